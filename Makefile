@@ -1,0 +1,73 @@
+# FisherDash: one command each. `make help` lists them.
+#
+# Everything is installed into .venv, pinned to the hash. Stamp files inside .venv remember what was
+# done, so a second call costs nothing and a changed requirements file is noticed.
+#   make app PORT=8600     another port
+#   make setup GPU=1       with CUDA (found by itself where nvidia-smi works); GPU=0 leaves it out
+#   make test TESTS=tests/test_units.py WORKERS=1
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev app test lint format lock bench validate clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+GPU ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || echo 0)
+PORT ?= 8501
+WORKERS ?= 2
+TESTS ?= tests
+# Compiled JAX programs, shared by the test workers and by the next run; `make clean` removes them.
+CACHE := $(VENV)/jax-cache
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/stamp-app ## virtual environment, pinned requirements, the 3D library
+
+setup-dev: $(VENV)/stamp-dev ## the same, and what tests and lint need
+
+app: $(VENV)/stamp-app ## open the dashboard
+	$(BIN)/python -m fisherdash app --port $(PORT)
+
+test: $(VENV)/stamp-dev ## run the tests
+	JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR:-$(CURDIR)/$(CACHE)} \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15 $(TESTS)
+
+lint: $(VENV)/stamp-dev ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/stamp-dev ## let ruff rewrite the layout
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/stamp-dev ## write requirements*.txt anew from pyproject.toml (needs uv)
+	tools/lock.sh
+
+bench: $(VENV)/stamp-app ## the benchmarks
+	$(BIN)/python -m benchmarks
+
+validate: $(VENV)/stamp-app ## the whole chain on the shipped data set, checked
+	$(BIN)/python tools/validate.py
+
+clean: ## remove the environment, caches and the 3D library
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis static/vendor build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	@tools/make_venv.sh "$(PYTHON)" $(VENV)
+
+$(VENV)/stamp-app: requirements.txt requirements-gpu.txt pyproject.toml $(VENV)/pyvenv.cfg
+	$(PIP) --require-hashes -r requirements.txt
+	$(PIP) --no-build-isolation --no-deps --editable .
+	@if [ "$(GPU)" = 1 ]; then echo "CUDA for JAX"; $(PIP) --require-hashes -r requirements-gpu.txt; fi
+	@$(BIN)/python tools/get_3dmol.py || \
+		echo "No offline 3D library: call '$(BIN)/python tools/get_3dmol.py' again when npm answers."
+	@touch $@
+
+$(VENV)/stamp-dev: requirements-dev.txt $(VENV)/stamp-app
+	$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Writes the three requirements files from pyproject.toml, every package pinned with its hashes.
+#
+# Versions already pinned are kept; `tools/lock.sh --upgrade` moves them all. Needs `uv`. The index,
+# links and certificates configured on this machine are kept out of the files on purpose.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+uv=$(command -v uv || true)
+[ -x .venv/bin/uv ] && uv=.venv/bin/uv
+if [ -z "$uv" ]; then
+    echo "tools/lock.sh needs uv: install it with '.venv/bin/pip install uv' and call again." >&2
+    exit 2
+fi
+
+compile() { # FILE, then what uv is to compile
+    local out=$1
+    shift
+    env -u PIP_FIND_LINKS -u UV_FIND_LINKS \
+        "$uv" pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --no-annotate \
+        --custom-compile-command tools/lock.sh --output-file "$out" "$@"
+}
+
+upgrade=("${@}")
+compile requirements.txt pyproject.toml --group build "${upgrade[@]}"
+compile requirements-dev.txt pyproject.toml --group build --extra test --extra lint \
+    --constraint requirements.txt "${upgrade[@]}"
+# Only what comes on top of requirements.txt: the CUDA plugin of the same jax.
+jax=$(sed -n 's/^jax==\([0-9.]*\).*/\1/p' requirements.txt)
+echo "jax-cuda12-plugin[with-cuda]==$jax" |
+    compile requirements-gpu.txt - --constraint requirements.txt "${upgrade[@]}"
+
+if grep -nE '(https?|file)://|find-links|index-url|^/' requirements*.txt; then
+    echo "tools/lock.sh: a host or a path of this machine leaked into the files above." >&2
+    exit 1
+fi
