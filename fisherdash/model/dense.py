@@ -1,0 +1,217 @@
+"""The same network as :mod:`fisherdash.model.network`, evaluated fast.
+
+For small molecules every atom sees nearly every other, so all pairs are taken, and the whole
+network becomes a chain of matrix products with the features in front (f feature, n frame, i and j
+atoms, a, b, c angular components):
+
+    R_l[f,n,i,j]   = Σ_k W_l[k,f] g_k(r_ij)                    radial filters, one product for all l
+    G[f,n,i,a,j]   = R_l(a) Y_a(r̂_ij)                          filters
+    S[f,n,i,a,b]   = Σ_j G[f,n,i,a,j] x[f,n,b,j]               gather messages: batched product
+    m[f,n,i,c]     = Σ_ab S[f,n,i,a,b] K[f,a,b,c]              couple: batched product
+
+The sum over neighbours is taken before the Clebsch–Gordan coupling, so that the coupling works on
+atoms instead of pairs, and K joins its constants to the learned weights of the paths once per call.
+The reverse of a product is a product, hence forces and training cost what they should.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer
+
+from fisherdash.model import couplings
+from fisherdash.model.config import ModelConfig
+from fisherdash.model.network import Body
+
+# On accelerators the default would round float32 products to fewer bits than a force field bears.
+_dot_options = {"precision": jax.lax.Precision.HIGHEST}
+
+
+def descriptors(
+    config: ModelConfig,
+    body: Body,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+) -> Float[Array, "frames features"]:
+    """D = Σ_i h_i, the vector that the head multiplies.
+
+    The network runs in the precision of ``body``; displacements are formed in that of
+    ``positions`` before they are rounded to it.
+    """
+    return jnp.sum(features(config, body, atomic_numbers, positions), axis=-1).T
+
+
+def features(
+    config: ModelConfig,
+    body: Body,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+) -> Float[Array, "features frames atoms"]:
+    """Scalar features h of every atom, features first."""
+    dtype = body["Embed_0"]["embedding"].dtype
+    frames, atoms = positions.shape[:2]
+    distances, unit = _pairs(positions, dtype)
+    harmonics = _harmonics(config.max_degree, unit)
+    radial = _radial(config, body, distances)
+
+    embedding = jnp.take(body["Embed_0"]["embedding"][:, 0, 0, :], atomic_numbers, axis=0)
+    x = jnp.broadcast_to(embedding.T[:, None, None, :], (config.features, 1, frames, atoms))
+    for iteration, step in enumerate(couplings.steps(config)):
+        filters = jnp.concatenate(
+            [
+                radial[iteration, degree, :, :, :, None, :] * harmonics[degree]
+                for degree in range(config.max_degree + 1)
+            ],
+            axis=3,
+        )
+        message = _message(body[f"MessagePass_{iteration}"]["tensor"]["kernel"], step, filters, x)
+        y = _dense(body[f"Dense_{2 * iteration}"], step, _add_carried(step, x, message))
+        gated = y * jax.nn.sigmoid(y[:, :1])
+        x = _add_carried(step, x, _dense(body[f"Dense_{2 * iteration + 1}"], step, gated))
+    return x[:, 0]
+
+
+def _pairs(
+    positions: Float[Array, "frames atoms 3"], dtype: jnp.dtype
+) -> tuple[Float[Array, "frames atoms atoms"], tuple[Float[Array, "frames atoms atoms"], ...]]:
+    """Distances r_ij and the components of (x_j − x_i)/r_ij; an atom is far from itself."""
+    coordinates = jnp.moveaxis(positions, -1, 0)
+    displacement = (coordinates[:, :, None, :] - coordinates[:, :, :, None]).astype(dtype)
+    # Beyond any cutoff, in no particular direction: the diagonal contributes nothing, and its
+    # derivatives are finite.
+    self_distance = 1e6 * jnp.eye(positions.shape[1], dtype=dtype)
+    squared = jnp.sum(displacement**2, axis=0) + self_distance
+    inverse = 1 / jnp.sqrt(squared)
+    return squared * inverse, tuple(displacement * inverse)
+
+
+def _harmonics(
+    max_degree: int, unit: tuple[Float[Array, "frames atoms atoms"], ...]
+) -> list[Float[Array, "frames atoms m atoms"]]:
+    """Real spherical harmonics by degree, in E3x's normalisation and order."""
+    matrix, products = couplings.harmonics_recursion(max_degree)
+
+    def combine(terms: list[tuple[float, Array]]) -> Array:
+        return sum((float(c) * term for c, term in terms if c), jnp.zeros_like(unit[0]))
+
+    components = [[jnp.ones_like(unit[0])], [combine(list(zip(row, unit))) for row in matrix]]
+    for table in products:
+        lower, first = components[-1], components[1]
+        components.append(
+            [
+                combine(
+                    [
+                        (table[a, b, c], lower[a] * first[b])
+                        for a in range(table.shape[0])
+                        for b in range(3)
+                        if table[a, b, c]
+                    ]
+                )
+                for c in range(table.shape[2])
+            ]
+        )
+    return [jnp.stack(degree, axis=2) for degree in components[: max_degree + 1]]
+
+
+def _radial(
+    config: ModelConfig, body: Body, distances: Float[Array, "frames i j"]
+) -> Float[Array, "iterations degrees features frames i j"]:
+    """Learned radial filters of every step and degree: one matrix product for all of them."""
+    weights = jnp.stack(
+        [
+            body[f"MessagePass_{iteration}"]["filter"][f"{degree}{'+-'[degree % 2]}"]["kernel"]
+            for iteration in range(config.iterations)
+            for degree in range(config.max_degree + 1)
+        ]
+    )
+    basis = _radial_basis(config, distances)
+    filters = jnp.einsum("skf,knij->sfnij", weights, basis, **_dot_options)
+    return filters.reshape(config.iterations, config.max_degree + 1, *filters.shape[1:])
+
+
+def _radial_basis(
+    config: ModelConfig, distances: Float[Array, "frames i j"]
+) -> Float[Array, "basis frames i j"]:
+    """Bernstein polynomials of r/(1+r) times the smooth cutoff, as in E3x.
+
+    g_k(r) = C(n,k) t^k (1−t)^(n−k) exp(1 − 1/(1−(r/r_c)²)), t = r/(1+r), n = basis − 1; the
+    logarithm of the product is summed before it is exponentiated.
+    """
+    dtype = distances.dtype
+    n = config.basis - 1
+    k = jnp.arange(config.basis, dtype=dtype)[:, None, None, None]
+    log_binomial = jnp.asarray(couplings.log_binomials(n), dtype)[:, None, None, None]
+    scaled = distances / config.cutoff
+    inside = scaled < 1
+    safe = jnp.where(inside, scaled, 0)
+    # Two atoms on top of each other are not a case to be exact for, only finite.
+    r = jnp.where(inside, jnp.maximum(distances, 1e-6), 1)
+    log_t, log_1t = -jnp.log1p(1 / r), -jnp.log1p(r)
+    exponent = log_binomial + k * log_t + (n - k) * log_1t + (1 - 1 / (1 - safe * safe))
+    return jnp.where(inside, jnp.exp(exponent), 0)
+
+
+def _message(
+    kernel: Float[Array, "p1 l1 p2 l2 p3 l3 features"],
+    step: couplings.Step,
+    filters: Float[Array, "features frames i a j"],
+    x: Float[Array, "features b frames j"],
+) -> Float[Array, "features c frames i"]:
+    """Messages of all neighbours, coupled to the output components."""
+    weights = kernel.reshape(-1, kernel.shape[-1])
+    coupling = jnp.einsum(
+        "pf,pabc->fabc", weights, jnp.asarray(step.table, weights.dtype), **_dot_options
+    )
+    if coupling.shape[3] < coupling.shape[2]:
+        coupled = jnp.einsum("fabc,fbnj->fnajc", coupling, x, **_dot_options)
+        return jnp.einsum("fniaj,fnajc->fcni", filters, coupled, **_dot_options)
+    gathered = jnp.einsum("fniaj,fbnj->fniab", filters, x, **_dot_options)
+    return jnp.einsum("fabc,fniab->fcni", coupling, gathered, **_dot_options)
+
+
+def _blocks(irreps: tuple[couplings.Irrep, ...]) -> list[slice]:
+    edges = [0]
+    for _, degree in irreps:
+        edges.append(edges[-1] + 2 * degree + 1)
+    return [slice(*pair) for pair in zip(edges, edges[1:])]
+
+
+def _carried(
+    step: couplings.Step, x: Float[Array, "features b frames atoms"]
+) -> list[Float[Array, "features m frames atoms"] | None]:
+    """For every output irrep the input that the residual connection adds to it, if there is one."""
+    by_symmetry = {
+        (irrep[1], couplings.is_odd(irrep, step.inputs_have_parity)): block
+        for irrep, block in zip(step.inputs, _blocks(step.inputs))
+    }
+    found = [
+        by_symmetry.get((irrep[1], couplings.is_odd(irrep, step.outputs_have_parity)))
+        for irrep in step.outputs
+    ]
+    return [None if block is None else x[:, block] for block in found]
+
+
+def _add_carried(
+    step: couplings.Step,
+    x: Float[Array, "features b frames atoms"],
+    y: Float[Array, "features c frames atoms"],
+) -> Float[Array, "features c frames atoms"]:
+    carried = _carried(step, x)
+    parts = [
+        y[:, block] if part is None else y[:, block] + part
+        for block, part in zip(_blocks(step.outputs), carried)
+    ]
+    return jnp.concatenate(parts, axis=1)
+
+
+def _dense(
+    weights: Body, step: couplings.Step, x: Float[Array, "features c frames atoms"]
+) -> Float[Array, "features c frames atoms"]:
+    """One matrix per irrep, a bias on the scalars."""
+    parts = []
+    for irrep, block in zip(step.outputs, _blocks(step.outputs)):
+        layer = weights[couplings.kernel_name(irrep, step.outputs_have_parity)]
+        part = jnp.einsum("gf,gmna->fmna", layer["kernel"], x[:, block], **_dot_options)
+        if "bias" in layer:
+            part = part + layer["bias"][:, None, None, None]
+        parts.append(part)
+    return jnp.concatenate(parts, axis=1)
