@@ -1,0 +1,24 @@
+"""Frames of one molecule: the Dataset, the files it is read from, and the bonds of a geometry.
+
+file or upload → reader → npz + layouts | structures (ASE) → inference (units) → Dataset
+"""
+
+from fisherdash.dataset.bonds import reference_bonds
+from fisherdash.dataset.core import Dataset, check_temperature, split
+from fisherdash.dataset.inference import ENERGY_UNITS
+from fisherdash.dataset.npz import save
+from fisherdash.dataset.reader import clean_name, load, load_bytes
+from fisherdash.dataset.structures import FORMATS
+
+__all__ = [
+    "ENERGY_UNITS",
+    "FORMATS",
+    "Dataset",
+    "check_temperature",
+    "clean_name",
+    "load",
+    "load_bytes",
+    "reference_bonds",
+    "save",
+    "split",
+]

@@ -1,0 +1,110 @@
+"""What makes four arrays a set of frames of one molecule; each refusal is one sentence."""
+
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from fisherdash.errors import InputError
+
+LARGEST_ELEMENT = 118
+CLOSEST_ATOMS = 0.3
+"""Å; no two nuclei of a molecule come this close (H–H at its shortest is about 0.6 Å in MD)."""
+
+_BLOCK = 1_000_000  # distances computed at once, some tens of MB
+
+
+def check_arrays(positions: Any, energies: Any, forces: Any, atomic_numbers: Any) -> dict:
+    """Own copies of the four arrays with the Dataset's dtypes and shapes.
+
+    Args: positions (M, N, 3) Å, energies (M,) or (M, 1) eV, forces (M, N, 3) eV/Å,
+    atomic_numbers (N,). Raises InputError with one sentence for whatever does not fit.
+    """
+    positions = _floats("positions", positions)
+    energies = _floats("energies", energies)
+    forces = _floats("forces", forces)
+    if positions.ndim != 3 or positions.shape[2] != 3:
+        raise InputError(
+            f"positions must have the shape (frames, atoms, 3), received {positions.shape}."
+        )
+    frames, atoms = positions.shape[:2]
+    if frames == 0:
+        raise InputError("The data set has no frames; at least one is needed.")
+    atomic_numbers = check_elements(atomic_numbers)
+    if len(atomic_numbers) != atoms:
+        raise InputError(
+            f"atomic_numbers lists {len(atomic_numbers)} atoms, but positions has {atoms}."
+        )
+    if forces.shape != positions.shape:
+        raise InputError(
+            f"forces must have the shape of positions, {positions.shape}, received {forces.shape}."
+        )
+    if energies.shape == (frames, 1):
+        energies = energies[:, 0].copy()
+    if energies.shape != (frames,):
+        raise InputError(
+            f"energies must hold one number for each of the {frames} frames, received an array "
+            f"of shape {energies.shape}."
+        )
+    for name, array in (("positions", positions), ("energies", energies), ("forces", forces)):
+        _check_finite(name, array)
+    _check_apart(positions, atomic_numbers)
+    return {
+        "positions": positions,
+        "energies": energies,
+        "forces": forces,
+        "atomic_numbers": atomic_numbers,
+    }
+
+
+def check_elements(atomic_numbers: Any) -> np.ndarray:
+    """(N,) int64 atomic numbers; InputError unless they are 1 to 118 and at least two."""
+    numbers = np.asarray(atomic_numbers)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iuf":
+        raise InputError(
+            "atomic_numbers must be a list of integers, one for each atom, received an array of "
+            f"shape {numbers.shape} and type {numbers.dtype}."
+        )
+    if len(numbers) < 2:
+        raise InputError(f"A molecule needs at least two atoms, received {len(numbers)}.")
+    wrong = ~((numbers >= 1) & (numbers <= LARGEST_ELEMENT) & (numbers == np.round(numbers)))
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        raise InputError(
+            f"Unknown element: atom {index} has the atomic number {numbers[index]}; known are "
+            f"the whole numbers 1 to {LARGEST_ELEMENT}."
+        )
+    return numbers.astype(np.int64)
+
+
+def _floats(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{name} must be real numbers, received values of type {array.dtype}.")
+    return np.array(array, dtype=np.float64)
+
+
+def _check_finite(name: str, array: np.ndarray) -> None:
+    frames = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    if not frames.all():
+        raise InputError(
+            f"{name} holds NaN or infinite values in {int((~frames).sum())} of {len(frames)} "
+            f"frames, the first is frame {int(np.argmin(frames))}; remove those frames."
+        )
+
+
+def _check_apart(positions: np.ndarray, atomic_numbers: np.ndarray) -> None:
+    first, second = np.triu_indices(positions.shape[1], k=1)
+    step = max(1, _BLOCK // len(first))
+    for start in range(0, len(positions), step):
+        block = positions[start : start + step]
+        distances = np.linalg.norm(block[:, first] - block[:, second], axis=-1)
+        frame, pair = np.unravel_index(np.argmin(distances), distances.shape)
+        if distances[frame, pair] < CLOSEST_ATOMS:
+            i, j = int(first[pair]), int(second[pair])
+            raise InputError(
+                f"Atoms {i} ({chemical_symbols[atomic_numbers[i]]}) and {j} "
+                f"({chemical_symbols[atomic_numbers[j]]}) of frame {start + int(frame)} are "
+                f"{distances[frame, pair]:.3g} Å apart, which no molecule is; positions must be "
+                f"in Å."
+            )

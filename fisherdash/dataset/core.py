@@ -1,0 +1,136 @@
+"""Frames of one molecule with energies and forces: the Dataset, its checks and its split.
+
+A Dataset is immutable and refuses wrong content at birth, so whatever holds one may rely on its
+shapes, its finiteness and its units (eV, Å, eV/Å) without looking again.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.formula import Formula
+
+from fisherdash.dataset.checks import check_arrays
+from fisherdash.errors import InputError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """M frames of one molecule of N atoms, in the project's units.
+
+    Attributes:
+        positions: (M, N, 3) float64, Å.
+        energies: (M,) float64, eV.
+        forces: (M, N, 3) float64, eV/Å.
+        atomic_numbers: (N,) int64, the same molecule in the same order in every frame.
+        temperature: the temperature in K at which the frames were sampled, None if unknown.
+        source: where the frames came from, in a few words.
+        notes: what was inferred while loading and why, plain sentences.
+
+    The arrays are copied and made read-only. Raises InputError for wrong shapes, NaN or infinite
+    values, unknown elements, fewer than two atoms, no frames, atoms on top of each other.
+    """
+
+    positions: np.ndarray
+    energies: np.ndarray
+    forces: np.ndarray
+    atomic_numbers: np.ndarray
+    temperature: float | None = None
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        arrays = check_arrays(self.positions, self.energies, self.forces, self.atomic_numbers)
+        for name, array in arrays.items():
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "temperature", check_temperature(self.temperature))
+        object.__setattr__(self, "source", str(self.source))
+        object.__setattr__(self, "notes", tuple(str(note) for note in self.notes))
+
+    def __len__(self) -> int:
+        """Number of frames M."""
+        return len(self.energies)
+
+    def __repr__(self) -> str:
+        heat = "unknown temperature" if self.temperature is None else f"{self.temperature:g} K"
+        return f"Dataset({len(self)} frames of {self.formula}, {heat}, from {self.source!r})"
+
+    @property
+    def num_atoms(self) -> int:
+        """Number of atoms N."""
+        return len(self.atomic_numbers)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Chemical symbols of the N atoms, in order."""
+        return tuple(chemical_symbols[z] for z in self.atomic_numbers)
+
+    @property
+    def formula(self) -> str:
+        """Hill formula, for example C2H6O."""
+        return Formula.from_list(list(self.symbols)).format("hill")
+
+    @property
+    def fingerprint(self) -> str:
+        """First 16 characters of the SHA-256 of atoms, positions, energies and forces.
+
+        Temperature, source and notes are left out: the same frames have the same fingerprint.
+        """
+        digest = hashlib.sha256()
+        digest.update(np.asarray(self.positions.shape, "<i8").tobytes())
+        digest.update(self.atomic_numbers.astype("<i8").tobytes())
+        for array in (self.positions, self.energies, self.forces):
+            digest.update(np.ascontiguousarray(array, "<f8").tobytes())
+        return digest.hexdigest()[:16]
+
+    def subset(self, indices: Sequence[int] | np.ndarray | slice) -> "Dataset":
+        """The frames at `indices` (integers, a boolean mask or a slice), in that order.
+
+        Raises InputError when an index lies outside the data set or nothing is left.
+        """
+        try:
+            rows = np.arange(len(self))[cast(np.ndarray, indices)]
+        except IndexError:
+            raise InputError(
+                f"A frame index lies outside the data set, which has {len(self)} frames."
+            ) from None
+        return replace(
+            self,
+            positions=self.positions[rows],
+            energies=self.energies[rows],
+            forces=self.forces[rows],
+        )
+
+
+def check_temperature(value: float | None) -> float | None:
+    """A temperature in K as a float, or None; InputError unless it is finite and positive."""
+    if value is None:
+        return None
+    try:
+        temperature = float(value)
+    except (TypeError, ValueError):
+        temperature = float("nan")
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise InputError(f"temperature must be a positive number of kelvin, received {value!r}.")
+    return temperature
+
+
+def split(dataset: Dataset, train: int, valid: int, seed: int) -> tuple[Dataset, Dataset]:
+    """Two disjoint random subsets with `train` and `valid` frames; the same seed, the same split.
+
+    Raises InputError when either is below one or there are too few frames.
+    """
+    for name, count in (("train", train), ("valid", valid)):
+        if count < 1:
+            raise InputError(f"{name} must be at least 1 frame, received {count}.")
+    if train + valid > len(dataset):
+        raise InputError(
+            f"The data set has {len(dataset)} frames, too few for {train} training and {valid} "
+            f"validation frames ({train + valid} together)."
+        )
+    order = np.random.default_rng(seed).permutation(len(dataset))
+    return dataset.subset(order[:train]), dataset.subset(order[train : train + valid])

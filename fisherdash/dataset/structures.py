@@ -1,0 +1,230 @@
+"""Frames from the text and trajectory formats of ASE, each chosen by its explicit name.
+
+ASE's own guess of a format is never used, and only formats of the list below are opened: none of
+them unpickles or evaluates what it reads.
+"""
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ase
+import numpy as np
+from ase.data import atomic_numbers as symbol_numbers
+from ase.io.extxyz import XYZError
+from ase.io.formats import ioformats
+
+from fisherdash.dataset.core import Dataset
+from fisherdash.dataset.inference import (
+    ENERGY_UNITS,
+    force_evidence,
+    total_energy_evidence,
+)
+from fisherdash.dataset.layouts import Wish, describe_difference, given_units_note
+from fisherdash.errors import InputError
+
+FORMATS = (
+    "extxyz", "traj", "vasp-xml", "vasp-out", "espresso-out", "aims-output", "gpaw-out",
+    "nwchem-out", "orca-output", "gaussian-out", "castep-castep",
+)  # fmt: skip
+"""ASE formats with energies and forces that are read, by ASE's names."""
+
+# What ASE's readers raise on text that is not what its name says.
+_READ_ERRORS = (ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError,
+                StopIteration, AssertionError, EOFError, OSError, SyntaxError, XYZError,
+                NotImplementedError, MemoryError, ArithmeticError, ImportError)  # fmt: skip
+
+
+def from_structures(data: bytes, name: str, form: str, wish: Wish) -> Dataset:
+    """The Dataset in the bytes of a file of the ASE format `form` (one of FORMATS).
+
+    Raises InputError for content that ASE cannot read, for frames without energy or forces,
+    frames of different molecules, and whatever Dataset refuses.
+    """
+    frames = read_frames(data, name, form)
+    numbers = frames[0].numbers
+    for index, frame in enumerate(frames):
+        if not np.array_equal(frame.numbers, numbers):
+            raise InputError(describe_difference(name, numbers, index, frame.numbers))
+        _check_whole(frame, index, name)
+    labelled = [_labels(frame, index, name, wish.labels) for index, frame in enumerate(frames)]
+    energies = np.array([energy for energy, _ in labelled])
+    forces = np.stack([force for _, force in labelled])
+    unit, why = _unit(form, wish, energies, forces, numbers)
+    notes = [why]
+    if any(frame.pbc.any() for frame in frames):
+        notes.append("The frames are marked periodic; the cell is ignored, the molecule is whole.")
+    scale = ENERGY_UNITS[unit]
+    return Dataset(
+        positions=np.stack([frame.positions for frame in frames]),
+        energies=energies * scale,
+        forces=forces * scale,
+        atomic_numbers=numbers,
+        temperature=wish.temperature,
+        source=f"{name} ({form})",
+        notes=tuple(notes),
+    )
+
+
+def read_frames(data: bytes, name: str, form: str) -> list[ase.Atoms]:
+    """All frames, at least one; InputError with one sentence when ASE cannot read them."""
+    kind: Any = ioformats[form]
+    if form == "extxyz":
+        _scan_xyz(data, name)
+    try:
+        if kind.acceptsfd:
+            frames = list(kind.read(io.StringIO(data.decode("utf-8")), slice(None)))
+        else:
+            frames = _read_by_path(data, form)
+    except UnicodeDecodeError:
+        raise InputError(f"{name} is not a text file, which {form} is.") from None
+    except _READ_ERRORS as error:
+        raise InputError(f"{name} cannot be read as {form}: {_sentence(error)}.") from None
+    if not frames:
+        raise InputError(f"{name} holds no frames of format {form}.")
+    return frames
+
+
+def _read_by_path(data: bytes, form: str) -> list[ase.Atoms]:
+    kind: Any = ioformats[form]
+    with tempfile.TemporaryDirectory(prefix="fisherdash-") as folder:
+        path = Path(folder) / "structure"
+        path.write_bytes(data)
+        return list(kind.read(str(path), slice(None)))
+
+
+def _sentence(error: BaseException) -> str:
+    """One short line of an exception's text."""
+    if isinstance(error, KeyError) and error.args and str(error.args[0]).isalpha():
+        return f"unknown element or key {str(error.args[0])[:40]!r}"
+    lines = str(error).strip().splitlines()
+    return lines[0][:160].rstrip(".") if lines else type(error).__name__
+
+
+def _scan_xyz(data: bytes, name: str) -> None:
+    """Walk the frames of an XYZ file by their counts, before ASE trusts those counts.
+
+    ASE loops as often as a count says and silently ends at the first blank line; a file cut in
+    the middle or with a blank line inside is refused here instead.
+    """
+    lines = data.split(b"\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    row = frame = 0
+    while row < len(lines):
+        text = lines[row].strip()
+        if not text.isdigit() or len(text) > 9:
+            raise InputError(
+                f"{name} is not an XYZ file: line {row + 1} should be the number of atoms of "
+                f"frame {frame}, received {text[:40].decode('utf-8', 'replace')!r}."
+            )
+        count = int(text)
+        if row + 2 + count > len(lines):
+            raise InputError(
+                f"{name} ends inside frame {frame}: {count} atoms are announced, "
+                f"{max(0, len(lines) - row - 2)} lines follow."
+            )
+        _check_symbols(lines, row, count, name, frame)
+        row += 2 + count
+        frame += 1
+
+
+def _check_symbols(lines: list[bytes], row: int, count: int, name: str, frame: int) -> None:
+    comment = lines[row + 1]
+    if b"Properties=" in comment and b"Properties=species" not in comment.replace(b'"', b""):
+        return  # the symbol is not in the first column; ASE finds it
+    for line in lines[row + 2 : row + 2 + count]:
+        first = line.split(None, 1)[:1]
+        symbol = first[0].decode("utf-8", "replace") if first else ""
+        if symbol.capitalize() not in symbol_numbers:
+            raise InputError(
+                f"{name} names an unknown element {symbol[:20]!r} in frame {frame}; chemical "
+                "symbols such as H, C or O are needed."
+            )
+
+
+def _check_whole(frame: ase.Atoms, index: int, name: str) -> None:
+    """Refuse a molecule that reaches through a periodic boundary."""
+    if not frame.pbc.any():
+        return
+    straight = frame.get_all_distances()
+    wrapped = frame.get_all_distances(mic=True)
+    if ((straight - wrapped > 1e-6) & (wrapped < 4.0)).any():
+        raise InputError(
+            f"{name} is periodic and atoms of frame {index} meet across the cell's boundary; only "
+            "single molecules are read: unwrap them first."
+        )
+
+
+def _labels(
+    frame: ase.Atoms, index: int, name: str, labels: str | None
+) -> tuple[float, np.ndarray]:
+    """Energy and forces (N, 3) of one frame, in the file's units."""
+    results: dict[str, Any] = {} if frame.calc is None else dict(frame.calc.results)
+    if labels:
+        energy = _first({**results, **frame.info}, f"{labels}_energy", f"{labels}energy")
+        forces = _first({**results, **frame.arrays}, f"{labels}_forces", f"{labels}forces")
+    else:
+        # Forces are the gradient of the free energy where the electrons are smeared.
+        energy = _first(results, "free_energy", "energy")
+        forces = _first(results, "forces")
+    for what, value, store in (
+        ("energy", energy, frame.info),
+        ("forces", forces, frame.arrays),
+    ):
+        if value is None:
+            raise InputError(_missing(what, index, name, labels, store))
+    energy, forces = np.asarray(energy), np.asarray(forces)
+    if energy.size != 1 or energy.dtype.kind not in "iuf":
+        raise InputError(f"{name} must give one number as the energy of frame {index}.")
+    if forces.shape != frame.positions.shape or forces.dtype.kind not in "iuf":
+        raise InputError(
+            f"{name} gives forces of shape {forces.shape} in frame {index}, which has "
+            f"{len(frame)} atoms."
+        )
+    return float(energy.reshape(())), forces.astype(np.float64)
+
+
+def _first(mapping: dict[str, Any], *keys: str) -> Any:
+    return next((mapping[key] for key in keys if key in mapping), None)
+
+
+def _missing(what: str, index: int, name: str, labels: str | None, store: dict) -> str:
+    """The sentence for a frame without its energy or forces, with a hint at other names."""
+    stem = "energy" if what == "energy" else "force"
+    others = [str(key) for key in store if stem in str(key).lower()]
+    wanted = f"{labels}_{what}" if labels else what
+    hint = (
+        f"it has {', '.join(others)} instead: name the part before '_{what}' with labels"
+        if others
+        else "every frame needs an energy and forces"
+    )
+    return f"{name} has no {wanted} in frame {index}; {hint}."
+
+
+def _unit(
+    form: str, wish: Wish, energies: np.ndarray, forces: np.ndarray, numbers: np.ndarray
+) -> tuple[str, str]:
+    """The unit of the labels and why; ASE's own custom is eV for every format."""
+    if form != "extxyz":
+        if wish.units not in (None, "eV"):
+            raise InputError(f"ASE converts {form} to eV itself; received units {wish.units}.")
+        return "eV", f"Units: eV, to which ASE converts the format {form}."
+    if wish.units is not None:
+        return wish.units, given_units_note(wish.units, energies, numbers)
+    total, by_force = total_energy_evidence(energies, numbers), force_evidence(forces)
+    if total is not None and total == by_force and total != "eV":
+        return total, (
+            f"Units inferred: {total}, against the custom of extended XYZ (eV), because both the "
+            f"mean energy {np.mean(energies):.6g} and the forces are those of a molecule in "
+            f"{total}."
+        )
+    note = "Units: eV and eV/Å, the custom of extended XYZ"
+    if total == "eV":
+        return "eV", f"{note}; the mean energy {np.mean(energies):.6g} is the atoms' in eV."
+    if total is not None or by_force not in (None, "eV"):
+        return "eV", (
+            f"{note}; but they look like {total or by_force}: give the units if they are not eV."
+        )
+    return "eV", f"{note}."
