@@ -1,0 +1,6 @@
+"""What is kept on disk, and the background jobs that write it.
+
+``workspace`` says where things lie, ``store`` writes and reads one folder a run, ``jobs`` keeps
+the list of background work. This room knows only "an iterator that yields progress": it imports
+neither the simulator nor the interface.
+"""
