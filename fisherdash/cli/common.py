@@ -1,0 +1,181 @@
+"""What every command does alike: run, report progress, print one result, choose the exit status.
+
+Standard output carries the result and nothing else. Libraries print there too, some of them from
+compiled code, so for the length of a command the file descriptor itself points to standard error.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
+
+from fisherdash.cli.report import json_safe, table
+from fisherdash.errors import InputError
+
+DONE, FAILED, UNUSABLE = 0, 1, 2
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line, as for any other unusable input."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UNUSABLE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that names the defaults, and no default where there is none."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        plain = action.default is None or action.default is False
+        return action.help if plain else super()._get_help_string(action)
+
+
+class Console:
+    """Notes and progress on standard error, and the wish to stop.
+
+    Notes are held back until the work begins, so that refused input is answered by one line.
+    """
+
+    def __init__(self) -> None:
+        self.cancel = threading.Event()
+        self._held: list[str] = []
+        self._bar: Any = None
+
+    def note(self, text: str) -> None:
+        """Say something in passing, such as what the loader inferred."""
+        self._held.append(text)
+
+    def flush(self) -> None:
+        """Print the notes held so far."""
+        for text in self._held:
+            self._write(text)
+        self._held.clear()
+
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        """Move the bar to ``done`` of ``total``; shown only on a terminal."""
+        self.flush()
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, file=sys.stderr, dynamic_ncols=True, leave=False)
+        self._bar.total = total
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Take the bar away and print what is still held."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self.flush()
+
+    def drop(self) -> None:
+        """Forget the notes: the command ended with a complaint instead."""
+        self._held.clear()
+        self.close()
+
+    @contextlib.contextmanager
+    def stoppable(self) -> Iterator[threading.Event]:
+        """Work that keeps what it has: the first Ctrl-C or SIGTERM sets the event that this gives.
+
+        The second one ends the command at once. Outside the main thread, which alone receives
+        signals, the event is never set.
+        """
+
+        def ask(number: int, frame: object) -> None:
+            if self.cancel.is_set():
+                raise KeyboardInterrupt
+            self.cancel.set()
+            os.write(2, b"\nfisherdash: stopping; once more stops at once, keeping nothing\n")
+
+        if threading.current_thread() is not threading.main_thread():
+            yield self.cancel
+            return
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self.cancel
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _write(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        print(text, file=sys.stderr, flush=True)
+
+
+Run = Callable[[argparse.Namespace, Console], Mapping[str, Any]]
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the command chosen by ``args``, print its result, return the exit status."""
+    run: Run = args.run
+    console = Console()
+    try:
+        with _stdout_to_stderr() if hasattr(args, "json") else contextlib.nullcontext():
+            result = run(args, console)
+        console.close()
+    except InputError as error:
+        console.drop()
+        return _complain(str(error), UNUSABLE)
+    except KeyboardInterrupt:
+        console.drop()
+        return _complain("interrupted; nothing was kept", FAILED)
+    except Exception as error:  # noqa: BLE001 - the last door: a failure of ours is told in one line
+        console.drop()
+        return _fail(error, args)
+    return _print_result(result, as_json=getattr(args, "json", False))
+
+
+def _print_result(result: Mapping[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        text = json.dumps(json_safe(result), allow_nan=False)
+    else:
+        text = table(result)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader (head, say) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return DONE
+
+
+def _complain(sentence: str, status: int) -> int:
+    print(f"fisherdash: {' '.join(sentence.split())}", file=sys.stderr)
+    return status
+
+
+def _fail(error: Exception, args: argparse.Namespace) -> int:
+    """One line and a log file, or the whole traceback where ``--debug`` asks for it."""
+    told = f"{type(error).__name__}: {error}"
+    if args.debug:
+        traceback.print_exception(error)
+        return _complain(f"failed ({told})", FAILED)
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="fisherdash-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
+        log.write(f"{args.command_line}\n\n")
+        traceback.print_exception(error, file=log)
+    return _complain(f"failed ({told}); the traceback is in {log.name}", FAILED)
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Send what anyone prints meanwhile to standard error, compiled libraries included."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -1,0 +1,147 @@
+"""Arguments that several commands share, and the limits that every value is held to.
+
+A refusal names the option (argparse adds it), what would be right and what was received.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fisherdash.cli.common import Console
+from fisherdash.errors import InputError
+
+if TYPE_CHECKING:
+    from fisherdash.checkpoint import Checkpoint
+    from fisherdash.dataset import Dataset
+
+UNITS = ("eV", "kcal/mol", "hartree")
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Type of an option: a whole number from ``low`` to ``high``."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < low or (high is not None and value > high):
+            limit = f"of at least {low}" if high is None else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {limit}, not {text!r}")
+        return value
+
+    return convert
+
+
+def positive(text: str) -> float:
+    """Type of an option: a finite number above zero."""
+    return _number(text, lambda value: value > 0, "a number above zero")
+
+
+def not_negative(text: str) -> float:
+    """Type of an option: a finite number of zero or more."""
+    return _number(text, lambda value: value >= 0, "a number of zero or more")
+
+
+def fraction(text: str) -> float:
+    """Type of an option: a number above 0 and below 1."""
+    return _number(text, lambda value: 0 < value < 1, "a number above 0 and below 1")
+
+
+def auto_or_not_negative(text: str) -> float | str:
+    """Type of ``--ridge``: the word ``auto`` or a number of zero or more."""
+    if text == "auto":
+        return text
+    return _number(text, lambda value: value >= 0, "'auto' or a number of zero or more")
+
+
+def _number(text: str, good: Callable[[float], bool], what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not (abs(value) < float("inf") and good(value)):
+        raise argparse.ArgumentTypeError(f"must be {what}, not {text!r}")
+    return value
+
+
+def add_data_options(parser: argparse.ArgumentParser, *, temperature: bool = True) -> None:
+    """What the loader can be told when its inference is to be overridden."""
+    parser.add_argument("--units", choices=UNITS, help="of the data file, instead of inferring")
+    parser.add_argument("--format", help="of the data file: npz, extxyz or an ASE format's name")
+    if temperature:
+        parser.add_argument(
+            "--temperature", type=positive, metavar="K", help="of the data, where the file is wrong"
+        )
+
+
+def read_data(path: str, args: argparse.Namespace, console: Console) -> "Dataset":
+    """The data set at ``path``; says what the loader inferred. InputError if it cannot be used."""
+    existing_file(path, "data file")
+    from fisherdash import dataset
+
+    data = dataset.load(path, units=args.units, format=args.format)
+    for note in data.notes:
+        console.note(f"{Path(path).name}: {note}")
+    return data
+
+
+def with_temperature(data: "Dataset", temperature: float | None) -> "Dataset":
+    """The same data with the temperature that the user gave, if one was given."""
+    return data if temperature is None else replace(data, temperature=temperature)
+
+
+def read_checkpoint(path: str) -> "Checkpoint":
+    """The checkpoint at ``path``; InputError if it cannot be used."""
+    existing_file(path, "checkpoint")
+    from fisherdash import checkpoint
+
+    return checkpoint.load(path)
+
+
+def existing_file(path: str, what: str) -> Path:
+    """InputError unless there is a readable file."""
+    if not Path(path).exists():
+        raise InputError(f"no {what} {path!r}: there is no such file.")
+    if not Path(path).is_file():
+        raise InputError(f"{path!r} is a folder; a {what} was expected.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"the {what} {path!r} may not be read; its permissions forbid it.")
+    return Path(path)
+
+
+def output_file(path: str, suffix: str = "", *, inputs: Iterable[str | None] = ()) -> Path:
+    """Where a result is to go, checked before the work begins rather than after it."""
+    out = Path(path)
+    if out.is_dir():
+        raise InputError(f"--out {path!r} is a folder; give the name of a file in it.")
+    if suffix and out.suffix != suffix:
+        raise InputError(f"--out {path!r} must end in {suffix}.")
+    if any(given and Path(given).exists() and _same(out, given) for given in inputs):
+        raise InputError(f"--out {path!r} is also an input; give another name.")
+    _folder_for(out)
+    return out
+
+
+def output_folder(path: str) -> Path:
+    """A folder to be made; InputError if something is there already or it cannot be made."""
+    out = Path(path)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"--out {path!r} exists already; give the name of a new folder.")
+    _folder_for(out)
+    return out
+
+
+def _folder_for(out: Path) -> None:
+    folder = out.absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"--out {str(out)!r}: there is no folder {str(folder)!r}; make it first.")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"--out {str(out)!r}: nothing may be written in {str(folder)!r}.")
+
+
+def _same(one: Path, other: str) -> bool:
+    return one.exists() and one.samefile(other)

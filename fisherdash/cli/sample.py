@@ -1,0 +1,56 @@
+"""Make a Boltzmann data set of a small molecule: Langevin dynamics on the GFN2-xTB potential."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from fisherdash.cli.common import Console
+from fisherdash.cli.options import output_file, positive, whole
+from fisherdash.errors import InputError
+
+HELP = "make a data set of any small molecule"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The molecule, its temperature and how many frames."""
+    parser.add_argument("molecule", help="an ASE g2 name (CH3CH2OH) or a structure file")
+    parser.add_argument(
+        "--temperature", type=positive, required=True, metavar="K", help="of the sample"
+    )
+    parser.add_argument("--frames", type=whole(1), required=True, metavar="M", help="how many")
+    parser.add_argument("--out", required=True, metavar="FILE.npz", help="file to write")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the dynamics")
+    parser.add_argument("--interval-fs", type=positive, default=50.0, help="between frames")
+
+
+def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Sample, write the file, and describe what is in it."""
+    out = output_file(args.out, ".npz", inputs=[args.molecule])
+    import numpy as np
+
+    from fisherdash import dataset, reference
+
+    atoms = reference.molecule(args.molecule)
+    data = None
+    with console.stoppable() as cancel:
+        for progress in reference.sample(
+            atoms,
+            temperature=args.temperature,
+            frames=args.frames,
+            seed=args.seed,
+            interval_fs=args.interval_fs,
+        ):
+            console.progress(progress.done, progress.total, progress.stage)
+            data = progress.dataset
+            if cancel.is_set():
+                break
+    if data is None:
+        raise InputError("sampling was stopped before the last frame; nothing was written.")
+    dataset.save(data, out)
+    return {
+        "frames": len(data),
+        "atoms": data.num_atoms,
+        "temperature_K": data.temperature,
+        "energy_std_eV": float(np.std(data.energies)),
+        "force_rms_eV_per_A": float(np.sqrt(np.mean(data.forces**2))),
+    }

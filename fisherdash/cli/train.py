@@ -1,0 +1,117 @@
+"""Train a force field on energies and forces. Ctrl-C ends it and keeps the best network so far."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from fisherdash.cli.common import Console
+from fisherdash.cli.options import (
+    add_data_options,
+    not_negative,
+    output_file,
+    positive,
+    read_data,
+    whole,
+)
+from fisherdash.errors import InputError
+
+if TYPE_CHECKING:
+    from fisherdash.dataset import Dataset
+    from fisherdash.train import EpochReport
+
+HELP = "train a network on a data set"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Data, network and schedule; the defaults are the published report's."""
+    parser.add_argument("data", metavar="DATA", help="any file that the loader knows")
+    parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
+    parser.add_argument("--frames", type=whole(1), help="for training (default: the rest)")
+    parser.add_argument("--valid", type=whole(1), help="for validation (default: a tenth)")
+    parser.add_argument("--epochs", type=whole(1), default=100, help="passes over the frames")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of split, weights and order")
+    network = parser.add_argument_group("network")
+    network.add_argument("--features", type=whole(1), default=32, help="per atom")
+    network.add_argument("--max-degree", type=whole(0), default=2, help="of features")
+    network.add_argument("--iterations", type=whole(1), default=3, help="of messages")
+    network.add_argument("--basis", type=whole(2), default=32, help="functions")
+    network.add_argument("--cutoff", type=positive, default=3.0, metavar="Å", help="radius")
+    schedule = parser.add_argument_group("schedule")
+    schedule.add_argument("--batch-size", type=whole(1), default=30, help="frames")
+    schedule.add_argument("--learning-rate", type=positive, default=0.01, help="of Adam")
+    schedule.add_argument("--forces-weight", type=not_negative, default=1.0, help="in the loss")
+    schedule.add_argument(
+        "--schedule", choices=("constant", "cosine"), default="constant", help="of the rate"
+    )
+    schedule.add_argument("--patience", type=whole(1), help="epochs without gain before it stops")
+    parser.add_argument("--resume", metavar="CKPT", help="go on from this checkpoint")
+    parser.add_argument("--name", help="of the model (default: from --out)")
+    add_data_options(parser, temperature=False)
+
+
+def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Train to the end, to the early stop or to Ctrl-C; write the best network."""
+    out = output_file(args.out, inputs=[args.data])
+    data = read_data(args.data, args, console)
+    from fisherdash import checkpoint, dataset, train
+    from fisherdash.model import ModelConfig
+
+    config = ModelConfig(**{field.name: getattr(args, field.name) for field in fields(ModelConfig)})
+    settings = train.TrainSettings(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        forces_weight=args.forces_weight,
+        schedule=args.schedule,
+        patience=args.patience,
+        seed=args.seed,
+    )
+    train_set, valid_set = dataset.split(data, *frame_counts(data, args), args.seed)
+    last = None
+    with console.stoppable() as cancel:
+        for report in train.train(
+            config,
+            train_set,
+            valid_set,
+            settings,
+            cancel=cancel,
+            resume=args.resume,
+            name=args.name or out.stem,
+        ):
+            last = report
+            console.progress(report.epoch, report.epochs, describe(report))
+    if last is None or last.checkpoint is None:
+        raise InputError("training was stopped before its first epoch; nothing was written.")
+    console.note(f"{last.status} after epoch {last.epoch}; the best was epoch {last.best_epoch}")
+    checkpoint.save(last.checkpoint, out)
+    return summary(last)
+
+
+def frame_counts(data: "Dataset", args: argparse.Namespace) -> tuple[int, int]:
+    """Frames for training and for validation: a tenth for validation unless told otherwise."""
+    valid = args.valid if args.valid is not None else max(1, len(data) // 10)
+    frames = args.frames if args.frames is not None else max(1, len(data) - valid)
+    return frames, valid
+
+
+def describe(report: "EpochReport") -> str:
+    """A few words for the progress bar."""
+    if report.status == "compiling":
+        return "compiling"
+    left = "" if report.seconds_left is None else f", {report.seconds_left:.0f} s left"
+    return f"force RMSE {report.valid_force_rmse * 1000:.1f} meV/Å{left}"
+
+
+def summary(report: "EpochReport") -> dict[str, Any]:
+    """The keys promised to scripts; the errors are those of the network that was kept."""
+    return {
+        "epochs": report.epoch,
+        "parameters": report.checkpoint.num_parameters,
+        "train_force_rmse_eV_per_A": report.train_force_rmse,
+        "valid_force_rmse_eV_per_A": report.valid_force_rmse,
+        "valid_force_mae_eV_per_A": report.valid_force_mae,
+        "valid_energy_rmse_eV": report.valid_energy_rmse,
+        "seconds_per_epoch": report.seconds,
+        "compile_seconds": report.compile_seconds,
+    }
