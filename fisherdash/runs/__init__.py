@@ -1,6 +1,30 @@
 """What is kept on disk, and the background jobs that write it.
 
-``workspace`` says where things lie, ``store`` writes and reads one folder a run, ``jobs`` keeps
+``workspace`` says where things lie; ``store`` writes and reads one folder a run; ``jobs`` keeps
 the list of background work. This room knows only "an iterator that yields progress": it imports
 neither the simulator nor the interface.
+
+To simulate and keep everything: ``for chunk in record(simulate(…), folder, describe_run(…))``.
 """
+
+from fisherdash.runs.store import (
+    Run,
+    RunHeader,
+    RunWriter,
+    delete_run,
+    describe_run,
+    list_runs,
+    open_run,
+    record,
+)
+
+__all__ = [
+    "Run",
+    "RunHeader",
+    "RunWriter",
+    "delete_run",
+    "describe_run",
+    "list_runs",
+    "open_run",
+    "record",
+]
