@@ -12,11 +12,11 @@ TOLERANCE = 1.3
 
 
 def reference_bonds(
-    atomic_numbers: np.ndarray, positions: np.ndarray
+    atomic_numbers: np.ndarray, positions: np.ndarray, tolerance: float = TOLERANCE
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bonded pairs of one geometry.
 
-    Args: atomic_numbers (N,) and positions (N, 3) in Å.
+    Args: atomic_numbers (N,), positions (N, 3) in Å, tolerance the factor of the rule above.
     Returns: pairs (P, 2) int64 with i < j, in ascending order, and their lengths (P,) in Å.
     """
     numbers = np.asarray(atomic_numbers)
@@ -24,6 +24,6 @@ def reference_bonds(
     first, second = np.triu_indices(len(numbers), k=1)
     lengths = np.linalg.norm(positions[first] - positions[second], axis=-1)
     radii = covalent_radii[numbers]
-    bonded = lengths < TOLERANCE * (radii[first] + radii[second])
+    bonded = lengths < tolerance * (radii[first] + radii[second])
     pairs = np.stack([first[bonded], second[bonded]], axis=1).astype(np.int64)
     return pairs, lengths[bonded]

@@ -85,10 +85,10 @@ def _floats(name: str, value: Any) -> np.ndarray:
 
 
 def _check_finite(name: str, array: np.ndarray) -> None:
-    frames = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    frames = np.all(np.isfinite(array.reshape(len(array), -1)), axis=1)
     if not frames.all():
         raise InputError(
-            f"{name} holds NaN or infinite values in {int((~frames).sum())} of {len(frames)} "
+            f"{name} holds NaN or infinite values in {int((~frames).sum())} of {len(array)} "
             f"frames, the first is frame {int(np.argmin(frames))}; remove those frames."
         )
 

@@ -74,7 +74,8 @@ def read_frames(data: bytes, name: str, form: str) -> list[ase.Atoms]:
         _scan_xyz(data, name)
     try:
         if kind.acceptsfd:
-            frames = list(kind.read(io.StringIO(data.decode("utf-8")), slice(None)))
+            index = () if kind.single else (slice(None),)
+            frames = list(kind.read(io.StringIO(data.decode("utf-8")), *index))
         else:
             frames = _read_by_path(data, form)
     except UnicodeDecodeError:

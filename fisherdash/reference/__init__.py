@@ -1,0 +1,15 @@
+"""Boltzmann samples of a molecule from a real potential (GFN2-xTB), to train and test on.
+
+name or structure file → molecules → sampling (dynamics: tblite and BAOAB) → Dataset
+"""
+
+from fisherdash.reference.molecules import STRUCTURE_SUFFIXES, molecule, molecule_names
+from fisherdash.reference.sampling import SampleProgress, sample
+
+__all__ = [
+    "STRUCTURE_SUFFIXES",
+    "SampleProgress",
+    "molecule",
+    "molecule_names",
+    "sample",
+]
