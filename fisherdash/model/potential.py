@@ -61,11 +61,13 @@ def energy_and_forces(
     frames = positions.shape[0]
     if jax.default_backend() != "cpu" or frames <= CPU_BLOCK:
         return block(head, positions)
-    per_frame_head = jnp.broadcast_to(head, (frames, head.shape[-1]))
 
-    def one(inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-        h, x = inputs
-        e, f = block(h[None], x[None])
-        return e[0], f[0]
+    def in_blocks(values: Array) -> Array:
+        shape = values.shape[1:]
+        fill = jnp.broadcast_to(values[-1:], (-frames % CPU_BLOCK, *shape))
+        return jnp.concatenate([values, fill]).reshape(-1, CPU_BLOCK, *shape)
 
-    return jax.lax.map(one, (per_frame_head, positions), batch_size=CPU_BLOCK)
+    heads = jnp.broadcast_to(head, (frames, head.shape[-1]))
+    result = jax.lax.map(lambda inputs: block(*inputs), (in_blocks(heads), in_blocks(positions)))
+    e, f = result
+    return e.reshape(-1)[:frames], f.reshape(-1, *positions.shape[1:])[:frames]
