@@ -7,7 +7,6 @@ shapes, its finiteness and its units (eV, Å, eV/Å) without looking again.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -92,8 +91,11 @@ class Dataset:
 
         Raises InputError when an index lies outside the data set or nothing is left.
         """
+        if not isinstance(indices, slice):
+            indices = np.asarray(indices)
+            indices = indices if indices.size else indices.astype(np.int64)
         try:
-            rows = np.arange(len(self))[cast(np.ndarray, indices)]
+            rows = np.arange(len(self))[indices]
         except IndexError:
             raise InputError(
                 f"A frame index lies outside the data set, which has {len(self)} frames."

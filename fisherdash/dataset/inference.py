@@ -11,6 +11,7 @@ Evidence, strongest first:
 """
 
 import numpy as np
+from ase.data import covalent_radii
 
 from fisherdash.errors import InputError
 from fisherdash.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL
@@ -128,3 +129,26 @@ def infer_energy_unit(
         f"Cannot tell the units: forces of {size:.3g} rms and a mean energy of "
         f"{np.mean(energies):.6g} fit none of {', '.join(ENERGY_UNITS)}; name them with units."
     )
+
+
+def length_doubt(positions: np.ndarray, atomic_numbers: np.ndarray) -> list[str]:
+    """A warning, or none, when one geometry (N, 3) said to be in Å looks like bohr.
+
+    In a molecule an atom's nearest neighbour is about the sum of two covalent radii away; in bohr
+    the number is 1.9 times as large. Weakly bound atoms look the same, so this never refuses.
+    """
+    numbers = np.asarray(atomic_numbers)
+    fits = positions.shape == (*numbers.shape, 3) and len(numbers) > 1
+    if not fits or numbers.dtype.kind not in "iu" or not ((numbers > 0) & (numbers < 97)).all():
+        return []
+    radii = covalent_radii[numbers]
+    distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    ratio = distances / (radii[:, None] + radii[None])
+    np.fill_diagonal(ratio, np.inf)
+    nearest = float(np.median(ratio.min(axis=1)))
+    if not 1.6 < nearest < 2.3:
+        return []
+    return [
+        f"Nearest atoms are {nearest:.2f} times as far apart as bonds are: if this is no loose "
+        "cluster, the positions are in bohr and must be converted to Å."
+    ]

@@ -22,6 +22,7 @@ from fisherdash.dataset.inference import (
     LENGTH_UNITS,
     energy_unit,
     infer_energy_unit,
+    length_doubt,
     length_unit,
     total_energy_evidence,
 )
@@ -64,6 +65,8 @@ def from_arrays(arrays: Arrays, name: str, wish: Wish) -> Dataset:
     energies = energies.reshape(-1) if energies.ndim == 2 and energies.shape[1] == 1 else energies
     unit, why = _energy(arrays, name, wish, keys, (energies, forces / length, numbers))
     notes.append(why)
+    if length == 1.0 and positions.ndim == 3 and len(positions):
+        notes += length_doubt(positions[0], numbers)
     notes += _about_old_labels(arrays, wish)
     scale = ENERGY_UNITS[unit]
     return Dataset(

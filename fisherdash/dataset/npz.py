@@ -23,6 +23,9 @@ VERSION = 1
 LARGEST_TOTAL = 4 * 2**30
 """Bytes that all arrays of one file may take when unpacked."""
 
+HIGHEST_RATIO = 50
+"""Times its own size that a file above 64 MiB may unpack to; noise in real data forbids more."""
+
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError,
                 NotImplementedError)  # fmt: skip
 
@@ -47,10 +50,11 @@ class Arrays(Mapping[str, np.ndarray]):
             if info.filename.endswith(".npy")
         }
         total = sum(info.file_size for info in self._members.values())
-        if total > LARGEST_TOTAL:
+        allowed = min(LARGEST_TOTAL, max(64 * 2**20, HIGHEST_RATIO * stream.seek(0, os.SEEK_END)))
+        if total > allowed:
             raise InputError(
-                f"{name} would unpack to {total / 2**30:.1f} GiB; at most "
-                f"{LARGEST_TOTAL / 2**30:.0f} GiB are read."
+                f"{name} would unpack to {total / 2**20:.0f} MiB, of which a file of its size "
+                f"may take {allowed / 2**20:.0f} MiB."
             )
         for key, info in self._members.items():
             self._check_header(key, info)

@@ -5,6 +5,7 @@ them unpickles or evaluates what it reads.
 """
 
 import io
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import (
     ENERGY_UNITS,
     force_evidence,
+    length_doubt,
     total_energy_evidence,
 )
 from fisherdash.dataset.layouts import Wish, describe_difference, given_units_note
+from fisherdash.dataset.ulm import read_trajectory
 from fisherdash.errors import InputError
 
 FORMATS = (
@@ -52,7 +55,7 @@ def from_structures(data: bytes, name: str, form: str, wish: Wish) -> Dataset:
     energies = np.array([energy for energy, _ in labelled])
     forces = np.stack([force for _, force in labelled])
     unit, why = _unit(form, wish, energies, forces, numbers)
-    notes = [why]
+    notes = [why, *length_doubt(frames[0].positions, numbers)]
     if any(frame.pbc.any() for frame in frames):
         notes.append("The frames are marked periodic; the cell is ignored, the molecule is whole.")
     scale = ENERGY_UNITS[unit]
@@ -73,7 +76,9 @@ def read_frames(data: bytes, name: str, form: str) -> list[ase.Atoms]:
     if form == "extxyz":
         _scan_xyz(data, name)
     try:
-        if kind.acceptsfd:
+        if form == "traj":
+            frames = read_trajectory(data)
+        elif kind.acceptsfd:
             index = () if kind.single else (slice(None),)
             frames = list(kind.read(io.StringIO(data.decode("utf-8")), *index))
         else:
@@ -133,6 +138,12 @@ def _scan_xyz(data: bytes, name: str) -> None:
 
 def _check_symbols(lines: list[bytes], row: int, count: int, name: str, frame: int) -> None:
     comment = lines[row + 1]
+    for columns in re.findall(rb":[A-Za-z]:(\d+)", comment):
+        if len(columns) > 3:
+            raise InputError(
+                f"{name} announces {columns[:20].decode()} columns for one property in frame "
+                f"{frame}; at most 999 are read."
+            )
     if b"Properties=" in comment and b"Properties=species" not in comment.replace(b'"', b""):
         return  # the symbol is not in the first column; ASE finds it
     for line in lines[row + 2 : row + 2 + count]:
@@ -163,13 +174,12 @@ def _labels(
 ) -> tuple[float, np.ndarray]:
     """Energy and forces (N, 3) of one frame, in the file's units."""
     results: dict[str, Any] = {} if frame.calc is None else dict(frame.calc.results)
-    if labels:
-        energy = _first({**results, **frame.info}, f"{labels}_energy", f"{labels}energy")
-        forces = _first({**results, **frame.arrays}, f"{labels}_forces", f"{labels}forces")
-    else:
-        # Forces are the gradient of the free energy where the electrons are smeared.
-        energy = _first(results, "free_energy", "energy")
-        forces = _first(results, "forces")
+    prefix = f"{labels}_" if labels else ""
+    # Forces are the gradient of the free energy where the electrons are smeared.
+    energy = _first(
+        {**frame.info, **results}, prefix, "free_energy", "energy", "total_energy", "etot"
+    )
+    forces = _first({**frame.arrays, **results}, prefix, "forces", "force")
     for what, value, store in (
         ("energy", energy, frame.info),
         ("forces", forces, frame.arrays),
@@ -187,8 +197,11 @@ def _labels(
     return float(energy.reshape(())), forces.astype(np.float64)
 
 
-def _first(mapping: dict[str, Any], *keys: str) -> Any:
-    return next((mapping[key] for key in keys if key in mapping), None)
+def _first(store: dict[str, Any], prefix: str, *names: str) -> Any:
+    """The first of `prefix + name` that is stored, upper and lower case being the same."""
+    lower = {str(key).lower(): value for key, value in store.items()}
+    wanted = ((prefix + name).lower() for name in names)
+    return next((lower[key] for key in wanted if key in lower), None)
 
 
 def _missing(what: str, index: int, name: str, labels: str | None, store: dict) -> str:
@@ -197,7 +210,7 @@ def _missing(what: str, index: int, name: str, labels: str | None, store: dict) 
     others = [str(key) for key in store if stem in str(key).lower()]
     wanted = f"{labels}_{what}" if labels else what
     hint = (
-        f"it has {', '.join(others)} instead: name the part before '_{what}' with labels"
+        f"it has {', '.join(others)} instead, which labels= reads when given what stands before _"
         if others
         else "every frame needs an energy and forces"
     )

@@ -20,7 +20,6 @@ from fisherdash.errors import InputError
 from fisherdash.reference.dynamics import METHOD, calculator, fragments, langevin, refusing
 from fisherdash.reference.molecules import check_atoms
 
-
 BONDED = 1.3
 """Bonds of the relaxed geometry reach this far, in sums of covalent radii."""
 
