@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fisherdash.cli.common import Console
-from fisherdash.cli.options import output_file, positive, whole
+from fisherdash.cli.options import not_negative, output_file, positive, whole
 from fisherdash.errors import InputError
 
 HELP = "make a data set of any small molecule"
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
             frames=args.frames,
             seed=args.seed,
             interval_fs=args.interval_fs,
+            equilibration_ps=args.equilibration_ps,
         ):
             console.progress(progress.done, progress.total, progress.stage)
             data = progress.dataset
