@@ -21,7 +21,6 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     folder = Path(args.run_folder)
     if not folder.is_dir():
         raise InputError(f"no run {args.run_folder!r}: there is no such folder.")
-    from fisherdash import analyse
-    from fisherdash.runs import store
+    from fisherdash import analyse, runs
 
-    return analyse.compare(store.open_run(folder).trajectories()).to_json()
+    return analyse.compare(runs.open_run(folder).trajectories()).to_json()

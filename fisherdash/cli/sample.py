@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="FILE.npz", help="file to write")
     parser.add_argument("--seed", type=whole(0), default=0, help="of the dynamics")
     parser.add_argument("--interval-fs", type=positive, default=50.0, help="between frames")
+    parser.add_argument(
+        "--equilibration-ps", type=not_negative, default=5.0, help="before the first frame"
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -39,6 +42,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
             frames=args.frames,
             seed=args.seed,
             interval_fs=args.interval_fs,
+            equilibration_ps=args.equilibration_ps,
             equilibration_ps=args.equilibration_ps,
         ):
             console.progress(progress.done, progress.total, progress.stage)

@@ -22,7 +22,7 @@ from fisherdash.errors import InputError
 if TYPE_CHECKING:
     from fisherdash.checkpoint import Checkpoint
     from fisherdash.dataset import Dataset
-    from fisherdash.runs.store import Run
+    from fisherdash.runs import Run
     from fisherdash.simulate import Chunk
 
 HELP = "molecular dynamics of one or more checkpoints"
@@ -62,8 +62,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     out = output_folder(args.out)
     checkpoints = named(args.checkpoints)
     data = read_data(args.data, args, console)
-    from fisherdash import simulate
-    from fisherdash.runs import store
+    from fisherdash import runs, simulate
 
     settings = simulate.MDSettings(
         replicas=args.replicas,
@@ -75,12 +74,12 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         precision=args.precision,
         start=args.start,
     )
-    header = store.describe_run(checkpoints, data, settings, command=args.command_line)
+    header = runs.describe_run(checkpoints, data, settings, command=args.command_line)
     with console.stoppable() as cancel:
         chunks = simulate.simulate(checkpoints, data, settings, cancel=cancel)
-        for chunk in store.record(chunks, out, header):
+        for chunk in runs.record(chunks, out, header):
             console.progress(chunk.step, chunk.steps, describe(chunk))
-    return summary(store.open_run(out))
+    return summary(runs.open_run(out))
 
 
 def named(paths: Sequence[str]) -> dict[str, "Checkpoint"]:

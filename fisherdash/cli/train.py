@@ -107,7 +107,7 @@ def summary(report: "EpochReport") -> dict[str, Any]:
     """The keys promised to scripts; the errors are those of the network that was kept."""
     return {
         "epochs": report.epoch,
-        "parameters": report.checkpoint.num_parameters,
+        "parameters": report.checkpoint.parameters,
         "train_force_rmse_eV_per_A": report.train_force_rmse,
         "valid_force_rmse_eV_per_A": report.valid_force_rmse,
         "valid_force_mae_eV_per_A": report.valid_force_mae,
