@@ -64,7 +64,7 @@ class Checkpoint:
             )
 
     @property
-    def parameters(self) -> int:
+    def num_parameters(self) -> int:
         """Number of trainable numbers: the body, the head and a bias per known element."""
         body = sum(leaf.size for leaf in jax.tree.leaves(self.body))
         return int(body + self.head.size + self.element_bias.size)

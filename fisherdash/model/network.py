@@ -79,18 +79,21 @@ def init(config: ModelConfig, seed: int) -> tuple[Body, Float[np.ndarray, " feat
         The body, a nested dict of float32 arrays, and the head θ (zeros, as in the tutorial, so
         that an untrained network predicts the mean energy), shape (features,), float64, eV.
     """
-    atomic_numbers = jnp.array([1, 1])
-    positions = jnp.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    pair = jnp.array([0, 1]), jnp.array([1, 0])
-    variables = Network(config).init(jax.random.key(seed), atomic_numbers, positions, *pair)
+    variables = _init(config, jax.random.key(seed))
     body = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables["params"])
     return body, np.zeros(config.features)
 
 
+@functools.partial(jax.jit, static_argnames="config")
+def _init(config: ModelConfig, key: Array) -> dict[str, Any]:
+    pair = jnp.array([0, 1]), jnp.array([1, 0])
+    return Network(config).init(key, jnp.array([1, 1]), jnp.eye(2, 3), *pair)
+
+
+@functools.lru_cache
 def body_shapes(config: ModelConfig) -> dict[str, Any]:
     """Shapes of the body's arrays, as a nested dict of ``jax.ShapeDtypeStruct``."""
-    dummy = (jnp.zeros(2, int), jnp.zeros((2, 3)), jnp.array([0, 1]), jnp.array([1, 0]))
-    return jax.eval_shape(Network(config).init, jax.random.key(0), *dummy)["params"]
+    return jax.eval_shape(functools.partial(_init, config), jax.random.key(0))["params"]
 
 
 def reference_descriptors(

@@ -14,7 +14,7 @@ from fisherdash.model.network import Body
 
 # Frames that go through the network together on a CPU: enough to keep the matrix products busy,
 # few enough that what lies between them stays in the cache (see docs/performance.md).
-CPU_BLOCK = 16
+CPU_BLOCK = 32
 
 
 def energies(

@@ -1,0 +1,323 @@
+"""The training loop: epochs on the device, one report each on the host.
+
+Everything random derives from (seed, epoch), so a resumed training takes the same steps as one
+that was never stopped. The host hands the device short pieces of an epoch, which keeps a
+cancellation prompt without touching the data in between.
+"""
+
+import dataclasses
+import importlib.metadata
+import math
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fisherdash.checkpoint import Checkpoint, energy_reference
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.model import MAX_ATOMIC_NUMBER, ModelConfig, init
+from fisherdash.train.progress import Progress
+from fisherdash.train.settings import TrainSettings
+from fisherdash.train.step import Frames, Rate, Sums, advance, initial_state, validate
+
+Status = Literal["compiling", "running", "diverged", "stopped early", "cancelled", "finished"]
+_PIECE_SECONDS = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochReport:
+    """Where a training is after an epoch.
+
+    Errors are in eV and eV/Å; those of the training frames are means over the epoch while the
+    weights were moving. ``checkpoint`` holds the weights with the lowest validation loss so far,
+    None before the first epoch is through. ``seconds`` is the mean per epoch.
+    """
+
+    epoch: int
+    epochs: int
+    status: Status
+    train_loss: float = math.nan
+    valid_loss: float = math.nan
+    train_force_rmse: float = math.nan
+    valid_force_rmse: float = math.nan
+    valid_force_mae: float = math.nan
+    valid_energy_rmse: float = math.nan
+    learning_rate: float = math.nan
+    seconds: float = math.nan
+    seconds_left: float | None = None
+    compile_seconds: float = 0.0
+    best_epoch: int = 0
+    best_errors: dict[str, float] = dataclasses.field(default_factory=dict)
+    history: tuple[dict[str, float], ...] = ()
+    checkpoint: Checkpoint | None = None
+
+
+def train(
+    config: ModelConfig,
+    train_set: Dataset,
+    valid_set: Dataset,
+    settings: TrainSettings,
+    *,
+    name: str = "model",
+    cancel: threading.Event | None = None,
+    state_file: Path | None = None,
+    resume: bool = False,
+) -> Iterator[EpochReport]:
+    """Trains a network; yields a report when compiling and after every epoch.
+
+    Args:
+        config: hyperparameters of the network.
+        train_set: frames to learn from.
+        valid_set: frames that choose the weights to keep; the same molecule.
+        settings: of the optimiser.
+        name: of the checkpoint.
+        cancel: set it to stop; the last report then carries the best weights so far.
+        state_file: where to keep what is needed to go on later, None for nowhere. It is removed
+            when the training has ended by itself.
+        resume: go on from ``state_file``; only the number of epochs may differ.
+
+    Raises:
+        InputError: if the two sets are different molecules, or there is nothing to resume.
+    """
+    return _Training(config, train_set, valid_set, settings, name, state_file).run(
+        cancel or threading.Event(), resume
+    )
+
+
+class _Training:
+    """One training: its data on the device and its progress."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        train_set: Dataset,
+        valid_set: Dataset,
+        settings: TrainSettings,
+        name: str,
+        state_file: Path | None,
+    ) -> None:
+        if not np.array_equal(train_set.atomic_numbers, valid_set.atomic_numbers):
+            raise InputError(
+                f"training and validation frames must be of one molecule, received "
+                f"{train_set.formula} and {valid_set.formula}"
+            )
+        self.config, self.settings, self.name, self.state_file = config, settings, name, state_file
+        self.train_set, self.valid_set = train_set, valid_set
+        self.mean_energy = float(train_set.energies.mean())
+        self.atomic_numbers = jnp.asarray(train_set.atomic_numbers)
+        self.train_frames = self._to_device(train_set)
+        self.valid_frames = self._to_device(valid_set)
+        self.batch_size = min(settings.batch_size, len(train_set))
+        self.steps = len(train_set) // self.batch_size
+        self.weight = jnp.float32(settings.forces_weight)
+        self.rate = Rate(
+            jnp.float64(settings.learning_rate),
+            jnp.float64(settings.epochs * self.steps),
+            jnp.float64(settings.schedule == "cosine"),
+        )
+        self.compile_seconds = 0.0
+        self.steps_per_piece = 1
+
+    def _to_device(self, data: Dataset) -> Frames:
+        arrays = data.positions, data.energies - self.mean_energy, data.forces
+        return Frames(*(jnp.asarray(array, jnp.float32) for array in arrays))
+
+    def run(self, cancel: threading.Event, resume: bool) -> Iterator[EpochReport]:
+        progress = self._start(resume)
+        yield self._report(progress, "compiling")
+        self._compile(progress)
+        status: Status = "running" if progress.epoch < self.settings.epochs else "finished"
+        while status == "running":
+            started = time.perf_counter()
+            sums = self._epoch(progress, cancel)
+            if sums is None:
+                status = "cancelled"
+                break
+            status = self._after_epoch(progress, sums, time.perf_counter() - started)
+            if status == "running":
+                self._keep(progress)
+                yield self._report(progress, status)
+        if self.state_file is not None and status != "cancelled":
+            self.state_file.unlink(missing_ok=True)
+        yield self._report(progress, status)
+
+    def _fixed(self) -> dict[str, Any]:
+        settings = {k: v for k, v in self.settings.to_json().items() if k != "epochs"}
+        return {
+            **self.config.to_json(),
+            **settings,
+            "training data": self.train_set.fingerprint,
+            "validation data": self.valid_set.fingerprint,
+        }
+
+    def _start(self, resume: bool) -> Progress:
+        body, head = init(self.config, self.settings.seed)
+        params = {
+            "body": body,
+            "head": head.astype(np.float32),
+            "element_bias": np.zeros(MAX_ATOMIC_NUMBER + 1, np.float32),
+        }
+        params = jax.tree.map(jnp.asarray, params)
+        fresh = Progress(initial_state(params), jax.tree.map(jnp.copy, params))
+        if not resume:
+            return fresh
+        if self.state_file is None:
+            raise InputError("resuming needs the file in which the training was kept")
+        return Progress.load(self.state_file, self._fixed(), fresh)
+
+    def _keep(self, progress: Progress) -> None:
+        if self.state_file is not None:
+            progress.save(self.state_file, self._fixed())
+
+    def _advance(
+        self, progress: Progress, sums: Sums, order: jax.Array, first: int, last: int
+    ) -> Sums:
+        progress.state, sums = advance(
+            self.config,
+            self.batch_size,
+            progress.state,
+            sums,
+            self.atomic_numbers,
+            self.train_frames,
+            order,
+            jnp.asarray(first),
+            jnp.asarray(last),
+            self.rate,
+            self.weight,
+        )
+        return sums
+
+    def _validate(self, progress: Progress) -> dict[str, float]:
+        sums = validate(
+            self.config,
+            progress.state.params,
+            self.atomic_numbers,
+            self.valid_frames,
+            self.weight,
+        )
+        count = float(sums.frames)
+        return {
+            "valid_loss": float(sums.loss) / count,
+            "valid_force_rmse": math.sqrt(float(sums.force_squared) / count),
+            "valid_force_mae": float(sums.force_absolute) / count,
+            "valid_energy_rmse": math.sqrt(float(sums.energy_squared) / count),
+        }
+
+    def _order(self, epoch: int) -> jax.Array:
+        return jnp.asarray(
+            np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.train_set))
+        )
+
+    def _compile(self, progress: Progress) -> None:
+        started = time.perf_counter()
+        jax.block_until_ready(self._advance(progress, Sums.zero(), self._order(0), 0, 0))
+        self._validate(progress)
+        self.compile_seconds = time.perf_counter() - started
+
+    def _epoch(self, progress: Progress, cancel: threading.Event) -> Sums | None:
+        order, sums, done = self._order(progress.epoch), Sums.zero(), 0
+        while done < self.steps:
+            if cancel.is_set():
+                return None
+            until = min(done + self.steps_per_piece, self.steps)
+            started = time.perf_counter()
+            sums = jax.block_until_ready(self._advance(progress, sums, order, done, until))
+            per_step = (time.perf_counter() - started) / (until - done)
+            self.steps_per_piece = max(1, int(_PIECE_SECONDS / per_step))
+            done = until
+        return sums
+
+    def _after_epoch(self, progress: Progress, sums: Sums, seconds: float) -> Status:
+        errors = self._validate(progress)
+        count = float(sums.frames)
+        progress.epoch += 1
+        progress.seconds += seconds
+        train_loss = float(sums.loss) / count
+        progress.history.append(
+            {
+                "epoch": progress.epoch,
+                "train_loss": train_loss,
+                "train_force_rmse": math.sqrt(max(float(sums.force_squared) / count, 0.0)),
+                "learning_rate": float(self.rate.at(progress.state.step)),
+                **errors,
+            }
+        )
+        if not (math.isfinite(train_loss) and math.isfinite(errors["valid_loss"])):
+            return "diverged"
+        if errors["valid_loss"] < progress.best_loss:
+            progress.best_loss, progress.best_epoch = errors["valid_loss"], progress.epoch
+            progress.best_errors = {
+                **errors,
+                "train_force_rmse": progress.history[-1]["train_force_rmse"],
+            }
+            # The state's buffers are donated to the next step: keep a copy.
+            progress.best = jax.tree.map(jnp.copy, progress.state.params)
+        if progress.epoch >= self.settings.epochs:
+            return "finished"
+        patience = self.settings.patience
+        if patience is not None and progress.epoch - progress.best_epoch >= patience:
+            return "stopped early"
+        return "running"
+
+    def _report(self, progress: Progress, status: Status) -> EpochReport:
+        epochs, epoch = self.settings.epochs, progress.epoch
+        last = dict(progress.history[-1]) if progress.history else {}
+        last.pop("epoch", None)
+        per_epoch = progress.seconds / epoch if epoch else math.nan
+        return EpochReport(
+            epoch=epoch,
+            epochs=epochs,
+            status=status,
+            seconds=per_epoch,
+            seconds_left=per_epoch * (epochs - epoch) if epoch else None,
+            compile_seconds=self.compile_seconds,
+            best_epoch=progress.best_epoch,
+            best_errors=dict(progress.best_errors),
+            history=tuple(progress.history),
+            checkpoint=self._checkpoint(progress) if progress.best_epoch else None,
+            **last,
+        )
+
+    def _checkpoint(self, progress: Progress) -> Checkpoint:
+        best = jax.tree.map(np.asarray, progress.best)
+        bias = energy_reference(self.mean_energy, self.train_set.atomic_numbers)
+        packages = ("fisherdash", "jax", "flax", "e3x", "optax")
+        return Checkpoint(
+            config=self.config,
+            body=best["body"],
+            head=best["head"].astype(np.float64),
+            element_bias=bias + best["element_bias"],
+            elements=tuple(sorted({int(z) for z in self.train_set.atomic_numbers})),
+            name=self.name,
+            provenance={
+                "made_by": "train",
+                "data": self.train_set.source,
+                "data_fingerprint": self.train_set.fingerprint,
+                "molecule": self.train_set.formula,
+                "temperature_K": self.train_set.temperature,
+                "frames": len(self.train_set),
+                "valid_frames": len(self.valid_set),
+                "settings": self.settings.to_json(),
+                "epochs": progress.epoch,
+                "best_epoch": progress.best_epoch,
+                "errors": dict(progress.best_errors),
+                "seconds": progress.seconds,
+                "device": jax.devices()[0].device_kind,
+                "versions": {package: _version(package) for package in packages},
+            },
+        )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout, not installed
+        from fisherdash import __version__
+
+        return __version__ if package == "fisherdash" else "unknown"

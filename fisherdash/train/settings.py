@@ -1,0 +1,52 @@
+"""Settings of a training, with the published report's values as defaults."""
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+from fisherdash.errors import InputError
+
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training frames.
+        batch_size: frames per step of the optimiser.
+        learning_rate: of Adam, at its highest.
+        forces_weight: weight of the force term of the loss against the energy term.
+        schedule: "constant", or "cosine", which lowers the rate to a hundredth by the last epoch.
+        patience: epochs without a better validation loss before training stops, None for never.
+        seed: of the initial weights and of the order of the frames.
+    """
+
+    epochs: int = 100
+    batch_size: int = 30
+    learning_rate: float = 0.01
+    forces_weight: float = 1.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low in {"epochs": 1, "batch_size": 1, "seed": 0}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < low:
+                raise InputError(f"{name} must be a whole number from {low}, received {value!r}")
+        if self.patience is not None and self.patience < 1:
+            raise InputError(f"patience must be at least 1 epoch or None, received {self.patience}")
+        if not 0 < self.learning_rate <= 1:
+            raise InputError(
+                f"learning_rate must be above 0 and at most 1, received {self.learning_rate}"
+            )
+        if not (math.isfinite(self.forces_weight) and self.forces_weight >= 0):
+            raise InputError(f"forces_weight must not be negative, received {self.forces_weight}")
+        if self.schedule not in SCHEDULES:
+            raise InputError(f"schedule must be one of {SCHEDULES}, received {self.schedule!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a JSON-able dict."""
+        return dataclasses.asdict(self)
