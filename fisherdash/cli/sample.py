@@ -43,7 +43,6 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
             seed=args.seed,
             interval_fs=args.interval_fs,
             equilibration_ps=args.equilibration_ps,
-            equilibration_ps=args.equilibration_ps,
         ):
             console.progress(progress.done, progress.total, progress.stage)
             data = progress.dataset

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fisherdash.cli.common import Console
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--schedule", choices=("constant", "cosine"), default="constant", help="of the rate"
     )
     schedule.add_argument("--patience", type=whole(1), help="epochs without gain before it stops")
-    parser.add_argument("--resume", metavar="CKPT", help="go on from this checkpoint")
+    parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")
     parser.add_argument("--name", help="of the model (default: from --out)")
     add_data_options(parser, temperature=False)
 
@@ -76,16 +77,40 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
             valid_set,
             settings,
             cancel=cancel,
-            resume=args.resume,
             name=args.name or out.stem,
+            state_file=state_file(out),
+            resume=args.resume,
         ):
             last = report
             console.progress(report.epoch, report.epochs, describe(report))
     if last is None or last.checkpoint is None:
-        raise InputError("training was stopped before its first epoch; nothing was written.")
-    console.note(f"{last.status} after epoch {last.epoch}; the best was epoch {last.best_epoch}")
+        raise InputError(nothing_kept(last))
+    console.note(ending(last, out))
     checkpoint.save(last.checkpoint, out)
     return summary(last)
+
+
+def state_file(out: Path) -> Path:
+    """Where an unfinished training keeps what ``--resume`` needs; gone once it has finished."""
+    return out.with_name(f"{out.name}.unfinished.npz")
+
+
+def ending(report: "EpochReport", out: Path) -> str:
+    """How the training ended and which network was kept."""
+    said = f"{report.status} after epoch {report.epoch} of {report.epochs}; "
+    said += f"kept the network of epoch {report.best_epoch}, the best on the validation frames"
+    if report.status == "cancelled":
+        return f"{said}; the same command with --resume goes on"
+    if report.status == "diverged":
+        return f"{said}; a lower --learning-rate may help"
+    return said
+
+
+def nothing_kept(report: "EpochReport | None") -> str:
+    """Why there is no network to write."""
+    if report is not None and report.status == "diverged":
+        return "training diverged in its first epoch, nothing was written; lower --learning-rate."
+    return "training was stopped before its first epoch was done; nothing was written."
 
 
 def frame_counts(data: "Dataset", args: argparse.Namespace) -> tuple[int, int]:
@@ -97,21 +122,23 @@ def frame_counts(data: "Dataset", args: argparse.Namespace) -> tuple[int, int]:
 
 def describe(report: "EpochReport") -> str:
     """A few words for the progress bar."""
-    if report.status == "compiling":
-        return "compiling"
+    if not report.epoch:
+        return report.status
     left = "" if report.seconds_left is None else f", {report.seconds_left:.0f} s left"
     return f"force RMSE {report.valid_force_rmse * 1000:.1f} meV/Å{left}"
 
 
 def summary(report: "EpochReport") -> dict[str, Any]:
     """The keys promised to scripts; the errors are those of the network that was kept."""
+    assert report.checkpoint is not None
+    best = report.best_errors
     return {
         "epochs": report.epoch,
         "parameters": report.checkpoint.parameters,
-        "train_force_rmse_eV_per_A": report.train_force_rmse,
-        "valid_force_rmse_eV_per_A": report.valid_force_rmse,
-        "valid_force_mae_eV_per_A": report.valid_force_mae,
-        "valid_energy_rmse_eV": report.valid_energy_rmse,
+        "train_force_rmse_eV_per_A": best["train_force_rmse"],
+        "valid_force_rmse_eV_per_A": best["valid_force_rmse"],
+        "valid_force_mae_eV_per_A": best["valid_force_mae"],
+        "valid_energy_rmse_eV": best["valid_energy_rmse"],
         "seconds_per_epoch": report.seconds,
         "compile_seconds": report.compile_seconds,
     }
