@@ -134,7 +134,7 @@ def summary(report: "EpochReport") -> dict[str, Any]:
     best = report.best_errors
     return {
         "epochs": report.epoch,
-        "parameters": report.checkpoint.parameters,
+        "parameters": report.checkpoint.num_parameters,
         "train_force_rmse_eV_per_A": best["train_force_rmse"],
         "valid_force_rmse_eV_per_A": best["valid_force_rmse"],
         "valid_force_mae_eV_per_A": best["valid_force_mae"],
