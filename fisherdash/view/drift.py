@@ -1,0 +1,172 @@
+"""Energy drift and survival on one page: the change of total energy, and who is still alive.
+
+The two are drawn together on the same axis of time, because a plot of the survivors' drift alone
+flatters the head whose bad trajectories have died.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fisherdash.view import figure
+from fisherdash.view.decimate import POINTS, decimate
+from fisherdash.view.figure import Figure, Option
+from fisherdash.view.theme import SeriesStyle
+
+BUDGET = 120_000
+"""Numbers that one drift chart may hold; many replicas get fewer points each."""
+
+
+def drift_figure(
+    times: np.ndarray,
+    change: np.ndarray,
+    alive: np.ndarray,
+    names: Sequence[str],
+    styles: Sequence[SeriesStyle],
+    *,
+    end: float | None = None,
+) -> Figure:
+    """ΔE_tot(t) of all heads on the same axes, and below it the number still alive.
+
+    Args:
+      times: (K,) ps.
+      change: (H, R, K) change of total energy since the start in meV per atom, NaN once dead.
+      alive: (H, K) replicas still alive.
+      names, styles: of the H heads.
+      end: time at which the run will end, ps; fixes the axis while the run goes on.
+    """
+    heads, replicas, _ = change.shape
+    median = _median(change)
+    curves = np.concatenate([median, alive, change.reshape(heads * replicas, -1)])
+    points = min(POINTS, BUDGET // len(curves))
+    shown_times, shown = decimate(times, curves, points)
+    labels = [
+        *(f"median {h}" for h in range(heads)),
+        *(f"alive {h}" for h in range(heads)),
+        *(f"replica {h} {r}" for h in range(heads) for r in range(replicas)),
+    ]
+    source = figure.columns(["t", *labels], [shown_times, *shown])
+    series: list[Option] = []
+    for h, (name, style) in enumerate(zip(names, styles, strict=True)):
+        bold = {"lineStyle": {"type": style.dash, "width": 2.6}, "z": 5}
+        series.append(figure.line(name, "t", f"median {h}", style.colour, style.dash, **bold))
+        lower = {"xAxisIndex": 1, "yAxisIndex": 1, "step": "end"}
+        series.append(figure.line(name, "t", f"alive {h}", style.colour, style.dash, **lower))
+        series += [_replica(name, style, f"replica {h} {r}") for r in range(replicas)]
+    died = bool(np.any(alive[:, -1:] < replicas))
+    option = figure.chart(source, series, **_frame(change, replicas, died, end, times))
+    return Figure(
+        option, _alt(names, alive, replicas, times), 520, _table(times, median, alive, names)
+    )
+
+
+def alive_at(times: np.ndarray, died_step: np.ndarray, timestep: float) -> np.ndarray:
+    """Replicas alive at each time, (H, K); times (K,) and timestep in fs, died_step (H, R)."""
+    death = np.where(died_step < 0, np.inf, died_step * timestep)
+    return np.sum(death[:, :, None] > times[None, None, :], axis=1)
+
+
+def temperature_figure(
+    times: np.ndarray,
+    temperature: np.ndarray,
+    names: Sequence[str],
+    styles: Sequence[SeriesStyle],
+    start: float,
+) -> Figure:
+    """Mean kinetic temperature of the living, (H, K) in K, against times (K,) in ps."""
+    shown_times, shown = decimate(times, temperature, POINTS)
+    labels = [f"T {h}" for h in range(len(names))]
+    source = figure.columns(["t", *labels], [shown_times, *shown])
+    series = [
+        figure.line(name, "t", label, style.colour, style.dash)
+        for name, label, style in zip(names, labels, styles, strict=True)
+    ]
+    guide = {"type": "dotted", "color": "#8a919c"}
+    series[0]["markLine"] = {
+        "silent": True,
+        "symbol": "none",
+        "lineStyle": guide,
+        "label": {"formatter": "momenta drawn at {c} K", "position": "insideStartTop"},
+        "data": [{"yAxis": start}],
+    }
+    option = figure.chart(
+        source,
+        series,
+        grid={"left": 64, "right": 24, "top": 36, "bottom": 48},
+        xAxis=figure.axis("time (ps)"),
+        yAxis=figure.axis("kinetic temperature (K)", vertical=True),
+    )
+    table = figure.columns(["time (ps)", *(f"{name} (K)" for name in names)], [times, *temperature])
+    return Figure(option, "Mean kinetic temperature of the living replicas over time", 300, table)
+
+
+def _replica(name: str, style: SeriesStyle, column: str) -> Option:
+    faint = {"type": style.dash, "width": 0.8, "opacity": 0.28}
+    quiet = {"lineStyle": faint, "silent": True, "tooltip": {"show": False}, "z": 2}
+    return figure.line(name, "t", column, style.colour, style.dash, **quiet)
+
+
+def _frame(
+    change: np.ndarray, replicas: int, died: bool, end: float | None, times: np.ndarray
+) -> Option:
+    limits = figure.limits(np.append(change, 0.0), robust=died)
+    low, high = limits if limits else (-1.0, 1.0)
+    last = end if end is not None else (float(times[-1]) if len(times) else 1.0)
+    time = {"min": 0, "max": figure.rounded(last, 6)}
+    return {
+        "grid": [
+            {"left": 64, "right": 24, "top": 36, "height": 280},
+            {"left": 64, "right": 24, "top": 372, "height": 84},
+        ],
+        "axisPointer": {"link": [{"xAxisIndex": "all"}]},
+        "dataZoom": [{"type": "inside", "xAxisIndex": [0, 1], "filterMode": "none"}],
+        "xAxis": [
+            figure.axis("", **time, gridIndex=0, axisLabel={"show": False}),
+            figure.axis("time (ps)", **time, gridIndex=1),
+        ],
+        "yAxis": [
+            figure.axis(
+                "ΔE total (meV/atom)",
+                vertical=True,
+                gridIndex=0,
+                min=low,
+                max=high,
+                axisLabel={"showMinLabel": False, "showMaxLabel": False},
+            ),
+            figure.axis(
+                "alive",
+                vertical=True,
+                gridIndex=1,
+                min=0,
+                max=replicas,
+                interval=max(1, replicas),
+                scale=False,
+            ),
+        ],
+    }
+
+
+def _median(change: np.ndarray) -> np.ndarray:
+    """Median over the living replicas, NaN where none is left."""
+    empty = np.all(np.isnan(change), axis=1)
+    return np.where(empty, np.nan, np.nanmedian(np.where(empty[:, None], 0.0, change), axis=1))
+
+
+def _alt(names: Sequence[str], alive: np.ndarray, replicas: int, times: np.ndarray) -> str:
+    if not len(times):
+        return "Change of total energy over time: no points yet"
+    ends = "; ".join(
+        f"{name}: {int(alive[h, -1])} of {replicas} alive" for h, name in enumerate(names)
+    )
+    return f"Change of total energy per atom over {times[-1]:.3g} ps, and replicas alive. {ends}."
+
+
+def _table(
+    times: np.ndarray, median: np.ndarray, alive: np.ndarray, names: Sequence[str]
+) -> pd.DataFrame:
+    columns = {"time (ps)": times}
+    for h, name in enumerate(names):
+        columns[f"{name}: median ΔE (meV/atom)"] = median[h]
+        columns[f"{name}: alive"] = alive[h]
+    return pd.DataFrame(columns)

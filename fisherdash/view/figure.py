@@ -1,0 +1,88 @@
+"""What a figure is, and the parts that all figures share."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Option = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart that someone else will draw.
+
+    Attributes:
+        option: an ECharts option; ``dataset.source`` is a pandas table.
+        alt: one sentence that says what is to be seen, for those who cannot see it.
+        height: pixels.
+        table: the numbers behind the chart for reading, with units in the column names.
+    """
+
+    option: Option
+    alt: str
+    height: int = 360
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def points(self) -> int:
+        """Rows of data in the chart."""
+        return len(self.option["dataset"]["source"])
+
+
+def axis(name: str, *, vertical: bool = False, **more: Any) -> Option:
+    """A value axis with its quantity and unit beside it."""
+    gap = {"nameGap": 46} if vertical else {"nameGap": 26}
+    common = {"type": "value", "name": name, "nameLocation": "middle", "scale": True, **gap}
+    return {**common, **more}
+
+
+def line(name: str, x: str, y: str, colour: str, dash: str = "solid", **more: Any) -> Option:
+    """A line from column ``x`` to column ``y`` of the data."""
+    return {
+        "type": "line",
+        "name": name,
+        "encode": {"x": x, "y": y},
+        "color": colour,
+        "lineStyle": {"type": dash, "width": 2.2},
+        "showSymbol": False,
+        "symbol": "none",
+        **more,
+    }
+
+
+def chart(source: pd.DataFrame, series: list[Option], **more: Any) -> Option:
+    """An option with what all charts have: no animation, a shared tooltip, a legend on top."""
+    return {
+        "animation": False,
+        "dataset": {"source": source},
+        "tooltip": {"trigger": "axis", "valueFormatter": "%.4g"},
+        "legend": {"top": 0, "itemWidth": 34, "itemStyle": {"opacity": 0}},
+        "series": series,
+        **more,
+    }
+
+
+def limits(values: np.ndarray, robust: bool) -> tuple[float, float] | None:
+    """Axis limits with a margin; ``robust`` leaves out the most extreme half per cent.
+
+    None when there is nothing finite to show.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return None
+    low, high = np.quantile(finite, [0.005, 0.995]) if robust else (finite.min(), finite.max())
+    margin = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
+    return rounded(low - margin), rounded(high + margin)
+
+
+def rounded(value: float, digits: int = 3) -> float:
+    """The value with so many significant digits, as plain float."""
+    return float(f"{value:.{digits}g}")
+
+
+def columns(names: Iterable[str], arrays: Iterable[np.ndarray]) -> pd.DataFrame:
+    """A table from names and equally long arrays."""
+    return pd.DataFrame(dict(zip(names, arrays, strict=True)))

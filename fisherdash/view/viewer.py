@@ -1,0 +1,115 @@
+"""Data for the 3D viewer (``viewer.js``): plain numbers and captions, never markup.
+
+Positions travel as base64 of little-endian float32, captions as text that the viewer sets as text.
+Bonds are not sent: the viewer finds them anew in each frame, i and j being bonded while
+r_ij < tolerance (R_i + R_j) with covalent radii R, so that an exploding molecule does not drag
+sticks across the screen.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols, covalent_radii
+
+from fisherdash.dataset.bonds import TOLERANCE
+from fisherdash.view.theme import ELEMENTS, SeriesStyle
+
+FRAMES = 600
+"""Frames sent of each trajectory; longer ones are thinned evenly."""
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Pane:
+    """One molecule on the screen.
+
+    Attributes:
+        caption: shown above it.
+        style: the head's colour and dash.
+        positions: (F, N, 3) Å.
+        died: frame from which on the trajectory is dead, or None.
+        ending: how it died, in words.
+    """
+
+    caption: str
+    style: SeriesStyle
+    positions: np.ndarray
+    died: int | None = None
+    ending: str = ""
+
+
+def source() -> str:
+    """The viewer's program."""
+    return (_HERE / "viewer.js").read_text(encoding="utf-8")
+
+
+def stylesheet() -> str:
+    """The viewer's style sheet."""
+    return (_HERE / "viewer.css").read_text(encoding="utf-8")
+
+
+def thinned(count: int, most: int = FRAMES) -> np.ndarray:
+    """Indices of at most ``most`` evenly spaced frames of ``count``, the last always among them."""
+    if count <= most:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
+
+
+def payload(
+    atomic_numbers: Sequence[int],
+    panes: Sequence[Pane],
+    times: np.ndarray,
+    *,
+    key: str,
+    live: bool = False,
+    playing: bool = False,
+    unit: str = "ps",
+) -> dict[str, Any]:
+    """What ``viewer.js`` draws.
+
+    Args:
+      atomic_numbers: (N,).
+      panes: one or more molecules, all with the same F frames.
+      times: (F,) the number shown beside the slider.
+      key: what is shown; another key starts again from the first frame.
+      live: the run goes on, so follow its end while the slider is there.
+      playing: start playing at once (unless the reader prefers reduced motion).
+      unit: of the times.
+    """
+    numbers = np.asarray(atomic_numbers, np.int64)
+    for pane in panes:
+        if pane.positions.shape != (len(times), len(numbers), 3):
+            raise ValueError(
+                f"positions have shape {pane.positions.shape}, "
+                f"expected {(len(times), len(numbers), 3)}"
+            )
+    symbols = [chemical_symbols[z] for z in numbers]
+    return {
+        "key": key,
+        "live": live,
+        "playing": playing,
+        "unit": unit,
+        "elements": symbols,
+        "colours": {symbol: ELEMENTS[symbol] for symbol in set(symbols) & set(ELEMENTS)},
+        "radii": [round(float(covalent_radii[z]), 3) for z in numbers],
+        "tolerance": TOLERANCE,
+        "times": [float(f"{time:.6g}") for time in times],
+        "panes": [_pane(pane) for pane in panes],
+    }
+
+
+def _pane(pane: Pane) -> dict[str, Any]:
+    positions = np.ascontiguousarray(pane.positions, "<f4")
+    return {
+        "caption": pane.caption,
+        "colour": pane.style.colour,
+        "dash": pane.style.dash,
+        "positions": base64.b64encode(positions.tobytes()).decode("ascii"),
+        "died": -1 if pane.died is None else int(pane.died),
+        "ending": pane.ending,
+    }
