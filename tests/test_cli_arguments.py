@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from fisherdash.__main__ import COMMANDS, main
+from fisherdash.cli.options import UNITS
+from fisherdash.dataset import ENERGY_UNITS
 
 
 def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
@@ -43,7 +45,7 @@ WRONG_NUMBERS = [
     ("simulate C --data D --out R --precision float16", "'float32', 'float64'"),
     ("simulate C --data D --out R --temperature 0", "above zero, not '0'"),
     ("simulate C --data D --out R --seed -1", "at least 0, not '-1'"),
-    ("evaluate C D --units MJ", "'eV', 'kcal/mol', 'hartree'"),
+    ("evaluate C D --units MJ", "'eV', 'kcal/mol', 'kJ/mol', 'hartree'"),
     ("app --port 99999", "from 1 to 65535, not '99999'"),
 ]
 
@@ -115,6 +117,10 @@ def test_a_file_of_another_kind_is_refused(present, tmp_path, capfd):
 def test_an_unknown_molecule_has_suggestions(tmp_path, capfd):
     line = ["sample", "CH3CH2OHH", "--temperature", "300", "--frames", "5"]
     assert "CH3CH2OH" in refusal([*line, "--out", str(tmp_path / "x.npz")], capfd)
+
+
+def test_the_units_are_those_of_the_loader():
+    assert set(UNITS) == set(ENERGY_UNITS)
 
 
 def test_methods_to_come_are_refused_in_words(capfd):

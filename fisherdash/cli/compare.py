@@ -23,4 +23,6 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         raise InputError(f"no run {args.run_folder!r}: there is no such folder.")
     from fisherdash import analyse, runs
 
-    return analyse.compare(runs.open_run(folder).trajectories()).to_json()
+    comparison = analyse.compare(runs.open_run(folder).trajectories())
+    console.note(comparison.sentence)
+    return comparison.to_json()

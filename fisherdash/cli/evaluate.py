@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A checkpoint and the data that it is held against."""
     parser.add_argument("checkpoint", metavar="CKPT", help="a trained network")
     parser.add_argument("data", metavar="DATA", help="any file that the loader knows")
-    add_data_options(parser, temperature=False)
+    add_data_options(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:

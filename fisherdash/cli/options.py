@@ -6,7 +6,6 @@ A refusal names the option (argparse adds it), what would be right and what was 
 import argparse
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from fisherdash.checkpoint import Checkpoint
     from fisherdash.dataset import Dataset
 
-UNITS = ("eV", "kcal/mol", "hartree")
+UNITS = ("eV", "kcal/mol", "kJ/mol", "hartree")  # those of dataset.ENERGY_UNITS
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -68,30 +67,29 @@ def _number(text: str, good: Callable[[float], bool], what: str) -> float:
     return value
 
 
-def add_data_options(parser: argparse.ArgumentParser, *, temperature: bool = True) -> None:
+def add_data_options(parser: argparse.ArgumentParser) -> None:
     """What the loader can be told when its inference is to be overridden."""
     parser.add_argument("--units", choices=UNITS, help="of the data file, instead of inferring")
     parser.add_argument("--format", help="of the data file: npz, extxyz or an ASE format's name")
-    if temperature:
-        parser.add_argument(
-            "--temperature", type=positive, metavar="K", help="of the data, where the file is wrong"
-        )
+    parser.add_argument("--labels", metavar="PREFIX", help="another set in the file, such as old")
 
 
-def read_data(path: str, args: argparse.Namespace, console: Console) -> "Dataset":
-    """The data set at ``path``; says what the loader inferred. InputError if it cannot be used."""
+def read_data(
+    path: str, args: argparse.Namespace, console: Console, temperature: float | None = None
+) -> "Dataset":
+    """The data set at ``path``; says what the loader inferred. InputError if it cannot be used.
+
+    ``temperature`` in K replaces what the file says.
+    """
     existing_file(path, "data file")
     from fisherdash import dataset
 
-    data = dataset.load(path, units=args.units, format=args.format)
+    data = dataset.load(
+        path, units=args.units, format=args.format, labels=args.labels, temperature=temperature
+    )
     for note in data.notes:
         console.note(f"{Path(path).name}: {note}")
     return data
-
-
-def with_temperature(data: "Dataset", temperature: float | None) -> "Dataset":
-    """The same data with the temperature that the user gave, if one was given."""
-    return data if temperature is None else replace(data, temperature=temperature)
 
 
 def read_checkpoint(path: str) -> "Checkpoint":

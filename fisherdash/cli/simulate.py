@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record-every", type=whole(1), default=10, metavar="STEPS", help="between frames"
     )
-    add_data_options(parser, temperature=False)
+    add_data_options(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -115,16 +115,17 @@ def summary(run: "Run") -> dict[str, Any]:
     """The keys promised to scripts; ``steps`` is how far it came."""
     from fisherdash import analyse
 
-    comparison = analyse.compare(run.trajectories())
-    drift = comparison.to_json()["drift_meV_per_atom_per_ps"]
-    names = run.header.names
+    drift = analyse.head_drift(run.trajectories())
     return {
         "run": str(run.folder),
         "steps": run.step,
         "replicas": run.header.settings["replicas"],
         "steps_per_second": run.steps_per_second,
         "exploded": {
-            name: int((died >= 0).sum()) for name, died in zip(names, run.died_step, strict=True)
+            name: int((died >= 0).sum())
+            for name, died in zip(run.header.names, run.died_step, strict=True)
         },
-        "drift_meV_per_atom_per_ps": {name: drift[name]["median"] for name in names},
+        "drift_meV_per_atom_per_ps": {
+            name: interval.median if interval else None for name, interval in drift.items()
+        },
     }

@@ -10,10 +10,10 @@ from fisherdash.cli.options import (
     auto_or_not_negative,
     fraction,
     output_file,
+    positive,
     read_checkpoint,
     read_data,
     whole,
-    with_temperature,
 )
 from fisherdash.errors import InputError
 
@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--holdout", type=fraction, default=0.2, help="share of the frames")
     parser.add_argument("--seed", type=whole(0), default=0, help="of the held-out frames")
+    parser.add_argument(
+        "--temperature", type=positive, metavar="K", help="of the data, where the file is wrong"
+    )
     add_data_options(parser)
 
 
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         )
     out = output_file(args.out, inputs=[args.checkpoint, args.data])
     model = read_checkpoint(args.checkpoint)
-    data = with_temperature(read_data(args.data, args, console), args.temperature)
+    data = read_data(args.data, args, console, args.temperature)
     from fisherdash import checkpoint, fisher
 
     with console.stoppable() as cancel:

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     schedule.add_argument("--patience", type=whole(1), help="epochs without gain before it stops")
     parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")
     parser.add_argument("--name", help="of the model (default: from --out)")
-    add_data_options(parser, temperature=False)
+    add_data_options(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
