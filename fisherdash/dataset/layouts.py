@@ -16,6 +16,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
+from fisherdash.dataset.checks import check_arrays
 from fisherdash.dataset.core import Dataset, check_temperature
 from fisherdash.dataset.inference import (
     ENERGY_UNITS,
@@ -56,24 +57,24 @@ def from_arrays(arrays: Arrays, name: str, wish: Wish) -> Dataset:
     if {"version", "energies", "positions"} <= set(arrays):
         return _from_project(arrays, name, wish)
     keys = _find_keys(arrays, name, wish.labels)
-    numbers = one_molecule(arrays[keys["atomic_numbers"]], name)
     positions, energies, forces = (
         _real(arrays[keys[role]], keys[role], name) for role in ("positions", "energies", "forces")
     )
     notes: list[str] = []
     length = _length(arrays, name, notes)
-    energies = energies.reshape(-1) if energies.ndim == 2 and energies.shape[1] == 1 else energies
-    unit, why = _energy(arrays, name, wish, keys, (energies, forces / length, numbers))
+    numbers = one_molecule(arrays[keys["atomic_numbers"]], name)
+    # Checked before the units are inferred, so that inference meets only sound numbers.
+    sound = check_arrays(positions * length, energies, forces / length, numbers)
+    unit, why = _energy(arrays, name, wish, keys, sound)
     notes.append(why)
-    if length == 1.0 and positions.ndim == 3 and len(positions):
-        notes += length_doubt(positions[0], numbers)
+    if length == 1.0:
+        notes += length_doubt(sound["positions"][0], sound["atomic_numbers"])
     notes += _about_old_labels(arrays, wish)
-    scale = ENERGY_UNITS[unit]
     return Dataset(
-        positions=positions * length,
-        energies=energies * scale,
-        forces=forces * (scale / length),
-        atomic_numbers=numbers,
+        positions=sound["positions"],
+        energies=sound["energies"] * ENERGY_UNITS[unit],
+        forces=sound["forces"] * ENERGY_UNITS[unit],
+        atomic_numbers=sound["atomic_numbers"],
         temperature=wish.temperature,
         source=f"{name} ({', '.join(keys.values())})",
         notes=tuple(notes),
@@ -152,10 +153,10 @@ def _length(arrays: Arrays, name: str, notes: list[str]) -> float:
 
 
 def _energy(
-    arrays: Arrays, name: str, wish: Wish, keys: dict[str, str], evidence: tuple
+    arrays: Arrays, name: str, wish: Wish, keys: dict[str, str], sound: dict[str, np.ndarray]
 ) -> tuple[str, str]:
     """The energy unit of the file and the sentence that says why."""
-    energies, forces, numbers = evidence
+    energies, forces, numbers = sound["energies"], sound["forces"], sound["atomic_numbers"]
     if wish.units is not None:
         return wish.units, given_units_note(wish.units, energies, numbers)
     for key in _ENERGY_UNIT_KEYS:
@@ -183,9 +184,7 @@ def _energy(
 def given_units_note(units: str, energies: np.ndarray, numbers: np.ndarray) -> str:
     """A sentence for units named by the user, with a warning where the energies disagree."""
     note = f"Units: {units}, as given."
-    seen = None
-    if np.ndim(numbers) == 1 and np.asarray(numbers).dtype.kind in "iu":
-        seen = total_energy_evidence(energies, numbers)
+    seen = total_energy_evidence(energies, numbers)
     if seen in (None, units):
         return note
     return f"{note} The mean energy {np.mean(energies):.6g} looks like {seen} instead."

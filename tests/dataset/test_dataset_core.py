@@ -1,0 +1,155 @@
+"""A Dataset is what it says, or it is not born."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fisherdash.dataset import Dataset, split
+from fisherdash.errors import InputError
+
+
+def test_properties(make):
+    data = make()
+    assert len(data) == 6
+    assert data.num_atoms == 3
+    assert data.formula == "H2O"
+    assert data.symbols == ("O", "H", "H")
+    assert data.positions.dtype == data.forces.dtype == data.energies.dtype == np.float64
+    assert data.atomic_numbers.dtype == np.int64
+    assert "6 frames of H2O, 300 K" in repr(data)
+
+
+def test_arrays_are_own_copies_and_read_only(make, arrays):
+    data = make()
+    before = data.positions[0, 0, 0]
+    arrays["positions"][0, 0, 0] = 99.0
+    assert data.positions[0, 0, 0] == before
+    with pytest.raises(ValueError, match="read-only"):
+        data.forces[0, 0, 0] = 1.0
+
+
+def test_energies_in_a_column_are_flattened(make, arrays):
+    assert make(energies=arrays["energies"][:, None]).energies.shape == (6,)
+
+
+def set_nan(array, value):
+    array = array.copy()
+    array.reshape(6, -1)[4, 0] = value
+    return array
+
+
+REFUSALS = {
+    "positions flat": (
+        {"positions": np.zeros((6, 9))},
+        "positions must have the shape (frames, atoms, 3), received (6, 9).",
+    ),
+    "no frames": (
+        {"positions": np.zeros((0, 3, 3)), "energies": [], "forces": np.zeros((0, 3, 3))},
+        "The data set has no frames",
+    ),
+    "atoms missing": ({"atomic_numbers": [8, 1]}, "atomic_numbers lists 2 atoms, but positions"),
+    "one atom": ({"atomic_numbers": [8]}, "A molecule needs at least two atoms, received 1."),
+    "dummy atom": (
+        {"atomic_numbers": [8, 0, 1]},
+        "Unknown element: atom 1 has the atomic number 0; known are the whole numbers 1 to 118.",
+    ),
+    "element 119": ({"atomic_numbers": [8, 1, 119]}, "atom 2 has the atomic number 119"),
+    "half an element": ({"atomic_numbers": [8, 1, 1.5]}, "atom 2 has the atomic number 1.5"),
+    "element NaN": ({"atomic_numbers": [8, 1, np.nan]}, "atom 2 has the atomic number nan"),
+    "symbols": ({"atomic_numbers": ["O", "H", "H"]}, "atomic_numbers must be a list of integers"),
+    "forces short": (
+        {"forces": np.zeros((6, 2, 3))},
+        "forces must have the shape of positions, (6, 3, 3), received (6, 2, 3).",
+    ),
+    "energies short": (
+        {"energies": np.zeros(5)},
+        "energies must hold one number for each of the 6 frames, received an array of shape (5,).",
+    ),
+    "complex": ({"energies": np.zeros(6, complex)}, "energies must be real numbers, received"),
+    "temperature": ({"temperature": -3}, "temperature must be a positive number of kelvin, rec"),
+    "temperature NaN": ({"temperature": float("nan")}, "received nan."),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), REFUSALS.values(), ids=REFUSALS)
+def test_refused(make, changes, sentence):
+    with pytest.raises(InputError) as refusal:
+        make(**changes)
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["positions", "energies", "forces"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_finite_is_refused_with_the_frame(make, arrays, key, value):
+    with pytest.raises(InputError) as refusal:
+        make(**{key: set_nan(arrays[key], value)})
+    assert f"{key} holds NaN or infinite values in 1 of 6 frames, the first is frame 4" in str(
+        refusal.value
+    )
+
+
+def test_atoms_on_top_of_each_other_are_refused(make, arrays):
+    positions = arrays["positions"].copy()
+    positions[3, 2] = positions[3, 1]
+    with pytest.raises(InputError, match=r"Atoms 1 \(H\) and 2 \(H\) of frame 3 are 0 Å apart"):
+        make(positions=positions)
+    with pytest.raises(InputError, match="positions must be in Å"):
+        make(positions=arrays["positions"] / 10)  # nanometres
+
+
+def test_fingerprint_is_of_the_frames_alone(make, arrays):
+    data = make()
+    assert data.fingerprint == make(temperature=None, source="x", notes=("y",)).fingerprint
+    assert len(data.fingerprint) == 16
+    for key in ("positions", "energies", "forces"):
+        changed = arrays[key].copy()
+        changed.flat[0] += 1e-9
+        assert make(**{key: changed}).fingerprint != data.fingerprint
+    assert make(atomic_numbers=[16, 1, 1]).fingerprint != data.fingerprint
+
+
+def test_subset(make):
+    data = make(source="there", notes=("n",))
+    part = data.subset([4, 0])
+    assert np.array_equal(part.energies, data.energies[[4, 0]])
+    assert np.array_equal(part.forces[1], data.forces[0])
+    assert (part.temperature, part.source, part.notes) == (300.0, "there", ("n",))
+    assert len(data.subset(slice(1, 3))) == 2
+    assert len(data.subset(data.energies > np.median(data.energies))) == 3
+    with pytest.raises(InputError, match="lies outside the data set, which has 6 frames"):
+        data.subset([6])
+    with pytest.raises(InputError, match="has no frames"):
+        data.subset([])
+
+
+@given(frames=st.integers(2, 40), seed=st.integers(0, 2**31), cut=st.data())
+def test_split_is_disjoint_and_repeats(frames, seed, cut):
+    train = cut.draw(st.integers(1, frames - 1))
+    valid = cut.draw(st.integers(1, frames - train))
+    positions = np.tile([[0.0, 0, 0], [0, 0, 0.74]], (frames, 1, 1))
+    data = Dataset(positions, np.arange(frames, dtype=float), 0 * positions, np.array([1, 1]))
+    first, second = split(data, train, valid, seed)
+    assert (len(first), len(second)) == (train, valid)
+    assert not set(first.energies) & set(second.energies)
+    assert len(set(first.energies)) == train
+    again, _ = split(data, train, valid, seed)
+    assert np.array_equal(first.energies, again.energies)
+
+
+def test_split_refuses(make):
+    with pytest.raises(InputError, match="has 6 frames, too few for 5 training and 2 validation"):
+        split(make(), 5, 2, seed=0)
+    with pytest.raises(InputError, match="valid must be at least 1 frame, received 0"):
+        split(make(), 5, 0, seed=0)
+    with pytest.raises(InputError, match="train must be at least 1 frame, received -1"):
+        split(make(), -1, 3, seed=0)
+
+
+def test_split_depends_on_the_seed(make):
+    first, _ = split(make(), 4, 2, seed=0)
+    assert any(
+        not np.array_equal(first.energies, split(make(), 4, 2, seed=s)[0].energies)
+        for s in range(1, 5)
+    )
