@@ -127,12 +127,18 @@ def test_the_table_has_units_and_leaves_names_alone():
         {
             "frames": 12,
             "force_rmse_eV_per_A": {"default": 0.123456, "run_300_K": 2.0},
-            "paired_difference_meV_per_atom_per_ps": {"median": None},
+            "drift_meV_per_atom_per_ps": {"a": {"median": 1.0, "low": 0.5, "high": 2.0}},
+            "paired_difference": {"median": None, "low": None, "high": None, "p_value": 0.25},
+            "boltzmann": {"temperature_K": 500.0, "consistent": True},
         }
     ).splitlines()
     assert lines == [
-        "frames                         12",
-        "force rmse, default        0.1235 eV/Å",
-        "force rmse, run_300_K           2 eV/Å",
-        "paired difference, median       -",
+        "frames                                12",
+        "force rmse, default               0.1235 eV/Å",
+        "force rmse, run_300_K                  2 eV/Å",
+        "drift, a                    1 (0.5 to 2) meV/atom/ps",
+        "paired difference                      -",
+        "paired difference, p value          0.25",
+        "boltzmann, temperature               500 K",
+        "boltzmann, consistent                yes",
     ]

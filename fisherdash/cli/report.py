@@ -31,37 +31,54 @@ UNITS: Final = (  # longest ending first
     ("_ps", "ps"),
     ("_K", "K"),
 )
-
-
+UNITS_BESIDE_THE_KEY: Final = {"paired_difference": "meV/atom/ps"}
 OUR_KEYS: Final = ("boltzmann",)
 """Nested results with keys of ours; in all the others the keys are names of checkpoints."""
+
+Row = tuple[str, str, str]
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The result for a person: one aligned line a number, its unit taken from the key."""
-    rows = list(_rows(json_safe(result)))
+    rows = [row for key, value in json_safe(result).items() for row in _named(key, value, "")]
     name_width = max((len(name) for name, _, _ in rows), default=0)
     value_width = max((len(value) for _, value, _ in rows), default=0)
     lines = (f"{name:<{name_width}}  {value:>{value_width}} {unit}" for name, value, unit in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _rows(
-    result: Mapping[str, Any], head: str = "", unit: str = "", keys: bool = True
-) -> Iterator[tuple[str, str, str]]:
-    """``keys``: the keys are ours and may end in a unit; else they are a user's names."""
-    for key, value in result.items():
-        ending, own_unit = "", unit
-        if keys:
-            ending, own_unit = next((pair for pair in UNITS if key.endswith(pair[0])), ("", unit))
-        name = head + (key.removesuffix(ending).replace("_", " ") if keys else key)
-        if isinstance(value, dict):
-            yield from _rows(value, f"{name}, ", own_unit, keys=key in OUR_KEYS)
-        elif isinstance(value, list):
-            for number, item in enumerate(value, start=1):
-                yield from _rows({f"{number}": item}, f"{name} ", own_unit, keys=False)
-        else:
-            yield name, _readable(value), own_unit if value is not None else ""
+def _named(key: str, value: Any, head: str) -> Iterator[Row]:
+    """Rows of a key of ours, which may end in its unit."""
+    nowhere = ("", UNITS_BESIDE_THE_KEY.get(key, ""))
+    ending, unit = next((pair for pair in UNITS if key.endswith(pair[0])), nowhere)
+    name = head + key.removesuffix(ending).replace("_", " ")
+    if key in OUR_KEYS and isinstance(value, dict):
+        for inner, item in value.items():
+            yield from _named(inner, item, f"{name}, ")
+    else:
+        yield from _rows(name, value, unit)
+
+
+def _rows(name: str, value: Any, unit: str) -> Iterator[Row]:
+    if isinstance(value, dict) and {"median", "low", "high"} <= set(value):
+        yield name, _interval(value), unit if value["median"] is not None else ""
+        if "p_value" in value:
+            yield f"{name}, p value", _readable(value["p_value"]), ""
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _rows(f"{name}, {key}", item, unit)
+    elif isinstance(value, list):
+        for number, item in enumerate(value, start=1):
+            yield from _rows(f"{name} {number}", item, unit)
+    else:
+        yield name, _readable(value), unit if value is not None else ""
+
+
+def _interval(value: Mapping[str, Any]) -> str:
+    middle = _readable(value["median"])
+    if value["low"] is None:
+        return middle
+    return f"{middle} ({_readable(value['low'])} to {_readable(value['high'])})"
 
 
 def _readable(value: Any) -> str:
