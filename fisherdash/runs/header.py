@@ -174,7 +174,7 @@ def describe_run(
 
 def role_of(checkpoint: Any) -> Role:
     """ "fisher" for a checkpoint whose head was re-fitted, "default" for a trained one."""
-    return "fisher" if checkpoint.provenance.get("method") else "default"
+    return "fisher" if "parent" in checkpoint.provenance else "default"
 
 
 def versions() -> dict[str, str]:

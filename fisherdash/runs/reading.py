@@ -2,12 +2,16 @@
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fisherdash.errors import InputError
 from fisherdash.runs import files
 from fisherdash.runs.header import Status, read_header
+
+if TYPE_CHECKING:
+    from fisherdash.analyse import Trajectories
 
 
 class Run:
@@ -98,6 +102,22 @@ class Run:
             block = self._frames(self.folder / files.CHUNK.format(int(number)), what)
             found[wanted] = block[head, replica, indices[wanted] - begin]
         return found
+
+    def trajectories(self) -> "Trajectories":
+        """The energies so far, as the analysis takes them."""
+        from fisherdash.analyse import Trajectories
+
+        return Trajectories(
+            names=self.header.names,
+            times=self.times,
+            potential=self.potential,
+            kinetic=self.kinetic,
+            died_step=self.died_step,
+            timestep=float(self.header.settings["timestep"]),
+            atomic_numbers=np.array(self.header.atomic_numbers),
+            temperature=float(self.header.settings["temperature"]),
+            degrees_of_freedom=self.header.degrees_of_freedom,
+        )
 
     def _energies(self, path: Path) -> dict[str, np.ndarray]:
         names = ("times", "potential", "kinetic", "died_step", "broken_bond")

@@ -9,33 +9,28 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from fisherdash.analyse import Trajectories, total_energy_change
 from fisherdash.view import figure
 from fisherdash.view.decimate import POINTS, decimate
 from fisherdash.view.figure import Figure, Option
-from fisherdash.view.theme import SeriesStyle
+from fisherdash.view.theme import NEUTRAL, SeriesStyle
 
 BUDGET = 120_000
 """Numbers that one drift chart may hold; many replicas get fewer points each."""
 
 
 def drift_figure(
-    times: np.ndarray,
-    change: np.ndarray,
-    alive: np.ndarray,
-    names: Sequence[str],
-    styles: Sequence[SeriesStyle],
-    *,
-    end: float | None = None,
+    traj: Trajectories, styles: Sequence[SeriesStyle], *, end: float | None = None
 ) -> Figure:
-    """ΔE_tot(t) of all heads on the same axes, and below it the number still alive.
+    """ΔE_tot(t) in meV per atom of all heads on the same axes; below it, who is still alive.
 
     Args:
-      times: (K,) ps.
-      change: (H, R, K) change of total energy since the start in meV per atom, NaN once dead.
-      alive: (H, K) replicas still alive.
-      names, styles: of the H heads.
+      traj: the run so far, with at least one frame.
+      styles: of the heads.
       end: time at which the run will end, ps; fixes the axis while the run goes on.
     """
+    names, times, alive = traj.names, traj.times / 1000.0, traj.alive_counts()
+    change = total_energy_change(traj)
     heads, replicas, _ = change.shape
     median = _median(change)
     curves = np.concatenate([median, alive, change.reshape(heads * replicas, -1)])
@@ -61,20 +56,11 @@ def drift_figure(
     )
 
 
-def alive_at(times: np.ndarray, died_step: np.ndarray, timestep: float) -> np.ndarray:
-    """Replicas alive at each time, (H, K); times (K,) and timestep in fs, died_step (H, R)."""
-    death = np.where(died_step < 0, np.inf, died_step * timestep)
-    return np.sum(death[:, :, None] > times[None, None, :], axis=1)
-
-
 def temperature_figure(
-    times: np.ndarray,
-    temperature: np.ndarray,
-    names: Sequence[str],
-    styles: Sequence[SeriesStyle],
-    start: float,
+    traj: Trajectories, styles: Sequence[SeriesStyle], *, end: float | None = None
 ) -> Figure:
-    """Mean kinetic temperature of the living, (H, K) in K, against times (K,) in ps."""
+    """Mean kinetic temperature of the living replicas of every head, K, against time in ps."""
+    names, times, temperature = traj.names, traj.times / 1000.0, traj.kinetic_temperature()
     shown_times, shown = decimate(times, temperature, POINTS)
     labels = [f"T {h}" for h in range(len(names))]
     source = figure.columns(["t", *labels], [shown_times, *shown])
@@ -82,19 +68,19 @@ def temperature_figure(
         figure.line(name, "t", label, style.colour, style.dash)
         for name, label, style in zip(names, labels, styles, strict=True)
     ]
-    guide = {"type": "dotted", "color": "#8a919c"}
-    series[0]["markLine"] = {
-        "silent": True,
-        "symbol": "none",
-        "lineStyle": guide,
-        "label": {"formatter": "momenta drawn at {c} K", "position": "insideStartTop"},
-        "data": [{"yAxis": start}],
-    }
+    if traj.temperature is not None:
+        series[0]["markLine"] = {
+            "silent": True,
+            "symbol": "none",
+            "lineStyle": {"type": "dotted", "color": NEUTRAL},
+            "label": {"formatter": "momenta drawn at {c} K", "position": "insideStartTop"},
+            "data": [{"yAxis": figure.rounded(traj.temperature, 4)}],
+        }
     option = figure.chart(
         source,
         series,
         grid={"left": 64, "right": 24, "top": 36, "bottom": 48},
-        xAxis=figure.axis("time (ps)"),
+        xAxis=figure.axis("time (ps)", min=0, max=_last(times, end)),
         yAxis=figure.axis("kinetic temperature (K)", vertical=True),
     )
     table = figure.columns(["time (ps)", *(f"{name} (K)" for name in names)], [times, *temperature])
@@ -112,8 +98,7 @@ def _frame(
 ) -> Option:
     limits = figure.limits(np.append(change, 0.0), robust=died)
     low, high = limits if limits else (-1.0, 1.0)
-    last = end if end is not None else (float(times[-1]) if len(times) else 1.0)
-    time = {"min": 0, "max": figure.rounded(last, 6)}
+    time = {"min": 0, "max": _last(times, end)}
     return {
         "grid": [
             {"left": 64, "right": 24, "top": 36, "height": 280},
@@ -147,6 +132,10 @@ def _frame(
     }
 
 
+def _last(times: np.ndarray, end: float | None) -> float:
+    return figure.rounded(float(times[-1]) if end is None else end, 6)
+
+
 def _median(change: np.ndarray) -> np.ndarray:
     """Median over the living replicas, NaN where none is left."""
     empty = np.all(np.isnan(change), axis=1)
@@ -154,8 +143,6 @@ def _median(change: np.ndarray) -> np.ndarray:
 
 
 def _alt(names: Sequence[str], alive: np.ndarray, replicas: int, times: np.ndarray) -> str:
-    if not len(times):
-        return "Change of total energy over time: no points yet"
     ends = "; ".join(
         f"{name}: {int(alive[h, -1])} of {replicas} alive" for h, name in enumerate(names)
     )
