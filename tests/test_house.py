@@ -1,0 +1,187 @@
+"""The house itself: pins, layers, declared packages, and documents that point at what exists."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SCIENCE = sorted((ROOT / "fisherdash").rglob("*.py"))
+OURS = [*SCIENCE, *(ROOT / "pages").rglob("*.py"), ROOT / "app.py"]
+PINS = ("requirements.txt", "requirements-dev.txt", "requirements-gpu.txt")
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+
+
+def pins(name: str) -> dict[str, tuple[str, int]]:
+    """Package → (version, number of hashes) of a requirements file."""
+    text = (ROOT / name).read_text()
+    found = re.findall(
+        r"^([\w.-]+)==(\S+)[^\n]*\\\n((?: +--hash=sha256:[0-9a-f]{64}.*\n?)+)", text, re.M
+    )
+    return {package.lower(): (version, rest.count("--hash")) for package, version, rest in found}
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, wherever in the file."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(path: Path) -> str:
+    """The room of the house that a file of the package belongs to."""
+    return path.relative_to(ROOT / "fisherdash").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_every_package_is_pinned_to_its_hashes(name):
+    lines = [line for line in (ROOT / name).read_text().splitlines() if line[:1].isalnum()]
+    assert len(lines) == len(pins(name)) > 3
+    assert all("==" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_pins_name_no_host_and_no_path(name):
+    assert not re.search(r"://|find-links|index-url|(^|\s)/", (ROOT / name).read_text())
+
+
+def test_the_pins_agree_with_one_another_and_with_the_project():
+    app, dev, gpu = (pins(name) for name in PINS)
+    assert {name: dev[name] for name in app} == app
+    assert gpu["jax-cuda12-plugin"][0] == app["jax"][0]
+    assert not set(gpu) & set(app)
+    wanted = [*PROJECT["project"]["dependencies"]]
+    wanted += [one for extra in ("test", "lint") for one in extras()[extra]]
+    for requirement in wanted:
+        name, lower = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement).groups()
+        pinned = dev[name.lower()][0]
+        assert numbers(pinned) >= numbers(lower), requirement
+
+
+def extras() -> dict[str, list[str]]:
+    """The optional dependencies by name."""
+    return PROJECT["project"]["optional-dependencies"]
+
+
+def numbers(version: str) -> list[int]:
+    """A version as numbers to compare."""
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
+def test_every_package_that_is_imported_is_declared():
+    known = {re.split(r"[>\[]", one)[0].lower() for one in PROJECT["project"]["dependencies"]}
+    own = {"fisherdash", "app", "pages"}
+    for path in OURS:
+        tops = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names) - own
+        assert {top.lower() for top in tops} <= known, f"{path}: {tops}"
+
+
+def test_every_declared_package_is_imported():
+    used = {name.split(".")[0].lower() for path in OURS for name in imports(path)}
+    declared = {re.split(r"[>\[]", one)[0].lower() for one in PROJECT["project"]["dependencies"]}
+    assert declared <= used
+
+
+def test_the_science_never_imports_the_interface():
+    for path in SCIENCE:
+        assert not any(name.split(".")[0] == "streamlit" for name in imports(path)), path
+
+
+@pytest.mark.parametrize(
+    ("lower", "higher"),
+    [
+        ("analyse", ("view", "runs", "simulate", "cli")),
+        ("runs", ("simulate", "train", "fisher", "view", "cli")),
+        ("model", ("dataset", "checkpoint", "train", "simulate", "runs", "cli")),
+        ("dataset", ("model", "train", "fisher", "simulate", "runs", "view", "cli")),
+        ("simulate", ("analyse", "runs", "view", "cli")),
+    ],
+)
+def test_the_rooms_look_one_way_only(lower, higher):
+    for path in SCIENCE:
+        if room(path) == lower:
+            seen = {name.split(".")[1] for name in imports(path) if name.startswith("fisherdash.")}
+            assert not seen & set(higher), path
+
+
+def test_files_stay_readable_and_say_what_they_are():
+    for path in OURS:
+        text = path.read_text()
+        assert len(text.splitlines()) <= 300, path
+        assert ast.get_docstring(ast.parse(text)), path
+
+
+def test_no_failure_is_swallowed():
+    for path in OURS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ExceptHandler):
+                broad = node.type is None or ast.unparse(node.type) in (
+                    "Exception",
+                    "BaseException",
+                )
+                empty = all(isinstance(one, ast.Pass | ast.Continue) for one in node.body)
+                assert not (broad and empty), f"{path}:{node.lineno}"
+
+
+def test_nothing_is_unpickled():
+    for path in OURS:
+        text = path.read_text()
+        assert "allow_pickle=True" not in text, path
+        tops = {name.split(".")[0] for name in imports(path)}
+        assert not tops & {"pickle", "dill", "cloudpickle", "joblib", "shelve"}, path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_point_at_files_that_exist(document):
+    for target in re.findall(r"\]\(([^)#\s]+)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+def test_the_readme_knows_every_command_and_no_target_that_is_missing():
+    from fisherdash.__main__ import COMMANDS
+
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"fisherdash {command}" in readme for command in COMMANDS if command != "app")
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"`?make ([a-z-]+)", " ".join(re.findall(r"`[^`]+`", readme))))
+    assert named and named <= targets
+
+
+def test_the_first_two_commands_of_the_readme_are_the_first_ones_needed():
+    commands = re.findall(r"^make \w+", (ROOT / "README.md").read_text(), re.M)
+    assert commands[:2] == ["make app", "make test"]
+
+
+def test_the_changelog_speaks_of_this_version():
+    import fisherdash
+
+    assert f"## [{fisherdash.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("script", [".ci/run", "tools/lock.sh", "tools/make_venv.sh"])
+def test_scripts_are_executable_and_well_formed(script):
+    path = ROOT / script
+    assert path.stat().st_mode & 0o100
+    subprocess.run(["bash", "-n", str(path)], check=True)
+    assert "set -euo pipefail" in path.read_text()
+
+
+def test_a_python_without_what_is_needed_is_told_in_one_sentence(tmp_path):
+    old = tmp_path / "python"
+    old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.2\nexit 1\n')
+    old.chmod(0o755)
+    script = [str(ROOT / "tools/make_venv.sh"), str(old), str(tmp_path / "venv")]
+    answer = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert answer.returncode == 1 and not (tmp_path / "venv").exists()
+    assert "Python 3.9.2" in answer.stderr and "needs 3.11" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
