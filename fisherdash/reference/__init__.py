@@ -3,13 +3,19 @@
 name or structure file → molecules → sampling (dynamics: tblite and BAOAB) → Dataset
 """
 
-from fisherdash.reference.molecules import STRUCTURE_SUFFIXES, molecule, molecule_names
+from fisherdash.reference.molecules import (
+    STRUCTURE_SUFFIXES,
+    molecule,
+    molecule_bytes,
+    molecule_names,
+)
 from fisherdash.reference.sampling import SampleProgress, sample
 
 __all__ = [
     "STRUCTURE_SUFFIXES",
     "SampleProgress",
     "molecule",
+    "molecule_bytes",
     "molecule_names",
     "sample",
 ]

@@ -9,7 +9,7 @@ from ase.build import molecule as build_molecule
 from ase.build.molecule import extra
 from ase.collections import g2
 
-from fisherdash.dataset import load
+from fisherdash.dataset import clean_name, load_bytes
 from fisherdash.dataset.checks import check_elements
 from fisherdash.dataset.structures import read_frames
 from fisherdash.errors import InputError
@@ -40,15 +40,42 @@ def molecule(name_or_path: str | Path) -> Atoms:
     """
     name = str(name_or_path)
     if name in g2.names or name in extra:
-        atoms = build_molecule(name)
-    elif Path(name).is_file():
-        atoms = _from_file(Path(name))
-    else:
+        return _free(build_molecule(name))
+    try:
+        content = Path(name).read_bytes()
+    except (FileNotFoundError, ValueError):
         near = difflib.get_close_matches(name, molecule_names(), n=3, cutoff=0.5)
         raise InputError(
-            f"{name!r} is neither a structure file nor a name of ASE's g2 set"
+            f"{name[:80]!r} is neither a structure file nor a name of ASE's g2 set"
             f"{'; near it are ' + ', '.join(near) if near else ' such as CH3CH2OH or H2O'}."
+        ) from None
+    except OSError as error:
+        raise InputError(f"Cannot read {name[:80]}: {error.strerror}.") from None
+    return molecule_bytes(name, content)
+
+
+def molecule_bytes(name: str, data: bytes) -> Atoms:
+    """`molecule` for an upload: the name gives the kind of file and is never used as a path."""
+    name = clean_name(name)
+    suffix = Path(name).suffix.lower()
+    if suffix == ".npz":
+        frames = load_bytes(name, data)
+        return _free(Atoms(numbers=frames.atomic_numbers, positions=frames.positions[0]))
+    if suffix not in STRUCTURE_SUFFIXES:
+        raise InputError(
+            f"{name} has the unknown suffix {suffix!r}; structure files are "
+            f"{', '.join(STRUCTURE_SUFFIXES)} or .npz."
         )
+    if not data:
+        raise InputError(f"{name} is empty.")
+    atoms = read_frames(data, name, STRUCTURE_SUFFIXES[suffix])[0]
+    if len(atoms) == 0:
+        raise InputError(f"{name} holds no atoms that can be read as {suffix}.")
+    return _free(atoms)
+
+
+def _free(atoms: Atoms) -> Atoms:
+    """The atoms without calculator, constraints, cell and periodicity, checked."""
     atoms.calc = None
     atoms.set_constraint()
     atoms.set_cell(None)
@@ -57,20 +84,8 @@ def molecule(name_or_path: str | Path) -> Atoms:
     return atoms
 
 
-def _from_file(path: Path) -> Atoms:
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        data = load(path)
-        return Atoms(numbers=data.atomic_numbers, positions=data.positions[0])
-    if suffix not in STRUCTURE_SUFFIXES:
-        raise InputError(
-            f"{path.name} has the unknown suffix {suffix!r}; structure files are "
-            f"{', '.join(STRUCTURE_SUFFIXES)} or .npz."
-        )
-    return read_frames(path.read_bytes(), path.name, STRUCTURE_SUFFIXES[suffix])[0]
-
-
 def check_atoms(atoms: Atoms) -> None:
+    """InputError for fewer than two atoms, elements GFN2-xTB lacks, non-finite positions."""
     numbers = check_elements(atoms.numbers)
     if numbers.max() > HEAVIEST:
         raise InputError(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fisherdash.dataset import Dataset, split
@@ -124,6 +124,7 @@ def test_subset(make):
         data.subset([])
 
 
+@settings(deadline=None)
 @given(frames=st.integers(2, 40), seed=st.integers(0, 2**31), cut=st.data())
 def test_split_is_disjoint_and_repeats(frames, seed, cut):
     train = cut.draw(st.integers(1, frames - 1))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase.build import molecule
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fisherdash.dataset.inference import (
@@ -41,6 +41,7 @@ def test_total_energy_tells_the_unit(name, unit):
 
 
 @pytest.mark.parametrize("unit", ["eV", "kcal/mol", "hartree"])
+@settings(deadline=None)
 @given(scale=st.floats(0.4, 2.5))
 def test_forces_tell_the_unit_when_the_energies_cannot(unit, scale):
     """Energies from which atomic references were subtracted: the finding is an assumption."""
