@@ -1,0 +1,279 @@
+"""The whole chain of commands on water, tiny: real sampling, network, re-fit and dynamics.
+
+The keys are those promised to scripts. They are written out here on purpose: whoever changes one
+breaks somebody's script and should have to change it in two places.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fisherdash.__main__ import main
+
+TINY = "--features 4 --max-degree 1 --iterations 1 --basis 4 --batch-size 5".split()
+KEYS = {
+    "sample": ["frames", "atoms", "temperature_K", "energy_std_eV", "force_rms_eV_per_A"],
+    "train": [
+        "epochs",
+        "parameters",
+        "train_force_rmse_eV_per_A",
+        "valid_force_rmse_eV_per_A",
+        "valid_force_mae_eV_per_A",
+        "valid_energy_rmse_eV",
+        "seconds_per_epoch",
+        "compile_seconds",
+    ],
+    "evaluate": [
+        "force_rmse_eV_per_A",
+        "force_mae_eV_per_A",
+        "energy_rmse_eV",
+        "energy_mae_eV",
+        "frames",
+    ],
+    "solve": [
+        "method",
+        "ridge",
+        "condition_number",
+        "effective_rank",
+        "head_norm",
+        "fisher_divergence",
+        "force_rmse_eV_per_A",
+        "boltzmann",
+        "kl_eV",
+    ],
+    "simulate": [
+        "run",
+        "steps",
+        "replicas",
+        "steps_per_second",
+        "exploded",
+        "drift_meV_per_atom_per_ps",
+    ],
+    "compare": [
+        "pairs",
+        "survivors",
+        "drift_meV_per_atom_per_ps",
+        "paired_difference",
+        "logrank_p_value",
+        "time_to_failure_ps",
+    ],
+}
+
+Call = Callable[..., dict]
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Call:
+    """Run a command with --json; asserts success, one object, and exactly the promised keys."""
+
+    def run(command: str, *arguments: object) -> dict:
+        status = main([command, *map(str, arguments), "--json"])
+        out, err = capfd.readouterr()
+        assert status == 0, err
+        assert len(out.splitlines()) == 1
+        assert "NaN" not in out and "Infinity" not in out
+        answer = json.loads(out)
+        assert list(answer) == KEYS[command]
+        return answer
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the chain leaves its files, from one test to the next."""
+    return tmp_path_factory.mktemp("chain")
+
+
+@pytest.fixture(scope="module")
+def water(folder: Path) -> Path:
+    """Forty frames of water at 400 K."""
+    out = folder / "water.npz"
+    line = (
+        "sample H2O --temperature 400 --frames 40 --interval-fs 5 --equilibration-ps 0.1 --seed 1"
+    )
+    assert main([*line.split(), "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, water: Path) -> Path:
+    """A network trained for a few epochs."""
+    out = folder / "water.fd"
+    assert main(["train", str(water), "--out", str(out), "--epochs", "30", *TINY]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def refitted(folder: Path, trained: Path, water: Path) -> Path:
+    """The same body under a re-fitted head."""
+    out = folder / "water-fisher.fd"
+    assert main(["solve", str(trained), str(water), "--out", str(out)]) == 0
+    return out
+
+
+def test_sample(call, folder):
+    out = folder / "hydrogen.npz"
+    line = "H2 --temperature 300 --frames 6 --interval-fs 2 --equilibration-ps 0.02".split()
+    answer = call("sample", *line, "--out", out)
+    assert (answer["frames"], answer["atoms"], answer["temperature_K"]) == (6, 2, 300.0)
+    with np.load(out, allow_pickle=False) as file:
+        assert file["positions"].shape == (6, 2, 3)
+        assert answer["energy_std_eV"] == pytest.approx(file["energies"].std())
+        assert answer["force_rms_eV_per_A"] == pytest.approx(np.sqrt((file["forces"] ** 2).mean()))
+
+
+def test_train(call, folder, water):
+    out = folder / "other.fd"
+    answer = call("train", water, "--out", out, "--frames", 20, "--valid", 10, "--epochs", 2, *TINY)
+    assert answer["epochs"] == 2 and answer["parameters"] > 100
+    assert 0 < answer["valid_force_mae_eV_per_A"] < answer["valid_force_rmse_eV_per_A"]
+    assert out.is_file() and not out.with_name("other.fd.unfinished.npz").exists()
+
+
+def test_train_says_how_many_frames_there_are(folder, water, capfd):
+    out = folder / "never.fd"
+    assert main(["train", str(water), "--out", str(out), "--frames", "100", *TINY]) == 2
+    captured = capfd.readouterr()
+    assert "40 frames" in captured.err and captured.out == "" and not out.exists()
+
+
+def test_evaluate(call, trained, water):
+    answer = call("evaluate", trained, water)
+    assert answer["frames"] == 40
+    assert 0 < answer["force_mae_eV_per_A"] <= answer["force_rmse_eV_per_A"] < 5
+    assert 0 < answer["energy_mae_eV"] <= answer["energy_rmse_eV"] < 5
+
+
+def test_evaluate_refuses_another_molecule(trained, folder, water, capfd):
+    other = folder / "methane.npz"
+    with np.load(water) as file:
+        arrays = dict(file)
+    arrays["atomic_numbers"] = np.array([16, 1, 1])
+    np.savez(other, **arrays)
+    assert main(["evaluate", str(trained), str(other)]) == 2
+    captured = capfd.readouterr()
+    assert "16" in captured.err and len(captured.err.splitlines()) == 1
+
+
+def test_solve(call, trained, water, folder):
+    out = folder / "again.fd"
+    answer = call("solve", trained, water, "--out", out, "--ridge", "0.001")
+    assert answer["method"] == "forces" and out.is_file()
+    assert answer["boltzmann"] is None and answer["kl_eV"] is None
+    assert answer["condition_number"] >= 1
+    for key in ("head_norm", "fisher_divergence", "force_rmse_eV_per_A"):
+        assert list(answer[key]) == ["default", "fisher"]
+        assert answer[key]["default"] != answer[key]["fisher"]
+
+
+def test_the_refit_lowers_the_force_error_on_its_own_frames(call, trained, refitted, water):
+    before, after = (call("evaluate", one, water) for one in (trained, refitted))
+    assert after["force_rmse_eV_per_A"] < before["force_rmse_eV_per_A"]
+
+
+def test_simulate_and_compare(call, trained, refitted, water, folder):
+    run = folder / "run"
+    settings = "--replicas 8 --steps 60 --record-every 5 --timestep-fs 0.25 --seed 3".split()
+    answer = call("simulate", trained, refitted, "--data", water, "--out", run, *settings)
+    names = ["water", "water-fisher"]
+    assert (answer["run"], answer["steps"], answer["replicas"]) == (str(run), 60, 8)
+    assert answer["steps_per_second"] > 0
+    assert list(answer["exploded"]) == list(answer["drift_meV_per_atom_per_ps"]) == names
+
+    compared = call("compare", run)
+    assert compared["survivors"] == {name: 8 - answer["exploded"][name] for name in names}
+    for name in names:
+        drift = compared["drift_meV_per_atom_per_ps"][name]
+        assert list(drift) == ["median", "low", "high"]
+        assert drift["median"] == answer["drift_meV_per_atom_per_ps"][name]
+    assert list(compared["paired_difference"]) == ["median", "low", "high", "p_value"]
+    assert list(compared["time_to_failure_ps"]) == names
+    header = json.loads((run / "run.json").read_text())
+    assert header["status"] == "finished"
+    assert header["command"].startswith("fisherdash simulate") and "--seed 3" in header["command"]
+
+
+def test_one_checkpoint_alone_has_nothing_to_compare_with(call, trained, water, folder):
+    run = folder / "alone"
+    call("simulate", trained, "--data", water, "--out", run, "--replicas", 2, "--steps", 20)
+    answer = call("compare", run)
+    assert answer["pairs"] == 0 and answer["paired_difference"]["median"] is None
+
+
+def test_a_finished_run_is_not_written_over(trained, water, folder, capfd):
+    (folder / "taken").mkdir()
+    (folder / "taken" / "note.txt").write_text("mine")
+    line = ["simulate", str(trained), "--data", str(water), "--out", str(folder / "taken")]
+    assert main(line) == 2
+    assert "exists already" in capfd.readouterr().err
+    assert [path.name for path in (folder / "taken").iterdir()] == ["note.txt"]
+
+
+def test_two_checkpoints_of_one_name_are_refused(trained, water, folder, capfd):
+    (folder / "copy").mkdir()
+    copy = folder / "copy" / trained.name
+    copy.write_bytes(trained.read_bytes())
+    line = ["simulate", str(trained), str(copy), "--data", str(water), "--out", str(folder / "no")]
+    assert main(line) == 2
+    assert "two checkpoints" in capfd.readouterr().err and not (folder / "no").exists()
+
+
+def test_without_json_a_person_reads_a_table(trained, water, capfd):
+    assert main(["evaluate", str(trained), str(water)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 5 and lines[0].startswith("force rmse") and lines[0].endswith("eV/Å")
+
+
+def started(*arguments: object) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "fisherdash", *map(str, arguments), "--json"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def interrupted(process: subprocess.Popen[str], begun: Callable[[], bool]) -> tuple[dict, str]:
+    """Press Ctrl-C once the work has begun; the result that was printed and what was said."""
+    deadline = time.monotonic() + 120
+    while not begun():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return json.loads(out), err
+
+
+def test_ctrl_c_keeps_the_best_and_resume_goes_on(call, water, folder):
+    out = folder / "stopped.fd"
+    unfinished = folder / "stopped.fd.unfinished.npz"
+    line = ["train", water, "--out", out, *TINY]
+    answer, said = interrupted(started(*line, "--epochs", 10**6), unfinished.exists)
+    assert 0 < answer["epochs"] < 10**6 and out.is_file()
+    assert list(answer) == KEYS["train"] and "--resume" in said
+
+    call("evaluate", out, water)
+    more = call(*line, "--epochs", answer["epochs"] + 3, "--resume")
+    assert more["epochs"] == answer["epochs"] + 3 and not unfinished.exists()
+
+
+def test_ctrl_c_keeps_what_was_simulated(call, trained, water, folder):
+    run = folder / "stopped"
+    line = ["simulate", trained, "--data", water, "--out", run, "--replicas", 2]
+    begun = run / "chunk-000000.npz"
+    answer, _ = interrupted(started(*line, "--steps", 10**7), begun.exists)
+    assert 0 <= answer["steps"] < 10**7
+    assert json.loads((run / "run.json").read_text())["status"] == "cancelled"
+    assert call("compare", run)["survivors"]["water"] <= 2
+
+
+def test_nothing_to_resume_is_said(water, folder, capfd):
+    out = folder / "fresh.fd"
+    assert main(["train", str(water), "--out", str(out), "--resume", *TINY]) == 2
+    assert "no interrupted training" in capfd.readouterr().err and not out.exists()
