@@ -27,7 +27,7 @@ def run() -> Result:
     molecule = ase.build.molecule("CH3CH2OH")
     noise = random.normal(scale=0.05, size=(FRAMES, len(molecule), 3))
     positions = (molecule.positions + noise).astype(np.float32)
-    numbers = molecule.numbers
+    numbers = jnp.asarray(molecule.numbers)
 
     fast = jax.jit(model.energy_and_forces, static_argnums=0)
 

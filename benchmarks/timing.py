@@ -23,7 +23,8 @@ def race(
     The two alternate and the ratio is taken round by round, so that a machine that slows down
     slows both. The first call of each compiles and is not counted.
     """
-    ours(), peer()
+    ours()
+    peer()
     pairs = [(_seconds(ours), _seconds(peer)) for _ in range(rounds)]
     return Result(
         ours=statistics.median(work / one for one, _ in pairs),
