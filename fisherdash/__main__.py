@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 2 unusable input, 1 a failure of ours."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     args = build_parser().parse_args(words)
-    args.command_line = shlex.join(["fisherdash", *words])
+    args.command_line = shlex.join(["python", "-m", "fisherdash", *words])
     return execute(args)
 
 

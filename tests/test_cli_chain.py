@@ -198,7 +198,7 @@ def test_simulate_and_compare(call, trained, refitted, water, folder):
     assert list(compared["time_to_failure_ps"]) == names
     header = json.loads((run / "run.json").read_text())
     assert header["status"] == "finished"
-    assert header["command"].startswith("fisherdash simulate") and "--seed 3" in header["command"]
+    assert header["command"].startswith("python -m fisherdash simulate ") and "--seed 3" in header["command"]
 
 
 def test_one_checkpoint_alone_has_nothing_to_compare_with(call, trained, water, folder):
