@@ -52,6 +52,7 @@ bench: $(VENV)/stamp-app ## the benchmarks
 
 validate: $(VENV)/stamp-app ## the whole chain on the shipped data set, checked
 	$(BIN)/python tools/validate.py
+	$(BIN)/python -m pytest -m validate
 
 clean: ## remove the environment, caches and the 3D library
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis static/vendor build dist
