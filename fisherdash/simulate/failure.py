@@ -35,8 +35,8 @@ class Bonds:
         lengths: reference lengths, Å, shape (bonds,).
     """
 
-    pairs: Int[np.ndarray, "bonds 2"]
-    lengths: Float[np.ndarray, " bonds"]
+    pairs: np.ndarray
+    lengths: np.ndarray
 
     def __post_init__(self) -> None:
         pairs = np.asarray(self.pairs, np.int64).reshape(-1, 2)
