@@ -106,7 +106,7 @@ def water(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def trained(folder: Path, water: Path) -> Path:
     """A network trained for a few epochs."""
-    out = folder / "water.fd"
+    out = folder / "water.safetensors"
     assert main(["train", str(water), "--out", str(out), "--epochs", "30", *TINY]) == 0
     return out
 
@@ -114,7 +114,7 @@ def trained(folder: Path, water: Path) -> Path:
 @pytest.fixture(scope="module")
 def refitted(folder: Path, trained: Path, water: Path) -> Path:
     """The same body under a re-fitted head."""
-    out = folder / "water-fisher.fd"
+    out = folder / "water-fisher.safetensors"
     assert main(["solve", str(trained), str(water), "--out", str(out)]) == 0
     return out
 
@@ -131,15 +131,15 @@ def test_sample(call, folder):
 
 
 def test_train(call, folder, water):
-    out = folder / "other.fd"
+    out = folder / "other.safetensors"
     answer = call("train", water, "--out", out, "--frames", 20, "--valid", 10, "--epochs", 2, *TINY)
     assert answer["epochs"] == 2 and answer["parameters"] > 100
     assert 0 < answer["valid_force_mae_eV_per_A"] < answer["valid_force_rmse_eV_per_A"]
-    assert out.is_file() and not out.with_name("other.fd.unfinished.npz").exists()
+    assert out.is_file() and not out.with_name("other.safetensors.unfinished.npz").exists()
 
 
 def test_train_says_how_many_frames_there_are(folder, water, capfd):
-    out = folder / "never.fd"
+    out = folder / "never.safetensors"
     assert main(["train", str(water), "--out", str(out), "--frames", "100", *TINY]) == 2
     captured = capfd.readouterr()
     assert "40 frames" in captured.err and captured.out == "" and not out.exists()
@@ -164,7 +164,7 @@ def test_evaluate_refuses_another_molecule(trained, folder, water, capfd):
 
 
 def test_solve(call, trained, water, folder):
-    out = folder / "again.fd"
+    out = folder / "again.safetensors"
     answer = call("solve", trained, water, "--out", out, "--ridge", "0.001")
     assert answer["method"] == "forces" and out.is_file()
     assert answer["boltzmann"] is None and answer["kl_eV"] is None
@@ -198,7 +198,10 @@ def test_simulate_and_compare(call, trained, refitted, water, folder):
     assert list(compared["time_to_failure_ps"]) == names
     header = json.loads((run / "run.json").read_text())
     assert header["status"] == "finished"
-    assert header["command"].startswith("python -m fisherdash simulate ") and "--seed 3" in header["command"]
+    assert (
+        header["command"].startswith("python -m fisherdash simulate ")
+        and "--seed 3" in header["command"]
+    )
 
 
 def test_one_checkpoint_alone_has_nothing_to_compare_with(call, trained, water, folder):
@@ -251,8 +254,8 @@ def interrupted(process: subprocess.Popen[str], begun: Callable[[], bool]) -> tu
 
 
 def test_ctrl_c_keeps_the_best_and_resume_goes_on(call, water, folder):
-    out = folder / "stopped.fd"
-    unfinished = folder / "stopped.fd.unfinished.npz"
+    out = folder / "stopped.safetensors"
+    unfinished = folder / "stopped.safetensors.unfinished.npz"
     line = ["train", water, "--out", out, *TINY]
     answer, said = interrupted(started(*line, "--epochs", 10**6), unfinished.exists)
     assert 0 < answer["epochs"] < 10**6 and out.is_file()
@@ -274,6 +277,6 @@ def test_ctrl_c_keeps_what_was_simulated(call, trained, water, folder):
 
 
 def test_nothing_to_resume_is_said(water, folder, capfd):
-    out = folder / "fresh.fd"
+    out = folder / "fresh.safetensors"
     assert main(["train", str(water), "--out", str(out), "--resume", *TINY]) == 2
     assert "no interrupted training" in capfd.readouterr().err and not out.exists()

@@ -37,7 +37,11 @@ def first_frame(run: Path, name: str) -> np.ndarray:
 
 def validate(folder: Path) -> dict[str, tuple[bool, str]]:
     """The chain; what each check looks at → whether it holds, and the numbers."""
-    default, fisher, run = folder / "default.fd", folder / "fisher.fd", folder / "run"
+    default, fisher, run = (
+        folder / "default.safetensors",
+        folder / "fisher.safetensors",
+        folder / "run",
+    )
     sizes = ["--frames", 400, "--valid", 100, "--epochs", 20]
     trained = shell("train", DATA, "--out", default, *sizes)
     shell("evaluate", default, DATA)
