@@ -132,7 +132,7 @@ def test_sample(call, folder):
 
 def test_train(call, folder, water):
     out = folder / "other.safetensors"
-    answer = call("train", water, "--out", out, "--frames", 20, "--valid", 10, "--epochs", 2, *TINY)
+    answer = call("train", water, "--out", out, "--frames", 36, "--valid", 4, "--epochs", 2, *TINY)
     assert answer["epochs"] == 2 and answer["parameters"] > 100
     assert 0 < answer["valid_force_mae_eV_per_A"] < answer["valid_force_rmse_eV_per_A"]
     assert out.is_file() and not out.with_name("other.safetensors.unfinished.npz").exists()
