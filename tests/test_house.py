@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,25 @@ def test_a_python_without_what_is_needed_is_told_in_one_sentence(tmp_path):
     assert answer.returncode == 1 and not (tmp_path / "venv").exists()
     assert "Python 3.9.2" in answer.stderr and "needs 3.11" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
+
+
+def test_the_wheel_holds_the_library_its_data_and_the_command(tmp_path):
+    build = "import sys, flit_core.buildapi as b; print(b.build_wheel(sys.argv[1]))"
+    answer = subprocess.run(
+        [sys.executable, "-c", build, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    with zipfile.ZipFile(tmp_path / answer.stdout.strip()) as wheel:
+        names = wheel.namelist()
+        entry = next(name for name in names if name.endswith("entry_points.txt"))
+        assert "fisherdash=fisherdash.__main__:main" in wheel.read(entry).decode().replace(" ", "")
+    expected = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "fisherdash").rglob("*")
+        if path.is_file() and path.suffix in (".py", ".js", ".css")
+    }
+    assert expected <= set(names)
+    assert not any(name.startswith(("tests/", "sample_models/")) for name in names)
