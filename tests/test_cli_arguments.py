@@ -1,5 +1,6 @@
 """Every wrong argument is answered by one line that says what came and what would be right."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,15 @@ def test_the_units_are_those_of_the_loader():
 def test_methods_to_come_are_refused_in_words(capfd):
     sentence = refusal(["solve", "C", "D", "--out", "E", "--method", "laplacian"], capfd)
     assert "--method laplacian" in sentence and "forces" in sentence
+
+
+def test_a_port_in_use_is_said(capfd):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        sentence = refusal(["app", "--port", str(port)], capfd)
+    assert f"--port {port}" in sentence and "in use" in sentence
 
 
 def shell(*arguments: str) -> subprocess.CompletedProcess[str]:

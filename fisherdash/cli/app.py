@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,15 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
             f"the dashboard's pages are not part of the installed library ({script} is missing); "
             "start it from a checkout of the project, with 'make app'."
         )
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", args.port))
+        except OSError as error:
+            raise InputError(
+                f"--port {args.port} cannot be used ({error.strerror}); give another one, for "
+                f"example --port {args.port % 65535 + 1}."
+            ) from error
     os.chdir(script.parent)
     command = ["-m", "streamlit", "run", script.name, "--server.port", str(args.port)]
     os.execv(sys.executable, [sys.executable, *command])
