@@ -77,6 +77,22 @@ def test_cancel_stops_a_running_job():
     assert (job.status, job.active) == ("cancelled", False)
 
 
+def test_work_that_refuses_to_go_on_after_a_cancel_is_cancelled():
+    started = threading.Event()
+
+    def solve(cancel):
+        yield Progress(0.1)
+        started.set()
+        cancel.wait(PATIENCE)
+        raise InputError("the solve was cancelled")
+
+    job = jobs.submit("test", "solve", solve)
+    assert started.wait(PATIENCE)
+    job.cancel()
+    assert job.wait(PATIENCE)
+    assert (job.status, job.error) == ("cancelled", None)
+
+
 def test_one_at_a_time_for_each_device_and_a_queued_job_can_be_cancelled():
     started = threading.Event()
     first = jobs.submit("test", "first", lambda cancel: endless(started, cancel), device="one")

@@ -151,8 +151,10 @@ class Job:
             self.result = self._consume()
             self._end("cancelled" if self._cancel.is_set() else "finished")
         except InputError as error:
-            self.error = str(error)
-            self._end("failed")
+            # Work that was told to stop may say so by refusing to go on.
+            stopped = self._cancel.is_set()
+            self.error = None if stopped else str(error)
+            self._end("cancelled" if stopped else "failed")
         except Exception as error:  # noqa: BLE001 - logged and told; the worker must live on
             _log.exception("job %s (%s) failed", self.id, self.kind)
             self.error = f"the {self.kind} job failed: {type(error).__name__}: {error}"

@@ -94,11 +94,11 @@ def path_figure(
         yAxis=[
             figure.axis("force RMSE (eV/Å)", vertical=True, gridIndex=0,
                         min=low_high[0], max=low_high[1]),
-            figure.axis("divergence (Å⁻²)", vertical=True, gridIndex=1),
+            figure.axis("divergence (eV²/Å²)", vertical=True, gridIndex=1),
         ],
     )  # fmt: skip
     table = source.set_axis(
-        ["ridge", "held-out force RMSE (eV/Å)", "held-out Fisher divergence (Å⁻²)"], axis=1
+        ["ridge", "held-out force RMSE (eV/Å)", "held-out Fisher divergence (eV²/Å²)"], axis=1
     )
     return Figure(option, "Held-out force RMSE and Fisher divergence along the ridge", 400, table)
 

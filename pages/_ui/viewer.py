@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import streamlit as st
+from streamlit.components.v2 import component
 
 from fisherdash.view import viewer
 
-_COMPONENT = st.components.v2.component(
-    "fisherdash_viewer", js=viewer.source(), css=viewer.stylesheet()
-)
+_COMPONENT = component("fisherdash_viewer", js=viewer.source(), css=viewer.stylesheet())
 
 
 def show_molecules(payload: dict[str, Any], *, key: str) -> None:

@@ -1,0 +1,22 @@
+"""FisherDash in the browser: a router, and the jobs at work beside every page."""
+
+import streamlit as st
+
+from pages._ui.sidebar import running_jobs
+
+st.set_page_config(page_title="FisherDash", page_icon="static/icon.png", layout="wide")
+
+page = st.navigation(
+    [
+        st.Page("pages/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("pages/data.py", title="Data", icon=":material/dataset:"),
+        st.Page("pages/train.py", title="Train", icon=":material/model_training:"),
+        st.Page("pages/refit.py", title="Re-fit", icon=":material/tune:"),
+        st.Page("pages/simulate.py", title="Simulate", icon=":material/play_circle:"),
+        st.Page("pages/drift.py", title="Drift", icon=":material/ssid_chart:"),
+        st.Page("pages/trajectories.py", title="Trajectories", icon=":material/view_in_ar:"),
+    ]
+)
+with st.sidebar:
+    running_jobs()
+page.run()

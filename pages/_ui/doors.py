@@ -1,0 +1,29 @@
+"""Errors at the door: a user's mistake is one sentence, and what was loaded stays."""
+
+import contextlib
+from collections.abc import Iterator
+
+import streamlit as st
+
+from fisherdash.errors import InputError
+
+
+@contextlib.contextmanager
+def door() -> Iterator[None]:
+    """Show an InputError raised inside as its sentence and go on after the block."""
+    try:
+        yield
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def next_step(sentence: str, page: str, label: str) -> None:
+    """What to do when a page has nothing to show yet."""
+    st.info(sentence, icon=":material/arrow_forward:")
+    st.page_link(page, label=label)
+
+
+def command(*lines: str) -> None:
+    """The shell commands behind the numbers above, folded away."""
+    with st.expander("The same from a shell", icon=":material/terminal:"):
+        st.code("\n".join(lines), language="bash", wrap_lines=True)

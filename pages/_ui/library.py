@@ -1,0 +1,124 @@
+"""Choosing what to work on: the samples and the workspace in every selector.
+
+The choice lives in the address of the page, so it is the same on all pages, survives a refresh
+and can be sent to a colleague on the same machine.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+from fisherdash import checkpoint as checkpoints
+from fisherdash import dataset as datasets
+from fisherdash.checkpoint import Checkpoint
+from fisherdash.dataset import Dataset
+from fisherdash.runs import Run, delete_run, list_runs, open_run, workspace
+
+Kind = Literal["datasets", "checkpoints"]
+
+
+def options(kind: Kind) -> dict[str, Path]:
+    """What can be chosen, by the name shown."""
+    home = workspace.samples()
+    return {
+        f"{path.stem} (sample)" if path.parent == home else path.stem: path
+        for path in workspace.files(kind)
+    }
+
+
+def name_of(path: Path) -> str:
+    """How a file is named in the selectors."""
+    return f"{path.stem} (sample)" if path.parent == workspace.samples() else path.stem
+
+
+def select(key: str, value: object) -> None:
+    """Choose ``value`` in the selector ``key`` at the next run of the page."""
+    st.session_state[f"next {key}"] = value
+
+
+def choose(label: str, kind: Kind, key: str, help: str | None = None) -> Path | None:
+    """A selector of one file; None when there is nothing to choose."""
+    found = options(kind)
+    _apply(key)
+    if st.session_state.get(key) not in found:
+        st.session_state.pop(key, None)
+    name = st.selectbox(label, list(found), key=key, help=help, bind="query-params")
+    return found.get(name) if name else None
+
+
+def choose_many(label: str, kind: Kind, key: str, default: list[str], help: str) -> list[Path]:
+    """A selector of any number of files, in the order in which they were chosen."""
+    found = options(kind)
+    _apply(key)
+    kept = st.session_state.get(key)
+    if kept is not None and any(name not in found for name in kept):
+        st.session_state[key] = [name for name in kept if name in found]
+    names = st.multiselect(
+        label, list(found), default=default, key=key, help=help, bind="query-params"
+    )
+    return [found[name] for name in names]
+
+
+def choose_run(key: str = "run") -> Run | None:
+    """A selector of a run of the workspace; None when there is none that can be opened."""
+    entries = {entry.folder.name: entry for entry in list_runs()}
+    if not entries:
+        return None
+    _apply(key)
+    if st.session_state.get(key) not in entries:
+        st.session_state.pop(key, None)
+
+    def shown(name: str) -> str:
+        entry = entries[name]
+        when = entry.created.replace("T", " ").removesuffix("+00:00")
+        return f"{entry.title}, {when} UTC" if not entry.problem else f"{name} (damaged)"
+
+    name = st.selectbox("Run", list(entries), format_func=shown, key=key, bind="query-params")
+    return run_at(entries[name].folder) if name else None
+
+
+def run_at(folder: Path) -> Run:
+    """The run in a folder, with what has come since it was last looked at; InputError if damaged.
+
+    One object serves all sessions, so that only new chunks are read.
+    """
+    run = _opened(str(folder))
+    run.refresh()
+    return run
+
+
+def forget_run(folder: Path) -> None:
+    """Delete a run, here and on disk; InputError when it may not be deleted."""
+    delete_run(folder)
+    _opened.clear(str(folder))
+
+
+def dataset_at(path: Path) -> Dataset:
+    """The data set in a file, read once."""
+    return _dataset(str(path), path.stat().st_mtime_ns)
+
+
+def checkpoint_at(path: Path) -> Checkpoint:
+    """The checkpoint in a file, read once."""
+    return _checkpoint(str(path), path.stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _opened(folder: str) -> Run:
+    return open_run(Path(folder))
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading the data")
+def _dataset(path: str, _changed: int) -> Dataset:
+    return datasets.load(path)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _checkpoint(path: str, _changed: int) -> Checkpoint:
+    return checkpoints.load(path)
+
+
+def _apply(key: str) -> None:
+    if f"next {key}" in st.session_state:
+        st.session_state[key] = st.session_state.pop(f"next {key}")

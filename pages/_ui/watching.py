@@ -1,0 +1,82 @@
+"""A run on the screen, while it grows or afterwards: drift with survivors, numbers, molecules."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from fisherdash.analyse import Trajectories
+from fisherdash.runs import Run
+from fisherdash.view import viewer
+from fisherdash.view.drift import drift_figure
+from fisherdash.view.theme import SeriesStyle, styles
+from pages._ui.charts import draw
+from pages._ui.viewer import show_molecules
+
+
+def looks(run: Run) -> tuple[SeriesStyle, ...]:
+    """The style of each head of a run."""
+    return styles(run.header.roles)
+
+
+def drift_chart(run: Run, traj: Trajectories, key: str, *, table: bool = True) -> None:
+    """ΔE_tot(t) and who is alive, with the number alive beside it."""
+    end = run.steps * float(run.header.settings["timestep"]) / 1000.0
+    going = run.status == "running"
+    chart, beside = st.columns([5, 1])
+    with chart:
+        figure = drift_figure(traj, looks(run), end=end if going else None)
+        draw(figure, key=key, table=table)
+    with beside:
+        alive_metrics(traj)
+        st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
+
+
+def alive_metrics(traj: Trajectories) -> None:
+    """The number alive of each head."""
+    for name, alive in zip(traj.names, traj.survivors.sum(axis=1), strict=True):
+        st.metric(f"{name}: alive", f"{alive} of {traj.replicas}", border=True)
+
+
+def molecules(
+    run: Run, heads: Sequence[int], replica: int, key: str, *, playing: bool = False
+) -> None:
+    """The same replica of each head, in step."""
+    frames = viewer.thinned(len(run.times))
+    timestep = float(run.header.settings["timestep"])
+    panes = []
+    for head in heads:
+        died = int(run.died_step[head, replica])
+        late = np.flatnonzero(run.times[frames] >= (died - 0.5) * timestep) if died >= 0 else []
+        panes.append(
+            viewer.Pane(
+                caption=f"{run.header.names[head]}, replica {replica + 1}",
+                style=looks(run)[head],
+                positions=run.frames(head, replica, frames),
+                died=int(late[0]) if len(late) else None,
+                ending=death(run, head, replica),
+            )
+        )
+    shown = "-".join(str(head) for head in heads)
+    payload = viewer.payload(
+        run.header.atomic_numbers,
+        panes,
+        run.times[frames] / 1000.0,
+        key=f"{run.id} {shown} {replica}",
+        live=run.status == "running",
+        playing=playing,
+    )
+    show_molecules(payload, key=key)
+
+
+def death(run: Run, head: int, replica: int) -> str:
+    """How and when a trajectory died, in words; empty for the living."""
+    step, bond = int(run.died_step[head, replica]), int(run.broken_bond[head, replica])
+    if step < 0:
+        return ""
+    when = f"at {step * float(run.header.settings['timestep']) / 1000.0:.3g} ps"
+    if bond < 0 or not run.header.bonds:
+        return f"energy no longer finite {when}"
+    first, second, _ = run.header.bonds[bond]
+    symbols = run.header.symbols
+    return f"{symbols[first]}{first + 1}–{symbols[second]}{second + 1} bond broke {when}"

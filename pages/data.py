@@ -1,0 +1,199 @@
+"""Data: load frames or make a sample, and look at what is in them."""
+
+import numpy as np
+import streamlit as st
+
+from fisherdash import dataset as datasets
+from fisherdash import reference
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.runs import jobs, workspace
+from fisherdash.view import curves, viewer
+from fisherdash.view.theme import SeriesStyle
+from pages._ui import library, tasks
+from pages._ui.charts import draw
+from pages._ui.doors import command, door
+from pages._ui.progress import job_list, plain, watch
+from pages._ui.viewer import show_molecules
+
+INFER = "as the file says, or inferred"
+FORMATS = ("by the name of the file", "npz", *datasets.FORMATS)
+
+
+def load_upload() -> None:
+    """Check the upload and keep it in the workspace; on a mistake nothing changes."""
+    upload = st.session_state["upload"]
+    if upload is None:
+        st.session_state["load error"] = "Choose a file first."
+        return
+    units, kind = st.session_state["upload units"], st.session_state["upload format"]
+    try:
+        data = datasets.load_bytes(
+            upload.name,
+            upload.getvalue(),
+            units=None if units == INFER else units,
+            format=None if kind == FORMATS[0] else kind,
+            temperature=st.session_state["upload temperature"],
+            labels=st.session_state["upload labels"].strip() or None,
+        )
+        path = workspace.save_new(
+            "datasets", workspace.safe_stem(upload.name), ".npz", lambda p: datasets.save(data, p)
+        )
+    except InputError as error:
+        st.session_state["load error"] = str(error)
+        return
+    library.select("data", library.name_of(path))
+    st.session_state["loaded"] = (library.name_of(path), data)
+
+
+def upload_form() -> None:
+    """A file from this computer."""
+    with st.form("load"):
+        st.file_uploader(
+            "File with positions, energies and forces of one molecule",
+            type=["npz", "xyz", "extxyz", "traj", "db", "json", "out", "log", "xml", "gz"],
+            key="upload",
+            help="MD17, sGDML, rMD17 or plain npz, extended XYZ, or another format by its name; "
+            "at most 50 MB. Nothing in the file is ever executed.",
+        )
+        with st.grid(4):
+            st.selectbox(
+                "Unit of energy",
+                [INFER, *datasets.ENERGY_UNITS],
+                key="upload units",
+                help="Forces are in this unit per Å. What is inferred, and why, is shown after "
+                "loading; choose a unit to override it.",
+            )
+            st.selectbox(
+                "Format",
+                FORMATS,
+                key="upload format",
+                help="Needed only where the ending of the file's name does not say it.",
+            )
+            st.number_input(
+                "Temperature (K)",
+                value=None,
+                min_value=0.0,
+                placeholder="unknown",
+                key="upload temperature",
+                help="At which the frames were sampled, usually 300 to 1000 K. Leave it empty if "
+                "you do not know it: it is better not to guess.",
+            )
+            st.text_input(
+                "Other labels",
+                key="upload labels",
+                placeholder="none",
+                help="Prefix of another set of labels in the file, such as old (old_energies, "
+                "old_forces) or REF (REF_energy, REF_forces).",
+            )
+        st.form_submit_button("Load", icon=":material/upload_file:", on_click=load_upload)
+    if problem := st.session_state.pop("load error", None):
+        st.error(problem, icon=":material/error:")
+
+
+def sample_form() -> None:
+    """A Boltzmann sample of any small molecule."""
+    with st.form("sample"):
+        with st.grid(4):
+            names = reference.molecule_names()
+            name = st.selectbox(
+                "Molecule",
+                names,
+                index=names.index("CH3CH2OH"),
+                help="A molecule of the G2 set, by its formula. Larger ones take longer: about "
+                "1 ms for each atom and step.",
+            )
+            temperature = st.number_input(
+                "Temperature (K)",
+                value=500.0,
+                min_value=1.0,
+                help="Of the Langevin thermostat, usually 300 to 1000 K.",
+            )
+            frames = st.number_input(
+                "Frames",
+                value=1000,
+                min_value=10,
+                help="One is kept every 50 fs; 500 to 2000 suffice for a small molecule.",
+            )
+            seed = st.number_input("Seed", value=0, min_value=0, help="Another seed, other frames.")
+        if st.form_submit_button("Make the sample", icon=":material/science:"):
+            with door():
+                tasks.submit_sample(name, temperature, int(frames), int(seed))
+    running = next((job for job in jobs.every("sample") if job.active), None)
+    if jobs.every("sample"):
+        watch(running, lambda: job_list("sample", 3), every=1.0)
+        command(jobs.every("sample")[0].info["command"])
+
+
+def show(data: Dataset) -> None:
+    """What is in the data set, and what was inferred."""
+    heat = "unknown" if data.temperature is None else f"{data.temperature:g} K"
+    with st.grid(4):
+        st.metric("Molecule", data.formula, border=True)
+        st.metric("Frames", f"{len(data):,}", border=True)
+        st.metric("Temperature", heat, border=True)
+        rms = float(np.sqrt(np.mean(data.forces**2)))
+        st.metric("Force RMS", f"{rms:.3g} eV/Å", border=True)
+    if data.source:
+        st.caption(f"From {plain(data.source)}")
+    for note in data.notes:
+        st.caption(f":material/info: {plain(note)}")
+    left, right = st.columns(2)
+    with left:
+        relative = data.energies - data.energies.mean()
+        draw(curves.histogram_figure(relative, "energy − mean (eV)"), key="energies", table=False)
+    with right:
+        figure = curves.histogram_figure(data.forces.ravel(), "force component (eV/Å)")
+        draw(figure, key="forces", table=False)
+
+
+def look(data: Dataset) -> None:
+    """The frames themselves."""
+    frames = viewer.thinned(len(data), 200)
+    pane = viewer.Pane(
+        f"{data.formula}: frames of the data set",
+        SeriesStyle("#8a919c", "solid"),
+        data.positions[frames],
+    )
+    payload = viewer.payload(
+        data.atomic_numbers.tolist(),
+        [pane],
+        frames + 1.0,
+        key=data.fingerprint,
+        unit="frame number",
+    )
+    show_molecules(payload, key="look")
+
+
+st.title("Data")
+st.caption("Frames of one molecule with energies and forces: what a model learns from.")
+choice = st.segmented_control(
+    "Add data", ["Load a file", "Make a sample"], key="add data", default=None
+)
+if choice == "Load a file":
+    upload_form()
+elif choice == "Make a sample":
+    sample_form()
+
+path = library.choose(
+    "Data set", "datasets", "data", help="The sample that comes with FisherDash, and your own."
+)
+if path is None:
+    st.info("There is no data yet: load a file or make a sample above.")
+else:
+    with door():
+        data = library.dataset_at(path)
+        name, fresh = st.session_state.get("loaded", ("", None))
+        # The upload knows what was inferred from it; its copy in the workspace is in eV and Å.
+        show(fresh if fresh is not None and name == library.name_of(path) else data)
+        look(data)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.download_button(
+                "Download as npz",
+                data=path.read_bytes,
+                file_name=path.name,
+                icon=":material/download:",
+                on_click="ignore",
+            )
+            st.page_link("pages/train.py", label="Train a model on it")
+            st.page_link("pages/refit.py", label="Re-fit a model on it")

@@ -1,0 +1,124 @@
+"""Home: what this is, and one button that shows all of it live on the sample model."""
+
+import functools
+
+import numpy as np
+import streamlit as st
+
+from fisherdash.analyse import compare
+from fisherdash.runs import Run, jobs, workspace
+from fisherdash.simulate import MDSettings
+from pages._ui import library, tasks
+from pages._ui.doors import command, door
+from pages._ui.progress import job_line, watch
+from pages._ui.watching import drift_chart, molecules
+
+DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=500.0, record_every=10)
+
+
+def demo_job() -> jobs.Job | None:
+    """The latest demo, whoever started it."""
+    return next(iter(jobs.every("demo")), None)
+
+
+def start() -> None:
+    """Start the demo on the least trained sample model."""
+    with door():
+        data = next(iter(workspace.files("datasets")), None)
+        models = workspace.files("checkpoints")
+        weak = [path for path in models if "under" in path.stem] or models
+        if data is None or not weak:
+            st.session_state["no samples"] = True
+            return
+        tasks.submit_demo(weak[0], data, DEMO)
+
+
+def demo_run(job: jobs.Job) -> Run | None:
+    """The demo's run once it has frames."""
+    if not (job.info["run"] / "run.json").exists():
+        return None
+    run = library.run_at(job.info["run"])
+    return run if len(run.times) else None
+
+
+def numbers(job: jobs.Job) -> None:
+    """State of the demo and its drift so far."""
+    job_line(job)
+    with door():
+        run = demo_run(job)
+        if run is None:
+            st.caption("The curves begin when the simulation does.")
+            return
+        traj = run.trajectories()
+        drift_chart(run, traj, "demo drift", table=not job.active)
+        st.markdown(f"**So far:** {compare(traj).sentence}" if job.active else "")
+
+
+def views(job: jobs.Job) -> None:
+    """Both molecules."""
+    with door():
+        run = demo_run(job)
+        if run is not None:
+            # A start whose default trajectory dies shows the difference best.
+            dead = np.flatnonzero(run.died_step[0] >= 0)
+            replica = int(dead[0]) if len(dead) and not job.active else 0
+            molecules(run, (0, 1), replica, "demo molecules", playing=True)
+
+
+st.title("FisherDash")
+st.markdown(
+    "A machine-learned force field whose energy is linear in its last layer can have that layer "
+    "re-fitted in closed form, so that its forces match the data as well as they can. "
+    "FisherDash does this re-fit on your model and your data. "
+    "Then it runs molecular dynamics with the default and with the re-fitted head from the same "
+    "starting positions and velocities. "
+    "You see side by side, with honest statistics, whether the dynamics became more stable."
+)
+
+job = demo_job()
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.button(
+        "Run the demo again" if job else "Run the demo",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=start,
+        disabled=job is not None and job.active,
+        key="run demo",
+    )
+    st.caption(
+        f"Re-fits a deliberately under-trained ethanol model, then simulates {DEMO.replicas} "
+        f"molecules with each head for {DEMO.steps * DEMO.timestep / 1000:g} ps at "
+        f"{DEMO.temperature:g} K. The first points come within a minute."
+    )
+if st.session_state.pop("no samples", False):
+    st.error("There is no sample model or no sample data; train a model on the Train page first.")
+
+if job is None:
+    st.subheader("Or take it step by step")
+    with st.grid(3):
+        for page, title, words in (
+            ("pages/data.py", "Data", "Load your own frames, or make a Boltzmann sample."),
+            ("pages/train.py", "Train", "Train a small equivariant network and watch it learn."),
+            ("pages/refit.py", "Re-fit", "Re-fit the last layer, and read what it says of itself."),
+            ("pages/simulate.py", "Simulate", "Run dynamics of any number of models at once."),
+            ("pages/drift.py", "Drift", "Energy drift and survival, read together."),
+            ("pages/trajectories.py", "Trajectories", "Watch two trajectories in step in 3D."),
+        ):
+            with st.container(border=True, height="stretch"):
+                st.page_link(page, label=f"**{title}**")
+                st.caption(words)
+else:
+    watch(job, functools.partial(numbers, job), every=1.0)
+    watch(job, functools.partial(views, job), every=3.0)
+    if not job.active and job.status != "failed":
+        with door():
+            run = demo_run(job)
+            if run is not None:
+                st.subheader("What it says")
+                st.markdown(compare(run.trajectories()).sentence)
+                st.caption(f"The re-fit itself: {job.info.get('verdict', '')}")
+                library.select("run", run.id)
+                with st.container(horizontal=True):
+                    st.page_link("pages/drift.py", label="All numbers on the Drift page")
+                    st.page_link("pages/trajectories.py", label="Every replica in 3D")
+    command(job.info["command"])

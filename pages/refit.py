@@ -1,0 +1,183 @@
+"""Re-fit: the last layer in closed form, before and after on frames that it has not seen."""
+
+import math
+
+import pandas as pd
+import streamlit as st
+
+from fisherdash import checkpoint as checkpoints
+from fisherdash.checkpoint import Checkpoint
+from fisherdash.errors import InputError
+from fisherdash.fisher import Refit
+from fisherdash.runs import jobs, workspace
+from fisherdash.view import curves
+from pages._ui import library, tasks
+from pages._ui.charts import draw
+from pages._ui.doors import command, door, next_step
+from pages._ui.progress import job_line, watch
+
+
+def bring() -> None:
+    """Check an uploaded checkpoint and keep it in the workspace; on a mistake nothing changes."""
+    upload = st.session_state["own model"]
+    if upload is None:
+        return
+    try:
+        found = checkpoints.load_bytes(upload.getvalue(), upload.name)
+        stem = workspace.safe_stem(upload.name)
+        path = workspace.save_new(
+            "checkpoints", stem, ".safetensors", lambda part: checkpoints.save(found, part)
+        )
+    except InputError as error:
+        st.session_state["model error"] = str(error)
+        return
+    library.select("model", library.name_of(path))
+
+
+def own_model() -> None:
+    """A checkpoint from this computer."""
+    with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
+        st.file_uploader(
+            "FisherDash checkpoint (.safetensors)",
+            type=["safetensors"],
+            key="own model",
+            on_change=bring,
+            help="One file as written by the Train page or the train command. Nothing in it is "
+            "ever executed.",
+        )
+    if problem := st.session_state.pop("model error", None):
+        st.error(problem, icon=":material/error:")
+
+
+def facts(model: Checkpoint) -> None:
+    """What the checkpoint says of itself."""
+    provenance = model.provenance
+    words = [f"{model.num_parameters:,} parameters", f"cutoff {model.config.cutoff:g} Å"]
+    if "frames" in provenance:
+        words.append(f"trained on {provenance['frames']} frames")
+    if "epochs" in provenance:
+        words.append(f"{provenance['epochs']} epochs")
+    error = (provenance.get("errors") or {}).get("valid_force_rmse")
+    if isinstance(error, float):
+        words.append(f"validation force RMSE {error:.3g} eV/Å")
+    if "parent" in provenance:
+        words.append(f"already a re-fit of {provenance['parent']}")
+    st.caption(", ".join(words))
+
+
+def settings() -> float | str:
+    """The ridge, chosen by held-out frames or by hand."""
+    way = st.segmented_control(
+        "Ridge λ",
+        ["automatic", "by hand"],
+        default="automatic",
+        required=True,
+        help="Pulls the new head towards the default one. Automatic takes the value with the "
+        "lowest Fisher divergence on frames that were not fitted.",
+    )
+    if way == "automatic":
+        return "auto"
+    power = st.slider(
+        "λ as a power of ten of the largest eigenvalue",
+        min_value=-14.0,
+        max_value=2.0,
+        value=-6.0,
+        step=0.5,
+        help="Usually −8 to −2. Small values fit the forces best but let the head grow, which "
+        "has made dynamics less stable.",
+    )
+    return 10.0**power
+
+
+def report(refit: Refit) -> None:
+    """What the re-fit says of itself."""
+    st.markdown(f"**{refit.verdict}**")
+    for warning in refit.warnings:
+        st.warning(warning, icon=":material/warning:")
+    rows = {
+        "force RMSE (eV/Å)": refit.force_rmse,
+        "energy RMSE (eV)": refit.energy_rmse,
+        "Fisher divergence (eV²/Å²)": refit.fisher_divergence,
+        "head norm (eV)": refit.head_norm,
+    }
+    table = pd.DataFrame(
+        [
+            {
+                "quantity": name,
+                "default head": f"{values['default']:.4g}",
+                "Fisher head": f"{values['fisher']:.4g}",
+            }
+            for name, values in rows.items()
+        ]
+    )
+    left, right = st.columns([2, 3])
+    with left:
+        st.dataframe(table, hide_index=True, alt="Errors before and after the re-fit")
+        st.caption(
+            f"On {refit.frames_report} frames that neither the fit ({refit.frames_fit}) nor the "
+            f"choice of the ridge ({refit.frames_ridge}) has seen. The divergence is given "
+            "without its factor β²."
+        )
+        condition = refit.condition_number
+        with st.grid(3):
+            number = f"{condition:.1e}" if math.isfinite(condition) else "singular"
+            st.metric("Condition number", number, border=True)
+            st.metric("Ridge λ", f"{refit.ridge:.1e}", border=True)
+            st.metric("Effective rank", f"{refit.effective_rank:.3g}", border=True)
+    with right:
+        draw(
+            curves.path_figure(
+                [point.ridge for point in refit.path],
+                [point.force_rmse for point in refit.path],
+                [point.divergence for point in refit.path],
+                refit.force_rmse["default"],
+                refit.ridge,
+            ),
+            key="path",
+        )
+
+
+def latest_refit() -> None:
+    """The latest re-fit, while it goes on and afterwards."""
+    job = next(iter(jobs.every("refit")), None)
+    if job is None:
+        return
+    st.subheader("Latest re-fit")
+    watch(job, lambda: job_line(job), every=0.5)
+    if isinstance(job.result, Refit) and job.status == "finished":
+        report(job.result)
+        out = job.info["out"]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if out.exists():
+                st.download_button(
+                    "Download the re-fitted checkpoint",
+                    data=out.read_bytes,
+                    file_name=out.name,
+                    icon=":material/download:",
+                    on_click="ignore",
+                )
+            st.page_link("pages/simulate.py", label="Simulate both heads")
+    command(job.info["command"])
+
+
+st.title("Re-fit")
+st.caption("The last layer in closed form: the head whose forces match the data best.")
+left, right = st.columns(2)
+with left:
+    model_path = library.choose("Checkpoint", "checkpoints", "model")
+with right:
+    data_path = library.choose("Data set", "datasets", "data")
+own_model()
+if model_path is None:
+    next_step("A re-fit needs a trained model.", "pages/train.py", "Train one on the Train page")
+elif data_path is None:
+    next_step("A re-fit needs data.", "pages/data.py", "Load or make some on the Data page")
+else:
+    with door():
+        model, data = library.checkpoint_at(model_path), library.dataset_at(data_path)
+        facts(model)
+        ridge = settings()
+        if st.button("Re-fit", type="primary", icon=":material/tune:"):
+            model.check_elements(data.atomic_numbers)
+            tasks.submit_refit(model_path, data_path, model, data, ridge)
+latest_refit()

@@ -1,0 +1,156 @@
+"""Simulate: any number of models of one molecule, all from the same positions and velocities."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from fisherdash.checkpoint import Checkpoint
+from fisherdash.dataset import Dataset
+from fisherdash.runs import jobs
+from fisherdash.runs.estimate import cost
+from fisherdash.simulate import TOLERANCE, MDSettings
+from pages._ui import library, tasks
+from pages._ui.doors import command, door, next_step
+from pages._ui.progress import job_list, watch
+
+USUAL = MDSettings()
+
+
+def pair() -> list[str]:
+    """The latest re-fit and the model that it came from, to begin with."""
+    paths = library.options("checkpoints")
+    for name, path in reversed(paths.items()):
+        with door():
+            parent = library.checkpoint_at(path).provenance.get("parent_fingerprint")
+            for other, candidate in paths.items():
+                if parent and library.checkpoint_at(candidate).fingerprint == parent:
+                    return [other, name]
+    return list(paths)[:1]
+
+
+def settings(data: Dataset) -> MDSettings:
+    """What the user chooses about the run."""
+    with st.grid(4):
+        replicas = st.number_input(
+            "Replicas",
+            value=USUAL.replicas,
+            min_value=1,
+            help="Independent trajectories of every model; 16 to 64 show differences in survival.",
+        )
+        steps = st.number_input(
+            "Steps",
+            value=USUAL.steps,
+            min_value=1,
+            step=1000,
+            help="Of velocity Verlet; 2,000 to 1,000,000. Rare explosions need long runs.",
+        )
+        timestep = st.number_input(
+            "Time step (fs)",
+            value=USUAL.timestep,
+            min_value=0.01,
+            step=0.1,
+            help="Usually 0.25 to 1 fs with hydrogen. Part of the drift is the time step's own: "
+            "it falls with its square.",
+        )
+        heat = data.temperature or USUAL.temperature
+        temperature = st.number_input(
+            "Temperature (K)",
+            value=float(heat),
+            min_value=1.0,
+            step=50.0,
+            help="Of the Maxwell–Boltzmann velocities at the start, usually that of the data; "
+            "hotter runs explode sooner.",
+        )
+        record = st.number_input(
+            "Record every (steps)",
+            value=USUAL.record_every,
+            min_value=1,
+            help="From one kept frame to the next, usually 5 to 50 steps.",
+        )
+        seed = st.number_input(
+            "Seed", value=0, min_value=0, help="Of the starting frames and velocities."
+        )
+        precision = st.selectbox(
+            "Precision of the network",
+            ("float32", "float64"),
+            help="Positions, momenta and sums are double precision in any case; float64 is two to "
+            "four times slower and tells round-off from the model's own drift.",
+        )
+        start = st.selectbox(
+            "Start from",
+            ("data", "relaxed"),
+            help="Frames of the data set, or the minimum of the first model's potential.",
+        )
+    return MDSettings(
+        replicas=int(replicas),
+        steps=int(steps),
+        timestep=float(timestep),
+        temperature=float(temperature),
+        seed=int(seed),
+        record_every=int(record),
+        precision=precision,
+        start=start,
+    )
+
+
+def named(paths: list[Path]) -> dict[str, Checkpoint]:
+    """The models under the names of their files, as the shell command names them."""
+    return {path.stem: library.checkpoint_at(path) for path in paths}
+
+
+def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
+    """The settings, what they will cost, and the button."""
+    models = named(paths)
+    for model in models.values():
+        model.check_elements(data.atomic_numbers)
+    if len(models) < len(paths):
+        st.error("Two of these models have the same name; rename one of their files.")
+        return
+    chosen = settings(data)
+    price = cost(len(models), chosen.replicas, chosen.steps, chosen.record_every, data.num_atoms)
+    length = chosen.steps * chosen.timestep / 1000
+    st.caption(
+        f"{len(models)} × {chosen.replicas} trajectories of {length:g} ps: {price.sentence} "
+        f"A replica counts as dead when a bond is more than {TOLERANCE:g} Å off its reference "
+        "length or its energy is not finite; the others go on."
+    )
+    if st.button("Simulate", type="primary", icon=":material/play_arrow:"):
+        job = tasks.submit_simulation(
+            dict(zip(models, paths, strict=True)), data_path, models, data, chosen
+        )
+        library.select("run", job.info["run"].name)
+
+
+st.title("Simulate")
+st.caption("Energy-conserving (NVE) dynamics; every model starts from the same states.")
+data_path = library.choose(
+    "Starting frames", "datasets", "data", help="The data set that the starts are drawn from."
+)
+if not library.options("checkpoints"):
+    next_step("Dynamics need a trained model.", "pages/train.py", "Train one on the Train page")
+elif data_path is None:
+    next_step("Dynamics need starting frames.", "pages/data.py", "Load or make some")
+else:
+    paths = library.choose_many(
+        "Models",
+        "checkpoints",
+        "models",
+        pair(),
+        "In this order: the others are compared with the first. All must know the molecule's "
+        "elements.",
+    )
+    if paths:
+        with door():
+            launch(paths, data_path, library.dataset_at(data_path))
+    else:
+        st.info("Choose at least one model; two make a comparison.")
+
+simulations = jobs.every("simulate")
+st.subheader("Simulations")
+active = next((job for job in simulations if job.active), None)
+watch(active, lambda: job_list("simulate"), every=1.0)
+if simulations:
+    with st.container(horizontal=True):
+        st.page_link("pages/drift.py", label="Watch the drift")
+        st.page_link("pages/trajectories.py", label="Watch the molecules")
+    command(simulations[0].info["command"])

@@ -1,0 +1,94 @@
+"""A workspace of its own for every page test, with a small model, few frames and a short run."""
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from streamlit.testing.v1 import AppTest
+
+from fisherdash import checkpoint, dataset
+from fisherdash.model import MAX_ATOMIC_NUMBER, ModelConfig, init
+from fisherdash.runs import RunHeader, RunWriter, workspace
+from tests.test_runs_store import SETTINGS, chunk
+
+CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
+
+
+@pytest.fixture(autouse=True)
+def own_workspace(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path / "work"))
+    monkeypatch.setattr(workspace, "samples", lambda: tmp_path / "no samples")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def water():
+    """Sixty frames of water with plausible energies and forces, in the workspace."""
+    rng = np.random.default_rng(5)
+    atoms = molecule("H2O")
+    shifts = 0.03 * rng.standard_normal((60, 3, 3))
+    data = dataset.Dataset(
+        positions=atoms.positions + shifts,
+        energies=-5.0 + 0.5 * (40.0 * shifts**2).sum(axis=(1, 2)),
+        forces=-40.0 * shifts,
+        atomic_numbers=atoms.numbers,
+        temperature=300.0,
+        source="harmonic water",
+    )
+    path = workspace.folder("datasets") / "water.npz"
+    dataset.save(data, path)
+    return data
+
+
+@pytest.fixture
+def model():
+    """An untrained model that knows water, in the workspace."""
+    body, head = init(CONFIG, 0)
+    made = checkpoint.Checkpoint(
+        config=CONFIG,
+        body=body,
+        head=np.random.default_rng(6).standard_normal(len(head)),
+        element_bias=np.zeros(MAX_ATOMIC_NUMBER + 1),
+        elements=(1, 8),
+        name="tiny",
+    )
+    checkpoint.save(made, workspace.folder("checkpoints") / "tiny.safetensors")
+    return made
+
+
+@pytest.fixture
+def short_run():
+    """A finished run of two heads, three replicas and fifteen frames, in the workspace."""
+    header = RunHeader(
+        title="a short run",
+        names=("default head", "Fisher head"),
+        roles=("default", "fisher"),
+        atomic_numbers=(8, 1, 1, 6),
+        settings=SETTINGS,
+        command="python -m fisherdash simulate one two --data water.npz --out run",
+    )
+    folder = workspace.folder("runs") / "short"
+    writer = RunWriter(folder, header)
+    for number in range(3):
+        part = chunk(number)
+        part.died_step[1, 2] = 11
+        part.broken_bond[1, 2] = 1
+        writer.append(part)
+    writer.finish("finished")
+    return folder
+
+
+@pytest.fixture
+def open_page(root):
+    """Open one page of the app and run it; asserts that nothing was raised."""
+
+    def opened(name: str = "home", **choices: str) -> AppTest:
+        app = AppTest.from_file(str(root / "app.py"), default_timeout=120)
+        for key, value in choices.items():
+            app.query_params[key] = value
+        app.run()
+        if name != "home":
+            app.switch_page(f"pages/{name}.py").run()
+        assert not app.exception, app.exception
+        return app
+
+    return opened

@@ -1,0 +1,189 @@
+"""Every page: its title, what it says with nothing to show, and what it shows with something."""
+
+import pytest
+
+from fisherdash.runs import jobs, workspace
+
+PATIENCE = 180.0
+
+
+def texts(app):
+    """All that can be read on the page."""
+    kinds = ("title", "subheader", "markdown", "caption", "info", "error", "warning", "success")
+    return "\n".join(str(item.value) for kind in kinds for item in app.get(kind))
+
+
+def metrics(app):
+    return {item.label: item.value for item in app.metric}
+
+
+@pytest.mark.parametrize(
+    ("page", "title", "words"),
+    [
+        ("home", "FisherDash", "last layer"),
+        ("data", "Data", "There is no data yet"),
+        ("train", "Train", "Training needs a data set."),
+        ("refit", "Re-fit", "A re-fit needs a trained model."),
+        ("simulate", "Simulate", "Dynamics need a trained model."),
+        ("drift", "Drift", "There is no run yet."),
+        ("trajectories", "Trajectories", "There is no run yet."),
+    ],
+)
+def test_with_nothing_to_show_each_page_says_what_to_do(open_page, page, title, words):
+    app = open_page(page)
+    assert app.title[0].value == title
+    assert words in texts(app)
+
+
+def test_home_says_so_when_the_samples_are_missing(open_page):
+    app = open_page("home")
+    app.button(key="run demo").click().run()
+    assert "There is no sample model" in app.error[0].value
+
+
+def test_data_shows_the_frames_in_the_projects_units(open_page, water):
+    app = open_page("data")
+    shown = metrics(app)
+    assert (
+        shown["Molecule"] == "H2O" and shown["Frames"] == "60" and shown["Temperature"] == "300 K"
+    )
+    rms = float((water.forces**2).mean() ** 0.5)
+    assert shown["Force RMS"] == f"{rms:.3g} eV/Å"
+    assert "harmonic water" in texts(app)
+
+
+def test_a_good_upload_is_kept_and_chosen(open_page, water, tmp_path):
+    app = open_page("data")
+    app.segmented_control(key="add data").set_value("Load a file").run()
+    content = (workspace.folder("datasets") / "water.npz").read_bytes()
+    app.file_uploader(key="upload").upload("../../my water.npz", content)
+    submit(app, "Load")
+    assert not app.error
+    assert app.selectbox(key="data").value == "my-water"
+    assert metrics(app)["Frames"] == "60"
+    assert not list(tmp_path.glob("*.npz"))  # the name led nowhere
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.npz", b"", "empty"),
+        ("text.npz", b"hello, this is no npz", "text.npz"),
+        ("frames.xyz", b"3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n", "frames.xyz"),
+    ],
+)
+def test_a_bad_upload_is_one_sentence_and_leaves_what_was_loaded(
+    open_page, water, name, content, words
+):
+    app = open_page("data")
+    app.segmented_control(key="add data").set_value("Load a file").run()
+    app.file_uploader(key="upload").upload(name, content)
+    submit(app, "Load")
+    assert len(app.error) == 1 and words in app.error[0].value
+    assert "\n" not in app.error[0].value
+    assert app.selectbox(key="data").value == "water" and metrics(app)["Frames"] == "60"
+
+
+def test_a_bad_checkpoint_is_one_sentence_and_leaves_the_chosen_one(open_page, water, model):
+    app = open_page("refit")
+    app.file_uploader(key="own model").upload("bad.safetensors", b"\x00" * 64).run()
+    assert len(app.error) == 1 and "bad.safetensors" in app.error[0].value
+    assert app.selectbox(key="model").value == "tiny"
+
+
+def test_training_from_the_page_ends_with_a_checkpoint(open_page, water):
+    app = open_page("train")
+    for label, value in {
+        "Training frames": 20, "Validation frames": 10, "Epochs": 2, "Features": 4,
+        "Highest degree": 0, "Iterations": 1, "Radial basis": 4,
+    }.items():  # fmt: skip
+        next(item for item in app.number_input if item.label == label).set_value(value)
+    submit(app, "Train")
+    job = jobs.every("train")[0]
+    assert job.wait(PATIENCE) and job.status == "finished", job.error
+    app.run()
+    assert not app.exception
+    assert "water-model" in texts(app) and "of epoch" in app.success[0].value
+    assert metrics(app)["Time left"] == "none"
+    assert "python -m fisherdash train" in app.code[0].value
+    assert (workspace.folder("checkpoints") / "water-model.safetensors").exists()
+
+
+def test_too_many_frames_are_refused_with_the_loaders_sentence(open_page, water):
+    app = open_page("train")
+    number = next(item for item in app.number_input if item.label == "Training frames")
+    number.set_value(500)
+    submit(app, "Train")
+    assert "60 frames, too few for 500 training" in app.error[0].value
+
+
+def test_refit_from_the_page_shows_before_and_after(open_page, water, model):
+    app = open_page("refit")
+    next(item for item in app.button if item.label == "Re-fit").click().run()
+    job = jobs.every("refit")[0]
+    assert job.wait(PATIENCE) and job.status == "finished", job.error
+    app.run()
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert table["quantity"].tolist()[0] == "force RMSE (eV/Å)"
+    for column, head in (("default head", "default"), ("Fisher head", "fisher")):
+        shown = job.result.force_rmse[head], job.result.head_norm[head]
+        assert float(table[column][0]) == pytest.approx(shown[0], rel=1e-3)
+        assert float(table[column][3]) == pytest.approx(shown[1], rel=1e-3)
+    assert job.result.verdict in texts(app)
+    assert "python -m fisherdash solve" in app.code[0].value
+    assert job.info["out"].exists()
+
+
+def test_simulate_launches_a_run_that_drift_and_trajectories_show(open_page, water, model):
+    app = open_page("simulate")
+    for label, value in {"Replicas": 2, "Steps": 40}.items():
+        next(item for item in app.number_input if item.label == label).set_value(value)
+    app.run()
+    assert "1 × 2 trajectories of 0.02 ps: 5 frames" in texts(app)
+    next(item for item in app.button if item.label == "Simulate").click().run()
+    job = jobs.every("simulate")[0]
+    assert job.wait(PATIENCE) and job.status == "finished", job.error
+    app.run()
+    assert "finished" in texts(app)
+    app.switch_page("pages/drift.py").run()
+    assert not app.exception
+    assert metrics(app)["tiny: alive"].endswith("of 2")
+    app.switch_page("pages/trajectories.py").run()
+    assert not app.exception and app.selectbox(key=f"replica of {job.info['run'].name}").value in (
+        0,
+        1,
+    )
+
+
+def test_drift_reads_drift_and_survival_together(open_page, short_run):
+    app = open_page("drift")
+    assert metrics(app) == {"default head: alive": "3 of 3", "Fisher head: alive": "2 of 3"}
+    assert "15 points" in texts(app)
+    table = app.dataframe[-1].value
+    assert table["alive"].tolist() == ["3 of 3", "2 of 3"]
+    assert table.columns[2] == "drift (meV/atom/ps), median [95 %]"
+    assert "python -m fisherdash compare" in app.code[0].value
+
+
+def test_a_damaged_run_is_one_sentence_and_the_page_stands(open_page, short_run):
+    (short_run / "chunk-000001.npz").write_bytes(b"half a chu")
+    app = open_page("drift")
+    assert "chunk-000001.npz cannot be read" in app.error[0].value
+    assert app.title[0].value == "Drift"
+
+
+def test_trajectories_choose_a_start_in_which_somebody_dies(open_page, short_run):
+    app = open_page("trajectories")
+    assert app.selectbox(key="replica of short").value == 2
+    assert "Fisher head: O1–H3 bond broke at 0.0055 ps" in texts(app)
+
+
+def test_an_address_that_names_no_run_falls_back_to_the_newest(open_page, short_run):
+    app = open_page("drift", run="no-such-run")
+    assert metrics(app)["default head: alive"] == "3 of 3"
+
+
+def submit(app, label):
+    next(item for item in app.button if item.label == label).click().run()
+    assert not app.exception, app.exception
