@@ -136,8 +136,9 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             file.write(data)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        written = Path(file.name)
+        written.chmod(0o644)
+        written.replace(path)
     except OSError as error:
         raise InputError(f"cannot write the checkpoint {path}: {error.strerror}") from error
 

@@ -91,9 +91,7 @@ def steps(config: ModelConfig) -> tuple[Step, ...]:
         outputs = needed
         inputs = []
         for x in _irreps(degrees[iteration], x_par):
-            feeds = any(
-                _couples(f, x, x_par, y, y_par) for f in range(degree + 1) for y in outputs
-            )
+            feeds = any(_couples(f, x, x_par, y, y_par) for f in range(degree + 1) for y in outputs)
             # The residual connection carries a component over, where it has the same parity.
             carried = any(x[1] == y[1] and is_odd(x, x_par) == is_odd(y, y_par) for y in outputs)
             if feeds or carried:
@@ -122,8 +120,8 @@ def _table(
     paths = np.arange(np.prod(kernel_shape)).reshape(kernel_shape)
     table = np.zeros((paths.size, (degree + 1) ** 2, width(inputs), width(outputs)))
 
-    def block(l: int) -> slice:
-        return slice(l * l, (l + 1) ** 2)
+    def block(degree: int) -> slice:
+        return slice(degree**2, (degree + 1) ** 2)
 
     for f in range(degree + 1):
         b = 0

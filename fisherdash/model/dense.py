@@ -14,6 +14,8 @@ atoms instead of pairs, and K joins its constants to the learned weights of the 
 The reverse of a product is a product, hence forces and training cost what they should.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
@@ -93,7 +95,10 @@ def _harmonics(
     def combine(terms: list[tuple[float, Array]]) -> Array:
         return sum((float(c) * term for c, term in terms if c), jnp.zeros_like(unit[0]))
 
-    components = [[jnp.ones_like(unit[0])], [combine(list(zip(row, unit))) for row in matrix]]
+    components = [
+        [jnp.ones_like(unit[0])],
+        [combine(list(zip(row, unit, strict=True))) for row in matrix],
+    ]
     for table in products:
         lower, first = components[-1], components[1]
         components.append(
@@ -172,7 +177,7 @@ def _blocks(irreps: tuple[couplings.Irrep, ...]) -> list[slice]:
     edges = [0]
     for _, degree in irreps:
         edges.append(edges[-1] + 2 * degree + 1)
-    return [slice(*pair) for pair in zip(edges, edges[1:])]
+    return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
 def _carried(
@@ -181,7 +186,7 @@ def _carried(
     """For every output irrep the input that the residual connection adds to it, if there is one."""
     by_symmetry = {
         (irrep[1], couplings.is_odd(irrep, step.inputs_have_parity)): block
-        for irrep, block in zip(step.inputs, _blocks(step.inputs))
+        for irrep, block in zip(step.inputs, _blocks(step.inputs), strict=True)
     }
     found = [
         by_symmetry.get((irrep[1], couplings.is_odd(irrep, step.outputs_have_parity)))
@@ -198,7 +203,7 @@ def _add_carried(
     carried = _carried(step, x)
     parts = [
         y[:, block] if part is None else y[:, block] + part
-        for block, part in zip(_blocks(step.outputs), carried)
+        for block, part in zip(_blocks(step.outputs), carried, strict=True)
     ]
     return jnp.concatenate(parts, axis=1)
 
@@ -208,7 +213,7 @@ def _dense(
 ) -> Float[Array, "features c frames atoms"]:
     """One matrix per irrep, a bias on the scalars."""
     parts = []
-    for irrep, block in zip(step.outputs, _blocks(step.outputs)):
+    for irrep, block in zip(step.outputs, _blocks(step.outputs), strict=True):
         layer = weights[couplings.kernel_name(irrep, step.outputs_have_parity)]
         part = jnp.einsum("gf,gmna->fmna", layer["kernel"], x[:, block], **_dot_options)
         if "bias" in layer:

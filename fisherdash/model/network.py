@@ -96,6 +96,7 @@ def body_shapes(config: ModelConfig) -> dict[str, Any]:
     return jax.eval_shape(functools.partial(_init, config), jax.random.key(0))["params"]
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def reference_descriptors(
     config: ModelConfig,
     body: Body,

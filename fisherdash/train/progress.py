@@ -7,7 +7,6 @@ the next epoch depends on, so a training that was stopped and resumed takes the 
 import dataclasses
 import json
 import math
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -62,7 +61,7 @@ class Progress:
         arrays = {f"leaf_{index}": np.asarray(leaf) for index, leaf in enumerate(leaves)}
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             np.savez(file, header=np.array(json.dumps(header)), **arrays)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
 
     @classmethod
     def load(cls, path: Path, fixed: dict[str, Any], fresh: "Progress") -> "Progress":
@@ -95,7 +94,9 @@ class Progress:
                     f"cannot resume with another {key}: the interrupted training had "
                     f"{header['fixed'].get(key)!r}, received {value!r}"
                 )
-        if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(loaded, leaves)):
+        if any(
+            a.shape != b.shape or a.dtype != b.dtype for a, b in zip(loaded, leaves, strict=True)
+        ):
             raise InputError(f"the arrays in {path} do not fit the network")
         state, best = jax.tree.unflatten(structure, [jax.numpy.asarray(a) for a in loaded])
         names = ("epoch", "best_epoch", "best_loss", "best_errors", "seconds", "history")

@@ -1,0 +1,178 @@
+"""The sums over frames that the re-fit needs, in one streaming pass.
+
+With G(x) = ∂D/∂x, shape (3N, D), and F_ref = −∇U, the Fisher divergence between the data and the
+model with head θ is, up to the factor β² that cancels in its minimum,
+
+    J(θ) = ½ θᵀTθ − θᵀc + ½ E|∇U|²,    T = E[GᵀG],    c = E[Gᵀ∇U] = −E[Gᵀ F_ref],
+
+so that θ* = +T⁻¹c (Hyvärinen, J. Mach. Learn. Res. 6, 695 (2005), with the data's score known).
+Beside these, moments of (D, U) are kept, which give the energy error of any head and its constant.
+
+The element biases have no gradient and are left out: with them T would be singular.
+"""
+
+import dataclasses
+import functools
+import threading
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer
+
+from fisherdash.checkpoint import Checkpoint
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.model import Body, ModelConfig, descriptors
+
+BLOCK = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """Sums over frames; those of two data sets add.
+
+    Attributes:
+        frames: number of frames M.
+        components: 3N, numbers in one frame's forces.
+        gram: Σ GᵀG, shape (D, D), in (eV-free) Å⁻².
+        gradient: Σ Gᵀ∇U, shape (D,), eV/Å².
+        force_squared: Σ|∇U|², eV²/Å².
+        energy: Σ (D, U)(D, U)ᵀ with U in eV relative to ``energy_origin``, shape (D+1, D+1).
+        energy_sum: Σ (D, U), shape (D+1,).
+        energy_origin: eV, subtracted from every energy before the sums to keep their digits.
+    """
+
+    frames: int
+    components: int
+    gram: Float[np.ndarray, "d d"]
+    gradient: Float[np.ndarray, " d"]
+    force_squared: float
+    energy: Float[np.ndarray, "d1 d1"]
+    energy_sum: Float[np.ndarray, " d1"]
+    energy_origin: float
+
+    def divergence(self, head: Float[np.ndarray, " d"]) -> float:
+        """Fisher divergence ½ E|∇U_θ − ∇U|² without its factor β², in eV²/Å²."""
+        quadratic = head @ self.gram @ head - 2 * head @ self.gradient + self.force_squared
+        return float(max(quadratic, 0.0) / (2 * self.frames))
+
+    def divergence_gradient(self, head: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+        """∂J/∂θ = Tθ − c, shape (D,)."""
+        return (self.gram @ head - self.gradient) / self.frames
+
+    def force_rmse(self, head: Float[np.ndarray, " d"]) -> float:
+        """Root-mean-square error of the force components in eV/Å: √(2J/3N)."""
+        return float(np.sqrt(2 * self.divergence(head) / self.components))
+
+    def constant(self, head: Float[np.ndarray, " d"]) -> float:
+        """The constant in eV that makes the mean energy of these frames right."""
+        *d, u = self.energy_sum / self.frames
+        return float(u - np.dot(d, head) + self.energy_origin)
+
+    def energy_rmse(self, head: Float[np.ndarray, " d"], constant: float) -> float:
+        """Root-mean-square error of the energies in eV with this head and constant."""
+        offset = self.energy_origin - constant
+        v = np.append(head, -1.0)
+        mean, square = v @ self.energy_sum / self.frames, v @ self.energy @ v / self.frames
+        return float(np.sqrt(max(square - 2 * offset * mean + offset**2, 0.0)))
+
+
+def accumulate(
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    *,
+    precision: str = "float32",
+    cancel: threading.Event | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Moments:
+    """Passes over the data set once, in blocks of constant memory.
+
+    Args:
+        checkpoint: whose body gives the descriptors; its head plays no part.
+        dataset: frames with forces.
+        precision: of the network ("float32" or "float64"); the sums are always float64.
+        cancel: set it to stop between two blocks.
+        progress: called with the frames done and their total after every block.
+
+    Raises:
+        InputError: if the molecule does not fit the model, or the pass was cancelled.
+    """
+    checkpoint.check_elements(dataset.atomic_numbers)
+    body = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), checkpoint.body)
+    atomic_numbers = jnp.asarray(dataset.atomic_numbers)
+    origin, total = float(dataset.energies.mean()), len(dataset)
+    sums = None
+    for first in range(0, total, BLOCK):
+        if cancel is not None and cancel.is_set():
+            raise InputError(f"the solve was cancelled after {first} of {total} frames")
+        chosen = np.arange(first, first + BLOCK)
+        weights = (chosen < total).astype(np.float64)
+        chosen = np.minimum(chosen, total - 1)  # one shape to compile; the filling weighs nothing
+        part = _block_sums(
+            checkpoint.config,
+            body,
+            atomic_numbers,
+            jnp.asarray(dataset.positions[chosen]),
+            jnp.asarray(-dataset.forces[chosen]),
+            jnp.asarray(dataset.energies[chosen] - origin),
+            jnp.asarray(weights),
+        )
+        sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
+        if progress is not None:
+            jax.block_until_ready(sums)
+            progress(min(first + BLOCK, total), total)
+    assert sums is not None
+    gram, gradient, force_squared, energy, energy_sum = (np.asarray(array) for array in sums)
+    return Moments(
+        frames=total,
+        components=3 * dataset.num_atoms,
+        gram=(gram + gram.T) / 2,
+        gradient=gradient,
+        force_squared=float(force_squared),
+        energy=energy,
+        energy_sum=energy_sum,
+        energy_origin=origin,
+    )
+
+
+def jacobian(
+    config: ModelConfig,
+    body: Body,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+) -> tuple[Float[Array, "frames d"], Float[Array, "frames directions d"]]:
+    """Descriptors and G = ∂D/∂x of every frame.
+
+    Forward mode, one direction of space of one atom at a time for all frames together: the
+    network is linearised once and 3N products with the linear map follow.
+    """
+    atoms = positions.shape[1]
+    values, push = jax.linearize(lambda x: descriptors(config, body, atomic_numbers, x), positions)
+    directions = jnp.eye(3 * atoms, dtype=positions.dtype).reshape(3 * atoms, 1, atoms, 3)
+    columns = jax.lax.map(lambda t: push(jnp.broadcast_to(t, positions.shape)), directions)
+    return values, jnp.moveaxis(columns, 0, 1)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _block_sums(
+    config: ModelConfig,
+    body: Body,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+    energy_gradient: Float[Array, "frames atoms 3"],
+    energies: Float[Array, " frames"],
+    weights: Float[Array, " frames"],
+) -> tuple[Array, Array, Array, Array, Array]:
+    values, g = jacobian(config, body, atomic_numbers, positions)
+    g = g.astype(jnp.float64)
+    u = energy_gradient.reshape(positions.shape[0], -1)
+    joint = jnp.concatenate([values.astype(jnp.float64), energies[:, None]], axis=1)
+    return (
+        jnp.einsum("m,mxd,mxe->de", weights, g, g),
+        jnp.einsum("m,mxd,mx->d", weights, g, u),
+        jnp.einsum("m,mx,mx->", weights, u, u),
+        jnp.einsum("m,md,me->de", weights, joint, joint),
+        jnp.einsum("m,md->d", weights, joint),
+    )

@@ -1,0 +1,155 @@
+"""Training learns, keeps the best, stops when told, and resumes exactly."""
+
+import dataclasses
+import math
+import threading
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.evaluate import evaluate
+from fisherdash.model import ModelConfig
+from fisherdash.train import EpochReport, TrainSettings, train
+from tests.randomised import planted_dataset, random_checkpoint
+
+CONFIG = ModelConfig(features=6, max_degree=1, iterations=1, basis=8, cutoff=3.0)
+SETTINGS = TrainSettings(epochs=6, batch_size=8, learning_rate=0.02, seed=1)
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[Dataset, Dataset]:
+    frames = planted_dataset(random_checkpoint(), 60)
+    return frames.subset(np.arange(44)), frames.subset(np.arange(44, 60))
+
+
+def run(data: tuple[Dataset, Dataset], **changes) -> list[EpochReport]:
+    options = {k: changes.pop(k) for k in ("cancel", "state_file", "resume") if k in changes}
+    settings = dataclasses.replace(SETTINGS, **changes)
+    return list(train(CONFIG, *data, settings, **options))
+
+
+@pytest.fixture(scope="module")
+def reports(data: tuple[Dataset, Dataset]) -> list[EpochReport]:
+    return run(data)
+
+
+def test_reports_tell_the_story(reports: list[EpochReport]) -> None:
+    assert [r.status for r in reports] == ["compiling", *["running"] * 5, "finished"]
+    assert [r.epoch for r in reports] == [0, 1, 2, 3, 4, 5, 6]
+    assert reports[0].checkpoint is None and reports[1].checkpoint is not None
+    assert reports[-1].compile_seconds > 0 and reports[-1].seconds_left == 0
+    assert len(reports[-1].history) == 6
+
+
+def test_training_learns(reports: list[EpochReport], data: tuple[Dataset, Dataset]) -> None:
+    first, last = reports[1], reports[-1]
+    assert last.valid_loss < 0.9 * first.valid_loss
+    assert last.checkpoint is not None
+    zero = last.checkpoint.with_head(
+        0 * last.checkpoint.head, last.checkpoint.element_bias, "0", {}
+    )
+    assert evaluate(last.checkpoint, data[1]).force_rmse < evaluate(zero, data[1]).force_rmse
+
+
+def test_the_kept_weights_are_the_best_on_validation(
+    reports: list[EpochReport], data: tuple[Dataset, Dataset]
+) -> None:
+    last = reports[-1]
+    losses = [row["valid_loss"] for row in last.history]
+    assert last.best_epoch == 1 + int(np.argmin(losses))
+    errors = evaluate(last.checkpoint, data[1])
+    assert errors.force_rmse == pytest.approx(last.best_errors["valid_force_rmse"], rel=1e-4)
+    assert errors.force_mae == pytest.approx(last.best_errors["valid_force_mae"], rel=1e-4)
+    assert errors.energy_rmse == pytest.approx(last.best_errors["valid_energy_rmse"], rel=1e-3)
+    assert last.checkpoint.provenance["errors"] == last.best_errors
+
+
+def test_the_same_seed_gives_the_same_weights(
+    reports: list[EpochReport], data: tuple[Dataset, Dataset]
+) -> None:
+    again, other = run(data)[-1], run(data, seed=2)[-1]
+    assert again.checkpoint.fingerprint == reports[-1].checkpoint.fingerprint
+    assert other.checkpoint.fingerprint != reports[-1].checkpoint.fingerprint
+
+
+def test_resume_is_exact(
+    reports: list[EpochReport], data: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    state, cancel = tmp_path / "m.training", threading.Event()
+    for report in train(CONFIG, *data, SETTINGS, cancel=cancel, state_file=state):
+        if report.epoch == 3:
+            cancel.set()
+    assert report.status == "cancelled" and report.epoch == 3
+    assert report.checkpoint is not None and state.exists()
+    resumed = run(data, state_file=state, resume=True)
+    assert resumed[0].epoch == 3
+    assert resumed[-1].checkpoint.fingerprint == reports[-1].checkpoint.fingerprint
+    assert resumed[-1].history == reports[-1].history
+    assert not state.exists()
+
+
+def test_resume_refuses_another_training(data: tuple[Dataset, Dataset], tmp_path: Path) -> None:
+    state, cancel = tmp_path / "m.training", threading.Event()
+    for report in train(CONFIG, *data, SETTINGS, cancel=cancel, state_file=state):
+        if report.epoch == 1:
+            cancel.set()
+    with pytest.raises(InputError, match="cannot resume with another learning_rate"):
+        run(data, state_file=state, resume=True, learning_rate=0.1)
+    with pytest.raises(InputError, match="no interrupted training"):
+        run(data, state_file=tmp_path / "none", resume=True)
+    state.write_bytes(b"junk")
+    with pytest.raises(InputError, match="does not hold an interrupted training"):
+        run(data, state_file=state, resume=True)
+
+
+def test_divergence_is_said_and_the_best_kept(data: tuple[Dataset, Dataset]) -> None:
+    train_set, valid_set = data
+    wild = Dataset(
+        train_set.positions,
+        train_set.energies,
+        1e30 * train_set.forces,
+        train_set.atomic_numbers,
+    )
+    last = list(train(CONFIG, wild, valid_set, SETTINGS))[-1]
+    assert last.status == "diverged"
+    if last.checkpoint is not None:
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(last.checkpoint.body))
+
+
+def test_early_stop(data: tuple[Dataset, Dataset]) -> None:
+    last = run(data, epochs=200, patience=2, learning_rate=0.3)[-1]
+    assert last.status == "stopped early"
+    assert last.epoch == last.best_epoch + 2 < 200
+
+
+def test_cosine_schedule_falls_to_a_hundredth(data: tuple[Dataset, Dataset]) -> None:
+    rates = [row["learning_rate"] for row in run(data, schedule="cosine")[-1].history]
+    assert all(a > b for a, b in zip(rates, rates[1:], strict=False))
+    assert rates[-1] == pytest.approx(0.01 * SETTINGS.learning_rate)
+
+
+def test_different_molecules_are_refused(data: tuple[Dataset, Dataset]) -> None:
+    water = Dataset(np.eye(3)[None], np.zeros(1), np.zeros((1, 3, 3)), np.array([8, 1, 1]))
+    with pytest.raises(InputError, match="one molecule, received C2H6O and H2O"):
+        list(train(CONFIG, data[0], water, SETTINGS))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 2.5),
+        ("learning_rate", 0.0),
+        ("learning_rate", math.nan),
+        ("forces_weight", -1.0),
+        ("schedule", "linear"),
+        ("patience", 0),
+    ],
+)
+def test_bad_settings_are_refused(field: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"{field} must .*received"):
+        TrainSettings(**{field: value})
