@@ -198,6 +198,11 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
         head, element_bias = arrays.pop("head"), arrays.pop("element_bias")
     except KeyError as error:
         raise InputError(f"{source} lacks the array {error}") from error
+    if not all(np.issubdtype(array.dtype, np.floating) for array in (head, element_bias)):
+        raise InputError(
+            f"head and element_bias of {source} must hold floating-point numbers, "
+            f"received {head.dtype} and {element_bias.dtype}"
+        )
     body = _nested(arrays)
     return Checkpoint(
         config, body, head, element_bias, elements, metadata.get("name", "model"), provenance

@@ -180,7 +180,7 @@ def test_too_few_frames_and_foreign_elements_are_refused(
     planted: tuple[Checkpoint, Checkpoint, Dataset],
 ) -> None:
     _, start, data = planted
-    with pytest.raises(InputError, match="at least 10 frames.*received 5"):
+    with pytest.raises(InputError, match=r"at least 10 frames.*received 5"):
         fisher.solve(start, data.subset(np.arange(5)))
     nitrogen = np.where(data.atomic_numbers == 8, 7, data.atomic_numbers)
     foreign = Dataset(data.positions, data.energies, data.forces, nitrogen)
