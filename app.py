@@ -2,7 +2,10 @@
 
 import streamlit as st
 
+from fisherdash.compilation import keep_compilations
 from pages._ui.sidebar import running_jobs
+
+keep_compilations()
 
 st.set_page_config(page_title="FisherDash", page_icon="static/icon.png", layout="wide")
 

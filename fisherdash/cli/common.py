@@ -121,6 +121,10 @@ def execute(args: argparse.Namespace) -> int:
     run: Run = args.run
     console = Console()
     try:
+        if hasattr(args, "json"):  # every command but the one that starts the browser
+            from fisherdash.compilation import keep_compilations
+
+            keep_compilations()
         with _stdout_to_stderr() if hasattr(args, "json") else contextlib.nullcontext():
             result = run(args, console)
         console.close()
