@@ -56,7 +56,7 @@ def upload_form() -> None:
             help="MD17, sGDML, rMD17 or plain npz, extended XYZ, or another format by its name; "
             "at most 50 MB. Nothing in the file is ever executed.",
         )
-        with st.grid(4):
+        with st.grid(4, min_column_width=140):
             st.selectbox(
                 "Unit of energy",
                 [INFER, *datasets.ENERGY_UNITS],
@@ -94,7 +94,7 @@ def upload_form() -> None:
 def sample_form() -> None:
     """A Boltzmann sample of any small molecule."""
     with st.form("sample"):
-        with st.grid(4):
+        with st.grid(4, min_column_width=140):
             names = reference.molecule_names()
             name = st.selectbox(
                 "Molecule",
@@ -128,7 +128,7 @@ def sample_form() -> None:
 def show(data: Dataset) -> None:
     """What is in the data set, and what was inferred."""
     heat = "unknown" if data.temperature is None else f"{data.temperature:g} K"
-    with st.grid(4):
+    with st.grid(4, min_column_width=140):
         st.metric("Molecule", data.formula, border=True)
         st.metric("Frames", f"{len(data):,}", border=True)
         st.metric("Temperature", heat, border=True)
@@ -160,7 +160,7 @@ def look(data: Dataset) -> None:
         [pane],
         frames + 1.0,
         key=data.fingerprint,
-        unit="frame number",
+        unit="",
     )
     show_molecules(payload, key="look")
 

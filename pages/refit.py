@@ -119,7 +119,7 @@ def report(refit: Refit) -> None:
             "without its factor β²."
         )
         condition = refit.condition_number
-        with st.grid(3):
+        with st.grid(3, min_column_width=140):
             number = f"{condition:.1e}" if math.isfinite(condition) else "singular"
             st.metric("Condition number", number, border=True)
             st.metric("Ridge λ", f"{refit.ridge:.1e}", border=True)

@@ -30,7 +30,7 @@ def pair() -> list[str]:
 
 def settings(data: Dataset) -> MDSettings:
     """What the user chooses about the run."""
-    with st.grid(4):
+    with st.grid(4, min_column_width=140):
         replicas = st.number_input(
             "Replicas",
             value=USUAL.replicas,

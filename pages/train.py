@@ -23,7 +23,7 @@ USUAL = TrainSettings()
 
 def network() -> ModelConfig:
     """The network's hyperparameters."""
-    with st.grid(5):
+    with st.grid(5, min_column_width=140):
         features = st.number_input(
             "Features",
             value=REPORT.features,
@@ -63,7 +63,7 @@ def network() -> ModelConfig:
 
 def schedule() -> TrainSettings:
     """How to train."""
-    with st.grid(5):
+    with st.grid(5, min_column_width=140):
         epochs = st.number_input(
             "Epochs", value=USUAL.epochs, min_value=1, help="Passes over the training frames."
         )
@@ -117,7 +117,7 @@ def schedule() -> TrainSettings:
 def form(path: Path, data: Dataset) -> None:
     """Everything a training needs; the defaults are the published report's."""
     with st.form("train"):
-        with st.grid(3):
+        with st.grid(3, min_column_width=140):
             usual = max(1, len(data) // 10)
             frames = st.number_input(
                 "Training frames",
@@ -158,7 +158,7 @@ def curve(job: jobs.Job) -> None:
     )
     draw(figure, key="learning", table=not job.active)
     left = report.seconds_left
-    with st.grid(4):
+    with st.grid(4, min_column_width=140):
         best = report.best_errors.get("valid_force_rmse")
         kept = f"{best:.3g} eV/Å" if best is not None else "none yet"
         st.metric("Best validation force RMSE", kept, border=True)

@@ -39,7 +39,7 @@ def training_figure(
     option = figure.chart(
         source,
         series,
-        grid={"left": 72, "right": 24, "top": 36, "bottom": 48},
+        grid=figure.grid(),
         dataZoom=[{"type": "inside", "filterMode": "none"}],
         xAxis=figure.axis("epoch", minInterval=1),
         yAxis=figure.axis("force RMSE (eV/Å)", vertical=True, type="log"),
@@ -77,8 +77,8 @@ def path_figure(
         source,
         [upper, lower],
         grid=[
-            {"left": 72, "right": 24, "top": 36, "height": 150},
-            {"left": 72, "right": 24, "top": 224, "height": 120},
+            figure.grid(height=150, bottom=None),
+            figure.grid(top=214, height=120, bottom=None),
         ],
         axisPointer={"link": [{"xAxisIndex": "all"}]},
         xAxis=[
@@ -100,7 +100,7 @@ def path_figure(
     table = source.set_axis(
         ["ridge", "held-out force RMSE (eV/Å)", "held-out Fisher divergence (eV²/Å²)"], axis=1
     )
-    return Figure(option, "Held-out force RMSE and Fisher divergence along the ridge", 400, table)
+    return Figure(option, "Held-out force RMSE and Fisher divergence along the ridge", 384, table)
 
 
 def histogram_figure(values: np.ndarray, quantity: str, bins: int = 48) -> Figure:
@@ -120,7 +120,7 @@ def histogram_figure(values: np.ndarray, quantity: str, bins: int = 48) -> Figur
         source,
         [bars],
         legend={"show": False},
-        grid={"left": 64, "right": 24, "top": 16, "bottom": 48},
+        grid=figure.grid(top=16),
         xAxis=figure.axis(quantity),
         yAxis=figure.axis("count", vertical=True, scale=False),
     )

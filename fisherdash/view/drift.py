@@ -52,7 +52,7 @@ def drift_figure(
     died = bool(np.any(alive[:, -1:] < replicas))
     option = figure.chart(source, series, **_frame(change, replicas, died, end, times))
     return Figure(
-        option, _alt(names, alive, replicas, times), 520, _table(times, median, alive, names)
+        option, _alt(names, alive, replicas, times), 484, _table(times, median, alive, names)
     )
 
 
@@ -73,13 +73,13 @@ def temperature_figure(
             "silent": True,
             "symbol": "none",
             "lineStyle": {"type": "dotted", "color": NEUTRAL},
-            "label": {"formatter": "momenta drawn at {c} K", "position": "insideStartTop"},
+            "label": {"formatter": "momenta drawn at {c} K", "position": "insideEndTop"},
             "data": [{"yAxis": figure.rounded(traj.temperature, 4)}],
         }
     option = figure.chart(
         source,
         series,
-        grid={"left": 64, "right": 24, "top": 36, "bottom": 48},
+        grid=figure.grid(),
         xAxis=figure.axis("time (ps)", min=0, max=_last(times, end)),
         yAxis=figure.axis("kinetic temperature (K)", vertical=True),
     )
@@ -101,8 +101,8 @@ def _frame(
     time = {"min": 0, "max": _last(times, end)}
     return {
         "grid": [
-            {"left": 64, "right": 24, "top": 36, "height": 280},
-            {"left": 64, "right": 24, "top": 372, "height": 84},
+            figure.grid(height=280, bottom=None),
+            figure.grid(top=352, height=84, bottom=None),
         ],
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
         "dataZoom": [{"type": "inside", "xAxisIndex": [0, 1], "filterMode": "none"}],

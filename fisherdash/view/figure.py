@@ -39,6 +39,11 @@ def axis(name: str, *, vertical: bool = False, **more: Any) -> Option:
     return {**common, **more}
 
 
+def grid(top: int = 36, bottom: int | None = 44, **more: Any) -> Option:
+    """Where a chart's axes stand; the same left edge for all, so that charts line up."""
+    return {"left": 60, "right": 20, "top": top, "bottom": bottom, "containLabel": False, **more}
+
+
 def line(name: str, x: str, y: str, colour: str, dash: str = "solid", **more: Any) -> Option:
     """A line from column ``x`` to column ``y`` of the data."""
     return {

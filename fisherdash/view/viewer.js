@@ -230,7 +230,9 @@ function show(view, frame) {
   view.panes.forEach((pane, index) => place(pane, data.panes[index], data, view.frame));
   view.slider.value = String(view.frame);
   const time = data.times[view.frame] ?? 0;
-  const text = `${time.toPrecision(4)} ${data.unit} (frame ${view.frame + 1} of ${last + 1})`;
+  const text = data.unit
+    ? `${time.toPrecision(4)} ${data.unit} (frame ${view.frame + 1} of ${last + 1})`
+    : `frame ${time}`;
   view.label.textContent = text;
   view.slider.setAttribute("aria-valuetext", text);
   view.root.dataset.frame = String(view.frame);

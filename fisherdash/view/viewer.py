@@ -79,7 +79,7 @@ def payload(
       key: what is shown; another key starts again from the first frame.
       live: the run goes on, so follow its end while the slider is there.
       playing: start playing at once (unless the reader prefers reduced motion).
-      unit: of the times.
+      unit: of the times; empty where they are the numbers of frames.
     """
     numbers = np.asarray(atomic_numbers, np.int64)
     for pane in panes:

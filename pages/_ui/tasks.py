@@ -97,7 +97,7 @@ def submit_training(plan: TrainingPlan) -> Job:
         checkpoints.save(report.checkpoint, out)
         return out
 
-    info = {"out": out, "plan": plan, "command": _train_command(plan, out)}
+    info = {"out": out, "plan": plan, "command": train_command(plan, out)}
     title = f"{out.stem}: {plan.frames} frames, {plan.settings.epochs} epochs"
     return jobs.submit("train", title, work, describe=_describe_epoch, info=info)
 
@@ -138,7 +138,7 @@ def submit_simulation(
 ) -> Job:
     """Simulate; the run grows in the workspace while the job goes on."""
     folder = workspace.new_path("runs", "-".join(paths), "")
-    command = _simulate_command(list(paths.values()), data_path, folder, settings)
+    command = simulate_command(list(paths.values()), data_path, folder, settings)
     header = describe_run(models, data, settings, command=command)
 
     def work(cancel: threading.Event) -> Iterator[Chunk]:
@@ -155,7 +155,7 @@ def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, se
     refit_path = workspace.new_path("checkpoints", f"{checkpoint_path.stem}-fisher", ".safetensors")
     commands = (
         shell_command("solve", checkpoint_path, data_path, out=refit_path),
-        _simulate_command([checkpoint_path, refit_path], data_path, folder, settings),
+        simulate_command([checkpoint_path, refit_path], data_path, folder, settings),
     )
     info: dict[str, Any] = {"run": folder, "command": "\n".join(commands)}
 
@@ -222,7 +222,8 @@ def _describe_epoch(report: training.EpochReport) -> Progress:
     )
 
 
-def _train_command(plan: TrainingPlan, out: Path) -> str:
+def train_command(plan: TrainingPlan, out: Path) -> str:
+    """The shell command of a training."""
     settings = plan.settings.to_json()
     return shell_command(
         "train",
@@ -236,9 +237,8 @@ def _train_command(plan: TrainingPlan, out: Path) -> str:
     )
 
 
-def _simulate_command(
-    paths: list[Path], data_path: Path, folder: Path, settings: MDSettings
-) -> str:
+def simulate_command(paths: list[Path], data_path: Path, folder: Path, settings: MDSettings) -> str:
+    """The shell command of a simulation."""
     return shell_command(
         "simulate",
         *paths,
