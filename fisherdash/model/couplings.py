@@ -64,60 +64,84 @@ def clebsch_gordan(degree: int) -> Float[np.ndarray, "l l l"]:
         return np.asarray(e3x.so3.clebsch_gordan(degree, degree, degree), np.float64)
 
 
-def _irreps(max_degree: int, has_parity: bool) -> list[Irrep]:
-    return [(p, degree) for p in range(1 + has_parity) for degree in range(max_degree + 1)]
-
-
 def _couples(filter_degree: int, x: Irrep, x_par: bool, y: Irrep, y_par: bool) -> bool:
     parity = (filter_degree % 2 == 1) ^ is_odd(x, x_par) == is_odd(y, y_par)
     return parity and abs(filter_degree - x[1]) <= y[1] <= filter_degree + x[1]
 
 
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What E3x keeps of the atom features between two steps: parity slices and highest degree."""
+
+    has_parity: bool
+    degree: int
+
+    @property
+    def irreps(self) -> tuple[Irrep, ...]:
+        """All irreps, in the order of the feature array."""
+        slices = range(1 + self.has_parity)
+        return tuple((p, degree) for p in slices for degree in range(self.degree + 1))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The two axes that a tensor kernel has for features of this layout."""
+        return 1 + self.has_parity, self.degree + 1
+
+
+def layouts(config: ModelConfig) -> tuple[Layout, ...]:
+    """Of the features before the first step and after each one."""
+    found = [Layout(has_parity=False, degree=0)]
+    for iteration in range(config.iterations):
+        last, before = iteration == config.iterations - 1, found[-1]
+        # Scalars coupled with proper tensors cannot give pseudotensors; E3x leaves them out.
+        proper = not before.has_parity and (before.degree == 0 or config.max_degree == 0)
+        degree = 0 if last else max(before.degree, config.max_degree)
+        found.append(Layout(has_parity=not last and not proper, degree=degree))
+    return tuple(found)
+
+
+def kernel_shape(config: ModelConfig, before: Layout, after: Layout) -> tuple[int, ...]:
+    """Shape of E3x's tensor kernel of a step, without the axis of features."""
+    return (*Layout(has_parity=False, degree=config.max_degree).shape, *before.shape, *after.shape)
+
+
 @functools.lru_cache
 def steps(config: ModelConfig) -> tuple[Step, ...]:
     """The message-passing steps of a network, each with only the components that matter."""
-    degree, last = config.max_degree, config.iterations - 1
-    degrees, parity = [0], [False]
-    for iteration in range(config.iterations):
-        final = iteration == last
-        scalar_only = not parity[-1] and (degrees[-1] == 0 or degree == 0)
-        parity.append(not final and not scalar_only)
-        degrees.append(0 if final else max(degrees[-1], degree))
-
     needed: tuple[Irrep, ...] = ((0, 0),)
     built: list[Step] = []
-    for iteration in reversed(range(config.iterations)):
-        x_par, y_par = parity[iteration], parity[iteration + 1]
+    for before, after in reversed(list(itertools.pairwise(layouts(config)))):
+        x_par, y_par = before.has_parity, after.has_parity
         outputs = needed
         inputs = []
-        for x in _irreps(degrees[iteration], x_par):
-            feeds = any(_couples(f, x, x_par, y, y_par) for f in range(degree + 1) for y in outputs)
+        for x in before.irreps:
+            feeds = any(
+                _couples(f, x, x_par, y, y_par)
+                for f in range(config.max_degree + 1)
+                for y in outputs
+            )
             # The residual connection carries a component over, where it has the same parity.
             carried = any(x[1] == y[1] and is_odd(x, x_par) == is_odd(y, y_par) for y in outputs)
             if feeds or carried:
                 inputs.append(x)
-        kernel_shape = (
-            *(1, degree + 1),
-            *(1 + x_par, degrees[iteration] + 1),
-            *(1 + y_par, degrees[iteration + 1] + 1),
-        )
-        table = _table(kernel_shape, tuple(inputs), x_par, outputs, y_par)
+        shape = kernel_shape(config, before, after)
+        table = _table(shape, tuple(inputs), x_par, outputs, y_par)
         built.append(Step(tuple(inputs), outputs, x_par, y_par, table))
         needed = tuple(inputs)
     return tuple(reversed(built))
 
 
 def _table(
-    kernel_shape: tuple[int, ...],
+    shape: tuple[int, ...],
     inputs: tuple[Irrep, ...],
     x_par: bool,
     outputs: tuple[Irrep, ...],
     y_par: bool,
 ) -> Float[np.ndarray, "paths a b c"]:
-    degree = kernel_shape[1] - 1
+    degree = shape[1] - 1
     highest = max(degree, *(x[1] for x in inputs), *(y[1] for y in outputs))
     cg = clebsch_gordan(highest)
-    paths = np.arange(np.prod(kernel_shape)).reshape(kernel_shape)
+    paths = np.arange(np.prod(shape)).reshape(shape)
     table = np.zeros((paths.size, (degree + 1) ** 2, width(inputs), width(outputs)))
 
     def block(degree: int) -> slice:

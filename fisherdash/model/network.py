@@ -10,6 +10,7 @@ Everything that has to be fast evaluates the same parameters through :mod:`fishe
 """
 
 import functools
+import itertools
 from typing import Any
 
 import e3x
@@ -19,6 +20,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Integer
 
+from fisherdash.model import couplings
 from fisherdash.model.config import MAX_ATOMIC_NUMBER, ModelConfig
 
 Body = dict[str, Any]
@@ -90,10 +92,37 @@ def _init(config: ModelConfig, key: Array) -> dict[str, Any]:
     return Network(config).init(key, jnp.array([1, 1]), jnp.eye(2, 3), *pair)
 
 
-@functools.lru_cache
 def body_shapes(config: ModelConfig) -> dict[str, Any]:
-    """Shapes of the body's arrays, as a nested dict of ``jax.ShapeDtypeStruct``."""
-    return jax.eval_shape(functools.partial(_init, config), jax.random.key(0))["params"]
+    """Shapes of the body's arrays, as a nested dict of ``jax.ShapeDtypeStruct``.
+
+    Written down rather than asked of the modules: tracing them would take seconds, and every
+    checkpoint that is opened is checked against these shapes.
+    """
+    size = config.features
+
+    def array(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+    filters = couplings.Layout(has_parity=False, degree=config.max_degree)
+    shapes: dict[str, Any] = {"Embed_0": {"embedding": array(MAX_ATOMIC_NUMBER + 1, 1, 1, size)}}
+    for index, (before, after) in enumerate(itertools.pairwise(couplings.layouts(config))):
+        shapes[f"MessagePass_{index}"] = {
+            "filter": {
+                couplings.kernel_name(irrep, filters.has_parity): {
+                    "kernel": array(config.basis, size)
+                }
+                for irrep in filters.irreps
+            },
+            "tensor": {"kernel": array(*couplings.kernel_shape(config, before, after), size)},
+        }
+        for dense in (2 * index, 2 * index + 1):
+            layers = {
+                couplings.kernel_name(irrep, after.has_parity): {"kernel": array(size, size)}
+                for irrep in after.irreps
+            }
+            layers["0+"]["bias"] = array(size)
+            shapes[f"Dense_{dense}"] = layers
+    return shapes
 
 
 @functools.partial(jax.jit, static_argnames="config")

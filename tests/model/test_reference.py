@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fisherdash.errors import InputError
-from fisherdash.model import ModelConfig, descriptors, init, reference_descriptors
+from fisherdash.model import ModelConfig, body_shapes, descriptors, init, reference_descriptors
+from fisherdash.model.network import Network
 from tests.randomised import ETHANOL, displaced_ethanol, random_body
 
 FEW = [(0, 1), (1, 4), (2, 3), (3, 2)]
@@ -44,6 +45,17 @@ def test_other_molecules(atomic_numbers: list[int]) -> None:
     reference = reference_descriptors(config, body, numbers, jnp.asarray(positions))
     fast = descriptors(config, jax.tree.map(jnp.asarray, body), numbers, jnp.asarray(positions))
     np.testing.assert_allclose(fast, reference, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(("max_degree", "iterations"), itertools.product(range(4), range(1, 5)))
+def test_shapes_are_those_of_the_modules(max_degree: int, iterations: int) -> None:
+    config = ModelConfig(5, max_degree, iterations, 7, 3.1)
+    pair = jnp.array([0, 1]), jnp.array([1, 0])
+    variables = jax.eval_shape(
+        Network(config).init, jax.random.key(0), jnp.array([1, 1]), jnp.eye(2, 3), *pair
+    )
+    asked = jax.tree.map(lambda leaf: leaf.shape, variables["params"])
+    assert jax.tree.map(lambda leaf: leaf.shape, body_shapes(config)) == asked
 
 
 def test_initial_weights_are_reproducible_and_single_precision() -> None:
