@@ -91,9 +91,9 @@ def schedule() -> TrainSettings:
         seed = st.number_input(
             "Seed", value=0, min_value=0, help="Of the split, the first weights and the order."
         )
-        form: Literal["constant", "cosine"] = st.selectbox(
+        form: Literal["cosine", "constant"] = st.selectbox(
             "Learning rate over time",
-            ("constant", "cosine"),
+            ("cosine", "constant"),
             help="Cosine lowers it to a hundredth by the last epoch; often the better end.",
         )
         patience = st.number_input(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from fisherdash.errors import InputError
 
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("cosine", "constant")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,8 @@ class TrainSettings:
         batch_size: frames per step of the optimiser.
         learning_rate: of Adam, at its highest.
         forces_weight: weight of the force term of the loss against the energy term.
-        schedule: "constant", or "cosine", which lowers the rate to a hundredth by the last epoch.
+        schedule: "cosine" lowers the rate to a hundredth of ``learning_rate`` by the last epoch;
+            "constant" is what the report did, and ends with a noisier network.
         patience: epochs without a better validation loss before training stops, None for never.
         seed: of the initial weights and of the order of the frames.
     """
@@ -27,7 +28,7 @@ class TrainSettings:
     batch_size: int = 30
     learning_rate: float = 0.01
     forces_weight: float = 1.0
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["cosine", "constant"] = "cosine"
     patience: int | None = None
     seed: int = 0
 
