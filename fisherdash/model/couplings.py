@@ -7,6 +7,7 @@ leave the others out, which for the report's network halves the work of the midd
 
 import dataclasses
 import functools
+import itertools
 import math
 
 import e3x
