@@ -89,7 +89,8 @@ def test_every_package_that_is_imported_is_declared():
 def test_every_declared_package_is_imported():
     used = {name.split(".")[0].lower() for path in OURS for name in imports(path)}
     declared = {re.split(r"[>\[]", one)[0].lower() for one in PROJECT["project"]["dependencies"]}
-    assert declared - used == set()
+    for_others = {"filelock"}  # JAX asks for it when its cache of compiled programs is bounded
+    assert declared - used == for_others
 
 
 def test_the_science_never_imports_the_interface():
