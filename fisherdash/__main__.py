@@ -14,7 +14,7 @@ from typing import Final
 from fisherdash import __version__
 from fisherdash.cli.common import Help, Parser, execute
 
-COMMANDS: Final = ("sample", "train", "evaluate", "solve", "simulate", "compare", "app")
+COMMANDS: Final = ("sample", "train", "evaluate", "solve", "simulate", "compare", "convert", "app")
 """Every command is the module of that name in fisherdash/cli: HELP, add_arguments, run."""
 
 
