@@ -1,5 +1,6 @@
 """Every wrong argument is answered by one line that says what came and what would be right."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -162,3 +163,38 @@ def test_the_real_process_exits_with_2_and_no_traceback():
     answer = shell("evaluate", "missing.ckpt", "missing.npz", "--json")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.stderr == "fisherdash: no checkpoint 'missing.ckpt': there is no such file.\n"
+
+
+def piped(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A made-up command with an Å in its result, run by bash with its standard output redirected."""
+    code = (
+        "import argparse, sys; from fisherdash.cli.common import execute; "
+        "sys.exit(execute(argparse.Namespace(run=lambda args, console: {'length_eV_per_A': 1.5}, "
+        "json=False, debug=False, command_line='')))"
+    )
+    return subprocess.run(
+        ["bash", "-c", line.replace("COMMAND", f'"{sys.executable}" -c "{code}"')],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_a_terminal_without_the_letters_is_served_all_the_same():
+    answer = piped("COMMAND", PYTHONIOENCODING="ascii")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == "length  1.5 eV/?\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    answer = piped("set -o pipefail; COMMAND | true")
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_result_that_cannot_be_written_is_a_failure():
+    answer = piped("COMMAND > /dev/full")
+    assert answer.returncode == 1
+    assert answer.stderr == "fisherdash: the result could not be printed: No space left on device\n"

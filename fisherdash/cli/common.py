@@ -145,10 +145,14 @@ def _print_result(result: Mapping[str, Any], *, as_json: bool) -> int:
         text = json.dumps(json_safe(result), allow_nan=False)
     else:
         text = table(result)
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text, flush=True)
-    except BrokenPipeError:  # the reader (head, say) has seen enough
+        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    except OSError as error:
+        # What is still in the buffer would complain once more at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):  # a reader like head has merely seen enough
+            return _complain(f"the result could not be printed: {error.strerror}", FAILED)
     return DONE
 
 
