@@ -166,7 +166,7 @@ def test_the_real_process_exits_with_2_and_no_traceback():
 
 
 def piped(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A made-up command with an Å in its result, run by bash with its standard output redirected."""
+    """A made-up command with an Å in its result, run by bash, which redirects its output."""
     code = (
         "import argparse, sys; from fisherdash.cli.common import execute; "
         "sys.exit(execute(argparse.Namespace(run=lambda args, console: {'length_eV_per_A': 1.5}, "
