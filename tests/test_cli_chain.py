@@ -268,7 +268,9 @@ def test_ctrl_c_keeps_the_best_and_resume_goes_on(call, water, folder):
 
 def test_ctrl_c_keeps_what_was_simulated(call, trained, water, folder):
     run = folder / "stopped"
+    # Steps so short that nobody can die, and with them the run, before Ctrl-C is pressed.
     line = ["simulate", trained, "--data", water, "--out", run, "--replicas", 2]
+    line += ["--timestep-fs", 0.001]
     begun = run / "chunk-000000.npz"
     answer, _ = interrupted(started(*line, "--steps", 10**7), begun.exists)
     assert 0 <= answer["steps"] < 10**7

@@ -48,9 +48,9 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
             data = progress.dataset
             if cancel.is_set():
                 break
-    if data is None:
-        raise InputError("sampling was stopped before the last frame; nothing was written.")
-    dataset.save(data, out)
+        if data is None:
+            raise InputError("sampling was stopped before the last frame; nothing was written.")
+        dataset.save(data, out)
     return {
         "frames": len(data),
         "atoms": data.num_atoms,

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         chunks = simulate.simulate(checkpoints, data, settings, cancel=cancel)
         for chunk in runs.record(chunks, out, header):
             console.progress(chunk.step, chunk.steps, describe(chunk))
-    return summary(runs.open_run(out))
+        return summary(runs.open_run(out))
 
 
 def named(paths: Sequence[str]) -> dict[str, "Checkpoint"]:

@@ -68,10 +68,10 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
             cancel=cancel,
             progress=console.progress,
         )
+        checkpoint.save(refit.checkpoint, out)
     for warning in refit.warnings:
         console.note(f"warning: {warning}")
     console.note(refit.verdict)
-    checkpoint.save(refit.checkpoint, out)
     return summary(refit, args.method)
 
 

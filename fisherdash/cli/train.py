@@ -83,10 +83,10 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         ):
             last = report
             console.progress(report.epoch, report.epochs, describe(report))
-    if last is None or last.checkpoint is None:
-        raise InputError(nothing_kept(last))
+        if last is None or last.checkpoint is None:
+            raise InputError(nothing_kept(last))
+        checkpoint.save(last.checkpoint, out)
     console.note(ending(last, out))
-    checkpoint.save(last.checkpoint, out)
     return summary(last)
 
 
