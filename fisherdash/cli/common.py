@@ -88,8 +88,8 @@ class Console:
         """Work that keeps what it has: the first Ctrl-C or SIGTERM sets the event that this gives.
 
         The second one ends the command at once. What is kept is to be written inside the context,
-        so that a signal that comes late does not cost it. Outside the main thread, which alone receives
-        signals, the event is never set.
+        so that a signal that comes late does not cost it. Outside the main thread, which alone
+        receives signals, the event is never set.
         """
 
         def ask(number: int, frame: object) -> None:
