@@ -4,8 +4,12 @@ Importing the package switches JAX to 64 bits: the integrator's state and every 
 are double precision, while the network runs in whatever precision its weights have.
 """
 
-import jax
+import os
+import sys
 
-jax.config.update("jax_enable_x64", True)
+# JAX reads the variable when it is imported, which the shell's help need not wait for.
+os.environ["JAX_ENABLE_X64"] = "1"
+if "jax" in sys.modules:
+    sys.modules["jax"].config.update("jax_enable_x64", True)
 
 __version__ = "0.1.0"

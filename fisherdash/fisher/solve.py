@@ -17,7 +17,7 @@ from fisherdash.checkpoint import Checkpoint, energy_reference
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.evaluate import predict
-from fisherdash.fisher.moments import accumulate
+from fisherdash.fisher.moments import Moments, accumulate
 from fisherdash.fisher.ridge import RidgePoint, head_at, ridge_path, spectrum
 from fisherdash.fisher.verdict import Change, paired_change, verdict, warnings_of
 
@@ -99,14 +99,12 @@ def solve(
     fit_set, ridge_set, report_set = _divide(dataset, holdout, seed, ridge == "auto")
     total = len(fit_set) + len(ridge_set)
 
-    def moments_of(part: Dataset, done: int):
-        return accumulate(
-            checkpoint,
-            part,
-            precision=precision,
-            cancel=cancel,
-            progress=None if progress is None else lambda k, _: progress(done + k, total),
-        )
+    def moments_of(part: Dataset, done: int) -> Moments:
+        def report(frames: int, _: int) -> None:
+            if progress is not None:
+                progress(done + frames, total)
+
+        return accumulate(checkpoint, part, precision=precision, cancel=cancel, progress=report)
 
     fit = moments_of(fit_set, 0)
     chooser = moments_of(ridge_set, len(fit_set))

@@ -12,6 +12,7 @@ import math
 
 import e3x
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -176,9 +177,11 @@ def harmonics_recursion(
         harmonics at one direction, so that normalisation and order of components are theirs.
     """
     with jax.ensure_compile_time_eval():
-        unit = np.asarray(e3x.so3.spherical_harmonics(np.eye(3), 1), np.float64)[:, 1:4].T
+        unit = np.asarray(e3x.so3.spherical_harmonics(jnp.eye(3), 1), np.float64)[:, 1:4].T
         probe = np.array([[0.48, 0.6, 0.64]])
-        exact = np.asarray(e3x.so3.spherical_harmonics(probe, max_degree), np.float64)[0]
+        exact = np.asarray(e3x.so3.spherical_harmonics(jnp.asarray(probe), max_degree), np.float64)[
+            0
+        ]
     cg = clebsch_gordan(max(max_degree, 1))
     products = []
     for degree in range(2, max_degree + 1):

@@ -14,6 +14,7 @@ atoms instead of pairs, and K joins its constants to the learned weights of the 
 The reverse of a product is a product, hence forces and training cost what they should.
 """
 
+import functools
 import itertools
 
 import jax
@@ -25,7 +26,7 @@ from fisherdash.model.config import ModelConfig
 from fisherdash.model.network import Body
 
 # On accelerators the default would round float32 products to fewer bits than a force field bears.
-_dot_options = {"precision": jax.lax.Precision.HIGHEST}
+_product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 def descriptors(
@@ -129,7 +130,7 @@ def _radial(
         ]
     )
     basis = _radial_basis(config, distances)
-    filters = jnp.einsum("skf,knij->sfnij", weights, basis, **_dot_options)
+    filters = _product("skf,knij->sfnij", weights, basis)
     return filters.reshape(config.iterations, config.max_degree + 1, *filters.shape[1:])
 
 
@@ -163,14 +164,12 @@ def _message(
 ) -> Float[Array, "features c frames i"]:
     """Messages of all neighbours, coupled to the output components."""
     weights = kernel.reshape(-1, kernel.shape[-1])
-    coupling = jnp.einsum(
-        "pf,pabc->fabc", weights, jnp.asarray(step.table, weights.dtype), **_dot_options
-    )
+    coupling = _product("pf,pabc->fabc", weights, jnp.asarray(step.table, weights.dtype))
     if coupling.shape[3] < coupling.shape[2]:
-        coupled = jnp.einsum("fabc,fbnj->fnajc", coupling, x, **_dot_options)
-        return jnp.einsum("fniaj,fnajc->fcni", filters, coupled, **_dot_options)
-    gathered = jnp.einsum("fniaj,fbnj->fniab", filters, x, **_dot_options)
-    return jnp.einsum("fabc,fniab->fcni", coupling, gathered, **_dot_options)
+        coupled = _product("fabc,fbnj->fnajc", coupling, x)
+        return _product("fniaj,fnajc->fcni", filters, coupled)
+    gathered = _product("fniaj,fbnj->fniab", filters, x)
+    return _product("fabc,fniab->fcni", coupling, gathered)
 
 
 def _blocks(irreps: tuple[couplings.Irrep, ...]) -> list[slice]:
@@ -215,7 +214,7 @@ def _dense(
     parts = []
     for irrep, block in zip(step.outputs, _blocks(step.outputs), strict=True):
         layer = weights[couplings.kernel_name(irrep, step.outputs_have_parity)]
-        part = jnp.einsum("gf,gmna->fmna", layer["kernel"], x[:, block], **_dot_options)
+        part = _product("gf,gmna->fmna", layer["kernel"], x[:, block])
         if "bias" in layer:
             part = part + layer["bias"][:, None, None, None]
         parts.append(part)

@@ -45,7 +45,7 @@ class Network(nn.Module):
         src_idx: Integer[Array, " pairs"],
     ) -> Float[Array, "atoms features"]:
         config, dtype = self.config, self.param_dtype
-        basis = e3x.nn.basis(
+        basis: Any = e3x.nn.basis(
             e3x.ops.gather_src(positions, src_idx=src_idx)
             - e3x.ops.gather_dst(positions, dst_idx=dst_idx),
             num=config.basis,
@@ -87,7 +87,7 @@ def init(config: ModelConfig, seed: int) -> tuple[Body, Float[np.ndarray, " feat
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _init(config: ModelConfig, key: Array) -> dict[str, Any]:
+def _init(config: ModelConfig, key: Array) -> Any:
     pair = jnp.array([0, 1]), jnp.array([1, 0])
     return Network(config).init(key, jnp.array([1, 1]), jnp.eye(2, 3), *pair)
 
@@ -140,7 +140,7 @@ def reference_descriptors(
     frames, atoms = positions.shape[:2]
     dst, src = e3x.ops.sparse_pairwise_indices(atoms)
     offset = atoms * jnp.arange(frames)[:, None]
-    features = Network(config).apply(
+    features: Any = Network(config).apply(
         {"params": jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), body)},
         jnp.tile(jnp.asarray(atomic_numbers), frames),
         jnp.reshape(positions, (frames * atoms, 3)),

@@ -5,57 +5,27 @@ that was never stopped. The host hands the device short pieces of an epoch, whic
 cancellation prompt without touching the data in between.
 """
 
-import dataclasses
-import importlib.metadata
 import math
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fisherdash.checkpoint import Checkpoint, energy_reference
+from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.model import MAX_ATOMIC_NUMBER, ModelConfig, init
 from fisherdash.train.progress import Progress
+from fisherdash.train.report import EpochReport, Status, checkpoint_of
 from fisherdash.train.settings import TrainSettings
 from fisherdash.train.step import Frames, Rate, Sums, advance, initial_state, validate
 
-Status = Literal["compiling", "running", "diverged", "stopped early", "cancelled", "finished"]
 _PIECE_SECONDS = 0.5
-
-
-@dataclasses.dataclass(frozen=True)
-class EpochReport:
-    """Where a training is after an epoch.
-
-    Errors are in eV and eV/Å; those of the training frames are means over the epoch while the
-    weights were moving. ``checkpoint`` holds the weights with the lowest validation loss so far,
-    None before the first epoch is through. ``seconds`` is the mean per epoch.
-    """
-
-    epoch: int
-    epochs: int
-    status: Status
-    train_loss: float = math.nan
-    valid_loss: float = math.nan
-    train_force_rmse: float = math.nan
-    valid_force_rmse: float = math.nan
-    valid_force_mae: float = math.nan
-    valid_energy_rmse: float = math.nan
-    learning_rate: float = math.nan
-    seconds: float = math.nan
-    seconds_left: float | None = None
-    compile_seconds: float = 0.0
-    best_epoch: int = 0
-    best_errors: dict[str, float] = dataclasses.field(default_factory=dict)
-    history: tuple[dict[str, float], ...] = ()
-    checkpoint: Checkpoint | None = None
 
 
 def train(
@@ -280,44 +250,13 @@ class _Training:
             best_epoch=progress.best_epoch,
             best_errors=dict(progress.best_errors),
             history=tuple(progress.history),
-            checkpoint=self._checkpoint(progress) if progress.best_epoch else None,
+            checkpoint=self._kept(progress),
             **last,
         )
 
-    def _checkpoint(self, progress: Progress) -> Checkpoint:
-        best = jax.tree.map(np.asarray, progress.best)
-        bias = energy_reference(self.mean_energy, self.train_set.atomic_numbers)
-        packages = ("fisherdash", "jax", "flax", "e3x", "optax")
-        return Checkpoint(
-            config=self.config,
-            body=best["body"],
-            head=best["head"].astype(np.float64),
-            element_bias=bias + best["element_bias"],
-            elements=tuple(sorted({int(z) for z in self.train_set.atomic_numbers})),
-            name=self.name,
-            provenance={
-                "made_by": "train",
-                "data": self.train_set.source,
-                "data_fingerprint": self.train_set.fingerprint,
-                "molecule": self.train_set.formula,
-                "temperature_K": self.train_set.temperature,
-                "frames": len(self.train_set),
-                "valid_frames": len(self.valid_set),
-                "settings": self.settings.to_json(),
-                "epochs": progress.epoch,
-                "best_epoch": progress.best_epoch,
-                "errors": dict(progress.best_errors),
-                "seconds": progress.seconds,
-                "device": jax.devices()[0].device_kind,
-                "versions": {package: _version(package) for package in packages},
-            },
+    def _kept(self, progress: Progress) -> Checkpoint | None:
+        if not progress.best_epoch:
+            return None
+        return checkpoint_of(
+            progress, self.config, self.settings, self.name, self.train_set, len(self.valid_set)
         )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout, not installed
-        from fisherdash import __version__
-
-        return __version__ if package == "fisherdash" else "unknown"

@@ -58,9 +58,9 @@ class Progress:
             "history": self.history,
         }
         leaves = jax.tree.leaves((self.state, self.best))
-        arrays = {f"leaf_{index}": np.asarray(leaf) for index, leaf in enumerate(leaves)}
+        arrays: dict[str, Any] = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            np.savez(file, header=np.array(json.dumps(header)), **arrays)
+            np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
         Path(file.name).replace(path)
 
     @classmethod
