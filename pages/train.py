@@ -91,10 +91,10 @@ def schedule() -> TrainSettings:
         seed = st.number_input(
             "Seed", value=0, min_value=0, help="Of the split, the first weights and the order."
         )
-        form: Literal["cosine", "constant"] = st.selectbox(
+        form: Literal["anneal", "constant"] = st.selectbox(
             "Learning rate over time",
-            ("cosine", "constant"),
-            help="Cosine lowers it to a hundredth by the last epoch; often the better end.",
+            ("anneal", "constant"),
+            help="Anneal holds it for 60 % of the epochs, then lowers it to a hundredth.",
         )
         patience = st.number_input(
             "Patience (epochs)",

@@ -35,7 +35,7 @@ WRONG_NUMBERS = [
     ("train D --out C --learning-rate nan", "above zero, not 'nan'"),
     ("train D --out C --cutoff -3", "above zero, not '-3'"),
     ("train D --out C --forces-weight -1", "zero or more, not '-1'"),
-    ("train D --out C --schedule step", "'cosine', 'constant'"),
+    ("train D --out C --schedule step", "'anneal', 'constant'"),
     ("sample H2O --temperature -300 --frames 5 --out x.npz", "above zero, not '-300'"),
     ("sample H2O --temperature 300 --frames none --out x.npz", "not 'none'"),
     ("solve C D --out E --ridge -1", "'auto' or a number of zero or more, not '-1'"),

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     schedule.add_argument("--learning-rate", type=positive, default=0.01, help="of Adam")
     schedule.add_argument("--forces-weight", type=not_negative, default=1.0, help="in the loss")
     schedule.add_argument(
-        "--schedule", choices=("cosine", "constant"), default="cosine", help="of the rate"
+        "--schedule", choices=("anneal", "constant"), default="anneal", help="of the rate"
     )
     schedule.add_argument("--patience", type=whole(1), help="epochs without gain before it stops")
     parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")

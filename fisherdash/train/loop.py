@@ -23,7 +23,15 @@ from fisherdash.model import MAX_ATOMIC_NUMBER, ModelConfig, init
 from fisherdash.train.progress import Progress
 from fisherdash.train.report import EpochReport, Status, checkpoint_of
 from fisherdash.train.settings import TrainSettings
-from fisherdash.train.step import Frames, Rate, Sums, advance, initial_state, validate
+from fisherdash.train.step import (
+    LEARNING_UNIT,
+    Frames,
+    Rate,
+    Sums,
+    advance,
+    initial_state,
+    validate,
+)
 
 _PIECE_SECONDS = 0.5
 
@@ -89,13 +97,14 @@ class _Training:
         self.rate = Rate(
             jnp.float64(settings.learning_rate),
             jnp.float64(settings.epochs * self.steps),
-            jnp.float64(settings.schedule == "cosine"),
+            jnp.float64(settings.schedule == "anneal"),
         )
         self.compile_seconds = 0.0
         self.steps_per_piece = 1
 
     def _to_device(self, data: Dataset) -> Frames:
-        arrays = data.positions, data.energies - self.mean_energy, data.forces
+        energies, forces = data.energies - self.mean_energy, data.forces
+        arrays = data.positions, energies / LEARNING_UNIT, forces / LEARNING_UNIT
         return Frames(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
     def run(self, cancel: threading.Event, resume: bool) -> Iterator[EpochReport]:
@@ -173,10 +182,10 @@ class _Training:
         )
         count = float(sums.frames)
         return {
-            "valid_loss": float(sums.loss) / count,
-            "valid_force_rmse": math.sqrt(float(sums.force_squared) / count),
-            "valid_force_mae": float(sums.force_absolute) / count,
-            "valid_energy_rmse": math.sqrt(float(sums.energy_squared) / count),
+            "valid_loss": float(sums.loss) / count * LEARNING_UNIT**2,
+            "valid_force_rmse": math.sqrt(float(sums.force_squared) / count) * LEARNING_UNIT,
+            "valid_force_mae": float(sums.force_absolute) / count * LEARNING_UNIT,
+            "valid_energy_rmse": math.sqrt(float(sums.energy_squared) / count) * LEARNING_UNIT,
         }
 
     def _order(self, epoch: int) -> jax.Array:
@@ -208,12 +217,13 @@ class _Training:
         count = float(sums.frames)
         progress.epoch += 1
         progress.seconds += seconds
-        train_loss = float(sums.loss) / count
+        train_loss = float(sums.loss) / count * LEARNING_UNIT**2
+        train_force_rmse = math.sqrt(float(sums.force_squared) / count) * LEARNING_UNIT
         progress.history.append(
             {
                 "epoch": progress.epoch,
                 "train_loss": train_loss,
-                "train_force_rmse": math.sqrt(max(float(sums.force_squared) / count, 0.0)),
+                "train_force_rmse": train_force_rmse,
                 "learning_rate": float(self.rate.at(progress.state.step)),
                 **errors,
             }

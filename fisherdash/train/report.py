@@ -14,6 +14,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.model import ModelConfig
 from fisherdash.train.progress import Progress
 from fisherdash.train.settings import TrainSettings
+from fisherdash.train.step import LEARNING_UNIT
 
 Status = Literal["compiling", "running", "diverged", "stopped early", "cancelled", "finished"]
 
@@ -61,8 +62,8 @@ def checkpoint_of(
     return Checkpoint(
         config=config,
         body=best["body"],
-        head=best["head"].astype(np.float64),
-        element_bias=bias + best["element_bias"],
+        head=best["head"].astype(np.float64) * LEARNING_UNIT,
+        element_bias=bias + best["element_bias"].astype(np.float64) * LEARNING_UNIT,
         elements=tuple(sorted({int(z) for z in train_set.atomic_numbers})),
         name=name,
         provenance={

@@ -1,7 +1,11 @@
 """The optimiser's step and the sums over an epoch, compiled once for a shape of network and data.
 
 Loss of a batch, as in the E3x tutorial: mean of ½(U − U_ref)² plus the forces' weight times the
-mean of ½(F − F_ref)² over atoms and directions, in eV and eV/Å, minimised by Adam.
+mean of ½(F − F_ref)² over atoms and directions, minimised by Adam.
+
+The network learns in kcal/mol, whatever the units outside. A step of Adam has the size of the
+learning rate, however small the numbers are that the weights have to make: in eV the head would be
+23 times smaller and the same rate would shake it 23 times more.
 """
 
 import functools
@@ -13,13 +17,19 @@ import optax
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.model import ModelConfig, energy_and_forces
+from fisherdash.units import KCAL_PER_MOL
+
+LEARNING_UNIT = KCAL_PER_MOL
+"""Unit of energy in which the network learns, in eV."""
+
+ANNEAL_FROM = 0.6
 
 Params = dict[str, Any]
-"""{"body": …, "head": (features,), "element_bias": (119,)}, all float32."""
+"""{"body": …, "head": (features,), "element_bias": (119,)}, float32, in the learning unit."""
 
 
 class Frames(NamedTuple):
-    """Data on the device, single precision; energies relative to the mean training energy."""
+    """Data on the device, single precision, learning unit and Å; energies less their mean."""
 
     positions: Float[Array, "frames atoms 3"]
     energies: Float[Array, " frames"]
@@ -50,17 +60,17 @@ class Sums(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Learning rate: its highest value, the steps until the end, 1 for cosine or 0 for constant."""
+    """Learning rate: its highest value, the steps until the end, 1 to anneal or 0 for constant."""
 
     peak: Float[Array, ""]
     steps: Float[Array, ""]
-    cosine: Float[Array, ""]
+    anneal: Float[Array, ""]
 
     def at(self, step: Integer[Array, ""]) -> Float[Array, ""]:
-        """The rate of one step; the cosine ends at a hundredth of its peak."""
-        done = jnp.minimum(step / self.steps, 1.0)
+        """The rate of one step: flat, then from ANNEAL_FROM of the way a cosine to a hundredth."""
+        done = jnp.clip((step / self.steps - ANNEAL_FROM) / (1 - ANNEAL_FROM), 0.0, 1.0)
         shape = 0.01 + 0.99 * 0.5 * (1 + jnp.cos(jnp.pi * done))
-        return self.peak * jnp.where(self.cosine > 0, shape, 1.0)
+        return self.peak * jnp.where(self.anneal > 0, shape, 1.0)
 
 
 _adam = optax.scale_by_adam()

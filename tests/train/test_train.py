@@ -128,9 +128,10 @@ def test_early_stop(data: tuple[Dataset, Dataset]) -> None:
     assert last.epoch == last.best_epoch + 2 < 200
 
 
-def test_cosine_schedule_falls_to_a_hundredth(data: tuple[Dataset, Dataset]) -> None:
-    rates = [row["learning_rate"] for row in run(data, schedule="cosine")[-1].history]
-    assert all(a > b for a, b in itertools.pairwise(rates))
+def test_annealing_ends_at_a_hundredth(data: tuple[Dataset, Dataset]) -> None:
+    rates = [row["learning_rate"] for row in run(data, schedule="anneal")[-1].history]
+    assert rates[:3] == pytest.approx([SETTINGS.learning_rate] * 3)
+    assert all(a > b for a, b in itertools.pairwise(rates[3:]))
     assert rates[-1] == pytest.approx(0.01 * SETTINGS.learning_rate)
 
 
