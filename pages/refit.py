@@ -5,48 +5,15 @@ import math
 import pandas as pd
 import streamlit as st
 
-from fisherdash import checkpoint as checkpoints
 from fisherdash.checkpoint import Checkpoint
-from fisherdash.errors import InputError
 from fisherdash.fisher import Refit
-from fisherdash.runs import jobs, workspace
+from fisherdash.runs import jobs
 from fisherdash.view import curves
 from pages._ui import library, tasks
 from pages._ui.charts import draw
 from pages._ui.doors import command, door, next_step
+from pages._ui.models import own_model
 from pages._ui.progress import job_line, watch
-
-
-def bring() -> None:
-    """Check an uploaded checkpoint and keep it in the workspace; on a mistake nothing changes."""
-    upload = st.session_state["own model"]
-    if upload is None:
-        return
-    try:
-        found = checkpoints.load_bytes(upload.getvalue(), upload.name)
-        stem = workspace.safe_stem(upload.name)
-        path = workspace.save_new(
-            "checkpoints", stem, ".safetensors", lambda part: checkpoints.save(found, part)
-        )
-    except InputError as error:
-        st.session_state["model error"] = str(error)
-        return
-    library.select("model", library.name_of(path))
-
-
-def own_model() -> None:
-    """A checkpoint from this computer."""
-    with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
-        st.file_uploader(
-            "FisherDash checkpoint (.safetensors)",
-            type=["safetensors"],
-            key="own model",
-            on_change=bring,
-            help="One file as written by the Train page or the train command. Nothing in it is "
-            "ever executed.",
-        )
-    if problem := st.session_state.pop("model error", None):
-        st.error(problem, icon=":material/error:")
 
 
 def facts(model: Checkpoint) -> None:

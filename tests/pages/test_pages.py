@@ -1,7 +1,9 @@
 """Every page: its title, what it says with nothing to show, and what it shows with something."""
 
 import pytest
+from flax.serialization import to_bytes
 
+from fisherdash import checkpoint as checkpoints
 from fisherdash.runs import jobs, workspace
 
 PATIENCE = 180.0
@@ -89,6 +91,23 @@ def test_a_bad_checkpoint_is_one_sentence_and_leaves_the_chosen_one(open_page, w
     app.file_uploader(key="own model").upload("bad.safetensors", b"\x00" * 64).run()
     assert len(app.error) == 1 and "bad.safetensors" in app.error[0].value
     assert app.selectbox(key="model").value == "tiny"
+
+
+def test_tutorial_parameters_become_a_checkpoint(open_page, water, model):
+    loaded = checkpoints.load(workspace.folder("checkpoints") / "tiny.safetensors")
+    params = {
+        **loaded.body,
+        "Dense_2": {"kernel": loaded.head[:, None]},
+        "element_bias": loaded.element_bias,
+    }
+    app = open_page("refit")
+    app.number_input(key="tutorial cutoff").set_value(3.0).run()
+    app.file_uploader(key="tutorial model").upload("wrong.bin", b"junk").run()
+    assert len(app.error) == 1 and "E3x tutorial" in app.error[0].value
+    assert app.selectbox(key="model").value == "tiny"
+    app.file_uploader(key="tutorial model").upload("tutorial.bin", to_bytes(params)).run()
+    assert not app.error and app.selectbox(key="model").value == "tutorial"
+    assert "cutoff 3 Å" in texts(app)
 
 
 def test_training_from_the_page_ends_with_a_checkpoint(open_page, water):
