@@ -8,7 +8,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev app test lint format lock bench validate clean
+.PHONY: help setup setup-dev app test lint format lock bench samples validate clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,10 @@ lock: $(VENV)/stamp-dev ## write requirements*.txt anew from pyproject.toml (nee
 
 bench: $(VENV)/stamp-app ## the benchmarks
 	$(BIN)/python -m benchmarks
+
+samples: $(VENV)/stamp-app ## train the sample models that are missing, write their cards
+	$(BIN)/python tools/sample_models.py train
+	$(BIN)/python tools/sample_models.py cards
 
 validate: $(VENV)/stamp-dev ## the whole chain on the shipped data, then the heavy tests
 	$(BIN)/python tools/validate.py
