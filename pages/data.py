@@ -195,5 +195,9 @@ else:
                 icon=":material/download:",
                 on_click="ignore",
             )
-            st.page_link("pages/train.py", label="Train a model on it")
-            st.page_link("pages/refit.py", label="Re-fit a model on it")
+            st.page_link(
+                "pages/train.py", label="Train a model on it", icon=":material/arrow_forward:"
+            )
+            st.page_link(
+                "pages/refit.py", label="Re-fit a model on it", icon=":material/arrow_forward:"
+            )

@@ -14,7 +14,7 @@ from pages._ui import library
 from pages._ui.charts import draw
 from pages._ui.doors import command, door, next_step
 from pages._ui.progress import job_line, watch
-from pages._ui.watching import drift_chart, looks
+from pages._ui.watching import drift_chart, end_of, looks
 
 
 def job_of(run: Run) -> jobs.Job | None:
@@ -85,7 +85,7 @@ def board(run: Run) -> None:
     found = compare(traj)
     st.markdown(f"**{found.sentence}**")
     numbers(found)
-    draw(temperature_figure(traj, looks(run)), key="temperature", table=False)
+    draw(temperature_figure(traj, looks(run), end=end_of(run)), key="temperature", table=False)
 
 
 @st.dialog("Delete this run?")

@@ -119,6 +119,14 @@ else:
                 st.caption(f"The re-fit itself: {job.info.get('verdict', '')}")
                 library.select("run", run.id)
                 with st.container(horizontal=True):
-                    st.page_link("pages/drift.py", label="All numbers on the Drift page")
-                    st.page_link("pages/trajectories.py", label="Every replica in 3D")
+                    st.page_link(
+                        "pages/drift.py",
+                        label="All numbers on the Drift page",
+                        icon=":material/arrow_forward:",
+                    )
+                    st.page_link(
+                        "pages/trajectories.py",
+                        label="Every replica in 3D",
+                        icon=":material/arrow_forward:",
+                    )
     command(job.info["command"])

@@ -123,7 +123,9 @@ def latest_refit() -> None:
                     icon=":material/download:",
                     on_click="ignore",
                 )
-            st.page_link("pages/simulate.py", label="Simulate both heads")
+            st.page_link(
+                "pages/simulate.py", label="Simulate both heads", icon=":material/arrow_forward:"
+            )
     command(job.info["command"])
 
 

@@ -151,6 +151,8 @@ active = next((job for job in simulations if job.active), None)
 watch(active, lambda: job_list("simulate"), every=1.0)
 if simulations:
     with st.container(horizontal=True):
-        st.page_link("pages/drift.py", label="Watch the drift")
-        st.page_link("pages/trajectories.py", label="Watch the molecules")
+        st.page_link("pages/drift.py", label="Watch the drift", icon=":material/arrow_forward:")
+        st.page_link(
+            "pages/trajectories.py", label="Watch the molecules", icon=":material/arrow_forward:"
+        )
     command(simulations[0].info["command"])

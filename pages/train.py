@@ -187,7 +187,9 @@ def ending(job: jobs.Job) -> None:
             if report
             else f"Kept as {job.result.stem}."
         )
-        st.page_link("pages/refit.py", label="Re-fit its last layer")
+        st.page_link(
+            "pages/refit.py", label="Re-fit its last layer", icon=":material/arrow_forward:"
+        )
     plan: tasks.TrainingPlan = job.info["plan"]
     if tasks.unfinished(job.info["out"]).exists():
         again = dataclasses.replace(plan, resume=job.info["out"])

@@ -90,12 +90,17 @@ def test_each_head_keeps_its_colour_and_dash_in_every_series():
 
 
 def test_axes_name_their_units():
-    made = drift_figure(trajectories(), STYLES, end=2.0)
+    made = drift_figure(trajectories(), STYLES)
     assert [axis["name"] for axis in made.option["yAxis"]] == ["ΔE total (meV/atom)", "alive"]
     assert made.option["xAxis"][1]["name"] == "time (ps)"
-    assert made.option["xAxis"][0]["max"] == 2.0  # the axis waits for the end of the run
     heat = temperature_figure(trajectories(), STYLES)
     assert heat.option["yAxis"]["name"] == "kinetic temperature (K)"
+
+
+@pytest.mark.parametrize(("end", "shown"), [(None, 0.39), (0.4, 0.4), (1.0, 0.5), (64.0, 4.0)])
+def test_the_axis_of_time_grows_towards_the_end_of_a_live_run(end, shown):
+    made = drift_figure(trajectories(), STYLES, end=end)  # 0.39 ps so far
+    assert [axis["max"] for axis in made.option["xAxis"]] == [shown, shown]
 
 
 def test_one_explosion_does_not_flatten_the_others():

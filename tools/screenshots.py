@@ -111,7 +111,7 @@ def readme(address: str, folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve, run the demo, take the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--all", metavar="FOLDER", type=Path, help="every page into FOLDER")
     parser.add_argument("--address", help="of an app that runs already; its demo is not started")
     options = parser.parse_args(arguments)

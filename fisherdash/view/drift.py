@@ -27,7 +27,7 @@ def drift_figure(
     Args:
       traj: the run so far, with at least one frame.
       styles: of the heads.
-      end: time at which the run will end, ps; fixes the axis while the run goes on.
+      end: time at which a run that goes on will end, ps; the axis then grows towards it.
     """
     names, times, alive = traj.names, traj.times / 1000.0, traj.alive_counts()
     change = total_energy_change(traj)
@@ -133,7 +133,13 @@ def _frame(
 
 
 def _last(times: np.ndarray, end: float | None) -> float:
-    return figure.rounded(float(times[-1]) if end is None else end, 6)
+    """Where the axis of time ends: at the last point, or, while a run goes on towards ``end``, at
+    the next of end/16, end/8, …, end, so that a young curve is not squeezed into a corner."""
+    last = float(times[-1])
+    if end is None:
+        return figure.rounded(last, 6) or 1.0
+    halvings = next(k for k in (4, 3, 2, 1, 0) if k == 0 or last <= 0.95 * end / 2**k)
+    return figure.rounded(end / 2**halvings, 6)
 
 
 def _median(change: np.ndarray) -> np.ndarray:

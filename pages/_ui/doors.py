@@ -20,7 +20,7 @@ def door() -> Iterator[None]:
 def next_step(sentence: str, page: str, label: str) -> None:
     """What to do when a page has nothing to show yet."""
     st.info(sentence, icon=":material/arrow_forward:")
-    st.page_link(page, label=label)
+    st.page_link(page, label=label, icon=":material/arrow_forward:")
 
 
 def command(*lines: str) -> None:

@@ -19,13 +19,17 @@ def looks(run: Run) -> tuple[SeriesStyle, ...]:
     return styles(run.header.roles)
 
 
+def end_of(run: Run) -> float | None:
+    """Time at which a run that goes on will end, ps; None for one that does not."""
+    length = run.steps * float(run.header.settings["timestep"]) / 1000.0
+    return length if run.status == "running" else None
+
+
 def drift_chart(run: Run, traj: Trajectories, key: str, *, table: bool = True) -> None:
     """ΔE_tot(t) and who is alive, with the number alive beside it."""
-    end = run.steps * float(run.header.settings["timestep"]) / 1000.0
-    going = run.status == "running"
     chart, beside = st.columns([5, 1])
     with chart:
-        figure = drift_figure(traj, looks(run), end=end if going else None)
+        figure = drift_figure(traj, looks(run), end=end_of(run))
         draw(figure, key=key, table=table)
     with beside:
         alive_metrics(traj)
