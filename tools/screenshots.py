@@ -26,6 +26,8 @@ PAGES = ("", "data", "train", "refit", "simulate", "drift", "trajectories")
 SCHEMES = ("light", "dark")
 WIDTHS = (1400, 400)
 MINUTE = 60_000
+PICTURES = {"home": "", "refit": "refit", "drift": "drift"}
+"""Pictures for README and docs: name and address."""
 
 
 @contextmanager
@@ -103,10 +105,10 @@ def readme(address: str, folder: Path) -> None:
     for scheme in SCHEMES:
         with browser(1400, scheme) as context:
             page = context.new_page()
-            for name in ("", "refit"):
-                page.goto(f"{address}/{name}")
+            for name, place in PICTURES.items():
+                page.goto(f"{address}/{place}")
                 settle(page, 4.0)
-                shoot(page, folder / f"{name or 'dashboard'}-{scheme}.png")
+                shoot(page, folder / f"{name}{'' if scheme == 'light' else '-dark'}.png")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -68,6 +68,17 @@ def views(page: Page) -> list[Locator]:
     return canvases.all()
 
 
+def test_a_bookmark_opened_first_finds_the_whole_app(tab: Page, address: str) -> None:
+    """The first request of a fresh server: a folder called pages/ would be taken for the app."""
+    tab.goto(f"{address}/drift?run=planted")
+    expect(tab.get_by_role("heading", name="Drift")).to_be_visible()
+    links = tab.locator("[data-testid=stSidebarNav] a")
+    expect(links).to_have_text(
+        ["Home", "Data", "Train", "Re-fit", "Simulate", "Drift", "Trajectories"]
+    )
+    expect(tab.get_by_text("default head: alive")).to_be_visible()
+
+
 def test_the_demo_runs_live_survives_a_refresh_and_can_be_cancelled(
     tab: Page, address: str, profile: BrowserContext
 ) -> None:

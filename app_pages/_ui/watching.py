@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
+from app_pages._ui.charts import draw
+from app_pages._ui.viewer import show_molecules
 from fisherdash.analyse import Trajectories
 from fisherdash.runs import Run
 from fisherdash.view import viewer
 from fisherdash.view.drift import drift_figure
 from fisherdash.view.theme import SeriesStyle, styles
-from pages._ui.charts import draw
-from pages._ui.viewer import show_molecules
 
 
 def looks(run: Run) -> tuple[SeriesStyle, ...]:

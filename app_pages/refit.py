@@ -5,15 +5,15 @@ import math
 import pandas as pd
 import streamlit as st
 
+from app_pages._ui import library, tasks
+from app_pages._ui.charts import draw
+from app_pages._ui.doors import command, door, next_step, onward
+from app_pages._ui.models import own_model
+from app_pages._ui.progress import job_line, watch
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.fisher import Refit
 from fisherdash.runs import jobs
 from fisherdash.view import curves
-from pages._ui import library, tasks
-from pages._ui.charts import draw
-from pages._ui.doors import command, door, next_step
-from pages._ui.models import own_model
-from pages._ui.progress import job_line, watch
 
 
 def facts(model: Checkpoint) -> None:
@@ -123,9 +123,7 @@ def latest_refit() -> None:
                     icon=":material/download:",
                     on_click="ignore",
                 )
-            st.page_link(
-                "pages/simulate.py", label="Simulate both heads", icon=":material/arrow_forward:"
-            )
+            onward("simulate", "Simulate both heads")
     command(job.info["command"])
 
 
@@ -138,9 +136,9 @@ with right:
     data_path = library.choose("Data set", "datasets", "data")
 own_model()
 if model_path is None:
-    next_step("A re-fit needs a trained model.", "pages/train.py", "Train one on the Train page")
+    next_step("A re-fit needs a trained model.", "train", "Train one on the Train page")
 elif data_path is None:
-    next_step("A re-fit needs data.", "pages/data.py", "Load or make some on the Data page")
+    next_step("A re-fit needs data.", "data", "Load or make some on the Data page")
 else:
     with door():
         model, data = library.checkpoint_at(model_path), library.dataset_at(data_path)

@@ -7,15 +7,15 @@ from typing import Literal
 
 import streamlit as st
 
+from app_pages._ui import library, tasks
+from app_pages._ui.charts import draw
+from app_pages._ui.doors import command, door, next_step, onward
+from app_pages._ui.progress import clock, job_line, watch
 from fisherdash.dataset import Dataset
 from fisherdash.model import ModelConfig
 from fisherdash.runs import jobs
 from fisherdash.train import EpochReport, TrainSettings
 from fisherdash.view import curves
-from pages._ui import library, tasks
-from pages._ui.charts import draw
-from pages._ui.doors import command, door, next_step
-from pages._ui.progress import clock, job_line, watch
 
 REPORT = ModelConfig()
 USUAL = TrainSettings()
@@ -187,9 +187,7 @@ def ending(job: jobs.Job) -> None:
             if report
             else f"Kept as {job.result.stem}."
         )
-        st.page_link(
-            "pages/refit.py", label="Re-fit its last layer", icon=":material/arrow_forward:"
-        )
+        onward("refit", "Re-fit its last layer")
     plan: tasks.TrainingPlan = job.info["plan"]
     if tasks.unfinished(job.info["out"]).exists():
         again = dataclasses.replace(plan, resume=job.info["out"])
@@ -206,7 +204,7 @@ st.title("Train")
 st.caption("An E3x network that learns energies and forces; the last layer is the default head.")
 path = library.choose("Data set", "datasets", "data")
 if path is None:
-    next_step("Training needs a data set.", "pages/data.py", "Load or make one on the Data page")
+    next_step("Training needs a data set.", "data", "Load or make one on the Data page")
 else:
     with door():
         form(path, library.dataset_at(path))

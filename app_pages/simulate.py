@@ -4,14 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 
+from app_pages._ui import library, tasks
+from app_pages._ui.doors import command, door, next_step, onward
+from app_pages._ui.progress import job_list, watch
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.runs import jobs
 from fisherdash.runs.estimate import cost
 from fisherdash.simulate import TOLERANCE, MDSettings
-from pages._ui import library, tasks
-from pages._ui.doors import command, door, next_step
-from pages._ui.progress import job_list, watch
 
 USUAL = MDSettings()
 
@@ -127,9 +127,9 @@ data_path = library.choose(
     "Starting frames", "datasets", "data", help="The data set that the starts are drawn from."
 )
 if not library.options("checkpoints"):
-    next_step("Dynamics need a trained model.", "pages/train.py", "Train one on the Train page")
+    next_step("Dynamics need a trained model.", "train", "Train one on the Train page")
 elif data_path is None:
-    next_step("Dynamics need starting frames.", "pages/data.py", "Load or make some")
+    next_step("Dynamics need starting frames.", "data", "Load or make some")
 else:
     paths = library.choose_many(
         "Models",
@@ -151,8 +151,6 @@ active = next((job for job in simulations if job.active), None)
 watch(active, lambda: job_list("simulate"), every=1.0)
 if simulations:
     with st.container(horizontal=True):
-        st.page_link("pages/drift.py", label="Watch the drift", icon=":material/arrow_forward:")
-        st.page_link(
-            "pages/trajectories.py", label="Watch the molecules", icon=":material/arrow_forward:"
-        )
+        onward("drift", "Watch the drift")
+        onward("trajectories", "Watch the molecules")
     command(simulations[0].info["command"])

@@ -19,8 +19,13 @@ def door() -> Iterator[None]:
 
 def next_step(sentence: str, page: str, label: str) -> None:
     """What to do when a page has nothing to show yet."""
-    st.info(sentence, icon=":material/arrow_forward:")
-    st.page_link(page, label=label, icon=":material/arrow_forward:")
+    st.info(sentence, icon=":material/info:")
+    onward(page, label)
+
+
+def onward(page: str, label: str) -> None:
+    """A link to another page, by its file's name."""
+    st.page_link(f"app_pages/{page}.py", label=label, icon=":material/arrow_forward:")
 
 
 def command(*lines: str) -> None:

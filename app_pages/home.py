@@ -5,13 +5,13 @@ import functools
 import numpy as np
 import streamlit as st
 
+from app_pages._ui import library, tasks
+from app_pages._ui.doors import command, door, onward
+from app_pages._ui.progress import job_line, watch
+from app_pages._ui.watching import drift_chart, molecules
 from fisherdash.analyse import compare
 from fisherdash.runs import Run, jobs, workspace
 from fisherdash.simulate import MDSettings
-from pages._ui import library, tasks
-from pages._ui.doors import command, door
-from pages._ui.progress import job_line, watch
-from pages._ui.watching import drift_chart, molecules
 
 DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=500.0, record_every=10)
 
@@ -97,15 +97,23 @@ if job is None:
     st.subheader("Or take it step by step")
     with st.grid(3):
         for page, title, words in (
-            ("pages/data.py", "Data", "Load your own frames, or make a Boltzmann sample."),
-            ("pages/train.py", "Train", "Train a small equivariant network and watch it learn."),
-            ("pages/refit.py", "Re-fit", "Re-fit the last layer, and read what it says of itself."),
-            ("pages/simulate.py", "Simulate", "Run dynamics of any number of models at once."),
-            ("pages/drift.py", "Drift", "Energy drift and survival, read together."),
-            ("pages/trajectories.py", "Trajectories", "Watch two trajectories in step in 3D."),
+            ("data", "Data", "Load your own frames, or make a Boltzmann sample."),
+            (
+                "train",
+                "Train",
+                "Train a small equivariant network and watch it learn.",
+            ),
+            (
+                "refit",
+                "Re-fit",
+                "Re-fit the last layer, and read what it says of itself.",
+            ),
+            ("simulate", "Simulate", "Run dynamics of any number of models at once."),
+            ("drift", "Drift", "Energy drift and survival, read together."),
+            ("trajectories", "Trajectories", "Watch two trajectories in step in 3D."),
         ):
             with st.container(border=True, height="stretch"):
-                st.page_link(page, label=f"**{title}**")
+                st.page_link(f"app_pages/{page}.py", label=f"**{title}**")
                 st.caption(words)
 else:
     watch(job, functools.partial(numbers, job), every=1.0)
@@ -119,14 +127,6 @@ else:
                 st.caption(f"The re-fit itself: {job.info.get('verdict', '')}")
                 library.select("run", run.id)
                 with st.container(horizontal=True):
-                    st.page_link(
-                        "pages/drift.py",
-                        label="All numbers on the Drift page",
-                        icon=":material/arrow_forward:",
-                    )
-                    st.page_link(
-                        "pages/trajectories.py",
-                        label="Every replica in 3D",
-                        icon=":material/arrow_forward:",
-                    )
+                    onward("drift", "All numbers on the Drift page")
+                    onward("trajectories", "Every replica in 3D")
     command(job.info["command"])

@@ -5,12 +5,12 @@ import functools
 import numpy as np
 import streamlit as st
 
+from app_pages._ui import library
+from app_pages._ui.doors import command, door, next_step
+from app_pages._ui.progress import watch
+from app_pages._ui.watching import death, molecules
 from fisherdash.runs import Run, jobs
 from fisherdash.runs.commands import shell_command
-from pages._ui import library
-from pages._ui.doors import command, door, next_step
-from pages._ui.progress import watch
-from pages._ui.watching import death, molecules
 
 
 def heads(run: Run) -> tuple[int, ...]:
@@ -60,7 +60,7 @@ st.caption("The same start under each head. Drag to turn, scroll to zoom; both t
 with door():
     run = library.choose_run()
     if run is None:
-        next_step("There is no run yet.", "pages/simulate.py", "Start one on the Simulate page")
+        next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
         index, chosen = replica(run), heads(run)
         writing = (job for job in jobs.every() if job.info.get("run") == run.folder)
