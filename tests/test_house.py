@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SCIENCE = sorted((ROOT / "fisherdash").rglob("*.py"))
-OURS = [*SCIENCE, *(ROOT / "app_pages").rglob("*.py"), ROOT / "app.py"]
+OURS = [*SCIENCE, *(ROOT / "pages").rglob("*.py"), ROOT / "app.py"]
 PINS = ("requirements.txt", "requirements-dev.txt", "requirements-gpu.txt")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
 
@@ -80,7 +80,7 @@ def numbers(version: str) -> list[int]:
 
 def test_every_package_that_is_imported_is_declared():
     known = {re.split(r"[>\[]", one)[0].lower() for one in PROJECT["project"]["dependencies"]}
-    own = {"fisherdash", "app", "app_pages"}
+    own = {"fisherdash", "app", "pages"}
     for path in OURS:
         tops = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names) - own
         assert {top.lower() for top in tops} <= known, f"{path}: {tops}"

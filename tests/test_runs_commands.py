@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from app_pages._ui import tasks
 from fisherdash.__main__ import build_parser
 from fisherdash.dataset import load
 from fisherdash.model import ModelConfig
@@ -13,6 +12,7 @@ from fisherdash.runs import estimate
 from fisherdash.runs.commands import shell_command
 from fisherdash.simulate import MDSettings
 from fisherdash.train import TrainSettings
+from pages._ui import tasks
 
 
 def parsed(command):

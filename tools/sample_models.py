@@ -156,7 +156,7 @@ def table(cards: list[dict]) -> str:
 
 def main() -> None:
     """Trains or writes the cards; prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("train", "cards"))
     if parser.parse_args().what == "train":
         for recipe in RECIPES:

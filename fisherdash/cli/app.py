@@ -41,5 +41,5 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
                 f"example --port {args.port % 65535 + 1}."
             ) from error
     os.chdir(script.parent)
-    command = ["-m", "streamlit", "run", script.name, "--server.port", str(args.port)]
+    command = ["-m", "pages._ui.serve", "--server.port", str(args.port)]
     os.execv(sys.executable, [sys.executable, *command])

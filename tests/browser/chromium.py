@@ -32,9 +32,12 @@ def serving(workspace: Path, log: Path, patience: float = 90.0) -> Iterator[str]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py"]
-    command += ["--server.port", str(port), "--server.headless", "true"]
-    environment = {**os.environ, "FISHERDASH_WORKSPACE": str(workspace)}
+    command = [sys.executable, "-m", "fisherdash", "app", "--port", str(port)]
+    environment = {
+        **os.environ,
+        "FISHERDASH_WORKSPACE": str(workspace),
+        "STREAMLIT_SERVER_HEADLESS": "true",
+    }
     with log.open("wb") as output:
         app = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT

@@ -87,7 +87,7 @@ def open_page(root):
             app.query_params[key] = value
         app.run()
         if name != "home":
-            app.switch_page(f"app_pages/{name}.py").run()
+            app.switch_page(f"pages/{name}.py").run()
         assert not app.exception, app.exception
         return app
 

@@ -165,10 +165,10 @@ def test_simulate_launches_a_run_that_drift_and_trajectories_show(open_page, wat
     assert job.wait(PATIENCE) and job.status == "finished", job.error
     app.run()
     assert "finished" in texts(app)
-    app.switch_page("app_pages/drift.py").run()
+    app.switch_page("pages/drift.py").run()
     assert not app.exception
     assert metrics(app)["tiny: alive"].endswith("of 2")
-    app.switch_page("app_pages/trajectories.py").run()
+    app.switch_page("pages/trajectories.py").run()
     assert not app.exception and app.selectbox(key=f"replica of {job.info['run'].name}").value in (
         0,
         1,

@@ -3,11 +3,6 @@
 import numpy as np
 import streamlit as st
 
-from app_pages._ui import library, tasks
-from app_pages._ui.charts import draw
-from app_pages._ui.doors import command, door, onward
-from app_pages._ui.progress import job_list, plain, watch
-from app_pages._ui.viewer import show_molecules
 from fisherdash import dataset as datasets
 from fisherdash import reference
 from fisherdash.dataset import Dataset
@@ -15,6 +10,11 @@ from fisherdash.errors import InputError
 from fisherdash.runs import jobs, workspace
 from fisherdash.view import curves, viewer
 from fisherdash.view.theme import SeriesStyle
+from pages._ui import library, tasks
+from pages._ui.charts import draw
+from pages._ui.doors import command, door, onward
+from pages._ui.progress import job_list, plain, watch
+from pages._ui.viewer import show_molecules
 
 INFER = "as the file says, or inferred"
 FORMATS = ("by the name of the file", "npz", *datasets.FORMATS)

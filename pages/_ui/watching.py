@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from app_pages._ui.charts import draw
-from app_pages._ui.viewer import show_molecules
 from fisherdash.analyse import Trajectories
 from fisherdash.runs import Run
 from fisherdash.view import viewer
 from fisherdash.view.drift import drift_figure
 from fisherdash.view.theme import SeriesStyle, styles
+from pages._ui.charts import draw
+from pages._ui.progress import plain
+from pages._ui.viewer import show_molecules
 
 
 def looks(run: Run) -> tuple[SeriesStyle, ...]:
@@ -39,7 +40,9 @@ def drift_chart(run: Run, traj: Trajectories, key: str, *, table: bool = True) -
 def alive_metrics(traj: Trajectories) -> None:
     """The number alive of each head."""
     for name, alive in zip(traj.names, traj.survivors.sum(axis=1), strict=True):
-        st.metric(f"{name}: alive", f"{alive} of {traj.replicas}", border=True)
+        with st.container(border=True, gap="xsmall"):
+            st.caption(f"{plain(name)}: alive")
+            st.markdown(f"### {alive} of {traj.replicas}")
 
 
 def molecules(

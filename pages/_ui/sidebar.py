@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from app_pages._ui.progress import clock, watch
 from fisherdash.runs import jobs
+from pages._ui.progress import clock, watch
 
 
 def running_jobs() -> None:

@@ -5,16 +5,16 @@ import functools
 import pandas as pd
 import streamlit as st
 
-from app_pages._ui import library
-from app_pages._ui.charts import draw
-from app_pages._ui.doors import command, door, next_step
-from app_pages._ui.progress import job_line, watch
-from app_pages._ui.watching import drift_chart, end_of, looks
 from fisherdash.analyse import Comparison, Interval, compare
 from fisherdash.errors import InputError
 from fisherdash.runs import Run, jobs
 from fisherdash.runs.commands import shell_command
 from fisherdash.view.drift import temperature_figure
+from pages._ui import library
+from pages._ui.charts import draw
+from pages._ui.doors import command, door, next_step
+from pages._ui.progress import job_line, watch
+from pages._ui.watching import drift_chart, end_of, looks
 
 
 def job_of(run: Run) -> jobs.Job | None:

@@ -7,15 +7,15 @@ from typing import Literal
 
 import streamlit as st
 
-from app_pages._ui import library, tasks
-from app_pages._ui.charts import draw
-from app_pages._ui.doors import command, door, next_step, onward
-from app_pages._ui.progress import clock, job_line, watch
 from fisherdash.dataset import Dataset
 from fisherdash.model import ModelConfig
 from fisherdash.runs import jobs
 from fisherdash.train import EpochReport, TrainSettings
 from fisherdash.view import curves
+from pages._ui import library, tasks
+from pages._ui.charts import draw
+from pages._ui.doors import command, door, next_step, onward
+from pages._ui.progress import clock, job_line, watch
 
 REPORT = ModelConfig()
 USUAL = TrainSettings()
@@ -161,7 +161,7 @@ def curve(job: jobs.Job) -> None:
     with st.grid(4, min_column_width=140):
         best = report.best_errors.get("valid_force_rmse")
         kept = f"{best:.3g} eV/Å" if best is not None else "none yet"
-        st.metric("Best validation force RMSE", kept, border=True)
+        st.metric("Best validation RMSE", kept, border=True)
         st.metric("Seconds per epoch", f"{report.seconds:.3g}", border=True)
         st.metric("Compilation", clock(report.compile_seconds), border=True)
         st.metric("Time left", clock(left) if left and job.active else "none", border=True)

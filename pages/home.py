@@ -5,13 +5,13 @@ import functools
 import numpy as np
 import streamlit as st
 
-from app_pages._ui import library, tasks
-from app_pages._ui.doors import command, door, onward
-from app_pages._ui.progress import job_line, watch
-from app_pages._ui.watching import drift_chart, molecules
 from fisherdash.analyse import compare
 from fisherdash.runs import Run, jobs, workspace
 from fisherdash.simulate import MDSettings
+from pages._ui import library, tasks
+from pages._ui.doors import command, door, onward
+from pages._ui.progress import job_line, watch
+from pages._ui.watching import drift_chart, molecules
 
 DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=500.0, record_every=10)
 
@@ -113,7 +113,7 @@ if job is None:
             ("trajectories", "Trajectories", "Watch two trajectories in step in 3D."),
         ):
             with st.container(border=True, height="stretch"):
-                st.page_link(f"app_pages/{page}.py", label=f"**{title}**")
+                st.page_link(f"pages/{page}.py", label=f"**{title}**")
                 st.caption(words)
 else:
     watch(job, functools.partial(numbers, job), every=1.0)

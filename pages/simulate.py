@@ -4,14 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from app_pages._ui import library, tasks
-from app_pages._ui.doors import command, door, next_step, onward
-from app_pages._ui.progress import job_list, watch
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.runs import jobs
 from fisherdash.runs.estimate import cost
 from fisherdash.simulate import TOLERANCE, MDSettings
+from pages._ui import library, tasks
+from pages._ui.doors import command, door, next_step, onward
+from pages._ui.progress import job_list, watch
 
 USUAL = MDSettings()
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app_pages._ui import library
 from fisherdash import checkpoint as checkpoints
 from fisherdash import tutorial
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.errors import InputError
 from fisherdash.runs import workspace
+from pages._ui import library
 
 
 def own_model() -> None:

@@ -5,15 +5,15 @@ import math
 import pandas as pd
 import streamlit as st
 
-from app_pages._ui import library, tasks
-from app_pages._ui.charts import draw
-from app_pages._ui.doors import command, door, next_step, onward
-from app_pages._ui.models import own_model
-from app_pages._ui.progress import job_line, watch
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.fisher import Refit
 from fisherdash.runs import jobs
 from fisherdash.view import curves
+from pages._ui import library, tasks
+from pages._ui.charts import draw
+from pages._ui.doors import command, door, next_step, onward
+from pages._ui.models import own_model
+from pages._ui.progress import job_line, watch
 
 
 def facts(model: Checkpoint) -> None:
@@ -89,7 +89,7 @@ def report(refit: Refit) -> None:
         with st.grid(3, min_column_width=140):
             number = f"{condition:.1e}" if math.isfinite(condition) else "singular"
             st.metric("Condition number", number, border=True)
-            st.metric("Ridge λ", f"{refit.ridge:.1e}", border=True)
+            st.metric("Ridge λ", f"{refit.ridge:.1e}" if refit.ridge else "0", border=True)
             st.metric("Effective rank", f"{refit.effective_rank:.3g}", border=True)
     with right:
         draw(

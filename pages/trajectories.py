@@ -5,12 +5,12 @@ import functools
 import numpy as np
 import streamlit as st
 
-from app_pages._ui import library
-from app_pages._ui.doors import command, door, next_step
-from app_pages._ui.progress import watch
-from app_pages._ui.watching import death, molecules
 from fisherdash.runs import Run, jobs
 from fisherdash.runs.commands import shell_command
+from pages._ui import library
+from pages._ui.doors import command, door, next_step
+from pages._ui.progress import watch
+from pages._ui.watching import death, molecules
 
 
 def heads(run: Run) -> tuple[int, ...]:

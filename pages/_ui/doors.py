@@ -25,7 +25,7 @@ def next_step(sentence: str, page: str, label: str) -> None:
 
 def onward(page: str, label: str) -> None:
     """A link to another page, by its file's name."""
-    st.page_link(f"app_pages/{page}.py", label=label, icon=":material/arrow_forward:")
+    st.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:")
 
 
 def command(*lines: str) -> None:
