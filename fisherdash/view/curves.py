@@ -39,10 +39,10 @@ def training_figure(
     option = figure.chart(
         source,
         series,
-        grid=figure.grid(),
+        grid=[figure.grid()],
         dataZoom=[{"type": "inside", "filterMode": "none"}],
         xAxis=figure.axis("epoch", minInterval=1),
-        yAxis=figure.axis("force RMSE (eV/Å)", vertical=True, type="log"),
+        yAxis=figure.axis("force RMSE (eV/Å)", vertical=True, type="log", logBase=2),
     )
     table = pd.DataFrame({"epoch": epochs, "training (eV/Å)": train, "validation (eV/Å)": valid})
     return Figure(option, "Force RMSE of training and validation against the epoch", 340, table)
@@ -120,7 +120,7 @@ def histogram_figure(values: np.ndarray, quantity: str, bins: int = 48) -> Figur
         source,
         [bars],
         legend={"show": False},
-        grid=figure.grid(top=16),
+        grid=[figure.grid(top=16)],
         xAxis=figure.axis(quantity),
         yAxis=figure.axis("count", vertical=True, scale=False),
     )

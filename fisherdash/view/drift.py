@@ -79,7 +79,7 @@ def temperature_figure(
     option = figure.chart(
         source,
         series,
-        grid=figure.grid(),
+        grid=[figure.grid()],
         xAxis=figure.axis("time (ps)", min=0, max=_last(times, end)),
         yAxis=figure.axis("kinetic temperature (K)", vertical=True),
     )
@@ -117,7 +117,6 @@ def _frame(
                 gridIndex=0,
                 min=low,
                 max=high,
-                axisLabel={"showMinLabel": False, "showMaxLabel": False},
             ),
             figure.axis(
                 "alive",
@@ -127,6 +126,7 @@ def _frame(
                 max=replicas,
                 interval=max(1, replicas),
                 scale=False,
+                axisLabel={},
             ),
         ],
     }

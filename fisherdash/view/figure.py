@@ -33,9 +33,14 @@ class Figure:
 
 
 def axis(name: str, *, vertical: bool = False, **more: Any) -> Option:
-    """A value axis with its quantity and unit beside it."""
+    """A value axis with its quantity and unit beside it.
+
+    Limits that were set from the data are no round numbers and get no label of their own.
+    """
     gap = {"nameGap": 46} if vertical else {"nameGap": 26}
     common = {"type": "value", "name": name, "nameLocation": "middle", "scale": True, **gap}
+    if "min" in more and "axisLabel" not in more and vertical:
+        common["axisLabel"] = {"showMinLabel": False, "showMaxLabel": False}
     return {**common, **more}
 
 

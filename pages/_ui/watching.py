@@ -42,7 +42,7 @@ def alive_metrics(traj: Trajectories) -> None:
     for name, alive in zip(traj.names, traj.survivors.sum(axis=1), strict=True):
         with st.container(border=True, gap="xsmall"):
             st.caption(f"{plain(name)}: alive")
-            st.markdown(f"### {alive} of {traj.replicas}")
+            st.metric(f"{name}: alive", f"{alive} of {traj.replicas}", label_visibility="collapsed")
 
 
 def molecules(
