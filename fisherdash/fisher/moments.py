@@ -5,7 +5,9 @@ model with head θ is, up to the factor β² that cancels in its minimum,
 
     J(θ) = ½ θᵀTθ − θᵀc + ½ E|∇U|²,    T = E[GᵀG],    c = E[Gᵀ∇U] = −E[Gᵀ F_ref],
 
-so that θ* = +T⁻¹c (Hyvärinen, J. Mach. Learn. Res. 6, 695 (2005), with the data's score known).
+so that θ* = +T⁻¹c. Where the frames are a Boltzmann sample at temperature T_b, integration by parts
+gives the same right-hand side without forces, c = kT_b E[ΔD] (Hyvärinen, J. Mach. Learn. Res. 6,
+695 (2005)).
 Beside these, moments of (D, U) are kept, which give the energy error of any head and its constant.
 
 The element biases have no gradient and are left out: with them T would be singular.
@@ -24,7 +26,8 @@ from jaxtyping import Array, Float, Integer
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.model import Body, ModelConfig, descriptors
+from fisherdash.fisher import derivatives
+from fisherdash.model import Body, ModelConfig
 
 BLOCK = 32
 
@@ -38,6 +41,7 @@ class Moments:
         components: 3N, numbers in one frame's forces.
         gram: Σ GᵀG, shape (D, D), in (eV-free) Å⁻².
         gradient: Σ Gᵀ∇U, shape (D,), eV/Å².
+        laplacian: Σ ΔD, shape (D,), Å⁻²; None where it was not asked for.
         force_squared: Σ|∇U|², eV²/Å².
         energy: Σ (D, U)(D, U)ᵀ with U in eV relative to ``energy_origin``, shape (D+1, D+1).
         energy_sum: Σ (D, U), shape (D+1,).
@@ -48,10 +52,39 @@ class Moments:
     components: int
     gram: Float[np.ndarray, "d d"]
     gradient: Float[np.ndarray, " d"]
+    laplacian: Float[np.ndarray, " d"] | None
     force_squared: float
     energy: Float[np.ndarray, "d1 d1"]
     energy_sum: Float[np.ndarray, " d1"]
     energy_origin: float
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """The sums over both sets of frames."""
+        shifted = other.with_origin(self.energy_origin)
+        both = self.laplacian is not None and other.laplacian is not None
+        return Moments(
+            frames=self.frames + other.frames,
+            components=self.components,
+            gram=self.gram + other.gram,
+            gradient=self.gradient + other.gradient,
+            laplacian=self.laplacian + other.laplacian if both else None,
+            force_squared=self.force_squared + other.force_squared,
+            energy=self.energy + shifted.energy,
+            energy_sum=self.energy_sum + shifted.energy_sum,
+            energy_origin=self.energy_origin,
+        )
+
+    def with_origin(self, origin: float) -> "Moments":
+        """The same sums with energies relative to another origin in eV."""
+        shift = np.zeros(len(self.energy_sum))
+        shift[-1] = self.energy_origin - origin
+        cross = np.outer(self.energy_sum, shift)
+        return dataclasses.replace(
+            self,
+            energy=self.energy + cross + cross.T + self.frames * np.outer(shift, shift),
+            energy_sum=self.energy_sum + self.frames * shift,
+            energy_origin=origin,
+        )
 
     def divergence(self, head: Float[np.ndarray, " d"]) -> float:
         """Fisher divergence ½ E|∇U_θ − ∇U|² without its factor β², in eV²/Å²."""
@@ -83,6 +116,7 @@ def accumulate(
     checkpoint: Checkpoint,
     dataset: Dataset,
     *,
+    laplacian: bool = False,
     precision: str = "float32",
     cancel: threading.Event | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -92,6 +126,7 @@ def accumulate(
     Args:
         checkpoint: whose body gives the descriptors; its head plays no part.
         dataset: frames with forces.
+        laplacian: whether to sum the Laplacians ΔD too, which takes about three times as long.
         precision: of the network ("float32" or "float64"); the sums are always float64.
         cancel: set it to stop between two blocks.
         progress: called with the frames done and their total after every block.
@@ -99,37 +134,76 @@ def accumulate(
     Raises:
         InputError: if the molecule does not fit the model, or the pass was cancelled.
     """
+    groups = accumulate_groups(
+        checkpoint,
+        dataset,
+        groups=1,
+        laplacian=laplacian,
+        precision=precision,
+        cancel=cancel,
+        progress=progress,
+    )
+    return groups[0]
+
+
+def accumulate_groups(
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    *,
+    groups: int,
+    laplacian: bool = False,
+    precision: str = "float32",
+    cancel: threading.Event | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Moments, ...]:
+    """The same, with separate sums for so many groups of consecutive frames (at most)."""
     checkpoint.check_elements(dataset.atomic_numbers)
     body = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), checkpoint.body)
     atomic_numbers = jnp.asarray(dataset.atomic_numbers)
     origin, total = float(dataset.energies.mean()), len(dataset)
-    sums = None
-    for first in range(0, total, BLOCK):
-        if cancel is not None and cancel.is_set():
-            raise InputError(f"the solve was cancelled after {first} of {total} frames")
-        chosen = np.arange(first, first + BLOCK)
-        weights = (chosen < total).astype(np.float64)
-        chosen = np.minimum(chosen, total - 1)  # one shape to compile; the filling weighs nothing
-        part = _block_sums(
-            checkpoint.config,
-            body,
-            atomic_numbers,
-            jnp.asarray(dataset.positions[chosen]),
-            jnp.asarray(-dataset.forces[chosen]),
-            jnp.asarray(dataset.energies[chosen] - origin),
-            jnp.asarray(weights),
-        )
-        sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
-        if progress is not None:
-            jax.block_until_ready(sums)
-            progress(min(first + BLOCK, total), total)
-    assert sums is not None
-    gram, gradient, force_squared, energy, energy_sum = (np.asarray(array) for array in sums)
+    found, done = [], 0
+    for members in np.array_split(np.arange(total), min(groups, total)):
+        sums = None
+        for first in range(0, len(members), BLOCK):
+            if cancel is not None and cancel.is_set():
+                raise InputError(f"the solve was cancelled after {done} of {total} frames")
+            chosen = members[first : first + BLOCK]
+            weights = np.zeros(BLOCK)
+            weights[: len(chosen)] = 1.0
+            # One shape to compile; what fills a short block weighs nothing.
+            chosen = np.concatenate([chosen, np.repeat(chosen[-1:], BLOCK - len(chosen))])
+            part = _block_sums(
+                checkpoint.config,
+                laplacian,
+                body,
+                atomic_numbers,
+                jnp.asarray(dataset.positions[chosen]),
+                jnp.asarray(-dataset.forces[chosen]),
+                jnp.asarray(dataset.energies[chosen] - origin),
+                jnp.asarray(weights),
+            )
+            sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
+            done += int(weights.sum())
+            if progress is not None:
+                jax.block_until_ready(sums)
+                progress(done, total)
+        assert sums is not None
+        found.append(_moments(sums, len(members), dataset.num_atoms, origin, laplacian))
+    return tuple(found)
+
+
+def _moments(
+    sums: tuple[Array, ...], frames: int, atoms: int, origin: float, laplacian: bool
+) -> Moments:
+    gram, gradient, curvature, force_squared, energy, energy_sum = (
+        np.asarray(array) for array in sums
+    )
     return Moments(
-        frames=total,
-        components=3 * dataset.num_atoms,
+        frames=frames,
+        components=3 * atoms,
         gram=(gram + gram.T) / 2,
         gradient=gradient,
+        laplacian=curvature if laplacian else None,
         force_squared=float(force_squared),
         energy=energy,
         energy_sum=energy_sum,
@@ -137,41 +211,26 @@ def accumulate(
     )
 
 
-def jacobian(
-    config: ModelConfig,
-    body: Body,
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-) -> tuple[Float[Array, "frames d"], Float[Array, "frames directions d"]]:
-    """Descriptors and G = ∂D/∂x of every frame.
-
-    Forward mode, one direction of space of one atom at a time for all frames together: the
-    network is linearised once and 3N products with the linear map follow.
-    """
-    atoms = positions.shape[1]
-    values, push = jax.linearize(lambda x: descriptors(config, body, atomic_numbers, x), positions)
-    directions = jnp.eye(3 * atoms, dtype=positions.dtype).reshape(3 * atoms, 1, atoms, 3)
-    columns = jax.lax.map(lambda t: push(jnp.broadcast_to(t, positions.shape)), directions)
-    return values, jnp.moveaxis(columns, 0, 1)
-
-
-@functools.partial(jax.jit, static_argnames="config")
+@functools.partial(jax.jit, static_argnames=("config", "laplacian"))
 def _block_sums(
     config: ModelConfig,
+    laplacian: bool,
     body: Body,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
     energy_gradient: Float[Array, "frames atoms 3"],
     energies: Float[Array, " frames"],
     weights: Float[Array, " frames"],
-) -> tuple[Array, Array, Array, Array, Array]:
-    values, g = jacobian(config, body, atomic_numbers, positions)
+) -> tuple[Array, ...]:
+    evaluate = derivatives.jacobian_and_laplacian if laplacian else derivatives.jacobian
+    values, g, curvature = evaluate(config, body, atomic_numbers, positions)
     g = g.astype(jnp.float64)
     u = energy_gradient.reshape(positions.shape[0], -1)
     joint = jnp.concatenate([values.astype(jnp.float64), energies[:, None]], axis=1)
     return (
         jnp.einsum("m,mxd,mxe->de", weights, g, g),
         jnp.einsum("m,mxd,mx->d", weights, g, u),
+        jnp.einsum("m,md->d", weights, curvature.astype(jnp.float64)),
         jnp.einsum("m,mx,mx->", weights, u, u),
         jnp.einsum("m,md,me->de", weights, joint, joint),
         jnp.einsum("m,md->d", weights, joint),

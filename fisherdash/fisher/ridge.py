@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fisherdash.fisher.moments import Moments
+from fisherdash.units import BOLTZMANN
 
 GRID = np.concatenate([[0.0], np.logspace(-14, 2, 65)])
 
@@ -49,20 +50,37 @@ def spectrum(moments: Moments) -> Spectrum:
     return Spectrum(np.maximum(values, 0.0), vectors, int(np.sum(values > threshold)))
 
 
+def right_hand_side(moments: Moments, temperature: float | None) -> Float[np.ndarray, " d"]:
+    """c of the normal equations, shape (D,), in eV/Å².
+
+    Args:
+        moments: of the frames.
+        temperature: None for E[Gᵀ∇U], from forces; in K for kT E[ΔD], from positions alone.
+    """
+    if temperature is None:
+        return moments.gradient / moments.frames
+    if moments.laplacian is None:
+        raise ValueError("the sums were accumulated without Laplacians")
+    return BOLTZMANN * temperature * moments.laplacian / moments.frames
+
+
 def head_at(
-    ridge: float, moments: Moments, default: Float[np.ndarray, " d"], spec: Spectrum | None = None
+    ridge: float,
+    spec: Spectrum,
+    target: Float[np.ndarray, " d"],
+    default: Float[np.ndarray, " d"],
 ) -> Float[np.ndarray, " d"]:
     """The head of one point of the path.
 
     Args:
         ridge: λ over the largest eigenvalue of T, from 0.
-        moments: of the frames that are fitted.
+        spec: eigendecomposition of T.
+        target: c, from :func:`right_hand_side`.
         default: θ₀, on which the ridge is centred.
-        spec: the eigendecomposition of T, if it is at hand.
     """
-    spec = spectrum(moments) if spec is None else spec
     kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
-    residual = basis.T @ -moments.divergence_gradient(default)
+    # Vᵀ(c − Tθ₀), with T in its eigenbasis.
+    residual = basis.T @ target - kept * (basis.T @ default)
     top = spec.values[0] if spec.rank else 1.0
     return default + basis @ (residual / (kept + ridge * top))
 
@@ -73,6 +91,8 @@ class RidgePoint:
 
     ``divergence`` in eV²/Å² (without β²), ``force_rmse`` in eV/Å, ``energy_rmse`` in eV,
     ``head_change`` = |θ − θ₀| and ``head_norm`` = |θ| in eV, ``effective_dof`` a pure number.
+    ``criterion`` is what the ridge is chosen by: the divergence less the part that no head changes,
+    from forces or, for a fit without forces, from Laplacians; eV²/Å².
     """
 
     ridge: float
@@ -82,19 +102,26 @@ class RidgePoint:
     head_norm: float
     head_change: float
     effective_dof: float
+    criterion: float
 
 
 def ridge_path(
     fit: Moments,
     held_out: Moments,
     default: Float[np.ndarray, " d"],
+    temperature: float | None = None,
     grid: Float[np.ndarray, " k"] = GRID,
 ) -> tuple[RidgePoint, ...]:
-    """The whole path, fitted on ``fit`` and measured on ``held_out``; λ rising."""
-    spec = spectrum(fit)
+    """The whole path, fitted on ``fit`` and measured on ``held_out``; λ rising.
+
+    With a temperature in K neither the fit nor the criterion looks at forces; the errors that a
+    point carries beside them still do.
+    """
+    spec, target = spectrum(fit), right_hand_side(fit, temperature)
+    unseen = right_hand_side(held_out, temperature)
     points = []
     for ridge in grid:
-        head = head_at(float(ridge), fit, default, spec)
+        head = head_at(float(ridge), spec, target, default)
         points.append(
             RidgePoint(
                 ridge=float(ridge),
@@ -104,6 +131,9 @@ def ridge_path(
                 head_norm=float(np.linalg.norm(head)),
                 head_change=float(np.linalg.norm(head - default)),
                 effective_dof=spec.effective_dof(float(ridge)),
+                criterion=float(
+                    0.5 * head @ held_out.gram @ head / held_out.frames - head @ unseen
+                ),
             )
         )
     return tuple(points)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fisherdash.checkpoint import Checkpoint
+from fisherdash.dataset import Dataset
 from fisherdash.fisher.moments import Moments
 from fisherdash.fisher.ridge import Spectrum
 
@@ -63,10 +64,23 @@ def verdict(change: Change, norm: dict[str, float], frames: int) -> str:
 
 
 def warnings_of(
-    checkpoint: Checkpoint, fit: Moments, spec: Spectrum, norm: dict[str, float], frames: int
+    checkpoint: Checkpoint,
+    dataset: Dataset,
+    fit: Moments,
+    spec: Spectrum,
+    norm: dict[str, float],
+    frames: int,
 ) -> tuple[str, ...]:
     """What should be known before the result is believed."""
     found = []
+    different = len({frame.tobytes() for frame in dataset.positions})
+    if different < len(dataset):
+        found.append(
+            f"Only {different} of the {len(dataset)} frames are different: repeated frames may be "
+            "in the fit and held out at once, and errors look smaller than they are."
+        )
+    if not np.any(dataset.forces):
+        found.append("All forces are zero: the fitted head makes a flat energy surface.")
     size = len(spec.values)
     if fit.frames * fit.components < size:
         found.append(
