@@ -6,7 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from fisherdash.checkpoint import Checkpoint
-from fisherdash.fisher import Refit
+from fisherdash.dataset import Dataset
+from fisherdash.fisher import METHODS, Method, Refit
 from fisherdash.runs import jobs
 from fisherdash.view import curves
 from pages._ui import library, tasks
@@ -56,6 +57,49 @@ def settings() -> float | str:
     return 10.0**power
 
 
+def way_to_fit(data: Dataset) -> Method | None:
+    """Which right-hand side the head comes from; None where it cannot be used."""
+    names: dict[Method, str] = {
+        "forces": "from forces",
+        "laplacian": "from positions and the temperature alone",
+        "gradient": "by gradient descent",
+    }
+    method = st.selectbox(
+        "Fit",
+        METHODS,
+        format_func=lambda name: names[name],
+        help="Forces give the head in one step. Without them it follows from the second "
+        "derivatives of the descriptors, if the frames are a Boltzmann sample. Descent arrives at "
+        "the same head as the forces, step by step.",
+    )
+    if method == "laplacian" and data.temperature is None:
+        st.info(
+            "These data do not say at which temperature they were sampled, which the fit without "
+            "forces needs. Give it on the Data page.",
+            icon=":material/thermostat:",
+        )
+        return None
+    return method
+
+
+def diagnostics(refit: Refit) -> None:
+    """Whether the data are what the fit takes them for, and how far both heads are from them."""
+    if refit.boltzmann is not None:
+        st.markdown(f"**Boltzmann test.** {refit.boltzmann.verdict}")
+    if refit.kl is not None:
+        default, fitted = refit.kl["default"], refit.kl["fisher"]
+        st.caption(
+            f"Excess free energy kT·D(data‖model): default {1000 * default.value:.3g}, Fisher "
+            f"{1000 * fitted.value:.3g} meV per molecule, from {fitted.frames} frames of which "
+            f"{default.effective_frames:.0f} and {fitted.effective_frames:.0f} carry the average."
+        )
+    if refit.descent is not None:
+        st.caption(
+            f"Gradient descent took {refit.descent.steps[-1]:,} steps and ended "
+            f"{refit.descent.distance[-1]:.1e} of |θ*| away from the closed form."
+        )
+
+
 def report(refit: Refit) -> None:
     """What the re-fit says of itself."""
     st.markdown(f"**{refit.verdict}**")
@@ -102,6 +146,7 @@ def report(refit: Refit) -> None:
             ),
             key="path",
         )
+    diagnostics(refit)
 
 
 def latest_refit() -> None:
@@ -143,8 +188,8 @@ else:
     with door():
         model, data = library.checkpoint_at(model_path), library.dataset_at(data_path)
         facts(model)
-        ridge = settings()
-        if st.button("Re-fit", type="primary", icon=":material/tune:"):
+        method, ridge = way_to_fit(data), settings()
+        if method and st.button("Re-fit", type="primary", icon=":material/tune:"):
             model.check_elements(data.atomic_numbers)
-            tasks.submit_refit(model_path, data_path, model, data, ridge)
+            tasks.submit_refit(model_path, data_path, model, data, ridge, method)
 latest_refit()

@@ -125,11 +125,6 @@ def test_the_units_are_those_of_the_loader():
     assert set(UNITS) == set(ENERGY_UNITS)
 
 
-def test_methods_to_come_are_refused_in_words(capfd):
-    sentence = refusal(["solve", "C", "D", "--out", "E", "--method", "laplacian"], capfd)
-    assert "--method laplacian" in sentence and "forces" in sentence
-
-
 def test_a_port_in_use_is_said(capfd):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -15,7 +15,6 @@ from fisherdash.cli.options import (
     read_data,
     whole,
 )
-from fisherdash.errors import InputError
 
 if TYPE_CHECKING:
     from fisherdash.fisher import Refit
@@ -30,7 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="any file that the loader knows")
     parser.add_argument("--out", required=True, metavar="CKPT2", help="file to write")
     parser.add_argument(
-        "--method", choices=METHODS, default="forces", help="forces alone in this version"
+        "--method",
+        choices=METHODS,
+        default="forces",
+        help="from forces, from positions and the temperature alone, or by gradient descent",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="leave out the test of the temperature, which takes most of the time",
     )
     parser.add_argument(
         "--ridge",
@@ -49,10 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Solve and write the re-fitted checkpoint."""
-    if args.method != "forces":
-        raise InputError(
-            f"--method {args.method} is not available in this version; use --method forces."
-        )
     out = output_file(args.out, inputs=[args.checkpoint, args.data])
     model = read_checkpoint(args.checkpoint)
     data = read_data(args.data, args, console, args.temperature)
@@ -62,6 +65,8 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         refit = fisher.solve(
             model,
             data,
+            method=args.method,
+            test_boltzmann=not args.quick,
             ridge=args.ridge,
             holdout=args.holdout,
             seed=args.seed,
@@ -72,11 +77,19 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     for warning in refit.warnings:
         console.note(f"warning: {warning}")
     console.note(refit.verdict)
+    if refit.boltzmann is not None:
+        console.note(refit.boltzmann.verdict)
     return summary(refit, args.method)
 
 
 def summary(refit: "Refit", method: str) -> dict[str, Any]:
     """The keys promised to scripts; divergence and errors are those on held-out frames."""
+    test = refit.boltzmann
+    boltzmann = test and {
+        "temperature_K": test.temperature,
+        "temperature_stderr_K": test.stderr,
+        "consistent": test.consistent,
+    }
     return {
         "method": method,
         "ridge": refit.ridge,
@@ -85,6 +98,6 @@ def summary(refit: "Refit", method: str) -> dict[str, Any]:
         "head_norm": refit.head_norm,
         "fisher_divergence": refit.fisher_divergence,
         "force_rmse_eV_per_A": refit.force_rmse,
-        "boltzmann": None,
-        "kl_eV": None,
+        "boltzmann": boltzmann,
+        "kl_eV": refit.kl and {name: found.value for name, found in refit.kl.items()},
     }

@@ -61,13 +61,15 @@ class Moments:
     def __add__(self, other: "Moments") -> "Moments":
         """The sums over both sets of frames."""
         shifted = other.with_origin(self.energy_origin)
-        both = self.laplacian is not None and other.laplacian is not None
+        laplacian = None
+        if self.laplacian is not None and other.laplacian is not None:
+            laplacian = self.laplacian + other.laplacian
         return Moments(
             frames=self.frames + other.frames,
             components=self.components,
             gram=self.gram + other.gram,
             gradient=self.gradient + other.gradient,
-            laplacian=self.laplacian + other.laplacian if both else None,
+            laplacian=laplacian,
             force_squared=self.force_squared + other.force_squared,
             energy=self.energy + shifted.energy,
             energy_sum=self.energy_sum + shifted.energy_sum,

@@ -182,7 +182,9 @@ def solve(
         "default": float(np.linalg.norm(checkpoint.head)),
         "fisher": float(np.linalg.norm(head)),
     }
-    testable = fit.laplacian is not None and len(groups) == GROUPS and norm["default"] > 0
+    # An untrained network has no curvature to measure a temperature with.
+    testable = len(groups) == GROUPS and fit.laplacian is not None
+    testable = testable and bool(np.any(fit.laplacian)) and norm["default"] > 0
     boltzmann = boltzmann_test(groups, checkpoint.head, temperature, seed) if testable else None
     kl = None
     if temperature is not None:

@@ -113,6 +113,7 @@ def submit_refit(
     checkpoint: Checkpoint,
     data: Dataset,
     ridge: Any = "auto",
+    method: fisher.Method = "forces",
     seed: int = 0,
 ) -> Job:
     """Re-fit the head; the result is the Refit, its checkpoint is in the workspace."""
@@ -120,11 +121,14 @@ def submit_refit(
 
     def work(cancel: threading.Event) -> Iterator[Progress]:
         yield Progress(0.0, "solving", f"{len(data)} frames")
-        refit = _solve(checkpoint, data, ridge, seed, cancel, share=1.0)
+        options = {"ridge": ridge, "method": method, "seed": seed}
+        refit = _solve(checkpoint, data, options, cancel, share=1.0)
         checkpoints.save(refit.checkpoint, out)
         return refit
 
-    command = shell_command("solve", checkpoint_path, data_path, out=out, ridge=ridge, seed=seed)
+    command = shell_command(
+        "solve", checkpoint_path, data_path, out=out, method=method, ridge=ridge, seed=seed
+    )
     info = {"out": out, "checkpoint": checkpoint_path, "data": data_path, "command": command}
     return jobs.submit("refit", f"{checkpoint_path.stem} on {data_path.stem}", work, info=info)
 
@@ -154,7 +158,7 @@ def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, se
     folder = workspace.new_path("runs", "demo", "")
     refit_path = workspace.new_path("checkpoints", f"{checkpoint_path.stem}-fisher", ".safetensors")
     commands = (
-        shell_command("solve", checkpoint_path, data_path, out=refit_path),
+        shell_command("solve", checkpoint_path, data_path, out=refit_path, quick=True),
         simulate_command([checkpoint_path, refit_path], data_path, folder, settings),
     )
     info: dict[str, Any] = {"run": folder, "command": "\n".join(commands)}
@@ -163,7 +167,8 @@ def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, se
         yield Progress(0.0, "loading")
         checkpoint, data = checkpoints.load(checkpoint_path), datasets.load(data_path)
         yield Progress(0.0, "solving", f"{len(data)} frames")
-        refit = _solve(checkpoint, data, "auto", seed, cancel, share=_DEMO_SOLVE)
+        options = {"seed": seed, "test_boltzmann": False}
+        refit = _solve(checkpoint, data, options, cancel, share=_DEMO_SOLVE)
         info["verdict"] = refit.verdict
         checkpoints.save(refit.checkpoint, refit_path)
         models = {"default head": checkpoint, "Fisher head": refit.checkpoint}
@@ -195,15 +200,14 @@ _DEMO_SOLVE = 0.1
 def _solve(
     checkpoint: Checkpoint,
     data: Dataset,
-    ridge: Any,
-    seed: int,
+    options: Mapping[str, Any],
     cancel: threading.Event,
     share: float,
 ) -> fisher.Refit:
     def progress(done: int, total: int) -> None:
         jobs.report(Progress(share * done / total, "solving", f"{done} of {total} frames"))
 
-    return fisher.solve(checkpoint, data, ridge=ridge, seed=seed, cancel=cancel, progress=progress)
+    return fisher.solve(checkpoint, data, **options, cancel=cancel, progress=progress)
 
 
 def _later(progress: Progress, before: float) -> Progress:
