@@ -13,7 +13,8 @@ from pages._ui.doors import command, door, onward
 from pages._ui.progress import job_line, watch
 from pages._ui.watching import drift_chart, molecules
 
-DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=500.0, record_every=10)
+# Hot on purpose: what a weak model does wrong shows within picoseconds instead of long runs.
+DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=1500.0, record_every=10)
 
 
 def demo_job() -> jobs.Job | None:
@@ -88,7 +89,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(
         f"Re-fits a deliberately under-trained ethanol model, then simulates {DEMO.replicas} "
         f"molecules with each head for {DEMO.steps * DEMO.timestep / 1000:g} ps at "
-        f"{DEMO.temperature:g} K. The first points come within a minute."
+        f"{DEMO.temperature:g} K, hot on purpose so that instabilities show soon. "
+        "The first points come within a minute."
     )
 if st.session_state.pop("no samples", False):
     st.error("There is no sample model or no sample data; train a model on the Train page first.")
