@@ -130,7 +130,7 @@ def report(refit: Refit) -> None:
             "without its factor β²."
         )
         condition = refit.condition_number
-        with st.grid(3, min_column_width=140):
+        with st.grid(3, min_column_width=100):
             number = f"{condition:.1e}" if math.isfinite(condition) else "singular"
             st.metric("Condition number", number, border=True)
             st.metric("Ridge λ", f"{refit.ridge:.1e}" if refit.ridge else "0", border=True)
@@ -141,11 +141,12 @@ def report(refit: Refit) -> None:
                 [point.ridge for point in refit.path],
                 [point.force_rmse for point in refit.path],
                 [point.divergence for point in refit.path],
-                refit.force_rmse["default"],
+                refit.path[-1].force_rmse,  # the largest ridge: the default head, same frames
                 refit.ridge,
             ),
             key="path",
         )
+        st.caption("Measured on the frames that choose the ridge.")
     diagnostics(refit)
 
 
