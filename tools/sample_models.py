@@ -88,7 +88,7 @@ RECIPES = (
         50,
         60,
         "",
-        "Ethanol, stopped early on few frames on purpose: its dynamics explode within picoseconds.",
+        "Ethanol, stopped early on few frames on purpose: the weak model of the demo.",
     ),
     Recipe(
         "ethanol-rmd17",
