@@ -130,11 +130,12 @@ def report(refit: Refit) -> None:
             "without its factor β²."
         )
         condition = refit.condition_number
-        with st.grid(3, min_column_width=100):
-            number = f"{condition:.1e}" if math.isfinite(condition) else "singular"
-            st.metric("Condition number", number, border=True)
-            st.metric("Ridge λ", f"{refit.ridge:.1e}" if refit.ridge else "0", border=True)
-            st.metric("Effective rank", f"{refit.effective_rank:.3g}", border=True)
+        number = f"{condition:.2g}" if math.isfinite(condition) else "infinite (singular)"
+        st.markdown(
+            f"Condition number **{number}**, ridge λ **{refit.ridge:.2g}** of the largest "
+            f"eigenvalue, effective rank **{refit.effective_rank:.3g}** of "
+            f"{len(refit.eigenvalues)}."
+        )
     with right:
         draw(
             curves.path_figure(

@@ -91,6 +91,7 @@ def test_energies_and_frames_come_back_exactly(folder):
         run.frames(0, 1, wanted, what="velocities"), velocities[0, 1, wanted]
     )
     assert (run.status, run.step, run.steps_per_second) == ("finished", 28, 102.0)
+    assert run.typical_speed == 101.0
 
 
 def test_the_header_comes_back_with_what_the_first_chunk_knew(folder):

@@ -159,8 +159,23 @@ def test_histogram_counts_every_finite_value():
 
 def test_limits_of_nothing_and_of_a_constant():
     assert figure.limits(np.array([np.nan, np.inf]), robust=True) is None
-    low, high = figure.limits(np.full(9, 5.0), robust=False)
+    low, high = figure.limits(np.full(9, 5.0))
     assert low < 5.0 < high
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 3.7e5])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_limits_hold_all_values_and_little_more(scale, offset):
+    values = scale * (offset + np.random.default_rng(3).normal(size=200))
+    low, high = figure.limits(values)
+    span = values.max() - values.min()
+    assert low < values.min() and values.max() < high
+    assert high - low < 1.3 * span
+
+
+def test_limits_do_not_blow_up_a_difference_of_no_consequence():
+    low, high = figure.limits(np.array([1.0, 1.001]), least=0.05)
+    assert low < 0.98 and high > 1.02
 
 
 def test_further_heads_get_looks_of_their_own():

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +27,7 @@ PAGES = ("", "data", "train", "refit", "simulate", "drift", "trajectories")
 SCHEMES = ("light", "dark")
 WIDTHS = (1400, 400)
 MINUTE = 60_000
-PICTURES = {"home": "", "refit": "refit", "drift": "drift"}
+PICTURES = {"home": "", "drift": "drift"}
 """Pictures for README and docs: name and address."""
 
 
@@ -102,13 +103,15 @@ def everything(address: str, folder: Path) -> None:
 def readme(address: str, folder: Path) -> None:
     """The pictures of README and docs."""
     folder.mkdir(parents=True, exist_ok=True)
-    for scheme in SCHEMES:
-        with browser(1400, scheme) as context:
-            page = context.new_page()
-            for name, place in PICTURES.items():
-                page.goto(f"{address}/{place}")
-                settle(page, 4.0)
-                shoot(page, folder / f"{name}{'' if scheme == 'light' else '-dark'}.png")
+    with browser(1400, "light") as context:
+        page = context.new_page()
+        for name, place in PICTURES.items():
+            page.goto(f"{address}/{place}")
+            settle(page, 4.0)
+            path = folder / f"{name}.png"
+            shoot(page, path)
+            # A palette of 256 colours is enough for a page and a third of the size.
+            Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

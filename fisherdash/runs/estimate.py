@@ -45,9 +45,9 @@ def last_pace() -> float | None:
             run = open_run(entry.folder)
         except InputError:
             continue
-        if run.steps_per_second > 0:
+        if run.typical_speed > 0:
             heads, replicas = run.header.shape
-            return run.steps_per_second * heads * replicas * run.header.num_atoms
+            return run.typical_speed * heads * replicas * run.header.num_atoms
     return None
 
 

@@ -39,6 +39,7 @@ class Run:
         self.died_step = np.full((heads, replicas), -1, np.int64)
         self.broken_bond = np.full((heads, replicas), -1, np.int64)
         self.step, self.steps_per_second = 0, 0.0
+        self._speeds: list[float] = []
         self._ends: list[int] = []
         self._lock = threading.Lock()
         self.refresh()
@@ -60,6 +61,12 @@ class Run:
         if status == "running" and not files.is_alive(self._fields.get("writer", {})):
             return "interrupted"
         return status
+
+    @property
+    def typical_speed(self) -> float:
+        """Median of the steps per second over the run; 0 while unknown."""
+        known = [speed for speed in self._speeds if speed > 0]
+        return float(np.median(known)) if known else 0.0
 
     def refresh(self) -> bool:
         """Read what has come since; whether anything has. InputError when a file is damaged."""
@@ -83,6 +90,7 @@ class Run:
         self._ends += list(end + np.cumsum([len(chunk["times"]) for chunk in fresh]))
         last = fresh[-1]
         self.died_step, self.broken_bond = last["died_step"], last["broken_bond"]
+        self._speeds += [float(chunk["steps_per_second"]) for chunk in fresh]
         self.step = int(last["step"])
         self.steps_per_second = float(last["steps_per_second"])
         return True

@@ -72,7 +72,8 @@ def path_figure(
     lower = figure.line("Fisher divergence", "ridge", "divergence", "#a259d9", "dashed")
     upper |= {"showSymbol": True, "symbol": "circle"}
     lower |= {"showSymbol": True, "symbol": "diamond", "xAxisIndex": 1, "yAxisIndex": 1}
-    low_high = figure.limits(np.append(rmse, default_rmse), robust=False) or (0.0, 1.0)
+    upper_limits = figure.limits(np.append(rmse, default_rmse), least=0.05) or (0.0, 1.0)
+    lower_limits = figure.limits(divergences, least=0.1) or (0.0, 1.0)
     option = figure.chart(
         source,
         [upper, lower],
@@ -93,8 +94,9 @@ def path_figure(
         ],
         yAxis=[
             figure.axis("force RMSE (eV/Å)", vertical=True, gridIndex=0,
-                        min=low_high[0], max=low_high[1]),
-            figure.axis("divergence (eV²/Å²)", vertical=True, gridIndex=1),
+                        min=upper_limits[0], max=upper_limits[1]),
+            figure.axis("divergence (eV²/Å²)", vertical=True, gridIndex=1, splitNumber=3,
+                        min=lower_limits[0], max=lower_limits[1]),
         ],
     )  # fmt: skip
     table = source.set_axis(

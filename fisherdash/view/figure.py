@@ -1,5 +1,6 @@
 """What a figure is, and the parts that all figures share."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,17 +76,25 @@ def chart(source: pd.DataFrame, series: list[Option], **more: Any) -> Option:
     }
 
 
-def limits(values: np.ndarray, robust: bool) -> tuple[float, float] | None:
-    """Axis limits with a margin; ``robust`` leaves out the most extreme half per cent.
+def limits(
+    values: np.ndarray, robust: bool = False, least: float = 0.0
+) -> tuple[float, float] | None:
+    """Axis limits with a margin; None when there is nothing finite to show.
 
-    None when there is nothing finite to show.
+    ``robust`` leaves out the most extreme half per cent. ``least`` is the smallest span relative
+    to the values, so that differences of no consequence do not fill the chart.
     """
     finite = values[np.isfinite(values)]
     if not finite.size:
         return None
     low, high = np.quantile(finite, [0.005, 0.995]) if robust else (finite.min(), finite.max())
-    margin = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
-    return rounded(low - margin), rounded(high + margin)
+    short = least * abs(high + low) / 2 - (high - low)
+    margin = max(0.08 * (high - low), short / 2) or 0.1 * abs(high) or 1.0
+    step = 10.0 ** (math.floor(math.log10(high - low + 2 * margin)) - 2)
+    return (
+        rounded(math.floor((low - margin) / step) * step, 12),
+        rounded(math.ceil((high + margin) / step) * step, 12),
+    )
 
 
 def rounded(value: float, digits: int = 3) -> float:
