@@ -167,7 +167,8 @@ def test_solve(call, trained, water, folder):
     out = folder / "again.safetensors"
     answer = call("solve", trained, water, "--out", out, "--ridge", "0.001")
     assert answer["method"] == "forces" and out.is_file()
-    assert answer["boltzmann"] is None and answer["kl_eV"] is None
+    assert list(answer["boltzmann"]) == ["temperature_K", "temperature_stderr_K", "consistent"]
+    assert list(answer["kl_eV"]) == ["default", "fisher"]
     assert answer["condition_number"] >= 1
     for key in ("head_norm", "fisher_divergence", "force_rmse_eV_per_A"):
         assert list(answer[key]) == ["default", "fisher"]

@@ -74,7 +74,15 @@ def test_debug_shows_the_traceback(capfd):
     assert out == "" and "in fail" in err and err.startswith("Traceback")
 
 
-def test_the_first_interrupt_asks_and_the_second_one_ends(capfd):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal: a shell starts its background jobs with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_interrupt_asks_and_the_second_one_ends(capfd, interruptible):
     def stops(args, console):
         with console.stoppable() as cancel:
             os.kill(os.getpid(), signal.SIGINT)

@@ -76,7 +76,7 @@ def test_a_bookmark_opened_first_finds_the_whole_app(tab: Page, address: str) ->
     expect(links).to_contain_text(
         ["Home", "Data", "Train", "Re-fit", "Simulate", "Drift", "Trajectories"]
     )
-    expect(tab.get_by_text("default head: alive")).to_be_visible()
+    expect(tab.get_by_text("default head: alive").first).to_be_visible()
 
 
 def test_the_demo_runs_live_survives_a_refresh_and_can_be_cancelled(
@@ -102,7 +102,7 @@ def test_the_demo_runs_live_survives_a_refresh_and_can_be_cancelled(
     assert differ(before, after)
     assert chart.get_attribute("data-kept") == "yes"
     for name in ("default head: alive", "Fisher head: alive"):
-        expect(main.get_by_text(name)).to_be_visible()
+        expect(main.get_by_text(name).first).to_be_visible()
 
     # Two molecules, really drawn, moving while they play and standing still when paused.
     left, right = views(tab)
