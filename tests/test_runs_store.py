@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -121,6 +123,26 @@ def test_a_run_being_written_can_be_read_and_followed(folder):
     writer.finish("cancelled")
     run.refresh()
     assert run.status == "cancelled"
+
+
+def test_a_reader_beside_a_writer_never_sees_arrays_that_do_not_fit(folder):
+    """One thread follows the run while another reads it; every reading must be of one moment."""
+    writer = store.RunWriter(folder, header())
+    run, done, shapes = store.open_run(folder), threading.Event(), set()
+
+    def read():
+        while not done.is_set():
+            now = run.trajectories()
+            shapes.add(len(now.times) == now.potential.shape[2] == now.kinetic.shape[2])
+
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(read)
+        for number in range(30):
+            writer.append(chunk(number))
+            run.refresh()
+        done.set()
+        reader.result()  # raises what the reader met
+    assert shapes == {True} and len(run.times) == 30 * PER_CHUNK
 
 
 def test_a_run_whose_writer_is_gone_is_interrupted(folder):

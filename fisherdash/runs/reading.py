@@ -2,7 +2,7 @@
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,33 +14,39 @@ if TYPE_CHECKING:
     from fisherdash.analyse import Trajectories
 
 
+class Energies(NamedTuple):
+    """What is in memory of a run at one moment; never changed, only replaced as a whole.
+
+    Another thread that reads while new chunks come in sees the old state or the new one.
+    """
+
+    times: np.ndarray
+    potential: np.ndarray
+    kinetic: np.ndarray
+    died_step: np.ndarray
+    broken_bond: np.ndarray
+    step: int = 0
+    speeds: tuple[float, ...] = ()
+    ends: tuple[int, ...] = ()
+    """Number of frames up to the end of each chunk."""
+
+
 class Run:
     """A run on disk: energies in memory, frames fetched when asked for.
 
     ``refresh()`` reads the chunks that have come since; H heads, R replicas, K frames, N atoms.
 
     Attributes:
+        folder: where it lies.
         header: what run.json says.
-        times: (K,) fs.
-        potential, kinetic: (H, R, K) eV, NaN from a replica's death on.
-        died_step: (H, R), −1 for the living.
-        broken_bond: (H, R) index into ``header.bonds``, −1 for the living, −2 not finite.
-        step: last step done.
-        steps_per_second: at the last chunk.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.header, self._fields = read_header(self.folder)
         heads, replicas = self.header.shape
-        self.times = np.zeros(0)
-        self.potential = np.zeros((heads, replicas, 0))
-        self.kinetic = np.zeros((heads, replicas, 0))
-        self.died_step = np.full((heads, replicas), -1, np.int64)
-        self.broken_bond = np.full((heads, replicas), -1, np.int64)
-        self.step, self.steps_per_second = 0, 0.0
-        self._speeds: list[float] = []
-        self._ends: list[int] = []
+        none, alive = np.zeros((heads, replicas, 0)), np.full((heads, replicas), -1, np.int64)
+        self._now = Energies(np.zeros(0), none, none, alive, alive)
         self._lock = threading.Lock()
         self.refresh()
 
@@ -63,9 +69,44 @@ class Run:
         return status
 
     @property
+    def times(self) -> np.ndarray:
+        """Of the recorded frames, (K,) fs."""
+        return self._now.times
+
+    @property
+    def potential(self) -> np.ndarray:
+        """(H, R, K) eV, NaN from a replica's death on."""
+        return self._now.potential
+
+    @property
+    def kinetic(self) -> np.ndarray:
+        """(H, R, K) eV, NaN from a replica's death on."""
+        return self._now.kinetic
+
+    @property
+    def died_step(self) -> np.ndarray:
+        """(H, R) step of death, −1 for the living."""
+        return self._now.died_step
+
+    @property
+    def broken_bond(self) -> np.ndarray:
+        """(H, R) index into ``header.bonds``, −1 for the living, −2 for what is not finite."""
+        return self._now.broken_bond
+
+    @property
+    def step(self) -> int:
+        """Last step done."""
+        return self._now.step
+
+    @property
+    def steps_per_second(self) -> float:
+        """At the last chunk; 0 while unknown."""
+        return self._now.speeds[-1] if self._now.speeds else 0.0
+
+    @property
     def typical_speed(self) -> float:
         """Median of the steps per second over the run; 0 while unknown."""
-        known = [speed for speed in self._speeds if speed > 0]
+        known = [speed for speed in self._now.speeds if speed > 0]
         return float(np.median(known)) if known else 0.0
 
     def refresh(self) -> bool:
@@ -75,38 +116,43 @@ class Run:
 
     def _refresh(self) -> bool:
         self.header, self._fields = read_header(self.folder)
-        fresh = []
-        while (path := self.folder / files.CHUNK.format(len(self._ends) + len(fresh))).exists():
+        now, fresh = self._now, []
+        while (path := self.folder / files.CHUNK.format(len(now.ends) + len(fresh))).exists():
             fresh.append(self._energies(path))
-        beyond = len(list(self.folder.glob("chunk-*.npz"))) - len(self._ends) - len(fresh)
+        beyond = len(list(self.folder.glob("chunk-*.npz"))) - len(now.ends) - len(fresh)
         if beyond > 0 and not path.exists():
             raise InputError(f"the run in {self.folder} is damaged: {path.name} is missing")
         if not fresh:
             return False
-        for name, axis in (("times", 0), ("potential", 2), ("kinetic", 2)):
-            parts = [getattr(self, name), *(chunk[name] for chunk in fresh)]
-            setattr(self, name, np.concatenate(parts, axis=axis))
-        end = self._ends[-1] if self._ends else 0
-        self._ends += list(end + np.cumsum([len(chunk["times"]) for chunk in fresh]))
-        last = fresh[-1]
-        self.died_step, self.broken_bond = last["died_step"], last["broken_bond"]
-        self._speeds += [float(chunk["steps_per_second"]) for chunk in fresh]
-        self.step = int(last["step"])
-        self.steps_per_second = float(last["steps_per_second"])
+        last, end = fresh[-1], now.ends[-1] if now.ends else 0
+
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(now, name), *(chunk[name] for chunk in fresh)], axis=-1)
+
+        self._now = Energies(
+            times=joined("times"),
+            potential=joined("potential"),
+            kinetic=joined("kinetic"),
+            died_step=last["died_step"],
+            broken_bond=last["broken_bond"],
+            step=int(last["step"]),
+            speeds=(*now.speeds, *(float(chunk["steps_per_second"]) for chunk in fresh)),
+            ends=(*now.ends, *(end + np.cumsum([len(chunk["times"]) for chunk in fresh]))),
+        )
         return True
 
     def frames(
         self, head: int, replica: int, indices: np.ndarray, what: str = "positions"
     ) -> np.ndarray:
         """Positions (Å) or velocities (Å/fs) of one trajectory, shape (len(indices), N, 3)."""
-        indices = np.asarray(indices, np.int64)
-        if np.any((indices < 0) | (indices >= len(self.times))):
-            raise InputError(f"the run has frames 0 to {len(self.times) - 1}, asked for {indices}")
+        indices, now = np.asarray(indices, np.int64), self._now
+        if np.any((indices < 0) | (indices >= len(now.times))):
+            raise InputError(f"the run has frames 0 to {len(now.times) - 1}, asked for {indices}")
         found = np.zeros((len(indices), self.header.num_atoms, 3), np.float32)
-        chunks = np.searchsorted(self._ends, indices, side="right")
+        chunks = np.searchsorted(now.ends, indices, side="right")
         for number in np.unique(chunks):
             wanted = chunks == number
-            begin = self._ends[number - 1] if number else 0
+            begin = now.ends[number - 1] if number else 0
             block = self._frames(self.folder / files.CHUNK.format(int(number)), what)
             found[wanted] = block[head, replica, indices[wanted] - begin]
         return found
@@ -115,12 +161,13 @@ class Run:
         """The energies so far, as the analysis takes them."""
         from fisherdash.analyse import Trajectories
 
+        now = self._now
         return Trajectories(
             names=self.header.names,
-            times=self.times,
-            potential=self.potential,
-            kinetic=self.kinetic,
-            died_step=self.died_step,
+            times=now.times,
+            potential=now.potential,
+            kinetic=now.kinetic,
+            died_step=now.died_step,
             timestep=float(self.header.settings["timestep"]),
             atomic_numbers=np.array(self.header.atomic_numbers),
             temperature=float(self.header.settings["temperature"]),
