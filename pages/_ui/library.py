@@ -14,6 +14,7 @@ from fisherdash import dataset as datasets
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.runs import Run, delete_run, list_runs, open_run, workspace
+from pages._ui.progress import plain
 
 Kind = Literal["datasets", "checkpoints"]
 
@@ -69,13 +70,15 @@ def choose_run(key: str = "run") -> Run | None:
     if st.session_state.get(key) not in entries:
         st.session_state.pop(key, None)
 
-    def shown(name: str) -> str:
-        entry = entries[name]
+    # The folder's name is what the address shows: a label made from it would change the link.
+    name = st.selectbox("Run", list(entries), key=key, bind="query-params")
+    if not name:
+        return None
+    entry = entries[name]
+    if not entry.problem:
         when = entry.created.replace("T", " ").removesuffix("+00:00")
-        return f"{entry.title}, {when} UTC" if not entry.problem else f"{name} (damaged)"
-
-    name = st.selectbox("Run", list(entries), format_func=shown, key=key, bind="query-params")
-    return run_at(entries[name].folder) if name else None
+        st.caption(f"{plain(entry.title)}, {when} UTC")
+    return run_at(entry.folder)
 
 
 def run_at(folder: Path) -> Run:

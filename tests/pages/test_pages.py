@@ -1,5 +1,7 @@
 """Every page: its title, what it says with nothing to show, and what it shows with something."""
 
+import shutil
+
 import pytest
 from flax.serialization import to_bytes
 
@@ -196,6 +198,12 @@ def test_trajectories_choose_a_start_in_which_somebody_dies(open_page, short_run
     app = open_page("trajectories")
     assert app.selectbox(key="replica of short").value == 2
     assert "Fisher head: O1–H3 bond broke at 0.0055 ps" in texts(app)
+
+
+def test_an_address_chooses_the_run(open_page, short_run):
+    shutil.copytree(short_run, short_run.with_name("another"))
+    for name in ("another", "short"):
+        assert open_page("drift", run=name).selectbox(key="run").value == name
 
 
 def test_an_address_that_names_no_run_falls_back_to_the_newest(open_page, short_run):
