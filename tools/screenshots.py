@@ -27,7 +27,7 @@ PAGES = ("", "data", "train", "refit", "simulate", "drift", "trajectories")
 SCHEMES = ("light", "dark")
 WIDTHS = (1400, 400)
 MINUTE = 60_000
-PICTURES = {"home": "", "drift": "drift"}
+PICTURES = {"home": ""}
 """Pictures for README and docs: name and address."""
 
 
