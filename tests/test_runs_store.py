@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -149,11 +150,9 @@ def test_a_run_whose_writer_is_gone_is_interrupted(folder):
     write(folder, status="running")
     path = folder / "run.json"
     fields = json.loads(path.read_text())
-    gone = os.fork()
-    if not gone:
-        os._exit(0)
-    os.waitpid(gone, 0)
-    fields["writer"]["pid"] = gone
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    fields["writer"]["pid"] = gone.pid
     path.write_text(json.dumps(fields))
     assert store.open_run(folder).status == "interrupted"
 

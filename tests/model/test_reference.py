@@ -14,10 +14,10 @@ from fisherdash.model.network import Network
 from tests.randomised import ETHANOL, displaced_ethanol, random_body
 
 FEW = [(0, 1), (1, 4), (2, 3), (3, 2)]
+GRID = list(itertools.product(range(4), range(1, 5)))
 # Compiling the reference takes several seconds a shape; the whole grid is for `make validate`.
 SHAPES = [
-    shape if shape in FEW else pytest.param(*shape, marks=pytest.mark.validate)
-    for shape in itertools.product(range(4), range(1, 5))
+    shape if shape in FEW else pytest.param(*shape, marks=pytest.mark.validate) for shape in GRID
 ]
 
 
@@ -47,7 +47,7 @@ def test_other_molecules(atomic_numbers: list[int]) -> None:
     np.testing.assert_allclose(fast, reference, rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize(("max_degree", "iterations"), itertools.product(range(4), range(1, 5)))
+@pytest.mark.parametrize(("max_degree", "iterations"), GRID)
 def test_shapes_are_those_of_the_modules(max_degree: int, iterations: int) -> None:
     config = ModelConfig(5, max_degree, iterations, 7, 3.1)
     pair = jnp.array([0, 1]), jnp.array([1, 0])
