@@ -2,7 +2,6 @@
 
 import functools
 
-import numpy as np
 import streamlit as st
 
 from fisherdash.analyse import compare
@@ -60,10 +59,8 @@ def views(job: jobs.Job) -> None:
     with door():
         run = demo_run(job)
         if run is not None:
-            # A start whose default trajectory dies shows the difference best.
-            dead = np.flatnonzero(run.died_step[0] >= 0)
-            replica = int(dead[0]) if len(dead) and not job.active else 0
-            molecules(run, (0, 1), replica, "demo molecules", playing=True)
+            molecules(run, (0, 1), 0, "demo molecules", playing=True)
+            st.caption("Replica 1, chosen by its number, not by its fate; all are on the Trajectories page.")
 
 
 st.title("FisherDash")
