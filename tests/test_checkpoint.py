@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import flax.serialization
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -12,9 +14,11 @@ import safetensors.numpy
 from fisherdash import checkpoint, tutorial
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.errors import InputError
+from fisherdash.evaluate import predict
 from fisherdash.model import ModelConfig
+from fisherdash.model.dense import features
 from fisherdash.units import KCAL_PER_MOL
-from tests.randomised import ETHANOL, random_checkpoint
+from tests.randomised import ETHANOL, planted_dataset, random_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +159,43 @@ def test_tutorial_unit_must_be_known(model: Checkpoint) -> None:
 
 def test_published_defaults() -> None:
     assert ModelConfig() == ModelConfig(32, 2, 3, 32, 3.0)
+
+
+def test_a_head_by_element_says_the_same_until_it_is_changed(tmp_path: Path) -> None:
+    shared = random_checkpoint()
+    data = planted_dataset(shared, 3)
+    split = shared.by_element([8, 1, 6, 6])
+    assert split.config.head_elements == (1, 6, 8)
+    assert split.head.shape == (3 * shared.config.features,)
+    for one, other in zip(predict(shared, data), predict(split, data), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+    # With only oxygen's head left, what oxygen contributes is left.
+    only = np.zeros_like(split.head)
+    only[-shared.config.features :] = shared.head
+    oxygen = split.with_head(only, 0 * split.element_bias, "oxygen", {})
+    h = features(
+        shared.config,
+        jax.tree.map(jnp.asarray, shared.body),
+        jnp.asarray(data.atomic_numbers),
+        jnp.asarray(data.positions),
+    )
+    expected = np.einsum("f,fn->n", shared.head, h[:, :, data.atomic_numbers == 8][:, :, 0])
+    np.testing.assert_allclose(predict(oxygen, data)[0], expected, rtol=1e-10)
+    checkpoint.save(split, tmp_path / "split.safetensors")
+    again = checkpoint.load(tmp_path / "split.safetensors")
+    assert again.config == split.config and again.fingerprint == split.fingerprint
+    with pytest.raises(InputError, match=r"\[6\].*has no head"):
+        shared.by_element([1, 8]).check_elements(data.atomic_numbers)
+
+
+def test_the_covariance_travels_and_changes_no_fingerprint(tmp_path: Path) -> None:
+    shared = random_checkpoint()
+    covariance = np.eye(len(shared.head))
+    known = shared.with_head(shared.head, shared.element_bias, "known", {}, covariance)
+    assert known.fingerprint == shared.fingerprint
+    checkpoint.save(known, tmp_path / "known.safetensors")
+    np.testing.assert_array_equal(
+        checkpoint.load(tmp_path / "known.safetensors").head_covariance, covariance
+    )
+    with pytest.raises(InputError, match="head_covariance must have the shape"):
+        shared.with_head(shared.head, shared.element_bias, "wrong", {}, covariance[:2])

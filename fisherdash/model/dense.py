@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Integer
 
 from fisherdash.model import couplings
 from fisherdash.model.config import ModelConfig
-from fisherdash.model.network import Body
+from fisherdash.model.network import Body, pool
 
 # On accelerators the default would round float32 products to fewer bits than a force field bears.
 _product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
@@ -34,13 +34,14 @@ def descriptors(
     body: Body,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
-) -> Float[Array, "frames features"]:
-    """D = Σ_i h_i, the vector that the head multiplies.
+) -> Float[Array, "frames descriptors"]:
+    """D = Σ_i h_i, the vector that the head multiplies (one for each element with its own head).
 
     The network runs in the precision of ``body``; displacements are formed in that of
     ``positions`` before they are rounded to it.
     """
-    return jnp.sum(features(config, body, atomic_numbers, positions), axis=-1).T
+    h = features(config, body, atomic_numbers, positions)
+    return pool(config, atomic_numbers, jnp.moveaxis(h, 0, -1))
 
 
 def features(

@@ -79,11 +79,11 @@ def init(config: ModelConfig, seed: int) -> tuple[Body, Float[np.ndarray, " feat
 
     Returns:
         The body, a nested dict of float32 arrays, and the head θ (zeros, as in the tutorial, so
-        that an untrained network predicts the mean energy), shape (features,), float64, eV.
+        that an untrained network predicts the mean energy), shape (num_descriptors,), float64, eV.
     """
     variables = _init(config, jax.random.key(seed))
     body = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables["params"])
-    return body, np.zeros(config.features)
+    return body, np.zeros(config.num_descriptors)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -131,7 +131,7 @@ def reference_descriptors(
     body: Body,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
-) -> Float[Array, "frames features"]:
+) -> Float[Array, "frames descriptors"]:
     """D = Σ_i h_i of every frame through the E3x modules in double precision.
 
     All frames go through the network as one graph of disjoint molecules, so that a test of it
@@ -147,4 +147,17 @@ def reference_descriptors(
         (dst + offset).ravel(),
         (src + offset).ravel(),
     )
-    return jnp.sum(jnp.reshape(features, (frames, atoms, -1)), axis=1)
+    return pool(config, atomic_numbers, jnp.reshape(features, (frames, atoms, -1)))
+
+
+def pool(
+    config: ModelConfig,
+    atomic_numbers: Integer[Array, " atoms"],
+    features: Float[Array, "frames atoms features"],
+) -> Float[Array, "frames descriptors"]:
+    """Σ_i h_i over all atoms, or over the atoms of each element of ``head_elements`` in turn."""
+    if not config.head_elements:
+        return jnp.sum(features, axis=1)
+    elements = jnp.asarray(config.head_elements)
+    members = (jnp.asarray(atomic_numbers) == elements[:, None]).astype(features.dtype)
+    return jnp.einsum("ea,naf->nef", members, features).reshape(features.shape[0], -1)

@@ -90,6 +90,12 @@ def group_checkpoints(
     checkpoints: Mapping[str, "Checkpoint"], atomic_numbers: np.ndarray, precision: Precision
 ) -> tuple[Group, ...]:
     """As few groups as the configurations and bodies of these checkpoints allow."""
+    if any(checkpoint.config.head_elements for checkpoint in checkpoints.values()):
+        # Heads by element and shared ones belong into one loop when their body is the same.
+        checkpoints = {
+            name: checkpoint.by_element(map(int, atomic_numbers))
+            for name, checkpoint in checkpoints.items()
+        }
     bodies: list[list[tuple[int, str]]] = []  # heads of one body, in the order of the mapping
     for index, (name, checkpoint) in enumerate(checkpoints.items()):
         for members in bodies:

@@ -79,6 +79,17 @@ def test_groups_are_as_few_as_possible_and_keep_their_order():
     assert hash(again[0].force_field) == hash(once_more[0].force_field)
 
 
+def test_a_head_by_element_runs_beside_the_shared_one():
+    split = A.by_element(networks.WATER)
+    together = {"shared": A, "by element": split}
+    (group,) = group_checkpoints(together, networks.WATER, "float32")
+    assert group.force_field.bodies == 1
+    assert group.force_field.config.head_elements == (1, 8)
+    potential = ff.joined(_run(together), "potential")
+    np.testing.assert_array_equal(potential[0], potential[1])
+    assert np.ptp(potential[0]) > 0
+
+
 def test_a_neighbour_that_explodes_changes_no_bit_of_the_others():
     data = networks.water()
     squeezed = data.positions.copy()
