@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fisherdash.checkpoint import Checkpoint
     from fisherdash.dataset import Dataset
 
+RIDGE_RULES = ("auto", "evidence", "gcv", "stable")  # those of fisher.RULES
 UNITS = ("eV", "kcal/mol", "kJ/mol", "hartree")  # those of dataset.ENERGY_UNITS
 
 
@@ -50,11 +51,17 @@ def fraction(text: str) -> float:
     return _number(text, lambda value: 0 < value < 1, "a number above 0 and below 1")
 
 
-def auto_or_not_negative(text: str) -> float | str:
-    """Type of ``--ridge``: the word ``auto`` or a number of zero or more."""
-    if text == "auto":
+def share(text: str) -> float:
+    """Type of an option: a number from 0 to below 1."""
+    return _number(text, lambda value: 0 <= value < 1, "a number from 0 to below 1")
+
+
+def ridge(text: str) -> float | str:
+    """Type of ``--ridge``: the word of a rule or a number of zero or more."""
+    if text in RIDGE_RULES:
         return text
-    return _number(text, lambda value: value >= 0, "'auto' or a number of zero or more")
+    words = ", ".join(map(repr, RIDGE_RULES))
+    return _number(text, lambda value: value >= 0, f"{words} or a number of zero or more")
 
 
 def _number(text: str, good: Callable[[float], bool], what: str) -> float:

@@ -13,6 +13,7 @@ from fisherdash.cli.options import (
     output_file,
     positive,
     read_data,
+    share,
     whole,
 )
 from fisherdash.errors import InputError
@@ -43,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     schedule.add_argument("--learning-rate", type=positive, default=0.01, help="of Adam")
     schedule.add_argument("--forces-weight", type=not_negative, default=1.0, help="in the loss")
     schedule.add_argument(
-        "--schedule", choices=("anneal", "constant"), default="anneal", help="of the rate"
+        "--schedule", choices=("anneal", "cosine", "constant"), default="anneal", help="of the rate"
+    )
+    schedule.add_argument(
+        "--average", type=share, default=0.0, help="of the weights: what a step leaves of it"
     )
     schedule.add_argument("--patience", type=whole(1), help="epochs without gain before it stops")
     parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")
@@ -65,6 +69,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         learning_rate=args.learning_rate,
         forces_weight=args.forces_weight,
         schedule=args.schedule,
+        average=args.average,
         patience=args.patience,
         seed=args.seed,
     )

@@ -94,11 +94,9 @@ class _Training:
         self.batch_size = min(settings.batch_size, len(train_set))
         self.steps = len(train_set) // self.batch_size
         self.weight = jnp.float32(settings.forces_weight)
-        self.rate = Rate(
-            jnp.float64(settings.learning_rate),
-            jnp.float64(settings.epochs * self.steps),
-            jnp.float64(settings.schedule == "anneal"),
-        )
+        steps = settings.epochs * self.steps
+        self.rate = Rate.of(settings.schedule, settings.learning_rate, steps)
+        self.average = jnp.float32(settings.average)
         self.compile_seconds = 0.0
         self.steps_per_piece = 1
 
@@ -169,13 +167,14 @@ class _Training:
             jnp.asarray(last),
             self.rate,
             self.weight,
+            self.average,
         )
         return sums
 
     def _validate(self, progress: Progress) -> dict[str, float]:
         sums = validate(
             self.config,
-            progress.state.params,
+            progress.state.average,
             self.atomic_numbers,
             self.valid_frames,
             self.weight,
@@ -237,7 +236,7 @@ class _Training:
                 "train_force_rmse": progress.history[-1]["train_force_rmse"],
             }
             # The state's buffers are donated to the next step: keep a copy.
-            progress.best = jax.tree.map(jnp.copy, progress.state.params)
+            progress.best = jax.tree.map(jnp.copy, progress.state.average)
         if progress.epoch >= self.settings.epochs:
             return "finished"
         patience = self.settings.patience

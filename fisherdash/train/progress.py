@@ -18,7 +18,7 @@ import numpy as np
 from fisherdash.errors import InputError
 from fisherdash.train.step import Params, State
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclasses.dataclass
@@ -26,7 +26,7 @@ class Progress:
     """Mutable state of a training between two epochs.
 
     Attributes:
-        state: parameters, optimiser and step counter, on the device.
+        state: parameters, their average, optimiser and step counter, on the device.
         epoch: epochs done.
         best: parameters with the lowest validation loss so far.
         best_epoch: when that was.

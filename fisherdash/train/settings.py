@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from fisherdash.errors import InputError
 
-SCHEDULES = ("anneal", "constant")
+SCHEDULES = ("anneal", "cosine", "constant")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,12 @@ class TrainSettings:
         learning_rate: of Adam, at its highest.
         forces_weight: weight of the force term of the loss against the energy term.
         schedule: "anneal" holds the rate for 60 % of the epochs and then lowers it to a hundredth
-            (a cosine); "constant" is what the report did, and ends with a noisier network.
+            (a cosine); "cosine" climbs for a hundredth of the steps and then falls all the way, to
+            a thousandth, which serves long trainings; "constant" is what the report did, and ends
+            with a noisier network.
+        average: weights are judged and kept as a moving average over the steps, of which each new
+            step replaces the share 1 − average; 0 keeps the weights as they are. 0.999 with small
+            batches takes out the noise of about the last thousand steps.
         patience: epochs without a better validation loss before training stops, None for never.
         seed: of the initial weights and of the order of the frames.
     """
@@ -28,7 +33,8 @@ class TrainSettings:
     batch_size: int = 30
     learning_rate: float = 0.01
     forces_weight: float = 1.0
-    schedule: Literal["anneal", "constant"] = "anneal"
+    schedule: Literal["anneal", "cosine", "constant"] = "anneal"
+    average: float = 0.0
     patience: int | None = None
     seed: int = 0
 
@@ -45,6 +51,8 @@ class TrainSettings:
             )
         if not (math.isfinite(self.forces_weight) and self.forces_weight >= 0):
             raise InputError(f"forces_weight must not be negative, received {self.forces_weight}")
+        if not 0 <= self.average < 1:
+            raise InputError(f"average must be from 0 to below 1, received {self.average}")
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule must be one of {SCHEDULES}, received {self.schedule!r}")
 

@@ -22,8 +22,6 @@ from fisherdash.units import KCAL_PER_MOL
 LEARNING_UNIT = KCAL_PER_MOL
 """Unit of energy in which the network learns, in eV."""
 
-ANNEAL_FROM = 0.6
-
 Params = dict[str, Any]
 """{"body": …, "head": (features,), "element_bias": (119,)}, float32, in the learning unit."""
 
@@ -37,9 +35,10 @@ class Frames(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the next step needs."""
+    """What the next step needs, and the moving average of the weights, which is what is kept."""
 
     params: Params
+    average: Params
     optimiser: optax.OptState
     step: Integer[Array, ""]
 
@@ -60,17 +59,34 @@ class Sums(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Learning rate: its highest value, the steps until the end, 1 to anneal or 0 for constant."""
+    """Learning rate over a training of ``steps`` steps; fractions are of these.
+
+    It climbs in a line for the fraction ``climb``, is at its ``peak`` until the fraction ``hold``,
+    and falls from there on a cosine to ``floor`` times its peak.
+    """
 
     peak: Float[Array, ""]
     steps: Float[Array, ""]
-    anneal: Float[Array, ""]
+    climb: Float[Array, ""]
+    hold: Float[Array, ""]
+    floor: Float[Array, ""]
+
+    @classmethod
+    def of(cls, schedule: str, peak: float, steps: int) -> "Rate":
+        """The rate of a schedule by name, see :class:`fisherdash.train.TrainSettings`."""
+        climb, hold, floor = {
+            "anneal": (0.0, 0.6, 0.01),
+            "cosine": (0.01, 0.01, 0.001),
+            "constant": (0.0, 0.0, 1.0),
+        }[schedule]
+        return cls(*(jnp.float64(value) for value in (peak, steps, climb, hold, floor)))
 
     def at(self, step: Integer[Array, ""]) -> Float[Array, ""]:
-        """The rate of one step: flat, then from ANNEAL_FROM of the way a cosine to a hundredth."""
-        done = jnp.clip((step / self.steps - ANNEAL_FROM) / (1 - ANNEAL_FROM), 0.0, 1.0)
-        shape = 0.01 + 0.99 * 0.5 * (1 + jnp.cos(jnp.pi * done))
-        return self.peak * jnp.where(self.anneal > 0, shape, 1.0)
+        """The rate of one step."""
+        rise = jnp.clip((step + 1) / jnp.maximum(self.climb * self.steps, 1.0), 0.0, 1.0)
+        done = jnp.clip((step / self.steps - self.hold) / (1 - self.hold), 0.0, 1.0)
+        shape = self.floor + (1 - self.floor) * 0.5 * (1 + jnp.cos(jnp.pi * done))
+        return self.peak * rise * shape
 
 
 _adam = optax.scale_by_adam()
@@ -78,7 +94,8 @@ _adam = optax.scale_by_adam()
 
 def initial_state(params: Params) -> State:
     """Parameters before the first step."""
-    return State(params, _adam.init(params), jnp.zeros((), jnp.int64))
+    average = jax.tree.map(jnp.copy, params)
+    return State(params, average, _adam.init(params), jnp.zeros((), jnp.int64))
 
 
 def _predict(
@@ -121,11 +138,13 @@ def advance(
     last: Integer[Array, ""],
     rate: Rate,
     weight: Float[Array, ""],
+    keep: Float[Array, ""],
 ) -> tuple[State, Sums]:
     """Takes the optimiser's steps ``first`` to ``last`` − 1 of an epoch in one call.
 
     The number of steps is an argument, so that one compilation serves an epoch in any pieces;
-    with ``first == last`` it compiles and does nothing.
+    with ``first == last`` it compiles and does nothing. ``keep`` is the share of the moving average
+    that a step leaves, less in the first steps so that the initial weights are soon forgotten.
     """
 
     def body(index: Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
@@ -138,7 +157,9 @@ def advance(
         updates, optimiser = _adam.update(gradient, state.optimiser)
         scale = -rate.at(state.step).astype(jnp.float32)
         params = jax.tree.map(lambda p, u: p + scale * u, state.params, updates)
-        return State(params, optimiser, state.step + 1), jax.tree.map(jnp.add, sums, seen)
+        replaced = jnp.maximum(1 - keep, 1 / (1.0 + state.step)).astype(jnp.float32)
+        average = jax.tree.map(lambda a, p: a + replaced * (p - a), state.average, params)
+        return State(params, average, optimiser, state.step + 1), jax.tree.map(jnp.add, sums, seen)
 
     return jax.lax.fori_loop(first, last, body, (state, sums))
 

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from fisherdash.errors import InputError
 from fisherdash.evaluate import evaluate
 from fisherdash.model import ModelConfig
 from fisherdash.train import EpochReport, TrainSettings, train
+from fisherdash.train.step import Rate
 from tests.randomised import planted_dataset, random_checkpoint
 
 CONFIG = ModelConfig(features=6, max_degree=1, iterations=1, basis=8, cutoff=3.0)
@@ -135,6 +137,33 @@ def test_annealing_ends_at_a_hundredth(data: tuple[Dataset, Dataset]) -> None:
     assert rates[-1] == pytest.approx(0.01 * SETTINGS.learning_rate)
 
 
+def test_a_cosine_climbs_first_and_ends_at_a_thousandth() -> None:
+    rate = Rate.of("cosine", 0.02, 1000)
+    rates = np.array([float(rate.at(jnp.asarray(step))) for step in range(1001)])
+    np.testing.assert_allclose(rates[:10], 0.002 * np.arange(1, 11), rtol=1e-12)
+    assert (np.diff(rates[10:]) < 0).all()
+    assert rates[505] == pytest.approx(0.5 * (1 + 0.001) * 0.02, rel=1e-9)  # halfway down
+    assert rates[1000] == pytest.approx(0.001 * 0.02)
+
+
+def test_the_average_of_the_weights_is_that_of_its_definition(
+    data: tuple[Dataset, Dataset],
+) -> None:
+    """One step an epoch: the kept weights of plain trainings give the average by hand."""
+    steps, keep = 4, 0.7
+    settings = {"batch_size": 44, "learning_rate": 1e-3}
+    plain = [run(data, epochs=n, **settings)[-1] for n in range(1, steps + 1)]
+    assert [report.best_epoch for report in plain] == [1, 2, 3, 4]
+    expected = plain[0].checkpoint.head
+    for number, report in enumerate(plain[1:], start=2):
+        replaced = max(1 - keep, 1 / number)
+        expected = expected + replaced * (report.checkpoint.head - expected)
+    averaged = run(data, epochs=steps, average=keep, **settings)[-1]
+    assert averaged.best_epoch == steps
+    np.testing.assert_allclose(averaged.checkpoint.head, expected, rtol=1e-5)
+    assert np.abs(expected - plain[-1].checkpoint.head).max() > 1e-3 * np.abs(expected).max()
+
+
 def test_different_molecules_are_refused(data: tuple[Dataset, Dataset]) -> None:
     water = Dataset(np.eye(3)[None], np.zeros(1), np.zeros((1, 3, 3)), np.array([8, 1, 1]))
     with pytest.raises(InputError, match="one molecule, received C2H6O and H2O"):
@@ -150,6 +179,8 @@ def test_different_molecules_are_refused(data: tuple[Dataset, Dataset]) -> None:
         ("learning_rate", math.nan),
         ("forces_weight", -1.0),
         ("schedule", "linear"),
+        ("average", 1.0),
+        ("average", math.nan),
         ("patience", 0),
     ],
 )
