@@ -39,7 +39,10 @@ WRONG_NUMBERS = [
     ("train D --out C --average 1", "from 0 to below 1, not '1'"),
     ("sample H2O --temperature -300 --frames 5 --out x.npz", "above zero, not '-300'"),
     ("sample H2O --temperature 300 --frames none --out x.npz", "not 'none'"),
-    ("solve C D --out E --ridge -1", "'auto' or a number of zero or more, not '-1'"),
+    (
+        "solve C D --out E --ridge -1",
+        "'auto', 'evidence', 'gcv', 'stable' or a number of zero or more, not '-1'",
+    ),
     ("solve C D --out E --ridge inf", "not 'inf'"),
     ("solve C D --out E --holdout 1", "above 0 and below 1, not '1'"),
     ("solve C D --out E --method newton", "'forces', 'laplacian', 'gradient'"),

@@ -80,7 +80,8 @@ def call(capfd: pytest.CaptureFixture[str]) -> Call:
         assert len(out.splitlines()) == 1
         assert "NaN" not in out and "Infinity" not in out
         answer = json.loads(out)
-        assert list(answer) == KEYS[command]
+        more = ["details"] if "--details" in arguments else []
+        assert list(answer) == KEYS[command] + more
         return answer
 
     return run
@@ -166,6 +167,7 @@ def test_evaluate_refuses_another_molecule(trained, folder, water, capfd):
 def test_solve(call, trained, water, folder):
     out = folder / "again.safetensors"
     answer = call("solve", trained, water, "--out", out, "--ridge", "0.001")
+    more = call("solve", trained, water, "--out", out, "--ridge", "0.001", "--details")
     assert answer["method"] == "forces" and out.is_file()
     assert list(answer["boltzmann"]) == ["temperature_K", "temperature_stderr_K", "consistent"]
     assert list(answer["kl_eV"]) == ["default", "fisher"]
@@ -173,6 +175,22 @@ def test_solve(call, trained, water, folder):
     for key in ("head_norm", "fisher_divergence", "force_rmse_eV_per_A"):
         assert list(answer[key]) == ["default", "fisher"]
         assert answer[key]["default"] != answer[key]["fisher"]
+    details = more["details"]
+    assert details["frames"] == {"fit": 32, "ridge": 0, "report": 8}
+    assert len(details["path"]) > 20 and len(details["eigenvalues"]) == len(
+        details["head"]["fisher"]
+    )
+
+
+def test_solve_by_element_with_energies_and_dynamics(call, trained, water, folder):
+    out = folder / "elements.safetensors"
+    dynamics = "--replicas 4 --picoseconds 0.02 --points 2 --md-temperature 300".split()
+    extra = ["--details", "--head", "by-element", "--energy-weight", "0.1", "--quick"]
+    answer = call("solve", trained, water, "--out", out, "--ridge", "stable", *extra, *dynamics)
+    tried = answer["details"]["stability"]["tried"]
+    assert answer["details"]["ridge_rule"] == "stable"
+    assert tried[0]["ridge"] is None and {one["replicas"] for one in tried} == {4}
+    assert call("evaluate", out, water)["frames"] == 40
 
 
 def test_the_refit_lowers_the_force_error_on_its_own_frames(call, trained, refitted, water):

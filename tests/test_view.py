@@ -6,13 +6,29 @@ import json
 import numpy as np
 import pytest
 
+from fisherdash import fisher
 from fisherdash.analyse import Trajectories
-from fisherdash.view import curves, figure, viewer
+from fisherdash.view import curves, figure, refit, viewer
 from fisherdash.view.decimate import decimate
 from fisherdash.view.drift import drift_figure, temperature_figure
 from fisherdash.view.theme import DEFAULT, FISHER, styles
 
 STYLES = (DEFAULT, FISHER)
+PATH = tuple(
+    fisher.RidgePoint(ridge, divergence, rmse, 0.02, 1.0, 0.1 / (1 + ridge), 2.0, -1.0, None, None)
+    for ridge, rmse, divergence in ((1e-6, 0.12, 3.0), (0.0, 0.11, 2.0), (1e-2, 0.13, 5.0))
+)
+HEATED = fisher.Boltzmann(
+    temperature=300.0,
+    stderr=2.0,
+    believed=310.0,
+    per_descriptor=np.array([290.0, 301.0, -4000.0]),
+    per_descriptor_stderr=np.array([10.0, 3.0, 9000.0]),
+    p_descriptors=0.4,
+    consistent=False,
+    frames=100,
+    groups=25,
+)
 
 
 def trajectories(frames=40, replicas=5, deaths=((1, 2, 30),)):
@@ -128,7 +144,15 @@ def test_every_option_is_plain_data():
         drift_figure(trajectories(), STYLES),
         temperature_figure(trajectories(), STYLES),
         curves.training_figure([1, 2, 3], [0.5, 0.3, 0.2], [0.6, 0.4, 0.5], best=2),
-        curves.path_figure([1e-6, 0.0, 1e-2], [0.12, 0.11, 0.13], [0.3, 0.2, 0.5], 0.15, 1e-6),
+        refit.path_figure(PATH, 1e-6),
+        refit.path_figure(PATH, np.inf),
+        refit.spectrum_figure([2.0, 0.5, 0.0], 1e-3),
+        refit.spectrum_figure([2.0, 0.5, 0.1], np.inf),
+        refit.head_figure(np.array([1.0, -2.0]), np.array([3.0, 0.5])),
+        refit.temperature_figure(HEATED),
+        refit.descent_figure(
+            fisher.Descent(np.ones(2), (0, 1, 9), (1.0, 0.5, 0.0), (3, 2, 1), True)
+        ),
         curves.histogram_figure(np.random.default_rng(0).normal(size=500), "energy (eV)"),
     ]
     for one in made:
@@ -145,11 +169,26 @@ def test_training_curve_marks_the_epoch_that_is_kept():
 
 
 def test_ridge_path_runs_from_the_default_head_to_the_free_one():
-    made = curves.path_figure([1e-6, 0.0, 1e-2], [0.12, 0.11, 0.13], [3, 2, 5], 0.15, 1e-6)
+    made = refit.path_figure(PATH, 1e-6)
     assert source(made)["ridge"].tolist() == ["1e-2", "1e-6", "0"]
-    assert source(made)["rmse"].tolist() == [0.13, 0.12, 0.11]
+    assert source(made)["forces"].tolist() == [0.13, 0.12, 0.11]
+    assert refit.shown_ridges(PATH) == [1e-2, 1e-6, 0.0]
     marks = made.option["series"][0]["markLine"]["data"]
-    assert marks[0]["yAxis"] == 0.15 and marks[1]["xAxis"] == "1e-6"
+    assert marks[0]["yAxis"] == 0.13 and marks[1]["xAxis"] == "1e-6"
+
+
+def test_the_best_determined_descriptors_come_first_and_endless_bars_are_cut():
+    made = refit.temperature_figure(HEATED)
+    assert made.table["descriptor"].tolist() == [2, 1, 3]
+    low, high = made.option["yAxis"]["min"], made.option["yAxis"]["max"]
+    assert low < 280 < 310 < high < 2000
+    ends = [end["coord"][1] for bar in made.option["series"][0]["markLine"]["data"] for end in bar]
+    assert min(ends) >= low and max(ends) <= high
+
+
+def test_the_share_that_the_data_decide_falls_with_the_eigenvalue():
+    shares = refit.spectrum_figure([2.0, 0.002, 0.0], 1e-3).table["decided by the data"]
+    np.testing.assert_allclose(shares, [1 / 1.001, 0.5, 0.0])
 
 
 def test_histogram_counts_every_finite_value():

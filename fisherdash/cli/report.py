@@ -34,12 +34,15 @@ UNITS: Final = (  # longest ending first
 UNITS_BESIDE_THE_KEY: Final = {"paired_difference": "meV/atom/ps"}
 OUR_KEYS: Final = ("boltzmann",)
 """Nested results with keys of ours; in all the others the keys are names of checkpoints."""
+FOR_SCRIPTS: Final = "details"
+"""What is too long to read and only stands in the JSON."""
 
 Row = tuple[str, str, str]
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The result for a person: one aligned line a number, its unit taken from the key."""
+    result = {key: value for key, value in result.items() if key != FOR_SCRIPTS}
     rows = [row for key, value in json_safe(result).items() for row in _named(key, value, "")]
     name_width = max((len(name) for name, _, _ in rows), default=0)
     value_width = max((len(value) for _, value, _ in rows), default=0)

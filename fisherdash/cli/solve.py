@@ -6,21 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from fisherdash.cli.common import Console
 from fisherdash.cli.options import (
+    RIDGE_RULES,
     add_data_options,
-    auto_or_not_negative,
     fraction,
+    not_negative,
     output_file,
     positive,
     read_checkpoint,
     read_data,
+    ridge,
     whole,
 )
 
 if TYPE_CHECKING:
-    from fisherdash.fisher import Refit
+    from fisherdash.fisher import HeadForm, Options
 
 HELP = "re-fit the last layer"
 METHODS = ("forces", "laplacian", "gradient")
+HEADS: "dict[str, HeadForm]" = {"shared": "shared", "by-element": "by element"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,15 +44,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ridge",
-        type=auto_or_not_negative,
+        type=ridge,
         default="auto",
-        metavar="auto|VALUE",
-        help="pull towards the default head; auto chooses it on held-out frames",
+        metavar="|".join((*RIDGE_RULES, "VALUE")),
+        help="pull towards the default head: by held-out frames, marginal likelihood, generalised "
+        "cross-validation, short dynamics along the path, or as a multiple of the largest "
+        "eigenvalue",
+    )
+    parser.add_argument(
+        "--head", choices=HEADS, default="shared", help="one for all atoms, or one for each element"
+    )
+    parser.add_argument(
+        "--energy-weight",
+        type=not_negative,
+        default=0.0,
+        metavar="W",
+        help="of the squared energy error against the mean squared force component, 1/Å²",
+    )
+    parser.add_argument(
+        "--probes",
+        type=whole(1),
+        metavar="P",
+        help="random directions for each frame's Laplacians, for large molecules; exact without",
+    )
+    parser.add_argument(
+        "--details",
+        action="store_true",
+        help="with --json: also the path, the spectrum, the head, the posterior and the runs",
     )
     parser.add_argument("--holdout", type=fraction, default=0.2, help="share of the frames")
     parser.add_argument("--seed", type=whole(0), default=0, help="of the held-out frames")
     parser.add_argument(
         "--temperature", type=positive, metavar="K", help="of the data, where the file is wrong"
+    )
+    dynamics = parser.add_argument_group("for --ridge stable")
+    dynamics.add_argument("--replicas", type=whole(2), default=24, help="of every candidate")
+    dynamics.add_argument("--picoseconds", type=positive, default=1.0, help="length of each")
+    dynamics.add_argument("--points", type=whole(1), default=7, help="candidates on the path")
+    dynamics.add_argument("--timestep-fs", type=positive, default=0.5, help="of the dynamics")
+    dynamics.add_argument(
+        "--md-temperature", type=positive, metavar="K", help="of the momenta; without, the data's"
     )
     add_data_options(parser)
 
@@ -60,44 +94,42 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     model = read_checkpoint(args.checkpoint)
     data = read_data(args.data, args, console, args.temperature)
     from fisherdash import checkpoint, fisher
+    from fisherdash.fisher.summary import details, summary
+
+    options = _options(args)
+
+    def progress(stage: str, share: float) -> None:
+        console.progress(round(100 * share), 100, stage)
 
     with console.stoppable() as cancel:
-        refit = fisher.solve(
-            model,
-            data,
-            method=args.method,
-            test_boltzmann=not args.quick,
-            ridge=args.ridge,
-            holdout=args.holdout,
-            seed=args.seed,
-            cancel=cancel,
-            progress=console.progress,
-        )
+        refit = fisher.solve(model, data, options, cancel=cancel, progress=progress)
         checkpoint.save(refit.checkpoint, out)
     for warning in refit.warnings:
         console.note(f"warning: {warning}")
     console.note(refit.verdict)
     if refit.boltzmann is not None:
         console.note(refit.boltzmann.verdict)
-    return summary(refit, args.method)
+    return summary(refit) | ({"details": details(refit)} if args.details else {})
 
 
-def summary(refit: "Refit", method: str) -> dict[str, Any]:
-    """The keys promised to scripts; divergence and errors are those on held-out frames."""
-    test = refit.boltzmann
-    boltzmann = test and {
-        "temperature_K": test.temperature,
-        "temperature_stderr_K": test.stderr,
-        "consistent": test.consistent,
-    }
-    return {
-        "method": method,
-        "ridge": refit.ridge,
-        "condition_number": refit.condition_number,
-        "effective_rank": refit.effective_rank,
-        "head_norm": refit.head_norm,
-        "fisher_divergence": refit.fisher_divergence,
-        "force_rmse_eV_per_A": refit.force_rmse,
-        "boltzmann": boltzmann,
-        "kl_eV": refit.kl and {name: found.value for name, found in refit.kl.items()},
-    }
+def _options(args: argparse.Namespace) -> "Options":
+    from fisherdash.fisher import Options, StabilitySettings
+
+    return Options(
+        method=args.method,
+        ridge=args.ridge,
+        head=HEADS[args.head],
+        energy_weight=args.energy_weight,
+        test_boltzmann=not args.quick,
+        probes=args.probes,
+        holdout=args.holdout,
+        seed=args.seed,
+        stability=StabilitySettings(
+            replicas=args.replicas,
+            picoseconds=args.picoseconds,
+            timestep=args.timestep_fs,
+            temperature=args.md_temperature,
+            points=args.points,
+            seed=args.seed,
+        ),
+    )

@@ -62,7 +62,8 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     from fisherdash import checkpoint, dataset, train
     from fisherdash.model import ModelConfig
 
-    config = ModelConfig(**{field.name: getattr(args, field.name) for field in fields(ModelConfig)})
+    shape = [field.name for field in fields(ModelConfig) if field.name != "head_elements"]
+    config = ModelConfig(**{name: getattr(args, name) for name in shape})
     settings = train.TrainSettings(
         epochs=args.epochs,
         batch_size=args.batch_size,

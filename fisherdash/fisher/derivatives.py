@@ -50,6 +50,34 @@ def jacobian_and_laplacian(
     return values, jnp.moveaxis(columns, 0, 1), laplacian
 
 
+def jacobian_and_estimate(
+    config: ModelConfig,
+    body: Body,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+    probes: int,
+    key: Array,
+) -> tuple[Float[Array, "frames d"], Float[Array, "frames directions d"], Float[Array, "frames d"]]:
+    """The same with ΔD estimated from ``probes`` random directions of each frame.
+
+    E[vᵀHv] = tr H for independent components v = ±1 (M. F. Hutchinson, Commun. Stat. Simul.
+    Comput. 18, 1059 (1989)). Unbiased; the cost no longer grows with the number of atoms, the
+    Jacobian's products apart, which are cheap.
+    """
+    values, g, zero = jacobian(config, body, atomic_numbers, positions)
+    directions = jax.random.rademacher(key, (probes, *positions.shape), positions.dtype)
+
+    def along(total: Array, direction: Array) -> tuple[Array, None]:
+        series = ((direction, jnp.zeros_like(direction)),)
+        _, (_, second) = jet.jet(
+            lambda x: descriptors(config, body, atomic_numbers, x), (positions,), series
+        )
+        return total + second, None
+
+    total, _ = jax.lax.scan(along, zero, directions)
+    return values, g, total / probes
+
+
 def _axes(positions: Float[Array, "frames atoms 3"]) -> Float[Array, "directions 1 atoms 3"]:
     atoms = positions.shape[1]
     return jnp.eye(3 * atoms, dtype=positions.dtype).reshape(3 * atoms, 1, atoms, 3)

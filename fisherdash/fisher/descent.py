@@ -1,8 +1,8 @@
 """Gradient descent on the Fisher divergence: the slow way to the closed form, for teaching.
 
-J is a quadratic, so its gradient is (T + λI)θ − (c + λθ₀). Plain descent needs as many steps as T
-is badly conditioned; Nesterov's momentum (Soviet Math. Dokl. 27, 372 (1983)) needs the square root
-of it. The path is recorded at steps that grow by a constant factor.
+The loss is a quadratic, so its gradient is (A + λI)θ − (b + λθ₀). Plain descent needs as many
+steps as A is badly conditioned; Nesterov's momentum (Soviet Math. Dokl. 27, 372 (1983)) needs the
+square root of it. The path is recorded at steps that grow by a constant factor.
 """
 
 import dataclasses
@@ -10,7 +10,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from fisherdash.fisher.ridge import Spectrum, head_at
+from fisherdash.fisher.equations import Equations
+from fisherdash.fisher.ridge import head_at
 
 STEPS = 200_000
 TOLERANCE = 1e-10
@@ -36,25 +37,24 @@ class Descent:
 
 
 def descend(
-    spec: Spectrum,
-    target: Float[np.ndarray, " d"],
+    problem: Equations,
     default: Float[np.ndarray, " d"],
     ridge: float,
     steps: int = STEPS,
 ) -> Descent:
-    """Minimises ½θᵀTθ − θᵀc + ½λ|θ − θ₀|² from θ₀ with Nesterov's momentum.
+    """Minimises ½θᵀAθ − θᵀb + ½λ|θ − θ₀|² from θ₀ with Nesterov's momentum.
 
     Args:
-        spec: eigendecomposition of T.
-        target: c, shape (D,).
+        problem: A and b.
         default: θ₀, shape (D,), where it starts.
-        ridge: λ over the largest eigenvalue of T.
+        ridge: λ over the largest eigenvalue of A.
         steps: at most.
     """
+    spec = problem.spectrum
     lam = ridge * spec.values[0]
-    matrix = (spec.vectors * (spec.values + lam)) @ spec.vectors.T
-    right = target + lam * default
-    best = head_at(ridge, spec, target, default)
+    matrix = problem.matrix + lam * np.eye(len(default))
+    right = problem.target + lam * default
+    best = head_at(ridge, problem, default)
     top = spec.values[0] + lam
     bottom = (spec.values[-1] if spec.rank == len(spec.values) else 0.0) + lam
     root = np.sqrt(max(bottom, 1e-300) / top)

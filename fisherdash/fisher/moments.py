@@ -154,16 +154,23 @@ def accumulate_groups(
     *,
     groups: int,
     laplacian: bool = False,
+    probes: int | None = None,
+    seed: int = 0,
     precision: str = "float32",
     cancel: threading.Event | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Moments, ...]:
-    """The same, with separate sums for so many groups of consecutive frames (at most)."""
+    """The same, with separate sums for so many groups of consecutive frames (at most).
+
+    With ``probes`` the Laplacians are estimated from so many random directions a frame, drawn
+    with ``seed``, in place of all 3N.
+    """
     checkpoint.check_elements(dataset.atomic_numbers)
     body = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), checkpoint.body)
     atomic_numbers = jnp.asarray(dataset.atomic_numbers)
     origin, total = float(dataset.energies.mean()), len(dataset)
     found, done = [], 0
+    keys = iter(jax.random.split(jax.random.key(seed), total // BLOCK + groups + 1))
     for members in np.array_split(np.arange(total), min(groups, total)):
         sums = None
         for first in range(0, len(members), BLOCK):
@@ -176,7 +183,8 @@ def accumulate_groups(
             chosen = np.concatenate([chosen, np.repeat(chosen[-1:], BLOCK - len(chosen))])
             part = _block_sums(
                 checkpoint.config,
-                laplacian,
+                (probes or True) if laplacian else False,
+                next(keys),
                 body,
                 atomic_numbers,
                 jnp.asarray(dataset.positions[chosen]),
@@ -216,7 +224,8 @@ def _moments(
 @functools.partial(jax.jit, static_argnames=("config", "laplacian"))
 def _block_sums(
     config: ModelConfig,
-    laplacian: bool,
+    laplacian: bool | int,
+    key: Array,
     body: Body,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
@@ -224,8 +233,13 @@ def _block_sums(
     energies: Float[Array, " frames"],
     weights: Float[Array, " frames"],
 ) -> tuple[Array, ...]:
-    evaluate = derivatives.jacobian_and_laplacian if laplacian else derivatives.jacobian
-    values, g, curvature = evaluate(config, body, atomic_numbers, positions)
+    network = (config, body, atomic_numbers, positions)
+    if laplacian is True:
+        values, g, curvature = derivatives.jacobian_and_laplacian(*network)
+    elif laplacian:
+        values, g, curvature = derivatives.jacobian_and_estimate(*network, laplacian, key)
+    else:
+        values, g, curvature = derivatives.jacobian(*network)
     g = g.astype(jnp.float64)
     u = energy_gradient.reshape(positions.shape[0], -1)
     joint = jnp.concatenate([values.astype(jnp.float64), energies[:, None]], axis=1)

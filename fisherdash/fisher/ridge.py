@@ -1,88 +1,39 @@
-"""The ridge path: (T + λI)θ = c + λθ₀ for every λ from one eigendecomposition.
+"""The ridge path: (A + λI)θ = b + λθ₀ for every λ from one eigendecomposition.
 
-With T = VΛVᵀ the solution is θ = θ₀ + V (Λ + λ)⁻¹ Vᵀ(c − Tθ₀): it starts at the default head θ₀
-for λ → ∞ and ends at T⁻¹c for λ → 0. Directions of T that are zero to rounding are never touched.
-λ is always given as a multiple of the largest eigenvalue of T, which makes it a pure number.
+With A = VΛVᵀ the solution is θ = θ₀ + V (Λ + λ)⁻¹ Vᵀ(b − Aθ₀): it starts at the default head θ₀
+for λ → ∞ and ends at A⁻¹b for λ → 0. Directions of A that are zero to rounding are never touched.
+λ is always given as a multiple of the largest eigenvalue of A, which makes it a pure number.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 from jaxtyping import Float
 
+from fisherdash.fisher.equations import Equations
 from fisherdash.fisher.moments import Moments
-from fisherdash.units import BOLTZMANN
 
 GRID = np.concatenate([[0.0], np.logspace(-14, 2, 65)])
 
 
-@dataclasses.dataclass(frozen=True)
-class Spectrum:
-    """Eigendecomposition of T, eigenvalues falling.
-
-    Attributes:
-        values: eigenvalues, shape (D,), Å⁻².
-        vectors: eigenvectors as columns, shape (D, D).
-        rank: number of eigenvalues that are not zero to rounding.
-    """
-
-    values: Float[np.ndarray, " d"]
-    vectors: Float[np.ndarray, "d d"]
-    rank: int
-
-    @property
-    def condition_number(self) -> float:
-        """Largest over smallest eigenvalue; infinite if some direction is not determined."""
-        full = self.rank == len(self.values)
-        return float(self.values[0] / self.values[-1]) if full else float("inf")
-
-    def effective_dof(self, ridge: float) -> float:
-        """Σ_k Λ_k/(Λ_k + λ): the number of directions that the data decide at this ridge."""
-        kept = self.values[: self.rank]
-        return float(np.sum(kept / (kept + ridge * self.values[0]))) if self.rank else 0.0
-
-
-def spectrum(moments: Moments) -> Spectrum:
-    """Eigendecomposition of T = gram/frames in float64."""
-    values, vectors = np.linalg.eigh(moments.gram / moments.frames)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    threshold = len(values) * np.finfo(float).eps * max(values[0], 0.0)
-    return Spectrum(np.maximum(values, 0.0), vectors, int(np.sum(values > threshold)))
-
-
-def right_hand_side(moments: Moments, temperature: float | None) -> Float[np.ndarray, " d"]:
-    """c of the normal equations, shape (D,), in eV/Å².
-
-    Args:
-        moments: of the frames.
-        temperature: None for E[Gᵀ∇U], from forces; in K for kT E[ΔD], from positions alone.
-    """
-    if temperature is None:
-        return moments.gradient / moments.frames
-    if moments.laplacian is None:
-        raise ValueError("the sums were accumulated without Laplacians")
-    return BOLTZMANN * temperature * moments.laplacian / moments.frames
-
-
 def head_at(
-    ridge: float,
-    spec: Spectrum,
-    target: Float[np.ndarray, " d"],
-    default: Float[np.ndarray, " d"],
+    ridge: float, problem: Equations, default: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " d"]:
     """The head of one point of the path.
 
     Args:
-        ridge: λ over the largest eigenvalue of T, from 0.
-        spec: eigendecomposition of T.
-        target: c, from :func:`right_hand_side`.
+        ridge: λ over the largest eigenvalue of A, from 0; infinity gives the default head.
+        problem: the normal equations.
         default: θ₀, on which the ridge is centred.
     """
+    spec = problem.spectrum
+    if math.isinf(ridge) or not spec.rank:
+        return default.copy()
     kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
-    # Vᵀ(c − Tθ₀), with T in its eigenbasis.
-    residual = basis.T @ target - kept * (basis.T @ default)
-    top = spec.values[0] if spec.rank else 1.0
-    return default + basis @ (residual / (kept + ridge * top))
+    # Vᵀ(b − Aθ₀), with A in its eigenbasis.
+    residual = basis.T @ problem.target - kept * (basis.T @ default)
+    return default + basis @ (residual / (kept + ridge * spec.values[0]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +42,8 @@ class RidgePoint:
 
     ``divergence`` in eV²/Å² (without β²), ``force_rmse`` in eV/Å, ``energy_rmse`` in eV,
     ``head_change`` = |θ − θ₀| and ``head_norm`` = |θ| in eV, ``effective_dof`` a pure number.
-    ``criterion`` is what the ridge is chosen by: the divergence less the part that no head changes,
-    from forces or, for a fit without forces, from Laplacians; eV²/Å².
+    ``criterion`` is the loss of the fit on the held-out frames less the part that no head changes;
+    eV²/Å². ``log_evidence`` and ``gcv`` (eV²/Å²) come from the fitted frames; None without forces.
     """
 
     ridge: float
@@ -103,37 +54,100 @@ class RidgePoint:
     head_change: float
     effective_dof: float
     criterion: float
+    log_evidence: float | None
+    gcv: float | None
+
+
+def log_evidence(ridge: float, problem: Equations, default: Float[np.ndarray, " d"]) -> float:
+    """Logarithm of the marginal likelihood of the fitted frames, up to a constant.
+
+    The n rows y = Gθ + noise of variance σ² over M frames, with the prior θ ~ N(θ₀, (σ²/Mλ) I),
+    have at the best σ²
+
+        ln p = −(n/2) ln q − ½ Σ_k ln(1 + Λ_k/λ),   q = E|r|² − gᵀ(A + λI)⁻¹g,
+
+    with r = y − Gθ₀ and g = E[Gᵀr] (D. J. C. MacKay, Neural Comput. 4, 415 (1992)). Rows of one
+    frame and of neighbouring frames are taken as independent, which they are not: the evidence is
+    surer of itself than the data allow. −∞ for λ = 0.
+
+    Raises:
+        ValueError: for equations without ``square`` (the fit without forces).
+    """
+    spec = problem.spectrum
+    if ridge <= 0 or not spec.rank:
+        return -math.inf
+    kept, projected, misfit = _residual(problem, default)
+    lam = ridge * spec.values[0]
+    q = max(misfit - float(np.sum(projected**2 / (kept + lam))), np.finfo(float).tiny)
+    return -0.5 * problem.rows * math.log(q) - 0.5 * float(np.sum(np.log1p(kept / lam)))
+
+
+def gcv(ridge: float, problem: Equations, default: Float[np.ndarray, " d"]) -> float:
+    """Generalised cross-validation: mean squared residual over (1 − dof/n)², eV²/Å² per frame.
+
+    G. H. Golub, M. Heath, G. Wahba, Technometrics 21, 215 (1979). It too takes the n rows as
+    independent; with many more rows than weights it hardly differs from the error of the fit.
+
+    Raises:
+        ValueError: for equations without ``square`` (the fit without forces).
+    """
+    spec = problem.spectrum
+    kept, projected, misfit = _residual(problem, default)
+    lam = ridge * spec.values[0]
+    # |r − Gδ|² with δ = (S + α)⁻¹g, in the eigenbasis.
+    delta = projected / np.maximum(kept + lam, np.finfo(float).tiny)
+    rss = max(misfit - 2 * float(delta @ projected) + float(delta**2 @ kept), 0.0)
+    free = 1 - spec.effective_dof(ridge) / problem.rows
+    return rss / free**2 if free > 0 else math.inf
+
+
+def _residual(
+    problem: Equations, default: Float[np.ndarray, " d"]
+) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, " rank"], float]:
+    """Eigenvalues, Vᵀ(b − Aθ₀) and E|y − Gθ₀|²."""
+    if problem.square is None:
+        raise ValueError("without forces there is no likelihood")
+    spec = problem.spectrum
+    kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
+    projected = basis.T @ problem.target - kept * (basis.T @ default)
+    return kept, projected, problem.square + 2 * problem.loss(default)
 
 
 def ridge_path(
+    problem: Equations,
     fit: Moments,
     held_out: Moments,
+    unseen: Equations,
     default: Float[np.ndarray, " d"],
-    temperature: float | None = None,
     grid: Float[np.ndarray, " k"] = GRID,
 ) -> tuple[RidgePoint, ...]:
-    """The whole path, fitted on ``fit`` and measured on ``held_out``; λ rising.
+    """The whole path, λ rising.
 
-    With a temperature in K neither the fit nor the criterion looks at forces; the errors that a
-    point carries beside them still do.
+    Args:
+        problem: the equations of the fitted frames.
+        fit: their sums, for the constant of the energy.
+        held_out: sums over other frames, on which every point is measured.
+        unseen: the equations of these, made the same way; their loss is the criterion. A fit
+            without forces so chooses its ridge without forces, too.
+        default: θ₀.
+        grid: of λ over the largest eigenvalue.
     """
-    spec, target = spectrum(fit), right_hand_side(fit, temperature)
-    unseen = right_hand_side(held_out, temperature)
     points = []
-    for ridge in grid:
-        head = head_at(float(ridge), spec, target, default)
+    for ridge in map(float, grid):
+        head = head_at(ridge, problem, default)
+        knows = problem.square is not None
         points.append(
             RidgePoint(
-                ridge=float(ridge),
+                ridge=ridge,
                 divergence=held_out.divergence(head),
                 force_rmse=held_out.force_rmse(head),
                 energy_rmse=held_out.energy_rmse(head, fit.constant(head)),
                 head_norm=float(np.linalg.norm(head)),
                 head_change=float(np.linalg.norm(head - default)),
-                effective_dof=spec.effective_dof(float(ridge)),
-                criterion=float(
-                    0.5 * head @ held_out.gram @ head / held_out.frames - head @ unseen
-                ),
+                effective_dof=problem.spectrum.effective_dof(ridge),
+                criterion=unseen.loss(head),
+                log_evidence=log_evidence(ridge, problem, default) if knows else None,
+                gcv=gcv(ridge, problem, default) if knows else None,
             )
         )
     return tuple(points)

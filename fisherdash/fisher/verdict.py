@@ -1,17 +1,23 @@
 """What a re-fit did, in numbers with intervals and in plain words."""
 
 import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from fisherdash.checkpoint import Checkpoint
-from fisherdash.dataset import Dataset
-from fisherdash.fisher.moments import Moments
-from fisherdash.fisher.ridge import Spectrum
+from fisherdash.fisher.descent import Descent
+from fisherdash.fisher.kl import Divergence
+from fisherdash.fisher.stability import StabilityCheck
+
+if TYPE_CHECKING:
+    from fisherdash.fisher.refit import Prepared
 
 RESAMPLES = 2000
 FEW_FRAMES = 50
+WIDE = 0.1
+GROWN = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +53,13 @@ def _percent(value: float) -> str:
     return f"{100 * value:+.1f} %".replace("-", "\N{MINUS SIGN}")
 
 
-def verdict(change: Change, norm: dict[str, float], frames: int) -> str:
-    """One sentence or two: what happened to the force error and the head, what is not known."""
+def verdict(
+    change: Change, norm: dict[str, float], frames: int, stability: StabilityCheck | None = None
+) -> str:
+    """One sentence or two: what happened to the force error, the head and survival."""
     interval = f"95 % interval {_percent(change.low)} to {_percent(change.high)}, {frames} frames"
+    if stability is not None and not stability.confirmation:
+        return f"{stability.sentence}."
     if change.high < 0:
         forces = f"Held-out force error {_percent(change.value)} ({interval})"
     elif change.low > 0:
@@ -57,56 +67,102 @@ def verdict(change: Change, norm: dict[str, float], frames: int) -> str:
     else:
         forces = f"No measurable change of held-out forces: {_percent(change.value)} ({interval})"
     growth = norm["fisher"] / norm["default"] if norm["default"] > 0 else float("inf")
-    return (
-        f"{forces}; head norm ×{growth:.3g}. Whether dynamics became more stable is not tested "
-        "yet: run MD with both heads."
-    )
+    survival = "survival not tested: run the stability check"
+    if stability is not None:
+        survival = stability.sentence
+    return f"{forces}; head norm ×{growth:.3g}; {survival}."
 
 
 def warnings_of(
-    checkpoint: Checkpoint,
-    dataset: Dataset,
-    fit: Moments,
-    spec: Spectrum,
+    prepared: "Prepared",
     norm: dict[str, float],
-    frames: int,
+    change: Change,
+    kl: dict[str, Divergence] | None,
+    descent: Descent | None,
+    stability: StabilityCheck | None,
 ) -> tuple[str, ...]:
     """What should be known before the result is believed."""
-    found = []
+    return (
+        *_about_data(prepared),
+        *_about_head(prepared, norm, descent, stability),
+        *_about_errors(prepared, change, kl),
+    )
+
+
+def _about_data(prepared: "Prepared") -> Iterator[str]:
+    dataset, test = prepared.dataset, prepared.boltzmann
     different = len({frame.tobytes() for frame in dataset.positions})
     if different < len(dataset):
-        found.append(
+        yield (
             f"Only {different} of the {len(dataset)} frames are different: repeated frames may be "
             "in the fit and held out at once, and errors look smaller than they are."
         )
     if not np.any(dataset.forces):
-        found.append("All forces are zero: the fitted head makes a flat energy surface.")
+        yield "All forces are zero: the fitted head makes a flat energy surface."
+    if prepared.options.method == "laplacian" and test is not None and not test.consistent:
+        yield (
+            f"The fit without forces relies on a Boltzmann sample. {test.verdict} "
+            "Its head carries that error."
+        )
+
+
+def _about_head(
+    prepared: "Prepared",
+    norm: dict[str, float],
+    descent: Descent | None,
+    stability: StabilityCheck | None,
+) -> Iterator[str]:
+    fit, spec = prepared.fit, prepared.problem.spectrum
     size = len(spec.values)
     if fit.frames * fit.components < size:
-        found.append(
+        yield (
             f"{fit.frames} frames give {fit.frames * fit.components} force components for {size} "
             "weights: the fit is not determined by the data."
         )
     if spec.rank < size:
-        found.append(
+        yield (
             f"{size - spec.rank} of {size} directions of the head change no force at all; "
             "they keep their default value."
         )
-    if norm["default"] > 0 and norm["fisher"] > 5 * norm["default"]:
-        found.append(
+    if norm["default"] > 0 and norm["fisher"] > GROWN * norm["default"] and stability is None:
+        yield (
             f"The head grew from {norm['default']:.3g} to {norm['fisher']:.3g} eV. Heads that grow "
-            "this much have made dynamics less stable while lowering the force error: check by MD, "
-            "or use a larger ridge."
+            "this much have made dynamics less stable while lowering the force error: run the "
+            "stability check, or use a larger ridge."
         )
-    if frames < FEW_FRAMES:
-        found.append(
-            f"Only {frames} held-out frames: errors and their change are uncertain; "
-            f"{FEW_FRAMES} or more are better."
+    if stability is not None and stability.confirmation and not stability.confirmed:
+        yield (
+            "The chosen head lost more replicas than the default when both ran again from new "
+            "initial states: its stability is not established. Use more replicas, or keep the "
+            "default head."
+        )
+    if descent is not None and not descent.converged:
+        yield (
+            f"Gradient descent has not converged after {descent.steps[-1]:,} steps; it is still "
+            f"{descent.distance[-1]:.1%} of |θ*| away from the closed form. A larger ridge helps."
+        )
+
+
+def _about_errors(
+    prepared: "Prepared", change: Change, kl: dict[str, Divergence] | None
+) -> Iterator[str]:
+    frames, checkpoint = len(prepared.division.report), prepared.checkpoint
+    few = frames < FEW_FRAMES
+    if few or change.high - change.low > WIDE:
+        yield (
+            f"{'Only ' if few else ''}{frames} held-out frames leave the change of the force error "
+            f"uncertain by ±{100 * (change.high - change.low) / 2:.2g} percentage points; "
+            f"{'at least ' + str(FEW_FRAMES) + ' are better.' if few else 'hold out more.'}"
+        )
+    if kl is not None and any(item.doubtful for item in kl.values()):
+        effective = min(item.effective_frames for item in kl.values())
+        yield (
+            f"The KL divergence rests on {effective:.1f} effective of {frames} frames: "
+            "take it as a lower bound at best."
         )
     trained_on = checkpoint.provenance.get("frames")
     if checkpoint.provenance.get("made_by") == "train" and trained_on:
-        found.append(
+        yield (
             f"The body was trained on {trained_on} frames of {checkpoint.provenance.get('data')}. "
             "Where these data contain those frames, both heads look better here than on new ones."
         )
-    return tuple(found)

@@ -1,4 +1,4 @@
-"""Small figures: training curves, the path of the ridge, and what a data set holds."""
+"""Small figures: training curves and what a data set holds."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import pandas as pd
 from fisherdash.view import figure
 from fisherdash.view.decimate import POINTS, decimate
 from fisherdash.view.figure import Figure, Option
-from fisherdash.view.theme import DEFAULT, FISHER, NEUTRAL
+from fisherdash.view.theme import DEFAULT, NEUTRAL
 
 TRAIN = ("training", "#7a7f87", "solid")
 VALID = ("validation", DEFAULT.colour, "solid")
@@ -33,76 +33,19 @@ def training_figure(
             "silent": True,
             "symbol": "none",
             "lineStyle": {"type": "dotted", "color": NEUTRAL},
-            "label": {"formatter": "best, epoch {c}", "position": "insideEndTop"},
+            "label": {"formatter": "best, epoch {c}", "position": "end", "distance": 2},
             "data": [{"xAxis": int(best)}],
         }
     option = figure.chart(
         source,
         series,
-        grid=[figure.grid()],
+        grid=[figure.grid(top=52)],
         dataZoom=[{"type": "inside", "filterMode": "none"}],
         xAxis=figure.axis("epoch", minInterval=1),
         yAxis=figure.axis("force RMSE (eV/Å)", vertical=True, type="log", logBase=2),
     )
     table = pd.DataFrame({"epoch": epochs, "training (eV/Å)": train, "validation (eV/Å)": valid})
     return Figure(option, "Force RMSE of training and validation against the epoch", 340, table)
-
-
-def path_figure(
-    ridges: Sequence[float],
-    force_rmse: Sequence[float],
-    divergence: Sequence[float],
-    default_rmse: float,
-    chosen: float,
-) -> Figure:
-    """Held-out force RMSE (eV/Å) and Fisher divergence along the ridge, largest ridge left.
-
-    From left to right the head goes from the default one to the plain least-squares solution.
-    """
-    order = np.argsort(ridges)[::-1]
-    labels = [f"{ridges[i]:.0e}".replace("e-0", "e-").replace("e+0", "e") for i in order]
-    labels = ["0" if ridges[i] == 0 else label for i, label in zip(order, labels, strict=True)]
-    rmse, divergences = np.asarray(force_rmse)[order], np.asarray(divergence)[order]
-    source = pd.DataFrame({"ridge": labels, "rmse": rmse, "divergence": divergences})
-    upper = _with_guides(
-        figure.line("force RMSE", "ridge", "rmse", FISHER.colour, "solid"),
-        default_rmse,
-        labels[int(np.argmin(np.abs(np.asarray(ridges)[order] - chosen)))],
-    )
-    lower = figure.line("Fisher divergence", "ridge", "divergence", "#a259d9", "dashed")
-    upper |= {"showSymbol": True, "symbol": "circle"}
-    lower |= {"showSymbol": True, "symbol": "diamond", "xAxisIndex": 1, "yAxisIndex": 1}
-    upper_limits = figure.limits(np.append(rmse, default_rmse), least=0.05) or (0.0, 1.0)
-    lower_limits = figure.limits(divergences, least=0.1) or (0.0, 1.0)
-    option = figure.chart(
-        source,
-        [upper, lower],
-        grid=[
-            figure.grid(height=150, bottom=None),
-            figure.grid(top=214, height=120, bottom=None),
-        ],
-        axisPointer={"link": [{"xAxisIndex": "all"}]},
-        xAxis=[
-            {"type": "category", "gridIndex": 0, "axisLabel": {"show": False}},
-            {
-                "type": "category",
-                "gridIndex": 1,
-                "name": "ridge λ: close to the default head ← → free",
-                "nameLocation": "middle",
-                "nameGap": 28,
-            },
-        ],
-        yAxis=[
-            figure.axis("force RMSE (eV/Å)", vertical=True, gridIndex=0,
-                        min=upper_limits[0], max=upper_limits[1]),
-            figure.axis("divergence (eV²/Å²)", vertical=True, gridIndex=1, splitNumber=3,
-                        min=lower_limits[0], max=lower_limits[1]),
-        ],
-    )  # fmt: skip
-    table = source.set_axis(
-        ["ridge", "held-out force RMSE (eV/Å)", "held-out Fisher divergence (eV²/Å²)"], axis=1
-    )
-    return Figure(option, "Held-out force RMSE and Fisher divergence along the ridge", 384, table)
 
 
 def histogram_figure(values: np.ndarray, quantity: str, bins: int = 48) -> Figure:
@@ -129,22 +72,3 @@ def histogram_figure(values: np.ndarray, quantity: str, bins: int = 48) -> Figur
     alt = f"Histogram of {quantity}: {finite.min():.3g} to {finite.max():.3g}"
     table = source.set_axis([quantity, "count"], axis=1)
     return Figure(option, alt, 260, table)
-
-
-def _with_guides(series: Option, default_rmse: float, chosen: str) -> Option:
-    """Mark the default head's error and the chosen ridge."""
-    return series | {
-        "markLine": {
-            "silent": True,
-            "symbol": "none",
-            "lineStyle": {"type": "dotted", "color": NEUTRAL},
-            "data": [
-                {
-                    "yAxis": default_rmse,
-                    "lineStyle": {"type": "solid", "color": DEFAULT.colour},
-                    "label": {"formatter": "default head", "position": "insideStartTop"},
-                },
-                {"xAxis": chosen, "label": {"formatter": "chosen", "position": "insideEndTop"}},
-            ],
-        }
-    }

@@ -112,25 +112,28 @@ def submit_refit(
     data_path: Path,
     checkpoint: Checkpoint,
     data: Dataset,
-    ridge: Any = "auto",
-    method: fisher.Method = "forces",
-    seed: int = 0,
+    options: fisher.Options,
 ) -> Job:
     """Re-fit the head; the result is the Refit, its checkpoint is in the workspace."""
     out = workspace.new_path("checkpoints", f"{checkpoint_path.stem}-fisher", ".safetensors")
 
     def work(cancel: threading.Event) -> Iterator[Progress]:
         yield Progress(0.0, "solving", f"{len(data)} frames")
-        options = {"ridge": ridge, "method": method, "seed": seed}
         refit = _solve(checkpoint, data, options, cancel, share=1.0)
         checkpoints.save(refit.checkpoint, out)
         return refit
 
-    command = shell_command(
-        "solve", checkpoint_path, data_path, out=out, method=method, ridge=ridge, seed=seed
-    )
+    command = solve_command(checkpoint_path, data_path, out, options)
     info = {"out": out, "checkpoint": checkpoint_path, "data": data_path, "command": command}
     return jobs.submit("refit", f"{checkpoint_path.stem} on {data_path.stem}", work, info=info)
+
+
+def keep_head(refit: fisher.Refit) -> Path:
+    """Saves the head of another point of the path into the workspace; its file."""
+    name = f"{refit.checkpoint.name}-{refit.ridge:.0e}"
+    out = workspace.new_path("checkpoints", name, ".safetensors")
+    checkpoints.save(refit.checkpoint, out)
+    return out
 
 
 def submit_simulation(
@@ -167,7 +170,7 @@ def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, se
         yield Progress(0.0, "loading")
         checkpoint, data = checkpoints.load(checkpoint_path), datasets.load(data_path)
         yield Progress(0.0, "solving", f"{len(data)} frames")
-        options = {"seed": seed, "test_boltzmann": False}
+        options = fisher.Options(seed=seed, test_boltzmann=False)
         refit = _solve(checkpoint, data, options, cancel, share=_DEMO_SOLVE)
         info["verdict"] = refit.verdict
         checkpoints.save(refit.checkpoint, refit_path)
@@ -200,14 +203,14 @@ _DEMO_SOLVE = 0.1
 def _solve(
     checkpoint: Checkpoint,
     data: Dataset,
-    options: Mapping[str, Any],
+    options: fisher.Options,
     cancel: threading.Event,
     share: float,
 ) -> fisher.Refit:
-    def progress(done: int, total: int) -> None:
-        jobs.report(Progress(share * done / total, "solving", f"{done} of {total} frames"))
+    def progress(stage: str, done: float) -> None:
+        jobs.report(Progress(share * done, stage, f"{len(data)} frames"))
 
-    return fisher.solve(checkpoint, data, **options, cancel=cancel, progress=progress)
+    return fisher.solve(checkpoint, data, options, cancel=cancel, progress=progress)
 
 
 def _later(progress: Progress, before: float) -> Progress:
@@ -238,6 +241,38 @@ def train_command(plan: TrainingPlan, out: Path) -> str:
         **plan.config.to_json(),
         **settings,
         resume=plan.resume is not None,
+    )
+
+
+def solve_command(
+    checkpoint_path: Path, data_path: Path, out: Path, options: fisher.Options
+) -> str:
+    """The shell command of a re-fit; what has its default value is left out."""
+    usual, stability = fisher.Options(), options.stability
+    runs: dict[str, object] = {}
+    if options.ridge == "stable":
+        runs = {
+            "replicas": stability.replicas,
+            "picoseconds": stability.picoseconds,
+            "points": stability.points,
+            "timestep_fs": stability.timestep,
+            "md_temperature": stability.temperature,
+        }
+    return shell_command(
+        "solve",
+        checkpoint_path,
+        data_path,
+        out=out,
+        method=options.method,
+        ridge=options.ridge,
+        head=None if options.head == usual.head else options.head.replace(" ", "-"),
+        energy_weight=options.energy_weight or None,
+        probes=options.probes,
+        holdout=None if options.holdout == usual.holdout else options.holdout,
+        seed=options.seed,
+        quick=not options.test_boltzmann,
+        temperature=options.temperature,
+        **runs,
     )
 
 

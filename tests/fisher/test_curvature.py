@@ -128,11 +128,9 @@ def test_too_few_groups_are_refused() -> None:
 def test_without_forces_the_same_head_comes_out() -> None:
     groups = oscillator(20_000, 25, 300.0, 3)
     total = sum(groups[1:], groups[0])
-    spec, zero = fisher.spectrum(total), np.zeros(3)
-    by_forces = fisher.head_at(0.0, spec, fisher.right_hand_side(total, None), zero)
-    by_laplacian = fisher.head_at(0.0, spec, fisher.right_hand_side(total, 300.0), zero)
-    difference = fisher.right_hand_side(total, None) - fisher.right_hand_side(total, 300.0)
-    scale = np.abs(fisher.right_hand_side(total, None))
+    explicit, implicit = fisher.equations(total), fisher.equations(total, 300.0)
+    by_forces, by_laplacian = (fisher.head_at(0.0, e, np.zeros(3)) for e in (explicit, implicit))
+    difference, scale = explicit.target - implicit.target, np.abs(explicit.target)
     assert np.all(np.abs(difference) < 0.02 * scale)
     assert total.divergence(by_laplacian) < 1.05 * total.divergence(by_forces) + 1e-9
 
@@ -150,9 +148,13 @@ def test_descent_reaches_the_closed_form() -> None:
     truth = random_checkpoint()
     data = planted_dataset(truth, 64)
     start = truth.with_head(truth.head + 1.0, truth.element_bias, "start", {})
-    closed = fisher.solve(start, data, ridge=1e-4, precision="float64", test_boltzmann=False)
+    closed = fisher.solve(
+        start, data, fisher.Options(ridge=1e-4, precision="float64", test_boltzmann=False)
+    )
     slow = fisher.solve(
-        start, data, method="gradient", ridge=1e-4, precision="float64", test_boltzmann=False
+        start,
+        data,
+        fisher.Options(method="gradient", ridge=1e-4, precision="float64", test_boltzmann=False),
     )
     assert slow.descent is not None and slow.descent.converged
     assert slow.descent.steps[0] == 0 and slow.descent.distance[0] > 0.1
@@ -180,17 +182,17 @@ def test_the_laplacian_way_needs_a_temperature() -> None:
     data = planted_dataset(truth, 20)
     unknown = Dataset(data.positions, data.energies, data.forces, data.atomic_numbers)
     with pytest.raises(InputError, match="needs the temperature"):
-        fisher.solve(truth, unknown, method="laplacian")
+        fisher.solve(truth, unknown, fisher.Options(method="laplacian"))
     with pytest.raises(InputError, match=r"above 0 K, received 0\.0"):
-        fisher.solve(truth, data, method="laplacian", temperature=0.0)
+        fisher.solve(truth, data, fisher.Options(method="laplacian", temperature=0.0))
 
 
 def test_repeated_frames_and_zero_forces_are_warned_about() -> None:
     truth = random_checkpoint()
     data = planted_dataset(truth, 20)
     twice = data.subset(np.repeat(np.arange(10), 2))
-    refit = fisher.solve(truth, twice, test_boltzmann=False)
+    refit = fisher.solve(truth, twice, fisher.Options(test_boltzmann=False))
     assert any("Only 10 of the 20 frames are different" in text for text in refit.warnings)
     flat = Dataset(data.positions, data.energies, 0 * data.forces, data.atomic_numbers)
-    refit = fisher.solve(truth, flat, ridge=0.0, test_boltzmann=False)
+    refit = fisher.solve(truth, flat, fisher.Options(ridge=0.0, test_boltzmann=False))
     assert any("All forces are zero" in text for text in refit.warnings)

@@ -1,0 +1,251 @@
+"""The stability-aware ridge: short dynamics of chosen points of the path, all in one batch.
+
+A lower divergence is no promise of stable dynamics: the head that fits forces best may be so large
+that molecules leave the data and explode. So candidates along the path run NVE from the same
+initial states as the default head, and the rule is:
+
+    the lowest held-out divergence among the candidates that lose no more replicas than the default.
+
+A few replicas cannot prove safety. The difference in survival has a paired bootstrap interval, and
+because the winner of a competition looks better than it is, it runs once more against the default
+from new initial states; that confirmation chooses nothing and is the number to quote.
+"""
+
+import dataclasses
+import functools
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from fisherdash.checkpoint import Checkpoint
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.fisher.ridge import RidgePoint
+from fisherdash.simulate import MDSettings, simulate
+
+DEFAULT = "default"
+RESAMPLES = 2000
+FALLBACK_TEMPERATURE = 500.0
+
+
+@dataclasses.dataclass(frozen=True)
+class StabilitySettings:
+    """How candidates are tried.
+
+    Attributes:
+        replicas: trajectories of every candidate.
+        picoseconds: length of each.
+        timestep: fs.
+        temperature: of the initial momenta in K; None for that of the data (500 K if unknown).
+        points: candidates on the path.
+        seed: of frames and momenta; the confirmation takes another one.
+    """
+
+    replicas: int = 24
+    picoseconds: float = 1.0
+    timestep: float = 0.5
+    temperature: float | None = None
+    points: int = 7
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low in (("replicas", 2), ("points", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < low:
+                raise InputError(
+                    f"stability {name} must be a whole number from {low}, received {value!r}"
+                )
+        if not 0 < self.picoseconds <= 1000:
+            raise InputError(
+                "the stability check needs a length above 0 and at most 1000 ps, received "
+                f"{self.picoseconds}"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Steps of velocity Verlet."""
+        return max(1, round(1000 * self.picoseconds / self.timestep))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tried:
+    """What dynamics with one head did, next to the default head from the same initial states.
+
+    Attributes:
+        ridge: λ of the candidate; infinite for the default head.
+        survivors, replicas: how many live at the end, of how many.
+        mean_life: mean time alive within the run (restricted mean survival time), ps.
+        difference: survivors of this head less those of the default, as a share of the replicas.
+        low, high: its 95 % interval, resampling initial states.
+        divergence: held-out, eV²/Å²; None for a confirmation.
+    """
+
+    ridge: float
+    survivors: int
+    replicas: int
+    mean_life: float
+    difference: float
+    low: float
+    high: float
+    divergence: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class StabilityCheck:
+    """The competition and its confirmation.
+
+    Attributes:
+        tried: the default head first, then the candidates, λ rising.
+        ridge: of the winner; infinite if no candidate did as well as the default.
+        confirmation: default and winner from new initial states; empty if the default was kept.
+        picoseconds, temperature: of the runs.
+    """
+
+    tried: tuple[Tried, ...]
+    ridge: float
+    confirmation: tuple[Tried, ...]
+    picoseconds: float
+    temperature: float
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the winner lost no more replicas than the default the second time either."""
+        return bool(self.confirmation) and self.confirmation[1].difference >= 0
+
+    @property
+    def sentence(self) -> str:
+        """What came out, with its uncertainty, in plain words."""
+        where = f"{self.picoseconds:g} ps at {self.temperature:g} K"
+        if not self.confirmation:
+            default = self.tried[0]
+            return (
+                f"No point of the path kept as many of {default.replicas} replicas alive over "
+                f"{where} as the default head ({default.survivors}): the default head is kept"
+            )
+        default, winner = self.confirmation
+        outcome = "" if self.confirmed else "it did not hold from new initial states: "
+        return (
+            f"survival over {where}, {outcome}{winner.survivors} of {winner.replicas} replicas "
+            f"against {default.survivors} with the default head (difference "
+            f"{100 * winner.difference:+.0f} points, 95 % interval {100 * winner.low:+.0f} to "
+            f"{100 * winner.high:+.0f})"
+        )
+
+
+def candidates(path: Sequence[RidgePoint], best: float, points: int) -> tuple[RidgePoint, ...]:
+    """Points of the path from the held-out minimum to where the head hardly moves.
+
+    Below the minimum heads are larger and fit worse: nothing is to be gained there. They are
+    spread evenly over the logarithm of λ.
+    """
+    from_best = [point for point in path if point.ridge >= best]
+    furthest = max(point.head_change for point in path)
+    worth = [point for point in from_best if point.head_change > 1e-3 * furthest] or from_best[:1]
+    if not worth[0].ridge and len(worth) > 1:
+        # From zero the logarithm is endless: go on where the head begins to differ from T⁻¹c.
+        differ = [p for p in worth[1:] if p.head_change < 0.9 * worth[0].head_change]
+        worth = [worth[0], *(differ or worth[1:])]
+    chosen = np.unique(np.linspace(0, len(worth) - 1, points).round().astype(int))
+    return tuple(worth[index] for index in chosen)
+
+
+def check_stability(
+    heads: Mapping[float, Checkpoint],
+    divergences: Mapping[float, float],
+    default: Checkpoint,
+    dataset: Dataset,
+    settings: StabilitySettings,
+    *,
+    cancel: threading.Event | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> StabilityCheck:
+    """Runs all candidates beside the default head, picks by the rule, and confirms the pick.
+
+    Args:
+        heads: candidates by their λ.
+        divergences: held-out, by λ, eV²/Å².
+        default: the head they are compared with.
+        dataset: gives starting frames and reference bond lengths.
+        settings: of the runs.
+        cancel: set it to stop.
+        progress: called with the share done.
+
+    Raises:
+        InputError: when cancelled.
+    """
+    temperature = settings.temperature or dataset.temperature or FALLBACK_TEMPERATURE
+    tell = progress or (lambda share: None)
+    share = (len(heads) + 1) / (len(heads) + 3)  # of the work that is in the competition
+    run = functools.partial(_lives, dataset, settings, temperature, cancel)
+    models = {DEFAULT: default} | {f"{ridge:g}": head for ridge, head in heads.items()}
+    lives = run(models, settings.seed, lambda done: tell(share * done))
+    tried = [_compare(math.inf, lives[0], lives[0], settings, settings.seed)]
+    for ridge, row in zip(heads, lives[1:], strict=True):
+        result = _compare(ridge, row, lives[0], settings, settings.seed)
+        tried.append(dataclasses.replace(result, divergence=divergences[ridge]))
+    passed = [one for one in tried[1:] if one.difference >= 0]
+    if not passed:
+        return StabilityCheck(tuple(tried), math.inf, (), settings.picoseconds, temperature)
+    winner = min(passed, key=lambda one: divergences[one.ridge])
+    again = {DEFAULT: default, "winner": heads[winner.ridge]}
+    seed = settings.seed + 1_000_003
+    lives = run(again, seed, lambda done: tell(share + (1 - share) * done))
+    confirmation = tuple(
+        _compare(ridge, row, lives[0], settings, seed)
+        for ridge, row in zip((math.inf, winner.ridge), lives, strict=True)
+    )
+    return StabilityCheck(
+        tuple(tried), winner.ridge, confirmation, settings.picoseconds, temperature
+    )
+
+
+def _lives(
+    dataset: Dataset,
+    settings: StabilitySettings,
+    temperature: float,
+    cancel: threading.Event | None,
+    models: Mapping[str, Checkpoint],
+    seed: int,
+    progress: Callable[[float], None],
+) -> Float[np.ndarray, "heads replicas"]:
+    """Time alive in ps; infinite for those that live at the end."""
+    plan = MDSettings(
+        replicas=settings.replicas,
+        steps=settings.steps,
+        timestep=settings.timestep,
+        temperature=temperature,
+        seed=seed,
+        record_every=max(1, settings.steps // 100),  # for progress; deaths are seen at every step
+    )
+    died, step = np.full((len(models), settings.replicas), -1), 0
+    for chunk in simulate(models, dataset, plan, cancel=cancel):
+        died, step = np.asarray(chunk.died_step), max(chunk.step, 0)
+        progress(step / plan.steps)
+    if step < plan.steps:
+        raise InputError(f"the stability check was cancelled after {step} of {plan.steps} steps")
+    return np.where(died >= 0, died * settings.timestep * 1e-3, np.inf)
+
+
+def _compare(
+    ridge: float,
+    lives: Float[np.ndarray, " replicas"],
+    default: Float[np.ndarray, " replicas"],
+    settings: StabilitySettings,
+    seed: int,
+) -> Tried:
+    alive, before = np.isinf(lives), np.isinf(default)
+    pairs = alive.astype(float) - before
+    chosen = np.random.default_rng(seed).integers(len(pairs), size=(RESAMPLES, len(pairs)))
+    low, high = np.percentile(pairs[chosen].mean(axis=1), [2.5, 97.5])
+    return Tried(
+        ridge=ridge,
+        survivors=int(alive.sum()),
+        replicas=len(alive),
+        mean_life=float(np.minimum(lives, settings.picoseconds).mean()),
+        difference=float(pairs.mean()),
+        low=float(low),
+        high=float(high),
+    )

@@ -1,0 +1,199 @@
+"""What a re-fit says of itself, panel by panel."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from fisherdash.fisher import WORDS, Refit, Tried
+from fisherdash.view import refit as figures
+from pages._ui.charts import draw
+
+NUMBER = "%.4g"
+
+
+def before_and_after(refit: Refit) -> None:
+    """The verdict, its warnings, and the numbers behind it."""
+    st.markdown(f"**{refit.verdict}**")
+    for warning in refit.warnings:
+        st.warning(warning, icon=":material/warning:")
+    rows = {
+        "force RMSE (eV/Å)": refit.force_rmse,
+        "energy RMSE (eV)": refit.energy_rmse,
+        "Fisher divergence (eV²/Å²)": refit.fisher_divergence,
+        "head norm (eV)": refit.head_norm,
+    }
+    if refit.kl is not None:
+        rows["excess free energy (meV)"] = {
+            name: 1000 * found.value for name, found in refit.kl.items()
+        }
+    table = pd.DataFrame(
+        [
+            {
+                "quantity": name,
+                "default head": f"{values['default']:.4g}",
+                "Fisher head": f"{values['fisher']:.4g}",
+            }
+            for name, values in rows.items()
+        ]
+    )
+    left, right = st.columns(2)
+    with left:
+        st.dataframe(table, hide_index=True, alt="Errors before and after the re-fit")
+        fitted, chose, reported = refit.frames
+        st.caption(
+            f"On {reported} frames that neither the fit ({fitted}) nor the choice of the ridge "
+            f"({chose}) has seen. The divergence is given without its factor β²."
+        )
+    with right:
+        for line in _facts(refit):
+            st.markdown(f"- {line}")
+
+
+def _facts(refit: Refit) -> list[str]:
+    condition, choice, spread = refit.condition_number, refit.choice, refit.posterior
+    number = f"{condition:.2g}" if math.isfinite(condition) else "infinite (singular)"
+    ridge = f"ridge λ **{figures.ridge_label(choice.ridge)}** ({WORDS[choice.rule]}"
+    if choice.low is not None and choice.high is not None:
+        low, high = map(figures.ridge_label, (choice.low, choice.high))
+        ridge += f"; other held-out frames would choose {low} to {high}"
+    lines = [
+        f"{ridge})",
+        f"condition number **{number}**, effective rank **{refit.effective_rank:.3g}** of "
+        f"{len(refit.eigenvalues)}",
+    ]
+    if spread is not None:
+        lines.append(
+            f"typical error bar of a force from the head alone **{spread.force_stderr:.2g} eV/Å**; "
+            f"two halves of the frames give forces {spread.half_difference:.2g} eV/Å apart "
+            f"(cosine of their changes {spread.half_cosine:.2f})"
+        )
+    if refit.kl is not None:
+        default, fitted = refit.kl["default"], refit.kl["fisher"]
+        lines.append(
+            f"excess free energy kT·D(data‖model) from {fitted.frames} frames, of which "
+            f"{default.effective_frames:.0f} and {fitted.effective_frames:.0f} carry the average"
+        )
+    return lines
+
+
+def path(refit: Refit, key: str) -> float | None:
+    """The ridge path; the λ of the point that was chosen there, if one was."""
+    ridges = figures.shown_ridges(refit.path)
+    slider = f"{key} point"
+
+    def take() -> None:
+        selected = st.session_state[f"{key} path"].selection.selected
+        if selected:
+            st.session_state[slider] = ridges[selected[0]["data_indices"][0]]
+
+    figure = figures.path_figure(refit.path, refit.ridge)
+    st.echarts_chart(
+        figure.option, alt=figure.alt, height=figure.height, key=f"{key} path", on_select=take
+    )
+    st.caption(
+        "Measured on the frames that choose the ridge. Click a point, or move the slider, to see "
+        "that head."
+    )
+    with st.expander("The numbers", icon=":material/table:"):
+        st.dataframe(figure.table, hide_index=True, height=260, alt=figure.alt)
+    nearest = min(ridges, key=lambda ridge: abs(ridge - min(refit.ridge, ridges[0])))
+    st.session_state.setdefault(slider, nearest)
+    chosen = st.select_slider(
+        "Ridge λ of the head below", ridges, format_func=figures.ridge_label, key=slider
+    )
+    return None if chosen == nearest else float(chosen)
+
+
+def spectrum_and_head(refit: Refit, key: str) -> None:
+    """Which directions the data decide, and what the head looks like."""
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**Spectrum of T**")
+        draw(figures.spectrum_figure(refit.eigenvalues, refit.ridge), key=f"{key} spectrum")
+        st.caption(
+            "Directions below the ridge keep their default value: forces hardly depend on them, "
+            "so the data cannot decide them."
+        )
+    with right:
+        st.markdown("**Weights of the head**")
+        draw(
+            figures.head_figure(refit.prepared.start.head, refit.checkpoint.head),
+            key=f"{key} head",
+        )
+
+
+def boltzmann(refit: Refit, key: str) -> None:
+    """Whether the data are what the fit takes them for."""
+    if refit.boltzmann is None:
+        st.caption(
+            "The test could not be made: it needs 25 groups of frames and a head that is not zero."
+        )
+        return
+    st.markdown(f"**{refit.boltzmann.verdict}**")
+    draw(figures.temperature_figure(refit.boltzmann), key=f"{key} temperatures")
+    st.caption(
+        "For Boltzmann samples the mean of ∇U·∇D over that of ΔD is kT for every descriptor D. "
+        "Bars are one standard error, bootstrapped over groups of consecutive frames."
+    )
+
+
+def stability(refit: Refit) -> None:
+    """The runs behind a stability-aware choice."""
+    check = refit.stability
+    if check is None:
+        return
+    names = {math.inf: "default head"}
+    st.dataframe(
+        pd.DataFrame([_row(one, names) for one in check.tried]),
+        hide_index=True,
+        alt="Survival of the candidates",
+    )
+    st.caption(
+        f"NVE over {check.picoseconds:g} ps at {check.temperature:g} K, all heads from the same "
+        "initial states. Chosen: the lowest held-out divergence among those that lost no more "
+        "replicas than the default."
+    )
+    if check.confirmation:
+        st.markdown("**Confirmation from new initial states**")
+        st.dataframe(
+            pd.DataFrame([_row(one, names) for one in check.confirmation]),
+            hide_index=True,
+            alt="Survival of the default and the chosen head from new initial states",
+        )
+
+
+def _row(one: Tried, names: dict[float, str]) -> dict[str, str]:
+    points = [100 * value for value in (one.difference, one.low, one.high)]
+    return {
+        "head": names.get(one.ridge, f"λ = {figures.ridge_label(one.ridge)}"),
+        "alive": f"{one.survivors} of {one.replicas}",
+        "mean life (ps)": f"{one.mean_life:.3g}",
+        "against default (points)": "{:+.0f} [{:+.0f}, {:+.0f}]".format(*points),
+        "divergence (eV²/Å²)": "" if one.divergence is None else f"{one.divergence:.4g}",
+    }
+
+
+def descent(refit: Refit, key: str) -> None:
+    """Gradient descent on its way."""
+    if refit.descent is None:
+        return
+    draw(figures.descent_figure(refit.descent), key=f"{key} descent")
+    st.caption(
+        f"{refit.descent.steps[-1]:,} steps with momentum end {refit.descent.distance[-1]:.1e} of "
+        "|θ*| away from what the closed form gives in one."
+    )
+
+
+def download(out: Path, label: str = "Download the re-fitted checkpoint") -> None:
+    """The checkpoint file, if it is there."""
+    if out.exists():
+        st.download_button(
+            label,
+            data=out.read_bytes,
+            file_name=out.name,
+            icon=":material/download:",
+            on_click="ignore",
+            key=f"download {out.name}",
+        )
