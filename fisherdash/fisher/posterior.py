@@ -87,7 +87,7 @@ def posterior(
 
     halves = [problem(groups[start::2]) for start in (0, 1)]
     # The same absolute strength of the prior per frame as in the whole fit.
-    heads = [head_at(lam / half.spectrum.values[0], half, default) for half in halves]
+    heads = [head_at(_relative(lam, half), half, default) for half in halves]
     difference = heads[0] - heads[1]
     seen = float(np.sqrt(max(difference @ gram @ difference, 0.0) / total.components))
     # Each half has half of the frames, and a difference has both variances.
@@ -149,6 +149,12 @@ def _inverse(problem: Equations, lam: float) -> Float[np.ndarray, "d d"]:
     spec = problem.spectrum
     kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
     return (basis / (kept + lam)) @ basis.T
+
+
+def _relative(lam: float, problem: Equations) -> float:
+    """λ over the largest eigenvalue, which is zero where an untrained body exerts no force."""
+    top = problem.spectrum.values[0]
+    return lam / top if top > 0 else 0.0
 
 
 def _typical(gram: np.ndarray, covariance: np.ndarray, components: int) -> float:

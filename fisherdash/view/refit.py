@@ -54,7 +54,7 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Figure:
             "ridge": labels,
             "forces": [point.force_rmse for point in points],
             "energy": [1000 * point.energy_rmse for point in points],
-            "step": [max(point.head_change, 1e-12) for point in points],
+            "step": _log10([point.head_change for point in points]),
         }
     )
     ridges = np.array([point.ridge for point in points])
@@ -97,7 +97,7 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Figure:
                         min=forces[0], max=forces[1]),
             figure.axis("energy (meV)", vertical=True, gridIndex=1, splitNumber=3,
                         min=energies[0], max=energies[1]),
-            figure.axis("|θ − θ₀| (eV)", vertical=True, gridIndex=2, splitNumber=3, type="log"),
+            figure.axis("log₁₀ |θ − θ₀|/eV", vertical=True, gridIndex=2, splitNumber=3),
         ],
     )  # fmt: skip
     table = pd.DataFrame(
@@ -119,11 +119,9 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Figure:
 def spectrum_figure(eigenvalues: Sequence[float], ridge: float) -> Figure:
     """Eigenvalues of T relative to the largest, with the ridge: below it the data do not decide."""
     values = np.asarray(eigenvalues) / max(eigenvalues[0], np.finfo(float).tiny)
-    shown = np.maximum(values, 1e-17)
-    share = values / (values + ridge) if np.isfinite(ridge) else np.zeros_like(values)
-    share = np.where(values > 0, share, 0.0)
+    share = values / np.maximum(values + ridge, np.finfo(float).tiny)
     number = np.arange(1, len(values) + 1)
-    source = pd.DataFrame({"direction": number, "eigenvalue": shown})
+    source = pd.DataFrame({"direction": number, "eigenvalue": _log10(values)})
     dots = figure.line("eigenvalue", "direction", "eigenvalue", FISHER.colour)
     dots |= {"showSymbol": True, "symbol": "circle", "symbolSize": 7}
     if ridge > 0 and np.isfinite(ridge):
@@ -132,7 +130,7 @@ def spectrum_figure(eigenvalues: Sequence[float], ridge: float) -> Figure:
             "symbol": "none",
             "lineStyle": {"type": "dashed", "color": NEUTRAL},
             "label": {"formatter": "ridge λ", "position": "insideEndTop"},
-            "data": [{"yAxis": max(ridge, 1e-17)}],
+            "data": [{"yAxis": float(_log10([ridge])[0])}],
         }
     option = figure.chart(
         source,
@@ -140,7 +138,7 @@ def spectrum_figure(eigenvalues: Sequence[float], ridge: float) -> Figure:
         legend={"show": False},
         grid=[figure.grid(top=16)],
         xAxis=figure.axis("direction of the head", min=1, minInterval=1),
-        yAxis=figure.axis("eigenvalue of T / largest", vertical=True, type="log"),
+        yAxis=figure.axis("log₁₀ eigenvalue / largest", vertical=True),
     )
     table = pd.DataFrame(
         {"direction": number, "eigenvalue / largest": values, "decided by the data": share}
@@ -170,6 +168,7 @@ def head_figure(default: np.ndarray, fisher: np.ndarray) -> Figure:
         source,
         series,
         grid=[figure.grid()],
+        legend={"top": 0},
         xAxis={"type": "category", "name": "descriptor", "nameLocation": "middle", "nameGap": 26},
         yAxis=figure.axis("weight θ (eV)", vertical=True, scale=False),
     )
@@ -251,20 +250,24 @@ def temperature_figure(test: "Boltzmann") -> Figure:
 
 def descent_figure(descent: "Descent") -> Figure:
     """Distance of gradient descent from the closed form, step by step, on two logarithmic axes."""
-    steps = np.maximum(np.asarray(descent.steps), 1)
-    distance = np.maximum(np.asarray(descent.distance), 1e-16)
-    source = pd.DataFrame({"step": steps, "distance": distance})
+    steps, distance = np.asarray(descent.steps), np.asarray(descent.distance)
+    source = pd.DataFrame({"step": _log10(1 + steps), "distance": _log10(distance)})
     option = figure.chart(
         source,
         [figure.line("distance", "step", "distance", FISHER.colour)],
         legend={"show": False},
         grid=[figure.grid(top=16)],
-        xAxis=figure.axis("step of gradient descent", type="log"),
-        yAxis=figure.axis("|θ − θ*| / |θ*|", vertical=True, type="log"),
+        xAxis=figure.axis("log₁₀ (1 + step)"),
+        yAxis=figure.axis("log₁₀ |θ − θ*|/|θ*|", vertical=True),
     )
-    table = source.set_axis(["step", "distance from the closed form / |θ*|"], axis=1)
+    table = pd.DataFrame({"step": steps, "distance from the closed form / |θ*|": distance})
     alt = f"Gradient descent after {descent.steps[-1]} steps is {descent.distance[-1]:.1g} away"
     return Figure(option, alt, 300, table)
+
+
+def _log10(values: "Sequence[float] | np.ndarray") -> np.ndarray:
+    """Decimal logarithms; an axis of powers of ten would write out all their zeros."""
+    return np.log10(np.maximum(np.asarray(values, float), 1e-17))
 
 
 def _panel(index: int, name: str, column: str, colour: str, dash: str) -> Option:
