@@ -3,7 +3,6 @@
 import dataclasses
 
 import force_fields as ff
-import networks
 import numpy as np
 import pytest
 
@@ -12,6 +11,7 @@ from fisherdash.errors import InputError
 from fisherdash.simulate import MDSettings, simulate
 from fisherdash.simulate.groups import group_checkpoints
 from fisherdash.simulate.relax import relax
+from tests import networks
 
 A = networks.checkpoint(0)
 A_OTHER_HEAD = networks.checkpoint(0, 1e-5)

@@ -1,0 +1,92 @@
+"""The stability-aware rule on heads whose fate is known."""
+
+import math
+import threading
+
+import numpy as np
+import pytest
+
+from fisherdash import fisher
+from fisherdash.checkpoint import Checkpoint
+from fisherdash.errors import InputError
+from tests import networks
+
+GOOD = networks.checkpoint(0)
+SHORT = fisher.StabilitySettings(replicas=4, picoseconds=0.05, temperature=300.0, points=3)
+
+
+def head(factor: float) -> Checkpoint:
+    """The good body with a scaled head; a negative one turns every bond into a hill."""
+    return GOOD.with_head(factor * GOOD.head, GOOD.element_bias, f"{factor:g}", {})
+
+
+def test_the_best_head_that_loses_no_replica_wins_and_is_confirmed() -> None:
+    heads = {0.0: head(-1.0), 1e-4: head(1.05), 1e-2: head(1.0)}
+    divergences = {0.0: 0.1, 1e-4: 0.2, 1e-2: 0.3}
+    check = fisher.check_stability(heads, divergences, GOOD, networks.water(), SHORT)
+    default, wild, chosen, calm = check.tried
+    assert default.ridge == math.inf and default.survivors == 4 == calm.survivors
+    assert wild.survivors == 0 and wild.difference == -1.0 == wild.high
+    assert wild.mean_life < 0.05 == pytest.approx(default.mean_life)
+    assert check.ridge == 1e-4 == chosen.ridge
+    assert check.confirmed and [one.ridge for one in check.confirmation] == [math.inf, 1e-4]
+    assert "4 of 4 replicas against 4" in check.sentence
+
+
+def test_the_default_head_is_kept_where_no_other_does_as_well() -> None:
+    check = fisher.check_stability({0.0: head(-1.0)}, {0.0: 0.1}, GOOD, networks.water(), SHORT)
+    assert check.ridge == math.inf and not check.confirmation and not check.confirmed
+    assert "the default head is kept" in check.sentence
+
+
+def test_a_stability_aware_re_fit_keeps_what_it_says() -> None:
+    options = fisher.Options(ridge="stable", test_boltzmann=False, stability=SHORT)
+    told: list[tuple[str, float]] = []
+    refit = fisher.solve(GOOD, networks.water(), options, progress=lambda *said: told.append(said))
+    assert refit.stability is not None and refit.ridge == refit.stability.ridge
+    assert refit.choice.rule == "stable" and refit.stability.sentence in refit.verdict
+    assert {stage for stage, _ in told} == {"solving", "checking stability"}
+    assert max(share for _, share in told) == pytest.approx(1.0)
+    shares = [share for stage, share in told if stage == "checking stability"]
+    assert shares == sorted(shares)
+
+
+def test_a_cancelled_check_says_so() -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(InputError, match="cancelled after 0 of 100 steps"):
+        fisher.check_stability(
+            {0.0: GOOD}, {0.0: 0.1}, GOOD, networks.water(), SHORT, cancel=cancel
+        )
+
+
+def point(ridge: float, change: float) -> fisher.RidgePoint:
+    """A point of a path with so large a change of the head."""
+    return fisher.RidgePoint(ridge, 1.0, 1.0, 1.0, 1.0, change, 1.0, 1.0, None, None)
+
+
+def test_candidates_go_from_the_minimum_to_where_nothing_changes() -> None:
+    path = [point(0.0, 100.0)] + [
+        point(10.0**power, 100.0 / (1 + 10.0 ** (power + 6))) for power in range(-14, 3)
+    ]
+    chosen = fisher.candidates(path, 1e-8, 5)
+    ridges = [one.ridge for one in chosen]
+    assert ridges[0] == 1e-8 and ridges == sorted(ridges) and len(ridges) <= 5
+    assert chosen[-1].head_change > 0.1
+    from_zero = [one.ridge for one in fisher.candidates(path, 0.0, 5)]
+    assert from_zero[0] == 0.0 and from_zero[1] >= 1e-7
+    assert [one.ridge for one in fisher.candidates(path, 1e2, 5)] == [1e2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"replicas": 1}, "replicas must be"), ({"picoseconds": 0.0}, "length above 0")],
+)
+def test_unusable_settings_are_refused(wrong: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        fisher.StabilitySettings(**wrong)
+
+
+def test_steps_follow_from_the_length() -> None:
+    assert fisher.StabilitySettings(picoseconds=1.0, timestep=0.5).steps == 2000
+    assert np.isfinite(fisher.StabilitySettings().steps)
