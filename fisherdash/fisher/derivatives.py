@@ -1,8 +1,9 @@
 """First and second derivatives of all descriptors with respect to all positions, forward mode.
 
 A molecule has few coordinates and a network many intermediate numbers, so derivatives are pushed
-forward, one direction of space of one atom at a time for all frames together. For the Laplacian
-ΔD = Σ_x ∂²D/∂x² a second-order Taylor series is pushed along each direction; only its sum is kept.
+forward, one direction at a time for all frames together. For the Laplacian ΔD = Σ_x ∂²D/∂x² a
+second-order Taylor series is pushed along each direction; only its sum is kept. Directions are the
+3N − 6 deformations of the molecule (:mod:`fisherdash.fisher.rigid`), or all 3N axes.
 """
 
 import jax
@@ -10,7 +11,13 @@ import jax.numpy as jnp
 from jax.experimental import jet
 from jaxtyping import Array, Float, Integer
 
+from fisherdash.fisher.rigid import internal_directions
 from fisherdash.model import Body, ModelConfig, descriptors
+
+Derivatives = tuple[
+    Float[Array, "frames d"], Float[Array, "frames components d"], Float[Array, "frames d"]
+]
+"""Descriptors, G = ∂D/∂x in Å⁻¹, and ΔD in Å⁻²."""
 
 
 def jacobian(
@@ -18,14 +25,22 @@ def jacobian(
     body: Body,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
-) -> tuple[Float[Array, "frames d"], Float[Array, "frames directions d"], Float[Array, "frames d"]]:
-    """Descriptors, G = ∂D/∂x in Å⁻¹, and zeros in place of the Laplacian.
+    *,
+    internal: bool = False,
+) -> Derivatives:
+    """Descriptors and G, with zeros in place of the Laplacian.
 
-    The network is linearised once; 3N products with the linear map follow.
+    The network is linearised once; a product with the linear map follows for every direction.
+
+    Args:
+        config, body, atomic_numbers: the network and the molecule.
+        positions: Å.
+        internal: leave out translations and rotations; only for molecules that are bent.
     """
     values, push = jax.linearize(lambda x: descriptors(config, body, atomic_numbers, x), positions)
-    columns = jax.lax.map(lambda t: push(jnp.broadcast_to(t, positions.shape)), _axes(positions))
-    return values, jnp.moveaxis(columns, 0, 1), jnp.zeros_like(values)
+    directions = internal_directions(positions)[0] if internal else _axes(positions)
+    columns = jax.lax.map(push, directions)
+    return values, _along_axes(columns, directions), jnp.zeros_like(values)
 
 
 def jacobian_and_laplacian(
@@ -33,21 +48,29 @@ def jacobian_and_laplacian(
     body: Body,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
-) -> tuple[Float[Array, "frames d"], Float[Array, "frames directions d"], Float[Array, "frames d"]]:
-    """Descriptors, G = ∂D/∂x in Å⁻¹ and ΔD in Å⁻², all exact."""
+    *,
+    internal: bool = False,
+) -> Derivatives:
+    """Descriptors, G and ΔD, all exact; arguments as for :func:`jacobian`."""
 
     def evaluate(x: Array) -> Array:
         return descriptors(config, body, atomic_numbers, x)
 
-    def along(total: Array, axis: Array) -> tuple[Array, Array]:
-        direction = jnp.broadcast_to(axis, positions.shape)
+    def along(total: Array, direction: Array) -> tuple[Array, Array]:
         series = ((direction, jnp.zeros_like(direction)),)
         _, (first, second) = jet.jet(evaluate, (positions,), series)
         return total + second, first
 
     values = evaluate(positions)
-    laplacian, columns = jax.lax.scan(along, jnp.zeros_like(values), _axes(positions))
-    return values, jnp.moveaxis(columns, 0, 1), laplacian
+    directions, acceleration = _axes(positions), None
+    if internal:
+        directions, acceleration = internal_directions(positions)
+    laplacian, columns = jax.lax.scan(along, jnp.zeros_like(values), directions)
+    g = _along_axes(columns, directions)
+    if acceleration is not None:
+        turned = acceleration.reshape(positions.shape[0], -1)
+        laplacian = laplacian - jnp.einsum("mx,mxd->md", turned, g).astype(laplacian.dtype)
+    return values, g, laplacian
 
 
 def jacobian_and_estimate(
@@ -57,14 +80,16 @@ def jacobian_and_estimate(
     positions: Float[Array, "frames atoms 3"],
     probes: int,
     key: Array,
-) -> tuple[Float[Array, "frames d"], Float[Array, "frames directions d"], Float[Array, "frames d"]]:
+    *,
+    internal: bool = False,
+) -> Derivatives:
     """The same with ΔD estimated from ``probes`` random directions of each frame.
 
     E[vᵀHv] = tr H for independent components v = ±1 (M. F. Hutchinson, Commun. Stat. Simul.
     Comput. 18, 1059 (1989)). Unbiased; the cost no longer grows with the number of atoms, the
     Jacobian's products apart, which are cheap.
     """
-    values, g, zero = jacobian(config, body, atomic_numbers, positions)
+    values, g, zero = jacobian(config, body, atomic_numbers, positions, internal=internal)
     directions = jax.random.rademacher(key, (probes, *positions.shape), positions.dtype)
 
     def along(total: Array, direction: Array) -> tuple[Array, None]:
@@ -78,6 +103,16 @@ def jacobian_and_estimate(
     return values, g, total / probes
 
 
-def _axes(positions: Float[Array, "frames atoms 3"]) -> Float[Array, "directions 1 atoms 3"]:
+def _axes(positions: Float[Array, "frames atoms 3"]) -> Float[Array, "directions frames atoms 3"]:
     atoms = positions.shape[1]
-    return jnp.eye(3 * atoms, dtype=positions.dtype).reshape(3 * atoms, 1, atoms, 3)
+    axes = jnp.eye(3 * atoms, dtype=positions.dtype).reshape(3 * atoms, 1, atoms, 3)
+    return jnp.broadcast_to(axes, (3 * atoms, *positions.shape))
+
+
+def _along_axes(
+    columns: Float[Array, "directions frames d"],
+    directions: Float[Array, "directions frames atoms 3"],
+) -> Float[Array, "frames components d"]:
+    """Derivatives along orthonormal directions as derivatives along the axes of space."""
+    flat = directions.reshape(*directions.shape[:2], -1)
+    return jnp.einsum("kmx,kmd->mxd", flat, columns.astype(directions.dtype))

@@ -27,6 +27,7 @@ from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher import derivatives
+from fisherdash.fisher.rigid import is_bent
 from fisherdash.model import Body, ModelConfig
 
 BLOCK = 32
@@ -170,6 +171,7 @@ def accumulate_groups(
     atomic_numbers = jnp.asarray(dataset.atomic_numbers)
     origin, total = float(dataset.energies.mean()), len(dataset)
     found, done = [], 0
+    internal = is_bent(dataset.positions)
     keys = iter(jax.random.split(jax.random.key(seed), total // BLOCK + groups + 1))
     for members in np.array_split(np.arange(total), min(groups, total)):
         sums = None
@@ -184,6 +186,7 @@ def accumulate_groups(
             part = _block_sums(
                 checkpoint.config,
                 (probes or True) if laplacian else False,
+                internal,
                 next(keys),
                 body,
                 atomic_numbers,
@@ -221,10 +224,11 @@ def _moments(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "laplacian"))
+@functools.partial(jax.jit, static_argnames=("config", "laplacian", "internal"))
 def _block_sums(
     config: ModelConfig,
     laplacian: bool | int,
+    internal: bool,
     key: Array,
     body: Body,
     atomic_numbers: Integer[Array, " atoms"],
@@ -235,11 +239,13 @@ def _block_sums(
 ) -> tuple[Array, ...]:
     network = (config, body, atomic_numbers, positions)
     if laplacian is True:
-        values, g, curvature = derivatives.jacobian_and_laplacian(*network)
+        values, g, curvature = derivatives.jacobian_and_laplacian(*network, internal=internal)
     elif laplacian:
-        values, g, curvature = derivatives.jacobian_and_estimate(*network, laplacian, key)
+        values, g, curvature = derivatives.jacobian_and_estimate(
+            *network, laplacian, key, internal=internal
+        )
     else:
-        values, g, curvature = derivatives.jacobian(*network)
+        values, g, curvature = derivatives.jacobian(*network, internal=internal)
     g = g.astype(jnp.float64)
     u = energy_gradient.reshape(positions.shape[0], -1)
     joint = jnp.concatenate([values.astype(jnp.float64), energies[:, None]], axis=1)

@@ -9,6 +9,7 @@ from fisherdash import fisher
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import jacobian, jacobian_and_laplacian
+from fisherdash.fisher.rigid import internal_directions, is_bent
 from fisherdash.model import descriptors
 from fisherdash.units import BOLTZMANN
 from tests.randomised import ETHANOL, displaced_ethanol, planted_dataset, random_checkpoint
@@ -71,6 +72,32 @@ def test_laplacian_equals_the_trace_of_the_hessian() -> None:
     np.testing.assert_allclose(values, plain_values, rtol=1e-12)
     np.testing.assert_allclose(g, plain_g, rtol=1e-9, atol=1e-10)
     assert not np.any(zero)
+    inside = jax.jit(jacobian_and_laplacian, static_argnums=0, static_argnames="internal")(
+        model.config, body, jnp.asarray(ETHANOL), positions, internal=True
+    )
+    # Without translations and rotations the same comes out, from six directions less.
+    np.testing.assert_allclose(inside[1], g, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(inside[2], exact, rtol=1e-8, atol=1e-8)
+
+
+def test_directions_of_deformation_are_orthonormal_and_turn_nothing() -> None:
+    positions = jnp.asarray(displaced_ethanol(3))
+    directions, _ = internal_directions(positions)
+    flat = directions.reshape(21, 3, 27)
+    np.testing.assert_allclose(
+        np.einsum("kmx,lmx->mkl", flat, flat), np.tile(np.eye(21), (3, 1, 1)), atol=1e-12
+    )
+    centred = positions - positions.mean(axis=1, keepdims=True)
+    assert np.abs(directions.sum(axis=2)).max() < 1e-12
+    assert np.abs(np.cross(centred[None], directions).sum(axis=2)).max() < 1e-11
+
+
+def test_straight_molecules_keep_all_their_directions() -> None:
+    carbon_dioxide = np.array([[0.0, 0.0, -1.16], [0.0, 0.0, 0.0], [0.0, 0.0, 1.16]])
+    assert not is_bent(carbon_dioxide[None])
+    assert not is_bent(np.stack([displaced_ethanol(1)[0][:3], carbon_dioxide]))
+    assert is_bent(displaced_ethanol(5))
+    assert not is_bent(displaced_ethanol(2)[:, :2])
 
 
 def test_laplacian_equals_second_differences() -> None:
