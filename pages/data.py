@@ -16,8 +16,8 @@ from pages._ui.doors import command, door, onward
 from pages._ui.progress import job_list, plain, watch
 from pages._ui.viewer import show_molecules
 
-INFER = "as the file says, or inferred"
-FORMATS = ("by the name of the file", "npz", *datasets.FORMATS)
+INFER = "inferred"
+FORMATS = ("by its name", "npz", *datasets.FORMATS)
 
 
 def load_upload() -> None:
@@ -133,7 +133,7 @@ def show(data: Dataset) -> None:
         st.metric("Frames", f"{len(data):,}", border=True)
         st.metric("Temperature", heat, border=True)
         rms = float(np.sqrt(np.mean(data.forces**2)))
-        st.metric("Force RMS", f"{rms:.3g} eV/Å", border=True)
+        st.metric("Force RMS (eV/Å)", f"{rms:.3g}", border=True)
     if data.source:
         st.caption(f"From {plain(data.source)}")
     for note in data.notes:

@@ -10,7 +10,7 @@ from fisherdash.simulate import MDSettings
 from pages._ui import library, tasks
 from pages._ui.doors import command, door, onward
 from pages._ui.progress import job_line, watch
-from pages._ui.watching import drift_chart, molecules
+from pages._ui.watching import molecules
 
 # Hot on purpose: what a weak model does wrong shows within picoseconds instead of long runs.
 DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=1500.0, record_every=10)
@@ -30,6 +30,7 @@ def start() -> None:
         if data is None or not weak:
             st.session_state["no samples"] = True
             return
+        st.session_state["demo replica"] = 0
         tasks.submit_demo(weak[0], data, DEMO)
 
 
@@ -41,26 +42,26 @@ def demo_run(job: jobs.Job) -> Run | None:
     return run if len(run.times) else None
 
 
-def numbers(job: jobs.Job) -> None:
-    """State of the demo and its drift so far."""
+def choose(index: int) -> None:
+    """Show the replica whose curve was clicked."""
+    st.session_state["demo replica"] = index
+
+
+def board(job: jobs.Job) -> None:
+    """State of the demo, its curves so far and both molecules."""
     job_line(job)
     with door():
         run = demo_run(job)
         if run is None:
             st.caption("The curves begin when the simulation does.")
             return
+        # The first replica is shown by its number, not by its fate, until another is clicked.
+        index = int(st.session_state.get("demo replica", 0))
+        molecules(run, (0, 1), index, "demo molecules", playing=True, choose=choose)
         traj = run.trajectories()
-        drift_chart(run, traj, "demo drift", table=not job.active)
-        st.markdown(f"**So far:** {compare(traj).sentence}" if job.active else "")
-
-
-def views(job: jobs.Job) -> None:
-    """Both molecules."""
-    with door():
-        run = demo_run(job)
-        if run is not None:
-            molecules(run, (0, 1), 0, "demo molecules", playing=True)
-            st.caption("Replica 1, chosen by its number, not by its fate; all are on the Trajectories page.")
+        st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
+        if job.active:
+            st.markdown(f"**So far:** {compare(traj).sentence}")
 
 
 st.title("FisherDash")
@@ -115,15 +116,14 @@ if job is None:
                 st.page_link(f"pages/{page}.py", label=f"**{title}**")
                 st.caption(words)
 else:
-    watch(job, functools.partial(numbers, job), every=1.0)
-    watch(job, functools.partial(views, job), every=3.0)
+    watch(job, functools.partial(board, job), every=1.0)
     if not job.active and job.status != "failed":
         with door():
             run = demo_run(job)
             if run is not None:
                 st.subheader("What it says")
                 st.markdown(compare(run.trajectories()).sentence)
-                st.caption(f"The re-fit itself: {job.info.get('verdict', '')}")
+                st.caption(f"Before the dynamics, the re-fit said: {job.info.get('verdict', '')}")
                 library.select("run", run.id)
                 with st.container(horizontal=True):
                     onward("drift", "All numbers on the Drift page")

@@ -148,9 +148,11 @@ else:
 simulations = jobs.every("simulate")
 st.subheader("Simulations")
 active = next((job for job in simulations if job.active), None)
-watch(active, lambda: job_list("simulate"), every=1.0)
 if simulations:
+    watch(active, lambda: job_list("simulate"), every=1.0)
     with st.container(horizontal=True):
         onward("drift", "Watch the drift")
         onward("trajectories", "Watch the molecules")
     command(simulations[0].info["command"])
+else:
+    st.caption("None since the dashboard was started; earlier runs are on the Drift page.")

@@ -100,8 +100,9 @@ def schedule() -> TrainSettings:
             "Patience (epochs)",
             value=None,
             min_value=1,
-            placeholder="never stop early",
-            help="Stop after so many epochs without a better validation loss.",
+            placeholder="never",
+            help="Stop early, after so many epochs without a better validation loss; usually "
+            "20 to 100.",
         )
     return TrainSettings(
         epochs=int(epochs),
@@ -160,8 +161,8 @@ def curve(job: jobs.Job) -> None:
     left = report.seconds_left
     with st.grid(4, min_column_width=140):
         best = report.best_errors.get("valid_force_rmse")
-        kept = f"{best:.3g} eV/Å" if best is not None else "none yet"
-        st.metric("Best validation RMSE", kept, border=True)
+        kept = f"{best:.3g}" if best is not None else "none yet"
+        st.metric("Best RMSE (eV/Å)", kept, border=True)
         st.metric("Seconds per epoch", f"{report.seconds:.3g}", border=True)
         st.metric("Compilation", clock(report.compile_seconds), border=True)
         st.metric("Time left", clock(left) if left and job.active else "none", border=True)

@@ -32,7 +32,7 @@ def drift_figure(
     names, times, alive = traj.names, traj.times / 1000.0, traj.alive_counts()
     change = total_energy_change(traj)
     heads, replicas, _ = change.shape
-    median = _median(change)
+    median = median_of_living(change)
     curves = np.concatenate([median, alive, change.reshape(heads * replicas, -1)])
     points = min(POINTS, BUDGET // len(curves))
     shown_times, shown = decimate(times, curves, points)
@@ -80,7 +80,7 @@ def temperature_figure(
         source,
         series,
         grid=[figure.grid()],
-        xAxis=figure.axis("time (ps)", min=0, max=_last(times, end)),
+        xAxis=figure.axis("time (ps)", min=0, max=time_axis_end(times, end)),
         yAxis=figure.axis("kinetic temperature (K)", vertical=True),
     )
     table = figure.columns(["time (ps)", *(f"{name} (K)" for name in names)], [times, *temperature])
@@ -98,7 +98,7 @@ def _frame(
 ) -> Option:
     limits = figure.limits(np.append(change, 0.0), robust=died)
     low, high = limits if limits else (-1.0, 1.0)
-    time = {"min": 0, "max": _last(times, end)}
+    time = {"min": 0, "max": time_axis_end(times, end)}
     return {
         "grid": [
             figure.grid(height=280, bottom=None),
@@ -132,7 +132,7 @@ def _frame(
     }
 
 
-def _last(times: np.ndarray, end: float | None) -> float:
+def time_axis_end(times: np.ndarray, end: float | None) -> float:
     """Where the axis of time ends: at the last point, or, while a run goes on towards ``end``, at
     the next of end/16, end/8, …, end, so that a young curve is not squeezed into a corner."""
     last = float(times[-1])
@@ -142,8 +142,8 @@ def _last(times: np.ndarray, end: float | None) -> float:
     return figure.rounded(end / 2**halvings, 6)
 
 
-def _median(change: np.ndarray) -> np.ndarray:
-    """Median over the living replicas, NaN where none is left."""
+def median_of_living(change: np.ndarray) -> np.ndarray:
+    """Median over the living replicas of (H, R, K), NaN where none is left."""
     empty = np.all(np.isnan(change), axis=1)
     return np.where(empty, np.nan, np.nanmedian(np.where(empty[:, None], 0.0, change), axis=1))
 

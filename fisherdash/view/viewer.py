@@ -1,4 +1,4 @@
-"""Data for the 3D viewer (``viewer.js``): plain numbers and captions, never markup.
+"""Data for the viewer (the programs in ``js/``): plain numbers and captions, never markup.
 
 Positions travel as base64 of little-endian float32, captions as text that the viewer sets as text.
 Bonds are not sent: the viewer finds them anew in each frame, i and j being bonded while
@@ -21,7 +21,13 @@ from fisherdash.view.theme import ELEMENTS, SeriesStyle
 FRAMES = 600
 """Frames sent of each trajectory; longer ones are thinned evenly."""
 
-_HERE = Path(__file__).parent
+_PROGRAMS = Path(__file__).parent / "js"
+_PARTS = ("library", "curves", "measure", "molecules", "viewer")
+
+FAILURE = "#d81e5b"
+"""The bond that broke and what leads to it."""
+MARK = "#c9a227"
+"""Atoms that were chosen to be measured."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,9 @@ class Pane:
         positions: (F, N, 3) Å.
         died: frame from which on the trajectory is dead, or None.
         ending: how it died, in words.
+        name: of the head; the caption where it is left out.
+        head: its index in the run.
+        broken: the two atoms whose bond broke, or None.
     """
 
     caption: str
@@ -41,16 +50,19 @@ class Pane:
     positions: np.ndarray
     died: int | None = None
     ending: str = ""
+    name: str = ""
+    head: int = 0
+    broken: tuple[int, int] | None = None
 
 
 def source() -> str:
     """The viewer's program."""
-    return (_HERE / "viewer.js").read_text(encoding="utf-8")
+    return "\n".join((_PROGRAMS / f"{part}.js").read_text(encoding="utf-8") for part in _PARTS)
 
 
 def stylesheet() -> str:
     """The viewer's style sheet."""
-    return (_HERE / "viewer.css").read_text(encoding="utf-8")
+    return (_PROGRAMS / "viewer.css").read_text(encoding="utf-8")
 
 
 def thinned(count: int, most: int = FRAMES) -> np.ndarray:
@@ -69,8 +81,10 @@ def payload(
     live: bool = False,
     playing: bool = False,
     unit: str = "ps",
+    subject: int | None = None,
+    curves: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What ``viewer.js`` draws.
+    """What the viewer draws.
 
     Args:
       atomic_numbers: (N,).
@@ -80,23 +94,29 @@ def payload(
       live: the run goes on, so follow its end while the slider is there.
       playing: start playing at once (unless the reader prefers reduced motion).
       unit: of the times; empty where they are the numbers of frames.
+      subject: the replica that is shown; another one keeps the moment.
+      curves: charts over the same time, from :func:`fisherdash.view.linked.curves`.
     """
-    numbers = np.asarray(atomic_numbers, np.int64)
+    atoms = np.asarray(atomic_numbers, np.int64)
     for pane in panes:
-        if pane.positions.shape != (len(times), len(numbers), 3):
+        if pane.positions.shape != (len(times), len(atoms), 3):
             raise ValueError(
                 f"positions have shape {pane.positions.shape}, "
-                f"expected {(len(times), len(numbers), 3)}"
+                f"expected {(len(times), len(atoms), 3)}"
             )
-    symbols = [chemical_symbols[z] for z in numbers]
+    symbols = [chemical_symbols[z] for z in atoms]
     return {
         "key": key,
         "live": live,
         "playing": playing,
         "unit": unit,
+        "subject": subject,
+        "curves": curves,
+        "failure": FAILURE,
+        "mark": MARK,
         "elements": symbols,
         "colours": {symbol: ELEMENTS[symbol] for symbol in set(symbols) & set(ELEMENTS)},
-        "radii": [round(float(covalent_radii[z]), 3) for z in numbers],
+        "radii": [round(float(covalent_radii[z]), 3) for z in atoms],
         "tolerance": TOLERANCE,
         "times": [float(f"{time:.6g}") for time in times],
         "panes": [_pane(pane) for pane in panes],
@@ -104,12 +124,19 @@ def payload(
 
 
 def _pane(pane: Pane) -> dict[str, Any]:
-    positions = np.ascontiguousarray(pane.positions, "<f4")
     return {
         "caption": pane.caption,
         "colour": pane.style.colour,
         "dash": pane.style.dash,
-        "positions": base64.b64encode(positions.tobytes()).decode("ascii"),
+        "positions": numbers(pane.positions),
         "died": -1 if pane.died is None else int(pane.died),
         "ending": pane.ending,
+        "name": pane.name or pane.caption,
+        "head": pane.head,
+        "broken": None if pane.broken is None else [int(atom) for atom in pane.broken],
     }
+
+
+def numbers(values: np.ndarray) -> str:
+    """An array as base64 of little-endian float32."""
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode("ascii")

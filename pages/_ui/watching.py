@@ -1,13 +1,14 @@
 """A run on the screen, while it grows or afterwards: drift with survivors, numbers, molecules."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from fisherdash.analyse import Trajectories
 from fisherdash.runs import Run
-from fisherdash.view import viewer
+from fisherdash.view import linked, viewer
 from fisherdash.view.drift import drift_figure
 from fisherdash.view.theme import SeriesStyle, styles
 from pages._ui.charts import draw
@@ -46,9 +47,18 @@ def alive_metrics(traj: Trajectories) -> None:
 
 
 def molecules(
-    run: Run, heads: Sequence[int], replica: int, key: str, *, playing: bool = False
+    run: Run,
+    heads: Sequence[int],
+    replica: int,
+    key: str,
+    *,
+    playing: bool = False,
+    choose: Callable[[int], None] | None = None,
 ) -> None:
-    """The same replica of each head, in step."""
+    """The same replica of each head, in step; with ``choose``, under the curves of the run.
+
+    ``choose`` is called with the replica whose curve was clicked.
+    """
     frames = viewer.thinned(len(run.times))
     timestep = float(run.header.settings["timestep"])
     panes = []
@@ -62,6 +72,9 @@ def molecules(
                 positions=run.frames(head, replica, frames),
                 died=int(late[0]) if len(late) else None,
                 ending=death(run, head, replica),
+                name=run.header.names[head],
+                head=head,
+                broken=broken_bond(run, head, replica),
             )
         )
     shown = "-".join(str(head) for head in heads)
@@ -69,21 +82,39 @@ def molecules(
         run.header.atomic_numbers,
         panes,
         run.times[frames] / 1000.0,
-        key=f"{run.id} {shown} {replica}",
+        key=f"{run.id} {shown}",
         live=run.status == "running",
         playing=playing,
+        subject=replica,
+        curves=None if choose is None else run_curves(run),
     )
-    show_molecules(payload, key=key)
+    show_molecules(payload, key=key, choose=choose)
+
+
+def run_curves(run: Run) -> dict[str, Any]:
+    """Drift, survival and temperature of a run for the viewer."""
+    traj = run.trajectories()
+    heads, replicas = run.header.shape
+    endings = [[death(run, head, r) for r in range(replicas)] for head in range(heads)]
+    return linked.curves(traj, looks(run), endings, end=end_of(run))
+
+
+def broken_bond(run: Run, head: int, replica: int) -> tuple[int, int] | None:
+    """The atoms whose bond broke; None for the living and for what is not finite."""
+    bond = int(run.broken_bond[head, replica])
+    if int(run.died_step[head, replica]) < 0 or bond < 0 or not run.header.bonds:
+        return None
+    return run.header.bonds[bond][:2]
 
 
 def death(run: Run, head: int, replica: int) -> str:
     """How and when a trajectory died, in words; empty for the living."""
-    step, bond = int(run.died_step[head, replica]), int(run.broken_bond[head, replica])
+    step, bond = int(run.died_step[head, replica]), broken_bond(run, head, replica)
     if step < 0:
         return ""
     when = f"at {step * float(run.header.settings['timestep']) / 1000.0:.3g} ps"
-    if bond < 0 or not run.header.bonds:
+    if bond is None:
         return f"energy no longer finite {when}"
-    first, second, _ = run.header.bonds[bond]
+    first, second = bond
     symbols = run.header.symbols
     return f"{symbols[first]}{first + 1}–{symbols[second]}{second + 1} bond broke {when}"

@@ -13,15 +13,26 @@ from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 from fisherdash.runs import RunHeader, RunWriter
 from tests.browser import chromium
 
-PATIENCE = 240_000
+PATIENCE = 120_000
 """Milliseconds that a condition may take on two busy cores, compilation included."""
 
 
-def plant_run(folder: Path, frames: int = 40) -> None:
-    """Ethanol that shakes under both heads and loses a bond under the first, as a finished run."""
+def planted_positions(frames: int = 40, replicas: int = 3) -> np.ndarray:
+    """(2, R, F, 9, 3) Å: ethanol that shakes, and one trajectory that loses a carbon atom."""
+    shake = 0.15 * np.random.default_rng(4).standard_normal((2, replicas, frames, 9, 3))
+    shake[0, 0, frames // 2 :, 0] += 2.0
+    return (molecule("CH3CH2OH").positions + shake).astype(np.float32)
+
+
+def plant_run(folder: Path, frames: int = 40, replicas: int = 3) -> None:
+    """Ethanol that shakes under both heads, as a finished run.
+
+    The curve of replica r lies at r meV per atom under the first head and 0.4 above it under the
+    second. The first replica loses its C–C bond under the first head half-way through.
+    """
     atoms = molecule("CH3CH2OH")
     settings = {
-        "replicas": 1, "steps": 20 * (frames - 1), "timestep": 0.5, "temperature": 500.0,
+        "replicas": replicas, "steps": 20 * (frames - 1), "timestep": 0.5, "temperature": 500.0,
         "record_every": 20, "seed": 0,
     }  # fmt: skip
     header = RunHeader(
@@ -34,18 +45,20 @@ def plant_run(folder: Path, frames: int = 40) -> None:
         degrees_of_freedom=21,
         device="none",
     )
-    shake = 0.15 * np.random.default_rng(4).standard_normal((2, 1, frames, 9, 3))
-    shake[0, 0, frames // 2 :, 0] += 2.0
+    died = np.full((2, replicas), -1)
+    died[0, 0] = 20 * (frames // 2)
+    level = 1e-3 * (np.array([[0.0], [0.4]]) + np.arange(replicas))
+    change = 9.0 * level[..., None] * (np.arange(frames) > 0)
     writer = RunWriter(folder, header)
     writer.append(
         SimpleNamespace(
             times=10.0 * np.arange(frames),
-            potential=np.zeros((2, 1, frames)),
-            kinetic=np.ones((2, 1, frames)),
-            positions=(atoms.positions + shake).astype(np.float32),
-            velocities=np.zeros((2, 1, frames, 9, 3), np.float32),
-            died_step=np.array([[20 * (frames // 2)], [-1]]),
-            broken_bond=np.array([[0], [-1]]),
+            potential=change,
+            kinetic=np.ones((2, replicas, frames)),
+            positions=planted_positions(frames, replicas),
+            velocities=np.zeros((2, replicas, frames, 9, 3), np.float32),
+            died_step=died,
+            broken_bond=np.where(died >= 0, 0, -1),
             step=settings["steps"],
             steps_per_second=100.0,
             state=None,
@@ -59,6 +72,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the app answers; it has a fresh workspace."""
     folder = tmp_path_factory.mktemp("app")
     plant_run(folder / "workspace" / "runs" / "planted")
+    plant_run(folder / "workspace" / "runs" / "shorter", frames=7)
     with chromium.serving(folder / "workspace", folder / "app.log") as found:
         yield found
 

@@ -1,0 +1,146 @@
+// The 3D views: one for each head, or all heads laid over each other in the first.
+
+function release(pane) {
+  // A browser grants a page only a handful of WebGL contexts: give this one back now.
+  const canvas = pane.host.querySelector("canvas");
+  const gl = canvas && (canvas.getContext("webgl2") || canvas.getContext("webgl"));
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  pane.figure.remove();
+}
+
+function arrange(view, data) {
+  while (view.panes.length > data.panes.length) release(view.panes.pop());
+  while (view.panes.length < data.panes.length) {
+    const figure = element("figure", {}, view.stage);
+    const caption = element("figcaption", {}, figure);
+    const host = element("div", { class: "canvas" }, figure);
+    view.panes.push({ figure, caption, host, gl: null, models: [] });
+  }
+  const overlay = view.overlay && data.panes.length > 1;
+  data.panes.forEach((track, index) => {
+    const pane = view.panes[index];
+    pane.tracks = overlay ? (index ? [] : data.panes) : [track];
+    pane.figure.hidden = !pane.tracks.length;
+    pane.caption.replaceChildren();
+    pane.labels = pane.tracks.map((one) => {
+      const label = element("span", {}, pane.caption);
+      label.style.borderBottomColor = one.colour;
+      label.style.borderBottomStyle = one.dash;
+      return label;
+    });
+    pane.host.setAttribute("role", "img");
+    const names = pane.tracks.map((one) => one.caption).join(" and ");
+    pane.host.setAttribute("aria-label", `3D view of the molecule: ${names}`);
+  });
+}
+
+function populate(view, pane) {
+  const { data } = view;
+  pane.gl.removeAllModels();
+  pane.models = pane.tracks.map(() => {
+    const model = pane.gl.addModel();
+    model.addAtoms(
+      data.elements.map((elem, serial) => ({
+        elem, serial, x: 0, y: 0, z: 0, bonds: [], bondOrder: [],
+      })),
+    );
+    return model;
+  });
+  pane.gl.setClickable({}, true, (atom) => pick(view, atom.index));
+}
+
+function link(view) {
+  // Turning one molecule turns them all.
+  view.panes.forEach((pane) =>
+    pane.gl.setViewChangeCallback((state) => {
+      if (view.turning) return;
+      view.turning = true;
+      view.panes.forEach((other) => other !== pane && other.gl.setView(state));
+      view.turning = false;
+    }),
+  );
+}
+
+function place(view, pane, frame) {
+  const { data } = view, overlay = pane.tracks.length > 1;
+  pane.tracks.forEach((track, index) => {
+    const dead = track.died >= 0 && frame >= track.died;
+    pane.labels[index].textContent = dead ? `${track.caption}: ${track.ending}` : track.caption;
+  });
+  if (!pane.models.length) return;
+  pane.gl.removeAllShapes();
+  pane.tracks.forEach((track, index) => {
+    const atoms = pane.models[index].selectedAtoms({});
+    const count = data.elements.length;
+    for (let i = 0; i < count; i += 1) {
+      const at = 3 * (frame * count + i);
+      const xyz = [track.xyz[at], track.xyz[at + 1], track.xyz[at + 2]];
+      if (xyz.every(Number.isFinite)) [atoms[i].x, atoms[i].y, atoms[i].z] = xyz;
+    }
+    bond(atoms, data);
+    pane.models[index].setStyle({}, look(track, data, overlay));
+    const dead = track.died >= 0 && frame >= track.died;
+    if (dead && track.broken) {
+      unbond(atoms, ...track.broken);
+      dashes(pane, atoms, track.broken, data.failure, 0.09);
+    }
+    if (!overlay || !index) mark_chosen(view, pane, atoms);
+  });
+  pane.gl.render();
+}
+
+function look(track, data, overlay) {
+  // Over each other only the colour of the head tells two molecules apart.
+  if (overlay) {
+    return { stick: { radius: 0.09, color: track.colour }, sphere: { scale: 0.17, color: track.colour } };
+  }
+  const map = { ...window.$3Dmol.elementColors.Jmol, ...data.colours };
+  const colorscheme = { prop: "elem", map };
+  return { stick: { radius: 0.13, colorscheme }, sphere: { scale: 0.26, colorscheme } };
+}
+
+function dashes(pane, atoms, chain, color, radius) {
+  for (let k = 0; k + 1 < chain.length; k += 1) {
+    const [one, two] = [atoms[chain[k]], atoms[chain[k + 1]]];
+    const ends = [one, two].map(({ x, y, z }) => ({ x, y, z }));
+    pane.gl.addCylinder({ start: ends[0], end: ends[1], radius, color, dashed: true, dashLength: 0.18, gapLength: 0.12 });
+  }
+}
+
+function mark_chosen(view, pane, atoms) {
+  if (!view.chosen?.length) return;
+  for (const index of view.chosen) {
+    const { x, y, z } = atoms[index];
+    pane.gl.addSphere({ center: { x, y, z }, radius: 0.55, color: view.data.mark, alpha: 0.45 });
+  }
+  dashes(pane, atoms, view.chosen, view.data.mark, 0.05);
+}
+
+function bond(atoms, { radii, tolerance }) {
+  for (const atom of atoms) {
+    atom.bonds = [];
+    atom.bondOrder = [];
+  }
+  for (let i = 0; i < atoms.length; i += 1) {
+    for (let j = i + 1; j < atoms.length; j += 1) {
+      const limit = tolerance * (radii[i] + radii[j]);
+      const [dx, dy, dz] = [atoms[i].x - atoms[j].x, atoms[i].y - atoms[j].y, atoms[i].z - atoms[j].z];
+      if (dx * dx + dy * dy + dz * dz < limit * limit) {
+        atoms[i].bonds.push(j);
+        atoms[j].bonds.push(i);
+        atoms[i].bondOrder.push(1);
+        atoms[j].bondOrder.push(1);
+      }
+    }
+  }
+}
+
+function unbond(atoms, first, second) {
+  for (const [one, other] of [[first, second], [second, first]]) {
+    const at = atoms[one].bonds.indexOf(other);
+    if (at >= 0) {
+      atoms[one].bonds.splice(at, 1);
+      atoms[one].bondOrder.splice(at, 1);
+    }
+  }
+}

@@ -1,0 +1,277 @@
+// Molecules and curves in step: 3D views, charts, one slider and one clock.
+//
+// The data come as numbers and captions; captions are set as text, so nothing in them is ever
+// interpreted as markup. New data change what is there; nothing is mounted again while a run goes
+// on. Only the choice of another replica asks the server, for that replica's positions.
+
+const NO_LIBRARY =
+  "The 3D view needs the library 3Dmol.js, which is neither on this machine nor reachable. " +
+  "Run “make setup” once with access to the internet and reload this page.";
+const NO_WEBGL =
+  "This browser offers no WebGL, so molecules cannot be drawn in 3D here. " +
+  "Everything else on this page works.";
+const HINT =
+  "Click a curve or a cross to see that replica at that moment; drag to move through time; " +
+  "Ctrl and the wheel zoom, a double click shows all.";
+const FRAMES_PER_SECOND = 20;
+
+const mounted = new WeakMap();
+
+export default function viewer({ data, parentElement, setTriggerValue }) {
+  let view = mounted.get(parentElement);
+  if (!view) {
+    view = build(parentElement);
+    mounted.set(parentElement, view);
+  }
+  view.tell = setTriggerValue;
+  if (data) receive(view, data);
+  // Streamlit also calls this when new data overtake older ones on a busy machine. Only a view that
+  // has left the page is taken down.
+  return () =>
+    setTimeout(() => {
+      if (view.root.isConnected) return;
+      dismantle(view);
+      if (mounted.get(parentElement) === view) mounted.delete(parentElement);
+    });
+}
+
+function build(parent) {
+  const root = element("div", { class: "fd" }, parent);
+  const view = {
+    root, panes: [], all_charts: [], series: [], chosen: [], frame: 0, playing: false, overlay: false,
+    key: null, data: null, range: null, hovered: null, measure_chart: null, timer: 0,
+  };
+  view.legend = element("div", { class: "legend", hidden: "" }, root);
+  view.charts = element("div", { class: "charts" }, root);
+  view.tip = element("div", { class: "tip", hidden: "" }, view.charts);
+  view.hint = element("p", { class: "hint", hidden: "" }, root, HINT);
+  view.controls = controls(view);
+  view.notice = element("p", { class: "notice", role: "status", hidden: "" }, root);
+  view.stage = element("div", { class: "panes" }, root);
+  view.measuring = measure_row(view);
+  view.observer = new ResizeObserver(() => {
+    view.panes.forEach((pane) => pane.gl?.resize());
+    redraw(view);
+  });
+  view.observer.observe(root);
+  view.theme = window.matchMedia("(prefers-color-scheme: dark)");
+  view.recolour = () => setTimeout(() => {
+    follow_theme(root);
+    redraw(view);
+  }, 300);
+  view.theme.addEventListener("change", view.recolour);
+  follow_theme(root);
+  return view;
+}
+
+function controls(view) {
+  const row = element("div", { class: "controls" }, view.root);
+  view.button = element("button", { type: "button", "data-testid": "play" }, row);
+  view.slider = element("input", { type: "range", min: "0", step: "1", "aria-label": "Frame" }, row);
+  view.speed = element("select", { "aria-label": "Speed" }, row);
+  for (const factor of [0.25, 0.5, 1, 2, 4]) {
+    element("option", { value: String(factor) }, view.speed, `${factor}×`).selected = factor === 1;
+  }
+  view.label = element("output", {}, row);
+  view.failures = element("span", { class: "failures" }, row);
+  view.overlaid = element("button", { type: "button", "data-testid": "overlay", hidden: "" }, row);
+  view.button.onclick = () => play(view, !view.playing);
+  view.slider.oninput = () => {
+    play(view, false);
+    show(view, Number(view.slider.value));
+  };
+  view.overlaid.onclick = () => {
+    view.overlay = !view.overlay;
+    lay_out(view);
+  };
+  return row;
+}
+
+function dismantle(view) {
+  cancelAnimationFrame(view.timer);
+  view.playing = false;
+  view.observer.disconnect();
+  view.theme.removeEventListener("change", view.recolour);
+  view.panes.forEach(release);
+  view.root.remove();
+}
+
+// ---------------------------------------------------------------- new data
+
+function receive(view, data) {
+  const old = view.data, another = view.key !== data.key;
+  const followed = old && view.frame >= old.times.length - 1;
+  const time = old?.times[view.frame] ?? 0;
+  Object.assign(view, { data, key: data.key });
+  follow_theme(view.root);
+  data.panes.forEach((pane) => (pane.xyz = decode(pane.positions)));
+  if (another) Object.assign(view, { frame: 0, range: null, chosen: [] });
+  else if (data.live && followed && !view.playing) view.frame = data.times.length - 1;
+  else view.frame = nearest(data.times, time);
+  view.slider.max = String(Math.max(0, data.times.length - 1));
+  view.controls.hidden = data.times.length < 2;
+  view.measuring.hidden = !data.curves;
+  if (another) fill_menus(view, data);
+  receive_curves(view, data);
+  measure(view);
+  arrange(view, data);
+  buttons(view);
+  redraw(view);
+  library().then(
+    ($3Dmol) => draw(view, $3Dmol, another),
+    () => say(view, NO_LIBRARY),
+  );
+}
+
+function receive_curves(view, { curves }) {
+  view.legend.hidden = view.hint.hidden = !curves;
+  if (!curves) return;
+  const times = decode(curves.times);
+  for (const spec of curves.charts) {
+    for (const line of spec.lines) Object.assign(line, { times, values: decode(line.values) });
+    const there = view.all_charts.find((chart) => chart.spec.id === spec.id);
+    if (there) {
+      there.spec = spec;
+      there.base.setAttribute("aria-label", spec.alt);
+    } else view.all_charts.push(make_chart(view, spec));
+  }
+  view.legend.replaceChildren();
+  for (const { name, colour: tint, dash } of curves.heads) {
+    const item = element("span", { class: "item" }, view.legend);
+    const line = element("span", { class: "line" }, item);
+    line.style.borderTop = `3px ${dash} ${tint}`;
+    element("span", {}, item, name);
+  }
+  element("span", { class: "item quiet" }, view.legend, curves.legend);
+}
+
+function arrange_charts(view) {
+  view.all_charts = view.all_charts.filter((chart) => chart.spec.id !== "measure");
+  if (view.measure_chart) view.all_charts.push(view.measure_chart);
+}
+
+function buttons(view) {
+  const { data } = view;
+  view.failures.replaceChildren();
+  data.panes.forEach((pane) => {
+    if (pane.died < 0) return;
+    const label = `Failure of ${pane.name}`;
+    const button = element("button", { type: "button", title: pane.ending }, view.failures, label);
+    button.style.borderColor = data.failure;
+    button.onclick = () => {
+      play(view, false);
+      show(view, pane.died);
+    };
+  });
+  view.overlaid.hidden = data.panes.length < 2;
+  view.overlaid.textContent = view.overlay ? "Side by side" : "Overlay";
+}
+
+function lay_out(view) {
+  arrange(view, view.data);
+  buttons(view);
+  if (!view.panes.every((pane) => pane.gl)) return show(view, view.frame);
+  view.panes.forEach((pane) => {
+    if (!pane.figure.hidden) pane.gl.resize();
+    populate(view, pane);
+  });
+  show(view, view.frame);
+}
+
+function say(view, sentence) {
+  view.notice.textContent = sentence;
+  view.notice.hidden = false;
+  view.stage.hidden = true;
+  view.controls.hidden = !view.data.curves;
+}
+
+function draw(view, $3Dmol, another) {
+  if (view.data === null || !view.root.isConnected) return;
+  try {
+    view.panes.forEach((pane) => {
+      pane.gl ??= $3Dmol.createViewer(pane.host, { backgroundAlpha: 0, antialias: true });
+    });
+  } catch {
+    say(view, NO_WEBGL);
+    return;
+  }
+  if (view.panes.some((pane) => !pane.gl)) {
+    say(view, NO_WEBGL);
+    return;
+  }
+  if (another) view.panes.forEach((pane) => populate(view, pane));
+  show(view, view.frame);
+  if (another) {
+    view.panes.forEach((pane) => {
+      pane.gl.zoomTo();
+      pane.gl.zoom(1.3);
+      pane.gl.render();
+    });
+    link(view);
+    const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    play(view, Boolean(view.data.playing) && !calm);
+  }
+}
+
+// ---------------------------------------------------------------- time
+
+// Another replica's positions are the server's to give; the moment stays.
+function choose(view, replica) {
+  if (replica === view.data.subject) return;
+  view.tell?.("replica", replica);
+}
+
+function seek(view, time, exactly = null) {
+  play(view, false);
+  // A mark of death lies between two frames: the later one shows what happened.
+  const at = nearest(view.data.times, time);
+  const late = exactly && view.data.times[at] < time - 1e-6;
+  show(view, late ? at + 1 : at);
+}
+
+function show(view, frame) {
+  const { data } = view;
+  const last = data.times.length - 1;
+  view.frame = Math.min(Math.max(0, frame), Math.max(0, last));
+  view.panes.forEach((pane) => place(view, pane, view.frame));
+  view.slider.value = String(view.frame);
+  const time = data.times[view.frame] ?? 0;
+  const text = data.unit
+    ? `${time.toPrecision(4)} ${data.unit} (frame ${view.frame + 1} of ${last + 1})`
+    : `frame ${time}`;
+  view.label.textContent = text;
+  view.slider.setAttribute("aria-valuetext", text);
+  Object.assign(view.root.dataset, {
+    frame: String(view.frame), frames: String(last + 1), subject: String(data.subject ?? ""),
+  });
+  say_measured(view);
+  draw_cursors(view);
+}
+
+function play(view, wanted) {
+  view.playing = wanted;
+  view.button.textContent = wanted ? "Pause" : "Play";
+  view.button.setAttribute("aria-pressed", String(wanted));
+  cancelAnimationFrame(view.timer);
+  if (!wanted) return;
+  // Where drawing is slow (no GPU), frames are left out so that at most a third of the time goes
+  // into it: the page stays usable and the simulation keeps its processor. The speed stays.
+  let shown = performance.now();
+  let drawing = 0;
+  let rest = 0;
+  const tick = (now) => {
+    if (!view.playing) return;
+    if (drawing) {
+      rest = 2 * (now - drawing);
+      drawing = 0;
+    }
+    const advance = Math.floor(((now - shown) / 1000) * FRAMES_PER_SECOND * Number(view.speed.value));
+    if (advance > 0 && now - shown > rest) {
+      shown = now;
+      drawing = performance.now();
+      show(view, (view.frame + advance) % Math.max(1, view.data.times.length));
+    }
+    view.timer = requestAnimationFrame(tick);
+  };
+  view.timer = requestAnimationFrame(tick);
+}

@@ -1,0 +1,42 @@
+"""What is on the screen: the pixels of an element and of the 3D views."""
+
+import io
+import time
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import PATIENCE
+
+
+def pixels(element: Locator) -> np.ndarray:
+    """What is on the screen there, (height, width, 3)."""
+    return np.asarray(Image.open(io.BytesIO(element.screenshot())).convert("RGB"), np.int16)
+
+
+def colours(image: np.ndarray) -> int:
+    """Number of different colours: one for an empty view, hundreds for a shaded molecule."""
+    return len(np.unique(image.reshape(-1, 3), axis=0))
+
+
+def differ(one: np.ndarray, two: np.ndarray) -> bool:
+    """Whether more than a few pixels look different."""
+    return one.shape != two.shape or float(np.mean(np.abs(one - two).max(axis=2) > 40)) > 0.002
+
+
+def has_colour(image: np.ndarray, hexadecimal: str, tolerance: int = 40) -> bool:
+    """Whether a few pixels have that colour."""
+    wanted = np.array([int(hexadecimal[i : i + 2], 16) for i in (1, 3, 5)])
+    return int(np.sum(np.abs(image - wanted).max(axis=2) < tolerance)) > 20
+
+
+def views(page: Page) -> list[Locator]:
+    """The two 3D views, once something is drawn in them."""
+    canvases = page.locator(".fd .canvas canvas")
+    expect(canvases).to_have_count(2)
+    canvases.first.scroll_into_view_if_needed()
+    deadline = time.monotonic() + PATIENCE / 1000
+    while min(colours(pixels(view)) for view in canvases.all()) < 50:
+        assert time.monotonic() < deadline, "nothing is drawn in the 3D views"
+    return canvases.all()
