@@ -2,17 +2,18 @@
 
 import functools
 
-import pandas as pd
 import streamlit as st
 
-from fisherdash.analyse import Comparison, Interval, compare
+from fisherdash.analyse import Comparison, compare
 from fisherdash.errors import InputError
 from fisherdash.runs import Run, jobs
 from fisherdash.runs.commands import shell_command
 from fisherdash.view.drift import temperature_figure
+from fisherdash.view.report import html_report, run_picture
+from fisherdash.view.tables import comparison_numbers, comparison_table, tests_in_words
 from pages._ui import library
-from pages._ui.charts import draw
-from pages._ui.doors import command, door, next_step
+from pages._ui.charts import csv_button, draw
+from pages._ui.doors import command, door, next_step, onward
 from pages._ui.progress import job_line, watch
 from pages._ui.watching import drift_chart, end_of, looks
 
@@ -22,48 +23,48 @@ def job_of(run: Run) -> jobs.Job | None:
     return next((job for job in jobs.every() if job.info.get("run") == run.folder), None)
 
 
-def spread(value: Interval | None) -> str:
-    """A median with its 95 % interval."""
-    if value is None:
-        return "no survivors"
-    if value.low is None or value.high is None:
-        return f"{value.median:+.3g}"
-    return f"{value.median:+.3g}  [{value.low:+.3g}, {value.high:+.3g}]"
-
-
 def numbers(found: Comparison) -> None:
     """The table behind the sentence."""
-    rows = []
-    for name in found.names:
-        half, jitter = found.time_to_failure[name], found.fluctuation[name]
-        rows.append(
-            {
-                "head": name,
-                "alive": f"{found.survivors[name]} of {found.replicas}",
-                "drift (meV/atom/ps), median [95 %]": spread(found.drift[name]),
-                "fluctuation (meV/atom)": "–" if jitter is None else f"{jitter:.3g}",
-                "half are dead after (ps)": "more than half live"
-                if half is None
-                else f"{half:.3g}",
-            }
-        )
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Drift and survival of each head")
-    words = []
-    if found.difference is not None:
-        p_value = found.difference.p_value
-        words.append(
-            f"Paired difference of |drift|, second minus first, over {found.pairs} pairs of "
-            f"survivors: {spread(found.difference)} meV/atom/ps"
-            + (f" (signed-rank p = {p_value:.2g})" if p_value is not None else "")
-        )
-    if found.logrank_p_value is not None:
-        words.append(f"equal survival: log-rank p = {found.logrank_p_value:.2g}")
-    if words:
-        st.caption("; ".join(words) + ".")
+    st.dataframe(comparison_table(found), hide_index=True, alt="Drift and survival of each head")
+    if words := tests_in_words(found):
+        st.caption(words)
     st.caption(
         "Drift is that of the survivors only, so it is read together with their number. Slopes "
         "are Theil–Sen; intervals are bootstrapped over replicas."
     )
+
+
+def take_away(run: Run) -> None:
+    """The comparison as a report, a picture and a table."""
+    traj, commands = run.trajectories(), commands_of(run)
+    if not len(traj.times):
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Report (HTML)",
+            data=lambda: html_report(run.header, traj, commands).encode(),
+            file_name=f"{run.id}.html",
+            mime="text/html",
+            icon=":material/description:",
+            on_click="ignore",
+            help="One file with the numbers, the curves, the settings and the commands; it needs "
+            "no network to be read.",
+        )
+        st.download_button(
+            "Figure (SVG)",
+            data=lambda: run_picture(traj, run.header.roles).encode(),
+            file_name=f"{run.id}.svg",
+            mime="image/svg+xml",
+            icon=":material/image:",
+            on_click="ignore",
+        )
+        csv_button(comparison_numbers(compare(traj)), f"{run.id} comparison")
+        onward("trajectories", "See curves and molecules together")
+
+
+def commands_of(run: Run) -> tuple[str, str]:
+    """What repeats the run and its statistics from a shell."""
+    return run.header.command, shell_command("compare", run.folder)
 
 
 def board(run: Run) -> None:
@@ -126,5 +127,6 @@ with door():
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
         watch(job_of(run), functools.partial(board, run), every=1.0)
+        take_away(run)
         about(run)
-        command(run.header.command, shell_command("compare", run.folder))
+        command(*commands_of(run))

@@ -1,15 +1,15 @@
-"""Trajectories: the same start under two heads, side by side and in step."""
+"""Trajectories: curves and molecules of one run in step; a click on a curve moves them all."""
 
 import functools
 
-import numpy as np
 import streamlit as st
 
-from fisherdash.runs import Run, jobs
+from fisherdash.runs import Run, jobs, workspace
 from fisherdash.runs.commands import shell_command
+from fisherdash.runs.export import extended_xyz
 from pages._ui import library
 from pages._ui.doors import command, door, next_step
-from pages._ui.progress import watch
+from pages._ui.progress import plain, watch
 from pages._ui.watching import death, molecules
 
 
@@ -25,34 +25,60 @@ def heads(run: Run) -> tuple[int, ...]:
 
 
 def replica(run: Run) -> int:
-    """Which start to look at; those in which somebody died say so."""
-    dead = np.any(run.died_step >= 0, axis=0)
-
-    def shown(index: int) -> str:
-        return f"{index + 1} (dies)" if dead[index] else str(index + 1)
-
+    """Which start to look at, counted from 0; it is in the address of the page."""
     count = run.header.shape[1]
-    return st.selectbox(
+    if not 1 <= st.session_state.get("replica", 1) <= count:
+        st.session_state["replica"] = 1
+    number = st.number_input(
         "Replica",
-        range(count),
-        index=int(np.argmax(dead)) if dead.any() else 0,
-        format_func=shown,
-        key=f"replica of {run.id}",
-        help="Each replica is one start, the same for all heads.",
+        min_value=1,
+        max_value=count,
+        key="replica",
+        bind="query-params",
+        help="Each replica is one start, the same for all heads. A click on its curve chooses it, "
+        "too; a cross marks where one died.",
     )
+    return int(number) - 1
 
 
-def views(run: Run, chosen: tuple[int, ...], index: int) -> None:
-    """The molecules as far as the run has come."""
+def choose(index: int) -> None:
+    """Show the replica whose curve was clicked."""
+    st.session_state["replica"] = index + 1
+
+
+def views(run: Run, chosen: tuple[int, ...]) -> None:
+    """Curves and molecules as far as the run has come."""
     with door():
         run.refresh()
+        index = replica(run)
         if not len(run.times):
             st.caption("No frames yet: the first comes when compilation is done.")
             return
-        molecules(run, chosen, index, "molecules")
+        molecules(run, chosen, index, "molecules", choose=choose)
         for head in chosen:
             if words := death(run, head, index):
-                st.caption(f"{run.header.names[head]}: {words}.")
+                st.caption(f"{run.header.names[head]}, replica {index + 1}: {words}.")
+        take_away(run, chosen, index)
+
+
+def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
+    """The replica that is shown, as a file for any other program."""
+    if not len(run.times):
+        return
+    with st.container(horizontal=True):
+        for head in chosen:
+            name = run.header.names[head]
+            st.download_button(
+                f"{plain(name)}, replica {index + 1} (extended XYZ)",
+                data=lambda head=head: b"".join(extended_xyz(run, head, index)),
+                file_name=f"{run.id}-{workspace.safe_stem(name + '.x')}-{index + 1}.xyz",
+                mime="chemical/x-xyz",
+                icon=":material/download:",
+                on_click="ignore",
+                key=f"xyz {head}",
+                help="Every recorded frame with its time, energies (eV), positions (Å) and "
+                "velocities (Å/fs).",
+            )
 
 
 st.title("Trajectories")
@@ -62,7 +88,7 @@ with door():
     if run is None:
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
-        index, chosen = replica(run), heads(run)
+        chosen = heads(run)
         writing = (job for job in jobs.every() if job.info.get("run") == run.folder)
-        watch(next(writing, None), functools.partial(views, run, chosen, index), every=3.0)
+        watch(next(writing, None), functools.partial(views, run, chosen), every=2.0)
         command(run.header.command, shell_command("compare", run.folder))
