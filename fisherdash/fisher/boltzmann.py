@@ -67,7 +67,8 @@ class Boltzmann:
         if self.p_descriptors < SIGNIFICANT:
             return (
                 "These frames do not look like a Boltzmann sample of these forces: the descriptors "
-                f"disagree about the temperature (p = {self.p_descriptors:.1g}){rest}."
+                f"disagree about the temperature (p = {self.p_descriptors:.1g}; pooled "
+                f"{self.temperature:.0f} ± {self.stderr:.0f} K){rest}."
             )
         if self.believed is None:
             return f"{measured}{rest}; no other temperature was given to compare with."
