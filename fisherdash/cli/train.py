@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     schedule.add_argument(
         "--average", type=share, default=0.0, help="of the weights: what a step leaves of it"
     )
+    schedule.add_argument(
+        "--clip", type=not_negative, default=0.0, help="gradients at so many usual lengths"
+    )
     schedule.add_argument("--patience", type=whole(1), help="epochs without gain before it stops")
     parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")
     parser.add_argument("--name", help="of the model (default: from --out)")
@@ -71,6 +74,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         forces_weight=args.forces_weight,
         schedule=args.schedule,
         average=args.average,
+        clip=args.clip,
         patience=args.patience,
         seed=args.seed,
     )

@@ -97,6 +97,7 @@ class _Training:
         steps = settings.epochs * self.steps
         self.rate = Rate.of(settings.schedule, settings.learning_rate, steps)
         self.average = jnp.float32(settings.average)
+        self.clip = jnp.float64(settings.clip)
         self.compile_seconds = 0.0
         self.steps_per_piece = 1
 
@@ -168,6 +169,7 @@ class _Training:
             self.rate,
             self.weight,
             self.average,
+            self.clip,
         )
         return sums
 

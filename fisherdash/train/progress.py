@@ -18,7 +18,7 @@ import numpy as np
 from fisherdash.errors import InputError
 from fisherdash.train.step import Params, State
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclasses.dataclass

@@ -25,6 +25,9 @@ class TrainSettings:
         average: weights are judged and kept as a moving average over the steps, of which each new
             step replaces the share 1 − average; 0 keeps the weights as they are. 0.999 with small
             batches takes out the noise of about the last thousand steps.
+        clip: a gradient longer than so many times its usual length (a moving average) is shortened
+            to that, which keeps one odd batch from throwing a fast training off its path; 0 never
+            shortens.
         patience: epochs without a better validation loss before training stops, None for never.
         seed: of the initial weights and of the order of the frames.
     """
@@ -35,6 +38,7 @@ class TrainSettings:
     forces_weight: float = 1.0
     schedule: Literal["anneal", "cosine", "constant"] = "anneal"
     average: float = 0.0
+    clip: float = 0.0
     patience: int | None = None
     seed: int = 0
 
@@ -53,6 +57,8 @@ class TrainSettings:
             raise InputError(f"forces_weight must not be negative, received {self.forces_weight}")
         if not 0 <= self.average < 1:
             raise InputError(f"average must be from 0 to below 1, received {self.average}")
+        if not (math.isfinite(self.clip) and self.clip >= 0):
+            raise InputError(f"clip must not be negative, received {self.clip}")
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule must be one of {SCHEDULES}, received {self.schedule!r}")
 

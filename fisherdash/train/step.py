@@ -35,11 +35,15 @@ class Frames(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the next step needs, and the moving average of the weights, which is what is kept."""
+    """What the next step needs, and the moving average of the weights, which is what is kept.
+
+    ``gradient_norm`` is the usual length of a gradient, a moving average over the steps.
+    """
 
     params: Params
     average: Params
     optimiser: optax.OptState
+    gradient_norm: Float[Array, ""]
     step: Integer[Array, ""]
 
 
@@ -89,13 +93,16 @@ class Rate(NamedTuple):
         return self.peak * rise * shape
 
 
+_NORM_SHARE = 0.01
+"""Share of the usual length of a gradient that every step replaces."""
+
 _adam = optax.scale_by_adam()
 
 
 def initial_state(params: Params) -> State:
     """Parameters before the first step."""
     average = jax.tree.map(jnp.copy, params)
-    return State(params, average, _adam.init(params), jnp.zeros((), jnp.int64))
+    return State(params, average, _adam.init(params), jnp.zeros(()), jnp.zeros((), jnp.int64))
 
 
 def _predict(
@@ -125,6 +132,20 @@ def _errors(
     return loss, sums
 
 
+def _limited(gradient: Params, usual: Array, clip: Array) -> tuple[Params, Array]:
+    """The gradient, no longer than ``clip`` times the usual length, and the new usual length.
+
+    What a limited gradient adds to the average is its limited length, so that the limit can rise
+    where gradients have grown for good, by a factor e in about 100 / (clip − 1) steps.
+    """
+    length = optax.global_norm(gradient).astype(jnp.float64)
+    known = jnp.where(usual > 0, usual, length)
+    limit = jnp.where(clip > 0, clip * known, jnp.inf)
+    scale = jnp.where(length > limit, limit / length, 1.0)
+    norm = known + _NORM_SHARE * (scale * length - known)
+    return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), gradient), norm
+
+
 @functools.partial(jax.jit, static_argnames=("config", "batch_size"), donate_argnums=(2, 3))
 def advance(
     config: ModelConfig,
@@ -139,12 +160,14 @@ def advance(
     rate: Rate,
     weight: Float[Array, ""],
     keep: Float[Array, ""],
+    clip: Float[Array, ""],
 ) -> tuple[State, Sums]:
     """Takes the optimiser's steps ``first`` to ``last`` − 1 of an epoch in one call.
 
     The number of steps is an argument, so that one compilation serves an epoch in any pieces;
     with ``first == last`` it compiles and does nothing. ``keep`` is the share of the moving average
     that a step leaves, less in the first steps so that the initial weights are soon forgotten.
+    ``clip`` limits a gradient to so many times its usual length, 0 for no limit.
     """
 
     def body(index: Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
@@ -154,12 +177,14 @@ def advance(
         gradient, seen = jax.grad(
             lambda params: _errors(config, params, atomic_numbers, batch, weight), has_aux=True
         )(state.params)
+        gradient, norm = _limited(gradient, state.gradient_norm, clip)
         updates, optimiser = _adam.update(gradient, state.optimiser)
         scale = -rate.at(state.step).astype(jnp.float32)
         params = jax.tree.map(lambda p, u: p + scale * u, state.params, updates)
         replaced = jnp.maximum(1 - keep, 1 / (1.0 + state.step)).astype(jnp.float32)
         average = jax.tree.map(lambda a, p: a + replaced * (p - a), state.average, params)
-        return State(params, average, optimiser, state.step + 1), jax.tree.map(jnp.add, sums, seen)
+        moved = State(params, average, optimiser, norm, state.step + 1)
+        return moved, jax.tree.map(jnp.add, sums, seen)
 
     return jax.lax.fori_loop(first, last, body, (state, sums))
 

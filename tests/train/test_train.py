@@ -16,7 +16,7 @@ from fisherdash.errors import InputError
 from fisherdash.evaluate import evaluate
 from fisherdash.model import ModelConfig
 from fisherdash.train import EpochReport, TrainSettings, train
-from fisherdash.train.step import Rate
+from fisherdash.train.step import Rate, _limited
 from tests.randomised import planted_dataset, random_checkpoint
 
 CONFIG = ModelConfig(features=6, max_degree=1, iterations=1, basis=8, cutoff=3.0)
@@ -164,6 +164,21 @@ def test_the_average_of_the_weights_is_that_of_its_definition(
     assert np.abs(expected - plain[-1].checkpoint.head).max() > 1e-3 * np.abs(expected).max()
 
 
+def test_a_gradient_is_limited_to_its_usual_length_times_a_factor() -> None:
+    gradient = {"a": jnp.array([3.0, 0.0]), "b": jnp.array(4.0)}  # of length 5
+    same, norm = _limited(gradient, jnp.asarray(2.0), jnp.asarray(3.0))
+    assert float(norm) == pytest.approx(2.0 + 0.01 * 3.0)
+    np.testing.assert_array_equal(same["a"], gradient["a"])
+    short, norm = _limited(gradient, jnp.asarray(2.0), jnp.asarray(1.5))
+    np.testing.assert_allclose(short["a"], [1.8, 0.0])
+    np.testing.assert_allclose(short["b"], 2.4)
+    assert float(norm) == pytest.approx(2.0 + 0.01 * 1.0)
+    first, norm = _limited(gradient, jnp.asarray(0.0), jnp.asarray(1.5))
+    assert float(norm) == 5.0 and float(first["b"]) == 4.0
+    free, _ = _limited(gradient, jnp.asarray(0.1), jnp.asarray(0.0))
+    assert float(free["b"]) == 4.0
+
+
 def test_different_molecules_are_refused(data: tuple[Dataset, Dataset]) -> None:
     water = Dataset(np.eye(3)[None], np.zeros(1), np.zeros((1, 3, 3)), np.array([8, 1, 1]))
     with pytest.raises(InputError, match="one molecule, received C2H6O and H2O"):
@@ -181,6 +196,7 @@ def test_different_molecules_are_refused(data: tuple[Dataset, Dataset]) -> None:
         ("schedule", "linear"),
         ("average", 1.0),
         ("average", math.nan),
+        ("clip", -1.0),
         ("patience", 0),
     ],
 )
