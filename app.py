@@ -18,6 +18,7 @@ page = st.navigation(
         st.Page("pages/simulate.py", title="Simulate", icon=":material/play_circle:"),
         st.Page("pages/drift.py", title="Drift", icon=":material/ssid_chart:"),
         st.Page("pages/trajectories.py", title="Trajectories", icon=":material/view_in_ar:"),
+        st.Page("pages/compare.py", title="Compare", icon=":material/table_chart:"),
     ]
 )
 with st.sidebar:

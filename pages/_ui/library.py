@@ -4,15 +4,19 @@ The choice lives in the address of the page, so it is the same on all pages, sur
 and can be sent to a colleague on the same machine.
 """
 
+import contextlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import pandas as pd
 import streamlit as st
 
 from fisherdash import checkpoint as checkpoints
 from fisherdash import dataset as datasets
+from fisherdash.analyse import Comparison, compare
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
 from fisherdash.runs import Run, delete_run, list_runs, open_run, workspace
 from pages._ui.progress import plain
 
@@ -105,6 +109,32 @@ def dataset_at(path: Path) -> Dataset:
 def checkpoint_at(path: Path) -> Checkpoint:
     """The checkpoint in a file, read once."""
     return _checkpoint(str(path), path.stat().st_mtime_ns)
+
+
+def checkpoints_by_fingerprint() -> dict[str, Checkpoint]:
+    """Every checkpoint that can be read, by what determines its energies and forces."""
+    found = {}
+    for path in options("checkpoints").values():
+        with contextlib.suppress(InputError):  # a damaged file is told of where it is chosen
+            model = checkpoint_at(path)
+            found[model.fingerprint] = model
+    return found
+
+
+def comparison_of(run: Run) -> Comparison:
+    """The statistics of a run as far as it has come, computed once."""
+    return _comparison(str(run.folder), run.step, len(run.times), run)
+
+
+def formats(table: pd.DataFrame) -> dict[str, Any]:
+    """Three significant digits for every column of broken numbers."""
+    numbers = table.select_dtypes("float").columns
+    return {name: st.column_config.NumberColumn(format="%.3g") for name in numbers}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _comparison(folder: str, step: int, frames: int, _run: Run) -> Comparison:
+    return compare(_run.trajectories())
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

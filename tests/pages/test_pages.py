@@ -31,6 +31,7 @@ def metrics(app):
         ("simulate", "Simulate", "Dynamics need a trained model."),
         ("drift", "Drift", "There is no run yet."),
         ("trajectories", "Trajectories", "There is no run yet."),
+        ("compare", "Compare", "There is no run yet."),
     ],
 )
 def test_with_nothing_to_show_each_page_says_what_to_do(open_page, page, title, words):
@@ -204,6 +205,34 @@ def test_trajectories_begin_with_the_first_start_and_go_where_the_address_says(
 def test_a_replica_that_the_run_does_not_have_becomes_the_first(open_page, short_run):
     app = open_page("trajectories", replica="99")
     assert app.number_input(key="replica").value == 1
+
+
+def test_compare_has_a_row_for_every_head_of_every_run(open_page, short_run):
+    shutil.copytree(short_run, short_run.with_name("another"))
+    app = open_page("compare")
+    table = app.dataframe[0].value
+    assert sorted(zip(table["run"], table["head"], strict=True)) == [
+        ("another", "Fisher head"), ("another", "default head"),
+        ("short", "Fisher head"), ("short", "default head"),
+    ]  # fmt: skip
+    by_head = table[table["run"] == "short"].set_index("head")
+    assert by_head["alive (%)"].round(1).to_dict() == {"default head": 100.0, "Fisher head": 66.7}
+    assert app.code[0].value.count("python -m fisherdash compare") == 2
+
+
+def test_compare_evaluates_models_on_the_same_frames(open_page, water, model):
+    app = open_page("compare")
+    app.segmented_control[0].set_value("Models").run()
+    assert app.dataframe[0].value["model"].tolist() == ["tiny"]
+    assert "FisherDashCalculator('tiny.safetensors')" in app.code[-1].value
+    app.multiselect(key="evaluated").set_value(["tiny"]).run()
+    next(item for item in app.button if item.label == "Evaluate").click().run()
+    job = jobs.every("evaluate")[0]
+    assert job.wait(PATIENCE) and job.status == "finished", job.error
+    app.run()
+    assert not app.exception
+    shown = app.dataframe[1].value.loc[0, "force RMSE (eV/Å)"]
+    assert shown == job.result["tiny"].force_rmse > 0.1
 
 
 def test_an_address_chooses_the_run(open_page, short_run):

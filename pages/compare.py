@@ -1,0 +1,147 @@
+"""Compare: any number of runs and models in tables to sort, with small charts of their drift."""
+
+import functools
+
+import pandas as pd
+import streamlit as st
+
+from fisherdash.ase_calculator import snippet
+from fisherdash.runs import Run, jobs, list_runs
+from fisherdash.runs.commands import shell_command
+from fisherdash.view import overview
+from pages._ui import library
+from pages._ui.charts import csv_button, draw
+from pages._ui.doors import command, door, next_step, onward
+from pages._ui.evaluating import submit_evaluation
+from pages._ui.progress import job_line, watch
+
+
+def chosen_runs() -> list[Run]:
+    """The runs to compare, the newest eight to begin with."""
+    names = [entry.folder.name for entry in list_runs() if not entry.problem]
+    chosen = st.multiselect(
+        "Runs",
+        names,
+        default=names[:8],
+        help="Heads of one run start from the same states; runs may differ in everything.",
+    )
+    found = []
+    for entry in list_runs():
+        if entry.folder.name in chosen:
+            with door():
+                found.append(library.run_at(entry.folder))
+    return [run for run in found if len(run.times)]
+
+
+def runs_table(runs: list[Run]) -> None:
+    """A row a head, sortable; a chosen row leads to its run."""
+    models = library.checkpoints_by_fingerprint()
+    rows = []
+    for run in runs:
+        found = library.comparison_of(run)
+        rows += overview.run_rows(run.id, run.header, found, run.typical_speed, models)
+    table = pd.DataFrame(rows)
+    picked = st.dataframe(
+        table,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="runs table",
+        column_config=library.formats(table),
+        alt="Drift, survival and speed of every head of every run",
+    )
+    st.caption(
+        "Drift is the median over the survivors with its 95 % interval, so read it together with "
+        "their share. Click a column to sort, a row to choose its run."
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        csv_button(table, "runs")
+        if rows_picked := picked.selection.rows:
+            name = rows[rows_picked[0]]["run"]
+            library.select("run", name)
+            onward("drift", f"{name} in detail")
+            onward("trajectories", f"{name} in 3D")
+
+
+def multiples(runs: list[Run]) -> None:
+    """Small charts of drift, all with the same scale of energy."""
+    figures = overview.small_multiples([(run.id, run.header, run.trajectories()) for run in runs])
+    with st.grid(3, min_column_width=300):
+        for run, figure in zip(runs, figures, strict=True):
+            with st.container():
+                draw(figure, key=f"small {run.id}", table=False)
+    st.caption("Median of the living; the same energies on every chart. Beside the name: alive.")
+
+
+def evaluation() -> None:
+    """Errors of several models on the same frames."""
+    left, right = st.columns(2)
+    with left:
+        paths = library.choose_many(
+            "Models", "checkpoints", "evaluated", [], "All are held against the same frames."
+        )
+    with right:
+        data_path = library.choose("Frames", "datasets", "data")
+    if st.button("Evaluate", icon=":material/rule:", disabled=not (paths and data_path)):
+        with door():
+            assert data_path is not None
+            data = library.dataset_at(data_path)
+            models = {library.name_of(path): library.checkpoint_at(path) for path in paths}
+            for model in models.values():
+                model.check_elements(data.atomic_numbers)
+            submit_evaluation(paths, data_path, models, data)
+    job = next(iter(jobs.every("evaluate")), None)
+    if job is None:
+        return
+    watch(job, functools.partial(job_line, job), every=0.5)
+    if job.status == "finished" and job.result:
+        table = overview.error_rows(job.result)
+        st.dataframe(table, hide_index=True, column_config=library.formats(table), alt="Errors")
+        csv_button(table, "errors")
+    command(job.info["command"])
+
+
+def models_table() -> None:
+    """What is known of each model, and a door out for the one that is chosen."""
+    paths = library.options("checkpoints")
+    models = {name: library.checkpoint_at(path) for name, path in paths.items()}
+    table = overview.model_rows(models)
+    st.dataframe(table, hide_index=True, column_config=library.formats(table), alt="The models")
+    csv_button(table, "models")
+    st.subheader("Errors on the same frames")
+    evaluation()
+    st.subheader("Take a model with you")
+    path = library.choose("Checkpoint", "checkpoints", "model")
+    if path is not None:
+        st.download_button(
+            "Download the checkpoint",
+            data=path.read_bytes,
+            file_name=path.name,
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.markdown("Energies, forces and dynamics in ASE:")
+        st.code(snippet(path.name), language="python")
+
+
+st.title("Compare")
+st.caption("Runs and models next to each other, in numbers that can be sorted and taken away.")
+kind = st.segmented_control(
+    "What", ["Runs", "Models"], default="Runs", required=True, label_visibility="collapsed"
+)
+if kind == "Models":
+    with door():
+        if library.options("checkpoints"):
+            models_table()
+        else:
+            next_step("There is no model yet.", "train", "Train one on the Train page")
+elif not list_runs():
+    next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
+else:
+    runs = chosen_runs()
+    if runs:
+        runs_table(runs)
+        multiples(runs)
+        command(*(shell_command("compare", run.folder, json=True) for run in runs))
+    else:
+        st.info("Choose runs that have frames already.", icon=":material/info:")
