@@ -16,7 +16,7 @@ The element biases have no gradient and are left out: with them T would be singu
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -170,47 +170,45 @@ def accumulate_groups(
     body = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), checkpoint.body)
     atomic_numbers = jnp.asarray(dataset.atomic_numbers)
     origin, total = float(dataset.energies.mean()), len(dataset)
-    found, done = [], 0
     internal = is_bent(dataset.positions)
-    keys = iter(jax.random.split(jax.random.key(seed), total // BLOCK + groups + 1))
-    for members in np.array_split(np.arange(total), min(groups, total)):
-        sums = None
-        for first in range(0, len(members), BLOCK):
-            if cancel is not None and cancel.is_set():
-                raise InputError(f"the solve was cancelled after {done} of {total} frames")
-            chosen = members[first : first + BLOCK]
-            weights = np.zeros(BLOCK)
-            weights[: len(chosen)] = 1.0
-            # One shape to compile; what fills a short block weighs nothing.
-            chosen = np.concatenate([chosen, np.repeat(chosen[-1:], BLOCK - len(chosen))])
-            part = _block_sums(
-                checkpoint.config,
-                (probes or True) if laplacian else False,
-                internal,
-                next(keys),
-                body,
-                atomic_numbers,
-                jnp.asarray(dataset.positions[chosen]),
-                jnp.asarray(-dataset.forces[chosen]),
-                jnp.asarray(dataset.energies[chosen] - origin),
-                jnp.asarray(weights),
-            )
-            sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
-            done += int(weights.sum())
-            if progress is not None:
-                jax.block_until_ready(sums)
-                progress(done, total)
-        assert sums is not None
-        found.append(_moments(sums, len(members), dataset.num_atoms, origin, laplacian))
-    return tuple(found)
+    keys = iter(jax.random.split(jax.random.key(seed), total // BLOCK + 1))
+    members = np.array_split(np.arange(total), min(groups, total))
+    group = np.repeat(np.arange(len(members)), [len(part) for part in members])
+    sums: list[np.ndarray] = []
+    for first in range(0, total, BLOCK):
+        if cancel is not None and cancel.is_set():
+            raise InputError(f"the solve was cancelled after {first} of {total} frames")
+        last = min(first + BLOCK, total)
+        # One shape to compile: the last block is filled up with its last frame.
+        chosen = np.minimum(np.arange(first, first + BLOCK), total - 1)
+        terms = _terms(
+            checkpoint.config,
+            (probes or True) if laplacian else False,
+            internal,
+            next(keys),
+            body,
+            atomic_numbers,
+            jnp.asarray(dataset.positions[chosen]),
+            jnp.asarray(-dataset.forces[chosen]),
+            jnp.asarray(dataset.energies[chosen] - origin),
+        )
+        # A block may hold frames of several groups.
+        terms = [np.asarray(term)[: last - first] for term in terms]
+        sums = sums or [np.zeros((len(members), *term.shape[1:])) for term in terms]
+        for total_of, term in zip(sums, terms, strict=True):
+            np.add.at(total_of, group[first:last], term)
+        if progress is not None:
+            progress(last, total)
+    return tuple(
+        _moments([one[index] for one in sums], len(part), dataset.num_atoms, origin, laplacian)
+        for index, part in enumerate(members)
+    )
 
 
 def _moments(
-    sums: tuple[Array, ...], frames: int, atoms: int, origin: float, laplacian: bool
+    sums: Sequence[np.ndarray], frames: int, atoms: int, origin: float, laplacian: bool
 ) -> Moments:
-    gram, gradient, curvature, force_squared, energy, energy_sum = (
-        np.asarray(array) for array in sums
-    )
+    gram, gradient, curvature, force_squared, energy, energy_sum = sums
     return Moments(
         frames=frames,
         components=3 * atoms,
@@ -225,7 +223,7 @@ def _moments(
 
 
 @functools.partial(jax.jit, static_argnames=("config", "laplacian", "internal"))
-def _block_sums(
+def _terms(
     config: ModelConfig,
     laplacian: bool | int,
     internal: bool,
@@ -235,8 +233,8 @@ def _block_sums(
     positions: Float[Array, "frames atoms 3"],
     energy_gradient: Float[Array, "frames atoms 3"],
     energies: Float[Array, " frames"],
-    weights: Float[Array, " frames"],
 ) -> tuple[Array, ...]:
+    """What each frame adds to the sums; the frames are the first axis of every array."""
     network = (config, body, atomic_numbers, positions)
     if laplacian is True:
         values, g, curvature = derivatives.jacobian_and_laplacian(*network, internal=internal)
@@ -250,10 +248,10 @@ def _block_sums(
     u = energy_gradient.reshape(positions.shape[0], -1)
     joint = jnp.concatenate([values.astype(jnp.float64), energies[:, None]], axis=1)
     return (
-        jnp.einsum("m,mxd,mxe->de", weights, g, g),
-        jnp.einsum("m,mxd,mx->d", weights, g, u),
-        jnp.einsum("m,md->d", weights, curvature.astype(jnp.float64)),
-        jnp.einsum("m,mx,mx->", weights, u, u),
-        jnp.einsum("m,md,me->de", weights, joint, joint),
-        jnp.einsum("m,md->d", weights, joint),
+        jnp.einsum("mxd,mxe->mde", g, g),
+        jnp.einsum("mxd,mx->md", g, u),
+        curvature.astype(jnp.float64),
+        jnp.sum(u * u, axis=1),
+        joint[:, :, None] * joint[:, None, :],
+        joint,
     )

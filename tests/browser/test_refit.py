@@ -1,0 +1,79 @@
+"""The Re-fit page in a real browser: fit, look at its panels, take another point of the path."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from fisherdash import dataset
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+FRAMES = 120
+
+
+@pytest.fixture
+def few_frames(root: Path, tmp_path: Path) -> bytes:
+    """The shipped sample, shortened, as a file to upload."""
+    data = dataset.load(root / "sample_models" / "ethanol_500K.npz")
+    dataset.save(data.subset(np.arange(FRAMES)), tmp_path / "few.npz")
+    return (tmp_path / "few.npz").read_bytes()
+
+
+def click_a_point(page: Page) -> None:
+    """Search the chart's middle until the pointer shows that a point is under it; click there."""
+    canvas = page.locator("[data-testid=stEChartsChart] canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    for share in np.linspace(0.25, 0.75, 140):
+        x = box["x"] + share * box["width"]
+        for y in np.arange(box["y"] + 36, box["y"] + 170, 3.0):
+            page.mouse.move(x, float(y))
+            if canvas.evaluate("c => getComputedStyle(c.parentElement).cursor") == "pointer":
+                page.mouse.click(x, float(y))
+                return
+    raise AssertionError("the chart shows no point that could be clicked")
+
+
+def test_a_point_of_the_path_becomes_a_head_to_keep(
+    tab: Page, address: str, few_frames: bytes
+) -> None:
+    tab.goto(f"{address}/data")
+    tab.get_by_text("Load a file").click()
+    tab.locator("input[type=file]").set_input_files(
+        {"name": "few.npz", "mimeType": "application/octet-stream", "buffer": few_frames}
+    )
+    expect(tab.get_by_text("few.npz").first).to_be_visible()
+    tab.get_by_role("button", name="Load", exact=True).click()
+    expect(tab.get_by_text(str(FRAMES), exact=True).first).to_be_visible()
+    tab.get_by_test_id("stSidebarNav").get_by_role("link", name="Re-fit").click()
+    tab.get_by_role("button", name="Re-fit", exact=True).click()
+    expect(tab.get_by_text("survival not tested").first).to_be_visible()
+
+    main = tab.locator("[data-testid=stMain]")
+    for panel, words in (
+        ("Spectrum and head", "Weights of the head"),
+        ("Boltzmann test", "one standard error"),
+        ("Stability", "Run the stability check"),
+        ("Ridge path", "Click a point"),
+    ):
+        main.get_by_role("tab", name=panel).click()
+        expect(main.get_by_text(words).first).to_be_visible()
+
+    verdicts = main.get_by_text("survival not tested")
+    expect(verdicts).to_have_count(1)
+    click_a_point(tab)
+    expect(verdicts).to_have_count(2)  # the fit's own, and that of the point's head
+    main.get_by_role("button", name="Keep this head too").click()
+    with tab.expect_download() as kept:
+        main.get_by_role("button", name="Download that checkpoint").click()
+    content = Path(kept.value.path()).read_bytes()
+    from fisherdash import checkpoint
+
+    head = checkpoint.load_bytes(content)
+    assert head.provenance["ridge_rule"] == "given by hand"
+    assert head.head_covariance is not None
+    assert io.BytesIO(content).getbuffer().nbytes < 1_000_000
