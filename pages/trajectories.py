@@ -9,6 +9,7 @@ from fisherdash.runs.commands import shell_command
 from fisherdash.runs.export import extended_xyz
 from pages._ui import library
 from pages._ui.doors import command, door, next_step
+from pages._ui.error_bars import error_bars
 from pages._ui.progress import plain, watch
 from pages._ui.watching import death, molecules
 
@@ -59,6 +60,7 @@ def views(run: Run, chosen: tuple[int, ...]) -> None:
             if words := death(run, head, index):
                 st.caption(f"{run.header.names[head]}, replica {index + 1}: {words}.")
         take_away(run, chosen, index)
+        error_bars(run, chosen, index)
 
 
 def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:

@@ -150,6 +150,7 @@ def test_every_option_is_plain_data():
         refit.spectrum_figure([2.0, 0.5, 0.1], np.inf),
         refit.head_figure(np.array([1.0, -2.0]), np.array([3.0, 0.5])),
         refit.temperature_figure(HEATED),
+        refit.error_bar_figure(np.arange(3.0), [np.ones(3), np.ones(3)], ["a", "b"], STYLES),
         refit.descent_figure(
             fisher.Descent(np.ones(2), (0, 1, 9), (1.0, 0.5, 0.0), (3, 2, 1), True)
         ),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fisherdash.view import figure
 from fisherdash.view.figure import Figure, Option
-from fisherdash.view.theme import DEFAULT, FISHER, NEUTRAL
+from fisherdash.view.theme import DEFAULT, FISHER, NEUTRAL, SeriesStyle
 
 if TYPE_CHECKING:
     from fisherdash.fisher import Boltzmann, Descent, RidgePoint
@@ -262,6 +262,38 @@ def descent_figure(descent: "Descent") -> Figure:
     )
     table = pd.DataFrame({"step": steps, "distance from the closed form / |θ*|": distance})
     alt = f"Gradient descent after {descent.steps[-1]} steps is {descent.distance[-1]:.1g} away"
+    return Figure(option, alt, 300, table)
+
+
+def error_bar_figure(
+    times: np.ndarray,
+    bars: Sequence[np.ndarray],
+    names: Sequence[str],
+    styles: Sequence[SeriesStyle],
+) -> Figure:
+    """Root-mean-square error bar of the forces along trajectories.
+
+    Args:
+        times: fs, shape (frames,).
+        bars: eV/Å, one array of shape (frames,) for each trajectory.
+        names, styles: of the heads that drove them.
+    """
+    labels = [f"head {index}" for index in range(len(bars))]
+    source = figure.columns(["t", *labels], [times / 1000.0, *bars])
+    series = [
+        figure.line(name, "t", label, style.colour, style.dash)
+        for name, label, style in zip(names, labels, styles, strict=True)
+    ]
+    option = figure.chart(
+        source,
+        series,
+        grid=[figure.grid()],
+        xAxis=figure.axis("time (ps)"),
+        yAxis=figure.axis("error bar of forces (eV/Å)", vertical=True, scale=False),
+    )
+    table = source.set_axis(["time (ps)", *(f"{name} (eV/Å)" for name in names)], axis=1)
+    most = max((float(np.max(row)) for row in bars if len(row)), default=0.0)
+    alt = f"Error bars of forces along the trajectory, at most {most:.2g} eV/Å"
     return Figure(option, alt, 300, table)
 
 

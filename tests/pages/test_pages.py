@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from flax.serialization import to_bytes
 
@@ -32,6 +33,7 @@ def metrics(app):
         ("drift", "Drift", "There is no run yet."),
         ("trajectories", "Trajectories", "There is no run yet."),
         ("compare", "Compare", "There is no run yet."),
+        ("learn", "Learn", "Fisher divergence"),
     ],
 )
 def test_with_nothing_to_show_each_page_says_what_to_do(open_page, page, title, words):
@@ -155,6 +157,22 @@ def test_refit_from_the_page_shows_before_and_after(open_page, water, model):
     assert job.result.verdict in texts(app)
     assert "python -m fisherdash solve" in app.code[0].value
     assert job.info["out"].exists()
+
+
+def test_error_bars_of_a_replica_need_a_re_fitted_checkpoint(open_page, short_run, model):
+    other = checkpoints.Checkpoint(
+        **{**vars(model), "elements": (1, 6, 8), "name": "fitted"},
+    )
+    size = len(other.head)
+    fitted = other.with_head(other.head, other.element_bias, "fitted", {}, np.eye(size))
+    checkpoints.save(fitted, workspace.folder("checkpoints") / "fitted.safetensors")
+    app = open_page("trajectories")
+    app.selectbox(key="bars model").set_value("tiny").run()
+    app.toggle(key="bars").set_value(True).run()
+    assert len(app.error) == 1 and "only a re-fit leaves one" in app.error[0].value
+    app.selectbox(key="bars model").set_value("fitted").run()
+    assert not app.exception and not app.error
+    assert "the error of the body comes on top" in texts(app).lower()
 
 
 def test_simulate_launches_a_run_that_drift_and_trajectories_show(open_page, water, model):

@@ -1,0 +1,58 @@
+"""Error bars of forces along the replica that is shown, from the covariance a re-fit left."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from fisherdash.fisher import force_stderr
+from fisherdash.runs import Run, open_run
+from fisherdash.view.refit import error_bar_figure
+from pages._ui import library
+from pages._ui.charts import draw
+from pages._ui.doors import door
+from pages._ui.watching import looks
+
+MOST_FRAMES = 192
+"""Frames of a trajectory that are evaluated, spread evenly: a second's work on two cores."""
+
+
+@st.cache_data(max_entries=16, show_spinner="Evaluating error bars")
+def _bars(model: Path, folder: Path, head: int, replica: int, frames: int) -> np.ndarray:
+    """Root-mean-square error bar of each chosen frame's forces, eV/Å."""
+    run = open_run(folder)
+    chosen = _chosen(frames)
+    positions = run.frames(head, replica, chosen)
+    numbers = np.array(run.header.atomic_numbers)
+    bars = force_stderr(library.checkpoint_at(model), numbers, positions)
+    return np.sqrt(np.mean(bars**2, axis=(1, 2)))
+
+
+def _chosen(frames: int) -> np.ndarray:
+    return np.unique(np.linspace(0, frames - 1, min(frames, MOST_FRAMES)).round().astype(int))
+
+
+def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
+    """A folded panel; it computes nothing until it is asked to."""
+    with st.expander("Error bars of the forces", icon=":material/error_med:"):
+        model = library.choose("Re-fitted checkpoint", "checkpoints", "bars model")
+        if model is None:
+            st.caption("There is no checkpoint yet.")
+            return
+        if not st.toggle("Show them for this replica", key="bars"):
+            return
+        with door():
+            frames = len(run.times)
+            rows = [_bars(model, run.folder, head, replica, frames) for head in heads]
+            figure = error_bar_figure(
+                run.times[_chosen(frames)],
+                rows,
+                [run.header.names[head] for head in heads],
+                [looks(run)[head] for head in heads],
+            )
+            draw(figure, key="error bars")
+            st.caption(
+                "What is uncertain about the head alone, as the re-fit left it: bars that grow "
+                "show a trajectory that leaves the data. The error of the body comes on top."
+            )
