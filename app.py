@@ -19,6 +19,7 @@ page = st.navigation(
         st.Page("pages/drift.py", title="Drift", icon=":material/ssid_chart:"),
         st.Page("pages/trajectories.py", title="Trajectories", icon=":material/view_in_ar:"),
         st.Page("pages/compare.py", title="Compare", icon=":material/table_chart:"),
+        st.Page("pages/learn.py", title="Learn", icon=":material/school:"),
     ]
 )
 with st.sidebar:

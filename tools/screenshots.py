@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.browser import chromium  # noqa: E402 - found through the line above
 
-PAGES = ("", "data", "train", "refit", "simulate", "drift", "trajectories", "compare")
+PAGES = ("", "data", "train", "refit", "simulate", "drift", "trajectories", "compare", "learn")
 SCHEMES = ("light", "dark")
 WIDTHS = (1400, 400)
 MINUTE = 60_000

@@ -38,7 +38,17 @@ def test_a_bookmark_opened_first_finds_the_whole_app(tab: Page, address: str) ->
     expect(tab.get_by_role("heading", name="Drift")).to_be_visible()
     links = tab.locator("[data-testid=stSidebarNav] a")
     expect(links).to_contain_text(
-        ["Home", "Data", "Train", "Re-fit", "Simulate", "Drift", "Trajectories"]
+        [
+            "Home",
+            "Data",
+            "Train",
+            "Re-fit",
+            "Simulate",
+            "Drift",
+            "Trajectories",
+            "Compare",
+            "Learn",
+        ]
     )
     expect(tab.get_by_text("default head: alive").first).to_be_visible()
 

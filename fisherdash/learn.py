@@ -1,0 +1,162 @@
+"""Score matching in two dimensions, small enough to be seen: the Müller–Brown potential.
+
+The true potential is U(x) = Σ_k A_k exp(−½ (x−m_k)ᵀ P_k (x−m_k)) after K. Müller and L. D. Brown,
+Theor. Chim. Acta 53, 75 (1979), scaled so that kT is about 1. The model is linear, as the last
+layer of a force field is: U_θ(x) = θ·φ(x) with fixed φ. Symbols as everywhere in this program:
+
+  G(x) = ∂φ/∂x, shape (2, K)       T = β² E[GᵀG]       c = β² E[Gᵀ∇U]       b = −β E[Δφ]
+  J(θ) = ½ β² E|∇U − Gθ|² = ½ θᵀTθ − θᵀc + const, least at θ* = T⁻¹c,
+  and θ* = −T⁻¹b from points alone, where these are a Boltzmann sample (integration by parts).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from fisherdash.errors import InputError
+
+SCALE = 0.06
+"""Of the published potential, so that its barriers are a few kT high at kT = 1."""
+BOX = (-1.6, 1.2, -0.4, 2.0)
+"""x from, x to, y from, y to: where the landscape is looked at."""
+AMPLITUDES = SCALE * np.array([-200.0, -100.0, -170.0, 15.0])
+
+_CENTRES = np.array([[1.0, 0.0], [0.0, 0.5], [-0.5, 1.5], [-1.0, 1.0]])
+_EXPONENTS = np.array([[-1, 0, -10], [-1, 0, -10], [-6.5, 11, -6.5], [0.7, 0.6, 0.7]], float)
+_ROOM = (-2.2, 1.8, -1.0, 2.6)  # beyond it the Boltzmann weight is below 10⁻⁷ of the total
+
+Points = Float[np.ndarray, "n 2"]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """K functions φ_k(x) = exp(−½ (x−m_k)ᵀ P_k (x−m_k)): centres (K, 2), precisions (K, 2, 2)."""
+
+    centres: np.ndarray
+    precisions: np.ndarray
+
+    def _parts(self, x: Points) -> tuple[np.ndarray, np.ndarray]:
+        away = x[:, None] - self.centres
+        pull = np.einsum("kij,nkj->nki", self.precisions, away)
+        return np.exp(-0.5 * np.einsum("nki,nki->nk", away, pull)), pull
+
+    def values(self, x: Points) -> Float[np.ndarray, "n K"]:
+        """φ(x)."""
+        return self._parts(x)[0]
+
+    def gradients(self, x: Points) -> Float[np.ndarray, "n 2 K"]:
+        """G(x) = ∂φ/∂x."""
+        value, pull = self._parts(x)
+        return np.swapaxes(-value[..., None] * pull, 1, 2)
+
+    def laplacians(self, x: Points) -> Float[np.ndarray, "n K"]:
+        """Δφ = φ (|P(x−m)|² − tr P)."""
+        value, pull = self._parts(x)
+        return value * ((pull**2).sum(axis=-1) - np.trace(self.precisions, axis1=1, axis2=2))
+
+
+def own_terms() -> Basis:
+    """The four terms of the true potential: a model that can be exact."""
+    a, b, c = _EXPONENTS.T
+    precisions = -np.stack([np.stack([2 * a, b], -1), np.stack([b, 2 * c], -1)], axis=1)
+    return Basis(_CENTRES, precisions)
+
+
+def gaussians(side: int = 5) -> Basis:
+    """side² round Gaussians on a grid: a model that cannot be exact, as a network cannot."""
+    x, y = np.linspace(*BOX[:2], side), np.linspace(*BOX[2:], side)
+    centres = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    width = 0.85 * (x[1] - x[0])
+    return Basis(centres, np.broadcast_to(np.eye(2) / width**2, (side**2, 2, 2)))
+
+
+TRUTH = own_terms()
+
+
+def potential(x: Points) -> Float[np.ndarray, " n"]:
+    """The true U(x) in units of kT at temperature 1."""
+    return TRUTH.values(x) @ AMPLITUDES
+
+
+def gradient(x: Points) -> Points:
+    """∇U(x)."""
+    return TRUTH.gradients(x) @ AMPLITUDES
+
+
+def sample(count: int, temperature: float = 1.0, seed: int = 0) -> Points:
+    """Independent points of the density ∝ exp(−U/T), exactly, by rejection."""
+    if count < 1 or not temperature > 0:
+        raise InputError(f"points need a count and a temperature above 0: {count}, {temperature}")
+    rng = np.random.default_rng(seed)
+    low, high = np.array(_ROOM[::2]), np.array(_ROOM[1::2])
+    grid = np.stack(np.meshgrid(*np.linspace(low, high, 200).T), axis=-1).reshape(-1, 2)
+    least = potential(grid).min() - 0.05  # the grid misses the minimum by less
+    kept: list[np.ndarray] = []
+    while sum(map(len, kept)) < count:
+        x = rng.uniform(low, high, (20_000, 2))
+        kept.append(x[rng.random(len(x)) < np.exp(-(potential(x) - least) / temperature)])
+    return np.concatenate(kept)[:count]
+
+
+def scatter(count: int, seed: int = 0) -> Points:
+    """Points spread evenly over the box: no Boltzmann sample at any temperature."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(BOX[::2], BOX[1::2], (count, 2))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """T (K, K), c (K,), b (K,) and the constant ½ β² E|∇U|² of J, as means over points."""
+
+    t: np.ndarray
+    c: np.ndarray
+    b: np.ndarray
+    constant: float
+
+    def divergence(self, theta: np.ndarray) -> float:
+        """J(θ), zero for the true gradient."""
+        return float(0.5 * theta @ self.t @ theta - theta @ self.c + self.constant)
+
+    def solve(self, ridge: float, start: np.ndarray, alone: bool = False) -> np.ndarray:
+        """(T + λ I) θ = rhs + λ θ₀; λ in units of T's largest eigenvalue.
+
+        ``alone`` takes −b, which needs no forces, for c. Where T is singular, the least change.
+        """
+        size = ridge * np.linalg.eigvalsh(self.t)[-1]
+        rhs = (-self.b if alone else self.c) - self.t @ start
+        return start + np.linalg.lstsq(self.t + size * np.eye(len(rhs)), rhs, rcond=1e-12)[0]
+
+    def descent(self, start: np.ndarray, steps: int) -> Float[np.ndarray, "steps1 K"]:
+        """Gradient descent on J from θ₀ with the step 1/λ_max; the path, its start included."""
+        path, rate = [start], 1.0 / np.linalg.eigvalsh(self.t)[-1]
+        for _ in range(steps):
+            path.append(path[-1] - rate * (self.t @ path[-1] - self.c))
+        return np.array(path)
+
+
+def moments(x: Points, basis: Basis, temperature: float = 1.0) -> Moments:
+    """Means over the points; the forces are the true ones."""
+    beta, g, force = 1.0 / temperature, basis.gradients(x), gradient(x)
+    return Moments(
+        t=beta**2 * np.einsum("nik,nil->kl", g, g) / len(x),
+        c=beta**2 * np.einsum("nik,ni->k", g, force) / len(x),
+        b=-beta * basis.laplacians(x).mean(axis=0),
+        constant=0.5 * beta**2 * float((force**2).sum(axis=1).mean()),
+    )
+
+
+def dynamics(
+    slope: Callable[[Points], Points], start: Points, velocity: Points, step: float, steps: int
+) -> Float[np.ndarray, "steps1 n 2"]:
+    """Velocity Verlet of unit masses with ∇U = ``slope``; the positions."""
+    x, v, acceleration = start, velocity, -slope(start)
+    path = [x]
+    for _ in range(steps):
+        v = v + 0.5 * step * acceleration
+        x = x + step * v
+        acceleration = -slope(x)
+        v = v + 0.5 * step * acceleration
+        path.append(x)
+    return np.array(path)
