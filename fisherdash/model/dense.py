@@ -9,12 +9,17 @@ atoms, a, b, c angular components):
     S[f,n,i,a,b]   = Σ_j G[f,n,i,a,j] x[f,n,b,j]               gather messages: batched product
     m[f,n,i,c]     = Σ_ab S[f,n,i,a,b] K[f,a,b,c]              couple: batched product
 
+Two rules keep the compiled program lean, and its derivatives too. Every product is a dot of arrays
+with at most one batch, one free and one summed axis each (:func:`_dot`): with more, XLA copies the
+operands of the reverse product into another order. And nothing is broadcast whose reverse would be
+a reduction over a middle axis, many times slower than the arithmetic in it: such products are
+written component by component, or as a product with a vector of ones.
+
 The sum over neighbours is taken before the Clebsch–Gordan coupling, so that the coupling works on
 atoms instead of pairs, and K joins its constants to the learned weights of the paths once per call.
 The reverse of a product is a product, hence forces and training cost what they should.
 """
 
-import functools
 import itertools
 
 import jax
@@ -24,9 +29,6 @@ from jaxtyping import Array, Float, Integer
 from fisherdash.model import couplings
 from fisherdash.model.config import ModelConfig
 from fisherdash.model.network import Body, pool
-
-# On accelerators the default would round float32 products to fewer bits than a force field bears.
-_product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 def descriptors(
@@ -54,22 +56,23 @@ def features(
     dtype = body["Embed_0"]["embedding"].dtype
     frames, atoms = positions.shape[:2]
     distances, unit = _pairs(positions, dtype)
-    harmonics = _harmonics(config.max_degree, unit)
+    ones = jnp.ones((1, config.features), dtype)
+    harmonics = [
+        [_dot(ones, 0, y.reshape(1, -1), 0).reshape(-1, *y.shape) for y in degree]
+        for degree in _harmonics(config.max_degree, unit)
+    ]
     radial = _radial(config, body, distances)
 
     embedding = jnp.take(body["Embed_0"]["embedding"][:, 0, 0, :], atomic_numbers, axis=0)
     x = jnp.broadcast_to(embedding.T[:, None, None, :], (config.features, 1, frames, atoms))
     for iteration, step in enumerate(couplings.steps(config)):
-        filters = jnp.concatenate(
-            [
-                radial[iteration, degree, :, :, :, None, :] * harmonics[degree]
-                for degree in range(config.max_degree + 1)
-            ],
-            axis=3,
+        filters = jnp.stack(
+            [r * y for r, ys in zip(radial[iteration], harmonics, strict=True) for y in ys], axis=3
         )
         message = _message(body[f"MessagePass_{iteration}"]["tensor"]["kernel"], step, filters, x)
         y = _dense(body[f"Dense_{2 * iteration}"], step, _add_carried(step, x, message))
-        gated = y * jax.nn.sigmoid(y[:, :1])
+        gate = jax.nn.sigmoid(y[:, 0])
+        gated = jnp.stack([y[:, c] * gate for c in range(y.shape[1])], axis=1)
         x = _add_carried(step, x, _dense(body[f"Dense_{2 * iteration + 1}"], step, gated))
     return x[:, 0]
 
@@ -90,8 +93,8 @@ def _pairs(
 
 def _harmonics(
     max_degree: int, unit: tuple[Float[Array, "frames atoms atoms"], ...]
-) -> list[Float[Array, "frames atoms m atoms"]]:
-    """Real spherical harmonics by degree, in E3x's normalisation and order."""
+) -> list[list[Float[Array, "frames atoms atoms"]]]:
+    """Real spherical harmonics by degree and order, in E3x's normalisation and order."""
     matrix, products = couplings.harmonics_recursion(max_degree)
 
     def combine(terms: list[tuple[float, Array]]) -> Array:
@@ -116,23 +119,22 @@ def _harmonics(
                 for c in range(table.shape[2])
             ]
         )
-    return [jnp.stack(degree, axis=2) for degree in components[: max_degree + 1]]
+    return components[: max_degree + 1]
 
 
 def _radial(
     config: ModelConfig, body: Body, distances: Float[Array, "frames i j"]
-) -> Float[Array, "iterations degrees features frames i j"]:
-    """Learned radial filters of every step and degree: one matrix product for all of them."""
-    weights = jnp.stack(
-        [
-            body[f"MessagePass_{iteration}"]["filter"][f"{degree}{'+-'[degree % 2]}"]["kernel"]
-            for iteration in range(config.iterations)
-            for degree in range(config.max_degree + 1)
-        ]
-    )
-    basis = _radial_basis(config, distances)
-    filters = _product("skf,knij->sfnij", weights, basis)
-    return filters.reshape(config.iterations, config.max_degree + 1, *filters.shape[1:])
+) -> list[list[Float[Array, "features frames i j"]]]:
+    """Learned radial filters of every step and degree, one matrix product each."""
+    basis = _radial_basis(config, distances).reshape(config.basis, -1)
+
+    def radial(iteration: int, degree: int) -> Array:
+        name = couplings.kernel_name((0, degree), has_parity=False)
+        weights = body[f"MessagePass_{iteration}"]["filter"][name]["kernel"]
+        return _dot(weights, 0, basis, 0).reshape(config.features, *distances.shape)
+
+    degrees = range(config.max_degree + 1)
+    return [[radial(step, degree) for degree in degrees] for step in range(config.iterations)]
 
 
 def _radial_basis(
@@ -145,16 +147,17 @@ def _radial_basis(
     """
     dtype = distances.dtype
     n = config.basis - 1
-    k = jnp.arange(config.basis, dtype=dtype)[:, None, None, None]
-    log_binomial = jnp.asarray(couplings.log_binomials(n), dtype)[:, None, None, None]
+    k = jnp.arange(config.basis, dtype=dtype)
     scaled = distances / config.cutoff
     inside = scaled < 1
     safe = jnp.where(inside, scaled, 0)
     # Two atoms on top of each other are not a case to be exact for, only finite.
     r = jnp.where(inside, jnp.maximum(distances, 1e-6), 1)
-    log_t, log_1t = -jnp.log1p(1 / r), -jnp.log1p(r)
-    exponent = log_binomial + k * log_t + (n - k) * log_1t + (1 - 1 / (1 - safe * safe))
-    return jnp.where(inside, jnp.exp(exponent), 0)
+    terms = jnp.stack([-jnp.log1p(1 / r), -jnp.log1p(r), 1 - 1 / (1 - safe * safe)])
+    powers = jnp.stack([k, n - k, jnp.ones_like(k)])
+    exponent = _dot(powers, 0, terms.reshape(3, -1), 0).reshape(-1, *distances.shape)
+    log_binomial = jnp.asarray(couplings.log_binomials(n), dtype)[:, None, None, None]
+    return jnp.where(inside, jnp.exp(exponent + log_binomial), 0)
 
 
 def _message(
@@ -164,13 +167,21 @@ def _message(
     x: Float[Array, "features b frames j"],
 ) -> Float[Array, "features c frames i"]:
     """Messages of all neighbours, coupled to the output components."""
-    weights = kernel.reshape(-1, kernel.shape[-1])
-    coupling = _product("pf,pabc->fabc", weights, jnp.asarray(step.table, weights.dtype))
-    if coupling.shape[3] < coupling.shape[2]:
-        coupled = _product("fabc,fbnj->fnajc", coupling, x)
-        return _product("fniaj,fnajc->fcni", filters, coupled)
-    gathered = _product("fniaj,fbnj->fniab", filters, x)
-    return _product("fabc,fniab->fcni", coupling, gathered)
+    f, n, i, a, j = filters.shape
+    paths, table = kernel.reshape(-1, f), jnp.asarray(step.table, kernel.dtype)
+    b, c = table.shape[2:]
+    if c < b:  # couple first
+        table = jnp.moveaxis(table, 1, 2).reshape(len(table), -1)
+        coupling = _dot(paths, 0, table, 0).reshape(f, b, a * c)
+        coupled = _dot(coupling, 1, x.reshape(f, b, n * j), 1, batch=1).reshape(f, a, c, n, j)
+        coupled = jnp.transpose(coupled, (0, 3, 2, 1, 4)).reshape(f * n, c, a * j)
+        message = _dot(filters.reshape(f * n, i, a * j), 2, coupled, 2, batch=1)
+        return jnp.moveaxis(message.reshape(f, n, i, c), -1, 1)
+    coupling = _dot(paths, 0, table.reshape(len(table), -1), 0).reshape(f, a * b, c)
+    sources = jnp.swapaxes(x, 1, 2).reshape(f * n, b, j)
+    gathered = _dot(filters.reshape(f * n, i * a, j), 2, sources, 2, batch=1)
+    message = _dot(coupling, 1, gathered.reshape(f, n * i, a * b), 2, batch=1)
+    return message.reshape(f, c, n, i)
 
 
 def _blocks(irreps: tuple[couplings.Irrep, ...]) -> list[slice]:
@@ -215,8 +226,18 @@ def _dense(
     parts = []
     for irrep, block in zip(step.outputs, _blocks(step.outputs), strict=True):
         layer = weights[couplings.kernel_name(irrep, step.outputs_have_parity)]
-        part = _product("gf,gmna->fmna", layer["kernel"], x[:, block])
+        part = x[:, block]
+        part = _dot(layer["kernel"], 0, part.reshape(len(part), -1), 0).reshape(part.shape)
         if "bias" in layer:
             part = part + layer["bias"][:, None, None, None]
         parts.append(part)
     return jnp.concatenate(parts, axis=1)
+
+
+def _dot(x: Array, x_axis: int, y: Array, y_axis: int, *, batch: int = 0) -> Array:
+    """Sum of products over one axis of each; the first ``batch`` axes go along unsummed."""
+    batches = tuple(range(batch))
+    # On accelerators the default would round float32 products to fewer bits than forces bear.
+    precision = jax.lax.Precision.HIGHEST
+    dimensions = (((x_axis,), (y_axis,)), (batches, batches))
+    return jax.lax.dot_general(x, y, dimensions, precision=precision)

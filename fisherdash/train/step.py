@@ -138,7 +138,7 @@ def _limited(gradient: Params, usual: Array, clip: Array) -> tuple[Params, Array
     What a limited gradient adds to the average is its limited length, so that the limit can rise
     where gradients have grown for good, by a factor e in about 100 / (clip − 1) steps.
     """
-    length = optax.global_norm(gradient).astype(jnp.float64)
+    length = optax.tree.norm(gradient).astype(jnp.float64)
     known = jnp.where(usual > 0, usual, length)
     limit = jnp.where(clip > 0, clip * known, jnp.inf)
     scale = jnp.where(length > limit, limit / length, 1.0)
