@@ -10,8 +10,9 @@ from fisherdash.runs import Run, jobs
 from fisherdash.runs.commands import shell_command
 from fisherdash.view.drift import temperature_figure
 from fisherdash.view.report import html_report, run_picture
+from fisherdash.view.structure import structure_figure, structure_sentence
 from fisherdash.view.tables import comparison_numbers, comparison_table, tests_in_words
-from pages._ui import library
+from pages._ui import library, tasks
 from pages._ui.charts import csv_button, draw
 from pages._ui.doors import command, door, next_step, onward
 from pages._ui.progress import job_line, watch
@@ -73,6 +74,10 @@ def board(run: Run) -> None:
         job_line(job)
     elif run.status != "finished":
         st.caption(f"This run is {run.status} after step {run.step:,} of {run.steps:,}.")
+        if st.button("Go on", icon=":material/resume:", help="From the last step on disk."):
+            with door():
+                tasks.submit_resume(run.folder)
+                st.rerun()
     try:
         run.refresh()
         traj = run.trajectories()
@@ -87,6 +92,32 @@ def board(run: Run) -> None:
     st.markdown(f"**{found.sentence}**")
     numbers(found)
     draw(temperature_figure(traj, looks(run), end=end_of(run)), key="temperature", table=False)
+
+
+def structure(run: Run) -> None:
+    """h(r) of each head beside that of the data, computed when it is asked for."""
+    if not st.toggle(
+        "Structure",
+        help="How often two atoms are a distance apart in the living replicas, against a data "
+        "set. A head may keep its energy and yet give the molecule another shape.",
+    ):
+        return
+    path = library.choose("Held against", "datasets", "data")
+    if path is None:
+        return
+    with door():
+        data = library.dataset_at(path)
+        if tuple(data.atomic_numbers.tolist()) != run.header.atomic_numbers:
+            raise InputError(f"{path.stem} holds another molecule, or its atoms in another order")
+        found = library.structure_of(run, data)
+        looks_by_name = dict(zip(run.header.names, looks(run), strict=True))
+        draw(structure_figure(found, looks_by_name), key="structure")
+        st.caption(structure_sentence(found))
+        heat = "unknown" if data.temperature is None else f"{data.temperature:g} K"
+        st.caption(
+            f"Data at {heat}; the run began with momenta of "
+            f"{run.header.settings['temperature']:g} K. Only like temperatures compare the models."
+        )
 
 
 @st.dialog("Delete this run?")
@@ -127,6 +158,7 @@ with door():
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
         watch(job_of(run), functools.partial(board, run), every=1.0)
+        structure(run)
         take_away(run)
         about(run)
         command(*commands_of(run))

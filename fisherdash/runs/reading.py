@@ -157,6 +157,15 @@ class Run:
             found[wanted] = block[head, replica, indices[wanted] - begin]
         return found
 
+    @property
+    def now(self) -> Energies:
+        """Everything in memory as of one moment, whatever comes in meanwhile."""
+        return self._now
+
+    def block(self, number: int, what: str = "positions") -> np.ndarray:
+        """Positions (Å) or velocities (Å/fs) of all trajectories of one chunk, (H, R, K, N, 3)."""
+        return self._frames(self.folder / files.CHUNK.format(number), what)
+
     def trajectories(self) -> "Trajectories":
         """The energies so far, as the analysis takes them."""
         from fisherdash.analyse import Trajectories

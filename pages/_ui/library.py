@@ -14,10 +14,12 @@ import streamlit as st
 from fisherdash import checkpoint as checkpoints
 from fisherdash import dataset as datasets
 from fisherdash.analyse import Comparison, compare
+from fisherdash.analyse.structure import Structure, structure
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.runs import Run, delete_run, list_runs, open_run, workspace
+from fisherdash.runs.living import living_positions
 from pages._ui.progress import plain
 
 Kind = Literal["datasets", "checkpoints"]
@@ -126,6 +128,11 @@ def comparison_of(run: Run) -> Comparison:
     return _comparison(str(run.folder), run.step, len(run.times), run)
 
 
+def structure_of(run: Run, data: Dataset) -> Structure:
+    """Distances in a run as far as it has come, against those of the data, computed once."""
+    return _structure(str(run.folder), len(run.times), data.fingerprint, run, data)
+
+
 def formats(table: pd.DataFrame) -> dict[str, Any]:
     """Three significant digits for every column of broken numbers."""
     numbers = table.select_dtypes("float").columns
@@ -135,6 +142,11 @@ def formats(table: pd.DataFrame) -> dict[str, Any]:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _comparison(folder: str, step: int, frames: int, _run: Run) -> Comparison:
     return compare(_run.trajectories())
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the frames")
+def _structure(folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset) -> Structure:
+    return structure(_data.positions, living_positions(_run))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -203,6 +203,13 @@ def test_drift_reads_drift_and_survival_together(open_page, short_run):
     assert "python -m fisherdash compare" in app.code[0].value
 
 
+def test_structure_is_held_against_data_of_the_same_molecule_only(open_page, short_run, water):
+    app = open_page("drift")
+    app.toggle[0].set_value(True).run()
+    assert not app.exception
+    assert "water holds another molecule" in app.error[0].value
+
+
 def test_a_damaged_run_is_one_sentence_and_the_page_stands(open_page, short_run):
     (short_run / "chunk-000001.npz").write_bytes(b"half a chu")
     app = open_page("drift")

@@ -1,0 +1,37 @@
+"""Who lives is looked at, who is dead is not, and every chunk is read once."""
+
+import numpy as np
+
+from fisherdash.runs import store
+from fisherdash.runs.living import living_positions
+from tests.test_runs_store import HEADS, PER_CHUNK, REPLICAS, chunk, folder, header, write
+
+__all__ = ["folder"]  # a fixture
+
+
+def test_every_living_replica_of_every_frame_but_the_first(folder):
+    chunks = write(folder)
+    found = living_positions(store.open_run(folder), most=1000)
+    assert list(found) == ["default", "fisher"]
+    everything = np.concatenate([part.positions for part in chunks], axis=2)[:, :, 1:]
+    for head, frames in enumerate(found.values()):
+        expected = np.swapaxes(everything[head], 0, 1).reshape(-1, 4, 3)
+        np.testing.assert_array_equal(frames, expected)
+
+
+def test_the_dead_are_left_out_from_their_death_on(folder):
+    writer, part = store.RunWriter(folder, header()), chunk(0)
+    part.died_step[0, 1] = 6  # 3 fs; frames are 1 fs apart
+    writer.append(part)
+    writer.finish("finished")
+    found = living_positions(store.open_run(folder), most=1000)
+    assert len(found["fisher"]) == REPLICAS * (PER_CHUNK - 1)
+    assert len(found["default"]) == REPLICAS * (PER_CHUNK - 1) - 2
+    gone = part.positions[0, 1, 3:]
+    assert not (found["default"][:, None] == gone).all(axis=(2, 3)).any()
+    assert len(found) == HEADS
+
+
+def test_a_run_without_frames_gives_nothing(folder):
+    write(folder, count=0)
+    assert [len(frames) for frames in living_positions(store.open_run(folder)).values()] == [0, 0]
