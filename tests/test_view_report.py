@@ -33,6 +33,7 @@ def test_the_report_has_the_numbers_and_the_commands_and_needs_nothing(header):
     traj = trajectories()
     text = report.html_report(header, traj, ("python -m fisherdash compare 'a run'",))
     found = compare(traj)
+    assert "<td>H2O</td>" in text
     assert "4 of 5" in text and tables.spread(found.drift["b"]) in text
     assert found.sentence.split(":")[0] in text
     assert "python -m fisherdash compare &#x27;a run&#x27;" in text

@@ -6,6 +6,7 @@ Nothing in it is loaded from elsewhere and nothing in it runs; every text is esc
 from collections.abc import Iterable, Sequence
 from html import escape
 
+import ase
 import pandas as pd
 
 from fisherdash.analyse import Trajectories, compare
@@ -44,7 +45,7 @@ def html_report(header: RunHeader, traj: Trajectories, commands: Sequence[str]) 
     found = compare(traj)
     chosen = header.settings
     facts = {
-        "molecule": "".join(header.symbols),
+        "molecule": ase.Atoms(header.atomic_numbers).get_chemical_formula(),
         "started": header.created,
         "replicas of each head": chosen["replicas"],
         "steps": f"{chosen['steps']:,} of {chosen['timestep']:g} fs",

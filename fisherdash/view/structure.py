@@ -17,7 +17,7 @@ def structure_figure(found: Structure, styles: Mapping[str, SeriesStyle]) -> Fig
     labels = {name: f"h{k}" for k, name in enumerate(columns)}
     source = pd.DataFrame({labels[name]: values for name, values in columns.items()})
     data = figure.line("data", labels["r"], labels["data"], NEUTRAL)
-    series = [data | {"areaStyle": {"opacity": 0.35}, "lineStyle": {"width": 0}}]
+    series = [data | {"areaStyle": {"opacity": 0.35}, "lineStyle": {"width": 1.2}}]
     series += [
         figure.line(name, labels["r"], labels[name], styles[name].colour, styles[name].dash)
         for name, h in found.heads.items()

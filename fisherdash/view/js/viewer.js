@@ -235,6 +235,7 @@ function show(view, frame) {
   view.frame = Math.min(Math.max(0, frame), Math.max(0, last));
   view.panes.forEach((pane) => place(view, pane, view.frame));
   view.slider.value = String(view.frame);
+  view.slider.style.setProperty("--done", `${(100 * view.frame) / Math.max(1, last)}%`);
   const time = data.times[view.frame] ?? 0;
   const text = data.unit
     ? `${time.toPrecision(4)} ${data.unit} (frame ${view.frame + 1} of ${last + 1})`
