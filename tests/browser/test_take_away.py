@@ -1,0 +1,41 @@
+"""What the download buttons hand over is the run that is on the screen."""
+
+import io
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import planted_positions
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def taken(page: Page, name: str) -> str:
+    """The text of the file behind a download button."""
+    with page.expect_download() as found:
+        page.get_by_role("button", name=name, exact=True).click()
+    return Path(found.value.path()).read_text(encoding="utf-8")
+
+
+def test_a_trajectory_arrives_as_extended_xyz(tab: Page, address: str) -> None:
+    tab.goto(f"{address}/trajectories?run=planted&replica=2")
+    text = taken(tab, "Fisher head, replica 2 (extended XYZ)")
+    frames = ase.io.read(io.StringIO(text), index=":", format="extxyz")
+    assert isinstance(frames, list)
+    positions = np.array([atoms.positions for atoms in frames])
+    np.testing.assert_allclose(positions, planted_positions()[1, 1], atol=1e-6)
+
+
+def test_the_report_and_the_table_say_what_the_page_says(tab: Page, address: str) -> None:
+    tab.goto(f"{address}/drift?run=planted")
+    report = taken(tab, "Report (HTML)")
+    assert "2 of 3" in report and "<svg" in report and "<script" not in report
+    assert "python -m fisherdash compare" in report
+    assert taken(tab, "Figure (SVG)").startswith("<svg")
+    table = taken(tab, "Download as CSV").splitlines()
+    assert table[0].startswith("head,replicas,survivors") and table[1].startswith(
+        "default head,3,2"
+    )
