@@ -12,7 +12,7 @@ from fisherdash.runs import estimate
 from fisherdash.runs.commands import shell_command
 from fisherdash.simulate import MDSettings
 from fisherdash.train import TrainSettings
-from pages._ui import tasks
+from pages._ui import as_commands, tasks
 
 
 def parsed(command):
@@ -25,7 +25,7 @@ def test_simulate_comes_back_with_every_setting():
     settings = MDSettings(replicas=3, steps=70, timestep=0.25, temperature=412.5, seed=9,
                           record_every=7, precision="float64", start="relaxed")  # fmt: skip
     paths = [Path("a b.safetensors"), Path("c;rm -rf.safetensors")]
-    found = parsed(tasks.simulate_command(paths, Path("d.npz"), Path("run"), settings))
+    found = parsed(as_commands.simulate_command(paths, Path("d.npz"), Path("run"), settings))
     assert found.checkpoints == [str(path) for path in paths]
     assert MDSettings(
         replicas=found.replicas, steps=found.steps, timestep=found.timestep_fs,
@@ -41,7 +41,7 @@ def test_train_comes_back_with_every_setting(root, resume):
                              schedule="constant", patience=7, seed=5)  # fmt: skip
     path = root / "sample_models" / "ethanol_500K.npz"
     plan = tasks.TrainingPlan(path, load(path), 40, 20, config, settings, "x", resume)
-    found = parsed(tasks.train_command(plan, Path("out.safetensors")))
+    found = parsed(as_commands.train_command(plan, Path("out.safetensors")))
     assert (found.frames, found.valid, found.resume) == (40, 20, resume is not None)
     for wanted in (config, settings):
         for name, value in wanted.to_json().items():

@@ -8,7 +8,7 @@ import pytest
 
 from fisherdash import fisher
 from fisherdash.analyse import Trajectories
-from fisherdash.view import curves, figure, refit, viewer
+from fisherdash.view import curves, figure, refit, uncertainty, viewer
 from fisherdash.view.decimate import decimate
 from fisherdash.view.drift import drift_figure, temperature_figure
 from fisherdash.view.theme import DEFAULT, FISHER, styles
@@ -149,8 +149,8 @@ def test_every_option_is_plain_data():
         refit.spectrum_figure([2.0, 0.5, 0.0], 1e-3),
         refit.spectrum_figure([2.0, 0.5, 0.1], np.inf),
         refit.head_figure(np.array([1.0, -2.0]), np.array([3.0, 0.5])),
-        refit.temperature_figure(HEATED),
-        refit.error_bar_figure(np.arange(3.0), [np.ones(3), np.ones(3)], ["a", "b"], STYLES),
+        uncertainty.temperature_figure(HEATED),
+        uncertainty.error_bar_figure(np.arange(3.0), [np.ones(3), np.ones(3)], ["a", "b"], STYLES),
         refit.descent_figure(
             fisher.Descent(np.ones(2), (0, 1, 9), (1.0, 0.5, 0.0), (3, 2, 1), True)
         ),
@@ -179,7 +179,7 @@ def test_ridge_path_runs_from_the_default_head_to_the_free_one():
 
 
 def test_the_best_determined_descriptors_come_first_and_endless_bars_are_cut():
-    made = refit.temperature_figure(HEATED)
+    made = uncertainty.temperature_figure(HEATED)
     assert made.table["descriptor"].tolist() == [2, 1, 3]
     low, high = made.option["yAxis"]["min"], made.option["yAxis"]["max"]
     assert low < 280 < 310 < high < 2000

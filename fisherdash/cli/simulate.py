@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     header = runs.describe_run(checkpoints, data, settings, command=args.command_line)
     with console.stoppable() as cancel:
         chunks = simulate.simulate(checkpoints, data, settings, cancel=cancel)
-        for chunk in runs.record(chunks, out, header):
+        for chunk in runs.record(chunks, out, header, checkpoints):
             console.progress(chunk.step, chunk.steps, describe(chunk))
         return summary(runs.open_run(out))
 

@@ -11,20 +11,26 @@ from fisherdash.runs.store import (
     Run,
     RunHeader,
     RunWriter,
+    Unfinished,
     delete_run,
     describe_run,
+    go_on,
     list_runs,
     open_run,
     record,
+    unfinished,
 )
 
 __all__ = [
     "Run",
     "RunHeader",
     "RunWriter",
+    "Unfinished",
     "delete_run",
     "describe_run",
+    "go_on",
     "list_runs",
     "open_run",
     "record",
+    "unfinished",
 ]

@@ -13,6 +13,7 @@ from fisherdash.runs import workspace
 
 CHUNK = "chunk-{:06d}.npz"
 STATE = "state.npz"
+MODEL = "model-{:02d}.safetensors"
 
 
 def save(path: Path, arrays: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
     run.json            header (fisherdash.runs.header), status, who writes it
     chunk-000000.npz    times (K,) fs; potential, kinetic (H, R, K) eV; positions (H, R, K, N, 3) Å;
     chunk-000001.npz    velocities (H, R, K, N, 3) Å/fs; died_step, broken_bond (H, R); step; …
-    state.npz           the integrator's state after the last chunk, for going on exactly
+    state.npz           the integrator's state after the last chunk, and
+    model-00.safetensors, …   the heads in their order, for going on exactly
 
 The chunks are plain uncompressed npz, so other tools can read them without FisherDash. Reading
 energies leaves the frames on disk; they are fetched by head, replica and frame when asked for.
@@ -17,6 +18,7 @@ from fisherdash.errors import InputError
 from fisherdash.runs import files, workspace
 from fisherdash.runs.header import RunHeader, describe_run, read_header
 from fisherdash.runs.reading import Run, open_run
+from fisherdash.runs.resuming import Unfinished, go_on, unfinished
 from fisherdash.runs.writing import RunWriter, record
 
 __all__ = [
@@ -24,11 +26,14 @@ __all__ = [
     "Run",
     "RunHeader",
     "RunWriter",
+    "Unfinished",
     "delete_run",
     "describe_run",
+    "go_on",
     "list_runs",
     "open_run",
     "record",
+    "unfinished",
 ]
 
 

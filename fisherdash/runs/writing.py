@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fisherdash.checkpoint import Checkpoint, save
 from fisherdash.errors import InputError
 from fisherdash.runs import files, workspace
 from fisherdash.runs.header import RunHeader, Status
@@ -30,6 +31,19 @@ class RunWriter:
         except OSError as error:
             raise InputError(f"{self.folder} cannot be written: {error.strerror}") from error
         self._write_header("running")
+
+    @classmethod
+    def reopened(cls, folder: Path, header: RunHeader, chunks: int) -> "RunWriter":
+        """A writer that appends to a stopped run with so many chunks."""
+        writer = cls.__new__(cls)
+        writer.folder, writer.header, writer._number = Path(folder), header, chunks
+        writer._write_header("running")
+        return writer
+
+    def keep_models(self, checkpoints: Mapping[str, Checkpoint]) -> None:
+        """Copies of the models, so that the run can go on whatever becomes of their files."""
+        for number, name in enumerate(self.header.names):
+            save(checkpoints[name], self.folder / files.MODEL.format(number))
 
     def append(self, chunk: Any) -> None:
         """Write one chunk; one without frames (while compiling) only completes the header."""
@@ -65,13 +79,26 @@ class RunWriter:
             part.write_text(json.dumps(fields, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def record(chunks: Iterable[Any], folder: Path, header: RunHeader) -> Iterator[Any]:
+def record(
+    chunks: Iterable[Any],
+    folder: Path,
+    header: RunHeader,
+    checkpoints: Mapping[str, Checkpoint] | None = None,
+) -> Iterator[Any]:
     """Pass a simulation's chunks through, each one written before it is handed on.
 
     The run's status ends as "finished" when all steps were done, "cancelled" when the simulation
-    stopped early, "failed" when it raised.
+    stopped early, "failed" when it raised. With its checkpoints beside it a run can be resumed.
     """
-    writer, step, steps = RunWriter(folder, header), -1, int(header.settings["steps"])
+    writer = RunWriter(folder, header)
+    if checkpoints is not None:
+        writer.keep_models(checkpoints)
+    yield from pass_through(chunks, writer, -1)
+
+
+def pass_through(chunks: Iterable[Any], writer: RunWriter, step: int) -> Iterator[Any]:
+    """Hands on what ``writer`` has written, from ``step`` on, and ends the run as it ended."""
+    steps = int(writer.header.settings["steps"])
     status: Status = "failed"
     try:
         for chunk in chunks:

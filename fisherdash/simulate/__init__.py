@@ -9,6 +9,7 @@ from fisherdash.simulate.chunk import Chunk
 from fisherdash.simulate.failure import TOLERANCE, Bonds
 from fisherdash.simulate.groups import Group
 from fisherdash.simulate.loop import Setting, run
+from fisherdash.simulate.resume import resume
 from fisherdash.simulate.settings import MDSettings
 from fisherdash.simulate.simulate import simulate
 from fisherdash.simulate.state import ALIVE, NOT_FINITE, State, start
@@ -23,6 +24,7 @@ __all__ = [
     "MDSettings",
     "Setting",
     "State",
+    "resume",
     "run",
     "simulate",
     "start",

@@ -79,7 +79,7 @@ def all_dead(chunk: Chunk, settings: MDSettings) -> Iterator[Chunk]:
 
 
 def compiling(state: State, common: dict[str, Any]) -> Chunk:
-    """The chunk without frames that comes before anything is compiled."""
+    """The chunk without frames that comes before anything is compiled; it carries the start."""
     heads, replicas, atoms, _ = np.shape(state.positions)
     return Chunk(
         stage="compiling",
@@ -92,6 +92,7 @@ def compiling(state: State, common: dict[str, Any]) -> Chunk:
         died_step=np.asarray(state.died_step),
         broken_bond=np.asarray(state.broken_bond),
         steps_per_second=0.0,
+        state=state.on_host(),
         **common,
     )
 

@@ -16,6 +16,7 @@ from fisherdash.simulate.chunk import Chunk
 from fisherdash.simulate.failure import TOLERANCE, Bonds
 from fisherdash.simulate.groups import group_checkpoints
 from fisherdash.simulate.relax import relax
+from fisherdash.simulate.resume import check_resumable
 from fisherdash.simulate.settings import MDSettings
 from fisherdash.simulate.state import State, start
 
@@ -54,7 +55,7 @@ def simulate(
         checkpoint.check_elements(dataset.atomic_numbers)
     masses = initial.masses(dataset.atomic_numbers)
     if resume_from is not None:
-        _check_resumable(resume_from, len(checkpoints), len(masses), settings)
+        check_resumable(resume_from, len(checkpoints), len(masses), settings)
     groups = group_checkpoints(checkpoints, dataset.atomic_numbers, settings.precision)
     bonds = initial.find_bonds(dataset)
 
@@ -114,16 +115,3 @@ def _geometries(
 
 
 _evaluate = functools.partial(jax.jit, static_argnums=0)(energy_and_forces)
-
-
-def _check_resumable(state: State, heads: int, atoms: int, settings: MDSettings) -> None:
-    shape, expected = np.shape(state.positions), (heads, settings.replicas, atoms, 3)
-    if shape != expected:
-        raise InputError(
-            f"resume_from must hold positions of shape {expected} for these checkpoints, replicas "
-            f"and atoms, received {shape}"
-        )
-    if int(state.step) >= settings.steps:
-        raise InputError(
-            f"nothing is left to do: the run is at step {int(state.step)} of {settings.steps}"
-        )

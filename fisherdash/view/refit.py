@@ -1,4 +1,4 @@
-"""Figures of a re-fit: the ridge path, the spectrum, the head, the temperatures, the descent."""
+"""Figures of a re-fit: the ridge path, the spectrum, the head, the descent."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,13 +8,10 @@ import pandas as pd
 
 from fisherdash.view import figure
 from fisherdash.view.figure import Figure, Option
-from fisherdash.view.theme import DEFAULT, FISHER, NEUTRAL, SeriesStyle
+from fisherdash.view.theme import DEFAULT, FISHER, NEUTRAL
 
 if TYPE_CHECKING:
-    from fisherdash.fisher import Boltzmann, Descent, RidgePoint
-
-MOST_POINTS = 40
-"""Descriptors of the temperature figure; the surest ones are shown."""
+    from fisherdash.fisher import Descent, RidgePoint
 
 
 def shown_ridges(path: Sequence["RidgePoint"]) -> list[float]:
@@ -176,78 +173,6 @@ def head_figure(default: np.ndarray, fisher: np.ndarray) -> Figure:
     return Figure(option, "Weights of the default and the Fisher head", 300, table)
 
 
-def temperature_figure(test: "Boltzmann") -> Figure:
-    """One temperature for each descriptor with its standard error, the surest first."""
-    surest = np.argsort(test.per_descriptor_stderr)[:MOST_POINTS]
-    surest = surest[np.isfinite(test.per_descriptor_stderr[surest])]
-    value, bar = test.per_descriptor[surest], test.per_descriptor_stderr[surest]
-    place = np.arange(1, len(surest) + 1)
-    source = pd.DataFrame({"place": place, "temperature": value})
-    spread = np.concatenate([value - bar, value + bar, [test.temperature]])
-    known = [test.believed] if test.believed else []
-    # The surest half decides what is shown: the worst determined bars may be endless.
-    half = (len(surest) + 1) // 2
-    within = np.concatenate([(value - 2 * bar)[:half], (value + 2 * bar)[:half], known])
-    low, high = figure.limits(within if len(within) else spread) or (0.0, 1.0)
-    dots: Option = {
-        "type": "scatter",
-        "name": "descriptor",
-        "encode": {"x": "place", "y": "temperature"},
-        "color": FISHER.colour,
-        "symbolSize": 7,
-        "clip": True,
-        "markLine": {
-            "silent": True,
-            "symbol": "none",
-            "label": {"show": False},
-            "data": [
-                [
-                    {"coord": [int(x), figure.rounded(float(np.clip(a, low, high)), 6)]},
-                    {"coord": [int(x), figure.rounded(float(np.clip(b, low, high)), 6)]},
-                ]
-                for x, a, b in zip(place, value - bar, value + bar, strict=True)
-            ],
-            "lineStyle": {"type": "solid", "color": FISHER.colour, "width": 1.5},
-        },
-    }
-    levels = [(f"pooled {test.temperature:.0f} K", test.temperature, NEUTRAL)]
-    if test.believed:
-        levels.append((f"believed {test.believed:g} K", test.believed, DEFAULT.colour))
-    guides: Option = {
-        "type": "line",
-        "name": "levels",
-        "data": [],
-        "markLine": {
-            "silent": True,
-            "symbol": "none",
-            "data": [
-                {
-                    "yAxis": level,
-                    "lineStyle": {"type": "dashed", "color": colour},
-                    "label": {"formatter": name, "position": position},
-                }
-                for (name, level, colour), position in zip(
-                    levels, ("insideEndTop", "insideStartTop"), strict=False
-                )
-            ],
-        },
-    }
-    option = figure.chart(
-        source,
-        [dots, guides],
-        legend={"show": False},
-        tooltip={"trigger": "item", "valueFormatter": "%.4g"},
-        grid=[figure.grid(top=16)],
-        xAxis=figure.axis("descriptor, the best determined first", min=0, minInterval=1),
-        yAxis=figure.axis("temperature (K)", vertical=True, min=low, max=high),
-    )
-    table = pd.DataFrame(
-        {"descriptor": surest + 1, "temperature (K)": value, "standard error (K)": bar}
-    )
-    alt = f"Temperature of each descriptor; pooled {test.temperature:.0f} ± {test.stderr:.0f} K"
-    return Figure(option, alt, 320, table)
-
-
 def descent_figure(descent: "Descent") -> Figure:
     """Distance of gradient descent from the closed form, step by step, on two logarithmic axes."""
     steps, distance = np.asarray(descent.steps), np.asarray(descent.distance)
@@ -262,38 +187,6 @@ def descent_figure(descent: "Descent") -> Figure:
     )
     table = pd.DataFrame({"step": steps, "distance from the closed form / |θ*|": distance})
     alt = f"Gradient descent after {descent.steps[-1]} steps is {descent.distance[-1]:.1g} away"
-    return Figure(option, alt, 300, table)
-
-
-def error_bar_figure(
-    times: np.ndarray,
-    bars: Sequence[np.ndarray],
-    names: Sequence[str],
-    styles: Sequence[SeriesStyle],
-) -> Figure:
-    """Root-mean-square error bar of the forces along trajectories.
-
-    Args:
-        times: fs, shape (frames,).
-        bars: eV/Å, one array of shape (frames,) for each trajectory.
-        names, styles: of the heads that drove them.
-    """
-    labels = [f"head {index}" for index in range(len(bars))]
-    source = figure.columns(["t", *labels], [times / 1000.0, *bars])
-    series = [
-        figure.line(name, "t", label, style.colour, style.dash)
-        for name, label, style in zip(names, labels, styles, strict=True)
-    ]
-    option = figure.chart(
-        source,
-        series,
-        grid=[figure.grid()],
-        xAxis=figure.axis("time (ps)"),
-        yAxis=figure.axis("error bar of forces (eV/Å)", vertical=True, scale=False),
-    )
-    table = source.set_axis(["time (ps)", *(f"{name} (eV/Å)" for name in names)], axis=1)
-    most = max((float(np.max(row)) for row in bars if len(row)), default=0.0)
-    alt = f"Error bars of forces along the trajectory, at most {most:.2g} eV/Å"
     return Figure(option, alt, 300, table)
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fisherdash.fisher import force_stderr
 from fisherdash.runs import Run, open_run
-from fisherdash.view.refit import error_bar_figure
+from fisherdash.view.uncertainty import error_bar_figure
 from pages._ui import library
 from pages._ui.charts import draw
 from pages._ui.doors import door

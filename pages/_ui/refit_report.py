@@ -8,6 +8,7 @@ import streamlit as st
 
 from fisherdash.fisher import WORDS, Refit, Tried
 from fisherdash.view import refit as figures
+from fisherdash.view.uncertainty import temperature_figure
 from pages._ui.charts import draw
 
 NUMBER = "%.4g"
@@ -132,7 +133,7 @@ def boltzmann(refit: Refit, key: str) -> None:
         )
         return
     st.markdown(f"**{refit.boltzmann.verdict}**")
-    draw(figures.temperature_figure(refit.boltzmann), key=f"{key} temperatures")
+    draw(temperature_figure(refit.boltzmann), key=f"{key} temperatures")
     st.caption(
         "For Boltzmann samples the mean of ∇U·∇D over that of ΔD is kT for every descriptor D. "
         "Bars are one standard error, bootstrapped over groups of consecutive frames."

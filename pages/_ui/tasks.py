@@ -18,9 +18,12 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.model import ModelConfig
 from fisherdash.runs import describe_run, jobs, record, workspace
+from fisherdash.runs import go_on as record_rest
+from fisherdash.runs import unfinished as unfinished_run
 from fisherdash.runs.commands import shell_command
 from fisherdash.runs.jobs import Job, Progress
-from fisherdash.simulate import Chunk, MDSettings, simulate
+from fisherdash.simulate import Chunk, MDSettings, resume, simulate
+from pages._ui.as_commands import simulate_command, solve_command, train_command
 
 
 def submit_sample(
@@ -149,11 +152,24 @@ def submit_simulation(
     header = describe_run(models, data, settings, command=command)
 
     def work(cancel: threading.Event) -> Iterator[Chunk]:
-        yield from record(simulate(models, data, settings, cancel=cancel), folder, header)
+        yield from record(simulate(models, data, settings, cancel=cancel), folder, header, models)
         return folder
 
     info = {"run": folder, "command": command}
     return jobs.submit("simulate", header.title, work, describe=describe_chunk, info=info)
+
+
+def submit_resume(folder: Path) -> Job:
+    """Go on with a stopped run; raises InputError when it cannot."""
+    left = unfinished_run(folder)
+
+    def work(cancel: threading.Event) -> Iterator[Chunk]:
+        rest = resume(left.header, left.checkpoints, left.state, cancel=cancel)
+        yield from record_rest(rest, left)
+        return folder
+
+    info = {"run": folder, "command": shell_command("resume", folder)}
+    return jobs.submit("simulate", left.header.title, work, describe=describe_chunk, info=info)
 
 
 def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, seed: int = 0) -> Job:
@@ -176,7 +192,9 @@ def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, se
         checkpoints.save(refit.checkpoint, refit_path)
         models = {"default head": checkpoint, "Fisher head": refit.checkpoint}
         header = describe_run(models, data, settings, command=commands[1])
-        for chunk in record(simulate(models, data, settings, cancel=cancel), folder, header):
+        for chunk in record(
+            simulate(models, data, settings, cancel=cancel), folder, header, models
+        ):
             yield _later(describe_chunk(chunk), _DEMO_SOLVE)
         return folder
 
@@ -226,69 +244,4 @@ def _describe_epoch(report: training.EpochReport) -> Progress:
         f"epoch {report.epoch} of {report.epochs}",
         rate,
         "epochs/s",
-    )
-
-
-def train_command(plan: TrainingPlan, out: Path) -> str:
-    """The shell command of a training."""
-    settings = plan.settings.to_json()
-    return shell_command(
-        "train",
-        plan.data_path,
-        out=out,
-        frames=plan.frames,
-        valid=plan.valid,
-        **plan.config.to_json(),
-        **settings,
-        resume=plan.resume is not None,
-    )
-
-
-def solve_command(
-    checkpoint_path: Path, data_path: Path, out: Path, options: fisher.Options
-) -> str:
-    """The shell command of a re-fit; what has its default value is left out."""
-    usual, stability = fisher.Options(), options.stability
-    runs: dict[str, object] = {}
-    if options.ridge == "stable":
-        runs = {
-            "replicas": stability.replicas,
-            "picoseconds": stability.picoseconds,
-            "points": stability.points,
-            "timestep_fs": stability.timestep,
-            "md_temperature": stability.temperature,
-        }
-    return shell_command(
-        "solve",
-        checkpoint_path,
-        data_path,
-        out=out,
-        method=options.method,
-        ridge=options.ridge,
-        head=None if options.head == usual.head else options.head.replace(" ", "-"),
-        energy_weight=options.energy_weight or None,
-        probes=options.probes,
-        holdout=None if options.holdout == usual.holdout else options.holdout,
-        seed=options.seed,
-        quick=not options.test_boltzmann,
-        temperature=options.temperature,
-        **runs,
-    )
-
-
-def simulate_command(paths: list[Path], data_path: Path, folder: Path, settings: MDSettings) -> str:
-    """The shell command of a simulation."""
-    return shell_command(
-        "simulate",
-        *paths,
-        data=data_path,
-        out=folder,
-        replicas=settings.replicas,
-        steps=settings.steps,
-        timestep_fs=settings.timestep,
-        temperature=settings.temperature,
-        seed=settings.seed,
-        precision=settings.precision,
-        start=settings.start,
-        record_every=settings.record_every,
     )
