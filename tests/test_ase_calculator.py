@@ -12,8 +12,8 @@ from fisherdash.ase_calculator import FisherDashCalculator, snippet
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.evaluate import predict
+from tests.networks import WATER, checkpoint, water
 from tests.randomised import ETHANOL, displaced_ethanol, random_checkpoint
-from tests.simulate.networks import WATER, checkpoint, water
 
 
 def test_energies_and_forces_are_those_of_the_model():
