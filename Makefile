@@ -47,8 +47,8 @@ format: $(VENV)/stamp-dev ## let ruff rewrite the layout
 lock: $(VENV)/stamp-dev ## write requirements*.txt anew from pyproject.toml (needs uv)
 	tools/lock.sh
 
-bench: $(VENV)/stamp-app ## the benchmarks
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/stamp-app ## the benchmarks, on a machine with nothing else to do
+	$(BIN)/python -m fisherdash bench
 
 samples: $(VENV)/stamp-app ## train the sample models that are missing, write their cards
 	$(BIN)/python tools/sample_models.py train

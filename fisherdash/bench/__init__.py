@@ -1,0 +1,35 @@
+"""Benchmarks: each one runs its peer in the same process (or back to back), on the same input.
+
+``fisherdash bench`` runs them and prints one key a benchmark. The peers are what the public E3x
+tutorial and the published report do: E3x's own modules, ASE's integrator, a plain training step.
+Every benchmark is a function without arguments that returns a :class:`Result`.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+
+from fisherdash.bench.race import Result
+
+_PLACES = {
+    "forces_batch64": "forces.batch64",
+    "forces_single": "forces.single",
+    "train_step": "learning.train_step",
+    "solve_forces": "learning.solve_forces",
+    "solve_laplacian": "learning.solve_laplacian",
+    "nve_ase": "dynamics.nve_ase",
+    "nve_overhead": "dynamics.nve_overhead",
+    "warm_start": "start.warm_start",
+    "matrix_product": "machine.matrix_product",
+}
+
+NAMES = tuple(_PLACES)
+"""The benchmarks, in the order in which they run."""
+
+
+def benchmark(name: str) -> Callable[[], Result]:
+    """The benchmark of this name; KeyError for a name that is not among NAMES."""
+    module, function = _PLACES[name].split(".")
+    return getattr(import_module(f"fisherdash.bench.{module}"), function)
+
+
+__all__ = ["NAMES", "Result", "benchmark"]

@@ -1,0 +1,67 @@
+"""What all benchmarks share: ethanol, the report's network, and E3x's own evaluation of it."""
+
+import functools
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ase.build
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fisherdash import model
+from fisherdash.checkpoint import Checkpoint
+from fisherdash.dataset import Dataset
+
+CONFIG = model.ModelConfig()
+MOLECULE = ase.build.molecule("CH3CH2OH")
+NUMBERS = np.asarray(MOLECULE.numbers)
+
+
+@functools.cache
+def checkpoint() -> Checkpoint:
+    """Fresh weights and a head so weak that no molecule flies apart."""
+    body, _ = model.init(CONFIG, seed=0)
+    head = np.random.default_rng(0).normal(scale=0.01, size=CONFIG.features)
+    return Checkpoint(CONFIG, body, head, np.zeros(119), (1, 6, 8), name="benchmark")
+
+
+def positions(frames: int, dtype: type = np.float64) -> np.ndarray:
+    """Ethanol with normal noise of 0.05 Å, shape (frames, 9, 3)."""
+    noise = np.random.default_rng(1).normal(scale=0.05, size=(frames, *MOLECULE.positions.shape))
+    return (MOLECULE.positions + noise).astype(dtype)
+
+
+def dataset(frames: int) -> Dataset:
+    """The same as a data set, with random energies and forces: only the speed is of interest."""
+    random = np.random.default_rng(2)
+    shape = (frames, len(NUMBERS), 3)
+    return Dataset(
+        positions(frames), random.normal(size=frames), random.normal(size=shape), NUMBERS
+    )
+
+
+@contextmanager
+def plain_jax() -> Iterator[None]:
+    """JAX as it comes, single precision throughout, as the tutorial runs it."""
+    with jax.enable_x64(False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # our reference asks for float64 and is given float32
+        yield
+
+
+def reference_energies(body: model.Body, head: jax.Array, x: jax.Array) -> jax.Array:
+    """Energies through E3x's modules, all frames one graph of disjoint molecules."""
+    return model.reference_descriptors(CONFIG, body, jnp.asarray(NUMBERS), x) @ head
+
+
+@jax.jit
+def reference_forces(body: model.Body, head: jax.Array, x: jax.Array) -> tuple[jax.Array, ...]:
+    """Energies and forces through E3x's modules; call it inside :func:`plain_jax`."""
+
+    def total(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        energies = reference_energies(body, head, x)
+        return jnp.sum(energies), energies
+
+    gradient, energies = jax.grad(total, has_aux=True)(x)
+    return energies, -gradient
