@@ -21,9 +21,17 @@ NUMBERS = np.asarray(MOLECULE.numbers)
 
 @functools.cache
 def checkpoint() -> Checkpoint:
-    """Fresh weights and a head so weak that no molecule flies apart."""
-    body, _ = model.init(CONFIG, seed=0)
-    head = np.random.default_rng(0).normal(scale=0.01, size=CONFIG.features)
+    """Fresh weights, small ones where they would be zero, and a head that breaks no molecule.
+
+    An untrained network of this kind has zeros in its residual layers and hence no forces.
+    """
+    random = np.random.default_rng(0)
+
+    def filled(leaf: np.ndarray) -> np.ndarray:
+        return leaf if leaf.any() else random.normal(scale=0.1, size=leaf.shape).astype(leaf.dtype)
+
+    body = jax.tree.map(filled, model.init(CONFIG, seed=0)[0])
+    head = random.normal(scale=0.01, size=CONFIG.features)
     return Checkpoint(CONFIG, body, head, np.zeros(119), (1, 6, 8), name="benchmark")
 
 
