@@ -150,7 +150,7 @@ def test_relaxing_in_a_potential_that_is_not_finite_is_refused():
 
 def test_what_was_decided_about_the_start_is_said():
     first = next(simulate({"x": A}, networks.water(), SETTINGS))
-    assert (first.stage, len(first.times), first.state) == ("compiling", 0, None)
+    assert (first.stage, len(first.times), int(first.state.step)) == ("compiling", 0, -1)
     assert first.notes == ("3 distinct frames out of 60, drawn at random",)
     hot = dataclasses.replace(SETTINGS, temperature=900.0, replicas=100)
     notes = next(simulate({"x": A}, networks.water(), hot)).notes
