@@ -26,7 +26,7 @@ def keep_compilations() -> None:
         with contextlib.suppress(InputError):
             _keep_in_workspace()
     jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _keep_in_workspace() -> None:

@@ -1,0 +1,45 @@
+"""Compiled programs are kept between processes, and the room that they take is bounded."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import collections, json
+import jax, numpy as np
+from fisherdash.compilation import MAX_BYTES, keep_compilations
+keep_compilations()
+events = collections.Counter()
+jax.monitoring.register_event_listener(lambda name, **_: events.update([name]))
+from fisherdash import model
+from fisherdash.checkpoint import Checkpoint
+from fisherdash.dataset import Dataset
+from fisherdash.simulate import MDSettings, simulate
+config = model.ModelConfig(features=4, max_degree=1, iterations=1, basis=4)
+weights = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), model.body_shapes(config))
+water = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
+data = Dataset(water[None], np.zeros(1), np.zeros((1, 3, 3)), np.array([8, 1, 1]))
+checkpoint = Checkpoint(config, weights, 1e-3 * np.ones(4), np.zeros(119), (1, 8), name="x")
+chunks = list(simulate({"x": checkpoint}, data, MDSettings(replicas=2, steps=3, record_every=1)))
+print(json.dumps({"frames": sum(len(chunk.times) for chunk in chunks),
+    "hits": events["/jax/compilation_cache/cache_hits"],
+    "misses": events["/jax/compilation_cache/cache_misses"],
+    "bounded": jax.config.jax_compilation_cache_max_size == MAX_BYTES}))
+"""
+
+
+def start(cache: Path) -> dict:
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    words = [sys.executable, "-c", PROGRAM]
+    answer = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(answer.stdout)
+
+
+def test_a_second_start_of_the_same_work_compiles_nothing(tmp_path):
+    first, second = start(tmp_path), start(tmp_path)
+    assert first["frames"] == second["frames"] == 4
+    assert first["misses"] > 0
+    assert second["misses"] == 0 and second["hits"] >= first["misses"]
+    assert first["bounded"]
