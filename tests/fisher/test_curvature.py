@@ -223,3 +223,41 @@ def test_repeated_frames_and_zero_forces_are_warned_about() -> None:
     flat = Dataset(data.positions, data.energies, 0 * data.forces, data.atomic_numbers)
     refit = fisher.solve(truth, flat, fisher.Options(ridge=0.0, test_boltzmann=False))
     assert any("All forces are zero" in text for text in refit.warnings)
+
+
+def test_a_planted_head_is_recovered_from_points_and_a_temperature_alone() -> None:
+    # Exact samples of U = θ·D with D₁ = ½Σkx², at kT: no force is used anywhere.
+    rng = np.random.default_rng(7)
+    kt, stiffness = BOLTZMANN * 300.0, np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+    x = rng.normal(size=(400_000, 6))  # in units of √(kT/k), the width of each coordinate
+    scale = np.sqrt(stiffness / kt)
+    g = np.stack([kt * x, kt * 4 * x**3, -2 * kt * np.sin(2 * x)], axis=-1) * scale[:, None]
+    lap = (
+        np.stack([kt + 0 * x, kt * 12 * x**2, -4 * kt * np.cos(2 * x)], axis=-1)
+        * scale[:, None] ** 2
+    )
+    moments = fisher.Moments(
+        frames=len(x),
+        components=6,
+        gram=np.einsum("mxd,mxe->de", g, g),
+        gradient=np.zeros(3),  # forces are unknown
+        laplacian=lap.sum(axis=(0, 1)),
+        force_squared=0.0,
+        energy=np.eye(4),
+        energy_sum=np.zeros(4),
+        energy_origin=0.0,
+    )
+    head = fisher.head_at(0.0, fisher.equations(moments, 300.0), np.full(3, 5.0))
+    np.testing.assert_allclose(head, [1.0, 0.0, 0.0], atol=0.02)
+    hot = fisher.head_at(0.0, fisher.equations(moments, 330.0), np.zeros(3))
+    np.testing.assert_allclose(hot, 1.1 * head, rtol=1e-10, atol=1e-12)
+
+
+def test_a_head_that_is_already_optimal_is_left_alone() -> None:
+    truth = random_checkpoint()
+    refit = fisher.solve(
+        truth, planted_dataset(truth, 80), fisher.Options(precision="float64", test_boltzmann=False)
+    )
+    np.testing.assert_allclose(refit.checkpoint.head, truth.head, rtol=1e-7, atol=1e-8)
+    assert max(refit.force_rmse.values()) < 1e-8
+    assert refit.posterior is not None and refit.posterior.force_stderr < 1e-8
