@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from fisherdash import checkpoint, dataset, fisher
+from fisherdash.fisher.boltzmann import SIGNIFICANT
 from fisherdash.units import BOLTZMANN
 
 
@@ -29,7 +30,7 @@ def harmonic(energies: np.ndarray, atoms: int) -> tuple[float, float]:
 
 def main() -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("checkpoint")
     parser.add_argument("data", nargs="+")
     args = parser.parse_args()
@@ -44,7 +45,7 @@ def main() -> int:
             raise SystemExit(f"{path}: too few frames for the test")
         heat, error = harmonic(data.energies, data.num_atoms)
         shown = f"{Path(name).name}{', ' + labels + ' labels' if labels else ''}"
-        agree = "yes" if test.p_descriptors >= fisher.boltzmann.SIGNIFICANT else "no"
+        agree = "yes" if test.p_descriptors >= SIGNIFICANT else "no"
         print(
             f"| {shown} | {test.temperature:.0f} ± {test.stderr:.0f} | {agree} "
             f"(p = {test.p_descriptors:.1g}) | {heat:.0f} ± {error:.0f} |",

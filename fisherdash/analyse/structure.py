@@ -64,7 +64,7 @@ def structure(
     distances = pair_distances(reference)
     edges = np.arange(0.0, distances.max() + 1.0 + WIDTH, WIDTH)
     data = distribution(distances, edges)
-    halves = [distribution(distances[half::2], edges) for half in (0, 1)]
+    even, odd = (distribution(distances[half::2], edges) for half in (0, 1))
     found = {
         name: distribution(pair_distances(frames), edges) if len(frames) else None
         for name, frames in heads.items()
@@ -74,5 +74,5 @@ def structure(
         reference=data,
         heads=found,
         errors={name: None if h is None else difference(h, data) for name, h in found.items()},
-        floor=difference(*halves),
+        floor=difference(even, odd),
     )
