@@ -60,9 +60,9 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """Hex digest of everything that determines energies and forces."""
         digest = hashlib.sha256(json.dumps(self.config.to_json(), sort_keys=True).encode())
-        for key, array in sorted(
-            flat_arrays(dataclasses.replace(self, head_covariance=None)).items()
-        ):
+        arrays = flat_arrays(self)
+        arrays.pop("head_covariance", None)  # it changes no energy and no force
+        for key, array in sorted(arrays.items()):
             digest.update(key.encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
 
@@ -141,6 +141,7 @@ def energy_reference(
 
 
 def flat_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """All arrays by the names that they have in the file, the body's under ``body/…``."""
     leaves = jax.tree_util.tree_flatten_with_path(checkpoint.body)[0]
     arrays = {"body/" + "/".join(k.key for k in path): np.asarray(leaf) for path, leaf in leaves}
     arrays |= {"head": checkpoint.head, "element_bias": checkpoint.element_bias}

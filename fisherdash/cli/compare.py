@@ -2,25 +2,22 @@
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from fisherdash.cli.common import Console
-from fisherdash.errors import InputError
+from fisherdash.cli.options import add_run_folder, run_folder
 
 HELP = "statistics of a run"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The folder that ``simulate`` wrote."""
-    parser.add_argument("run_folder", metavar="RUN", help="the folder that simulate wrote")
+    add_run_folder(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Read the recorded energies and compare the first two checkpoints pair by pair."""
-    folder = Path(args.run_folder)
-    if not folder.is_dir():
-        raise InputError(f"no run {args.run_folder!r}: there is no such folder.")
+    folder = run_folder(args)
     from fisherdash import analyse, runs
 
     comparison = analyse.compare(runs.open_run(folder).trajectories())

@@ -81,6 +81,19 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="PREFIX", help="another set in the file, such as old")
 
 
+def add_run_folder(parser: argparse.ArgumentParser) -> None:
+    """The folder of a run."""
+    parser.add_argument("run_folder", metavar="RUN", help="the folder that simulate wrote")
+
+
+def run_folder(args: argparse.Namespace) -> Path:
+    """The folder of :func:`add_run_folder`; InputError if it is not there."""
+    folder = Path(args.run_folder)
+    if not folder.is_dir():
+        raise InputError(f"no run {args.run_folder!r}: there is no such folder.")
+    return folder
+
+
 def read_data(
     path: str, args: argparse.Namespace, console: Console, temperature: float | None = None
 ) -> "Dataset":

@@ -2,26 +2,23 @@
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from fisherdash.cli.common import Console
+from fisherdash.cli.options import add_run_folder, run_folder
 from fisherdash.cli.simulate import describe, summary
-from fisherdash.errors import InputError
 
 HELP = "go on with a run that was stopped"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The folder of the run; everything else is in it."""
-    parser.add_argument("run_folder", metavar="RUN", help="the folder that simulate wrote")
+    add_run_folder(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Run to the end or to Ctrl-C, from the last step that is on disk."""
-    folder = Path(args.run_folder)
-    if not folder.is_dir():
-        raise InputError(f"no run {args.run_folder!r}: there is no such folder.")
+    folder = run_folder(args)
     from fisherdash import runs, simulate
 
     left = runs.unfinished(folder)

@@ -6,6 +6,8 @@ second-order Taylor series is pushed along each direction; only its sum is kept.
 3N − 6 deformations of the molecule (:mod:`fisherdash.fisher.rigid`), or all 3N axes.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax.experimental import jet
@@ -56,16 +58,11 @@ def jacobian_and_laplacian(
     def evaluate(x: Array) -> Array:
         return descriptors(config, body, atomic_numbers, x)
 
-    def along(total: Array, direction: Array) -> tuple[Array, Array]:
-        series = ((direction, jnp.zeros_like(direction)),)
-        _, (first, second) = jet.jet(evaluate, (positions,), series)
-        return total + second, first
-
     values = evaluate(positions)
     directions, acceleration = _axes(positions), None
     if internal:
         directions, acceleration = internal_directions(positions)
-    laplacian, columns = jax.lax.scan(along, jnp.zeros_like(values), directions)
+    laplacian, columns = _second_derivatives(evaluate, positions, directions)
     g = _along_axes(columns, directions)
     if acceleration is not None:
         turned = acceleration.reshape(positions.shape[0], -1)
@@ -89,18 +86,28 @@ def jacobian_and_estimate(
     Comput. 18, 1059 (1989)). Unbiased; the cost no longer grows with the number of atoms, the
     Jacobian's products apart, which are cheap.
     """
-    values, g, zero = jacobian(config, body, atomic_numbers, positions, internal=internal)
+    values, g, _ = jacobian(config, body, atomic_numbers, positions, internal=internal)
     directions = jax.random.rademacher(key, (probes, *positions.shape), positions.dtype)
-
-    def along(total: Array, direction: Array) -> tuple[Array, None]:
-        series = ((direction, jnp.zeros_like(direction)),)
-        _, (_, second) = jet.jet(
-            lambda x: descriptors(config, body, atomic_numbers, x), (positions,), series
-        )
-        return total + second, None
-
-    total, _ = jax.lax.scan(along, zero, directions)
+    total, _ = _second_derivatives(
+        lambda x: descriptors(config, body, atomic_numbers, x), positions, directions
+    )
     return values, g, total / probes
+
+
+def _second_derivatives(
+    evaluate: Callable[[Array], Array],
+    positions: Float[Array, "frames atoms 3"],
+    directions: Float[Array, "directions frames atoms 3"],
+) -> tuple[Float[Array, "frames d"], Float[Array, "directions frames d"]]:
+    """Sum over the directions v of vᵀ(∇∇D)v, and v·∇D along each of them."""
+
+    def along(total: Array, direction: Array) -> tuple[Array, Array]:
+        series = ((direction, jnp.zeros_like(direction)),)
+        _, (first, second) = jet.jet(evaluate, (positions,), series)
+        return total + second, first
+
+    zero = jnp.zeros_like(jax.eval_shape(evaluate, positions))
+    return jax.lax.scan(along, zero, directions)
 
 
 def _axes(positions: Float[Array, "frames atoms 3"]) -> Float[Array, "directions frames atoms 3"]:

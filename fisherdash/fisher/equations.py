@@ -44,10 +44,6 @@ class Equations:
         """L(θ) without the part ½ s that no head changes, eV²/Å²."""
         return float(0.5 * head @ self.matrix @ head - head @ self.target)
 
-    def gradient(self, head: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
-        """∂L/∂θ = Aθ − b, shape (D,)."""
-        return self.matrix @ head - self.target
-
     @functools.cached_property
     def spectrum(self) -> "Spectrum":
         """Eigendecomposition of A in float64."""
