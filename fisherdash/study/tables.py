@@ -1,0 +1,142 @@
+"""What a study found: seven small tables in a folder of CSV files, readable by anything.
+
+They hold what every statistic, figure and page about a population is made of. Times, temperatures
+and energies carry their unit in the column's name; a missing number is an empty cell. A trajectory
+that died has a row like the others. What a computer's speed decides stands in ``timings`` alone, so
+that the other tables are the same wherever the study was run.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from fisherdash.errors import InputError
+
+COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "models": (
+        "model",  # short name, unique
+        "data",  # name of the data set in the specification
+        "recipe",  # how it was trained: a name in the specification
+        "frames",  # training frames
+        "seed",
+        "features",
+        "max_degree",
+        "iterations",
+        "basis",
+        "epochs",
+        "parameters",
+        "atoms",
+        "degrees_of_freedom",
+        "diverged",  # 1 where the loss stopped being a number; the weights before that were kept
+        "train_force_rmse_eV_per_A",
+        "valid_force_rmse_eV_per_A",
+        "test_force_rmse_eV_per_A",  # default head, frames that no model has seen
+        "test_force_mae_eV_per_A",
+        "test_energy_mae_eV",
+    ),
+    "losses": ("model", "epoch", "train_loss_eV2", "valid_loss_eV2"),
+    "heads": (
+        "model",
+        "head",  # "default" is the trained one, the others are re-fits as the specification names
+        "ridge",  # over the largest eigenvalue; 0 plain, empty where the default was kept
+        "kept_default",  # 1 where the rule decided for the default head
+        "condition_number",
+        "head_norm_eV",
+        "test_force_rmse_eV_per_A",
+        "test_force_mae_eV_per_A",
+        "sharpness_eV2",  # rise of the loss in a step of fixed length uphill; empty if not asked
+    ),
+    "trajectories": (
+        "model",
+        "head",
+        "temperature_K",
+        "timestep_fs",
+        "replica",  # the same number is the same initial state, for every head and every model
+        "duration_ps",  # of the run
+        "lifetime_ps",  # time of death, or duration_ps
+        "died",  # 1 or 0
+        "drift_meV_per_atom_per_ps",  # of the total energy; empty for the dead
+        "fluctuation_meV_per_atom",  # about the drift; empty for the dead
+    ),
+    "curves": (
+        "model",
+        "head",
+        "temperature_K",
+        "timestep_fs",
+        "time_ps",
+        "alive",  # replicas; the next columns are quartiles over these, and empty without any
+        "low_meV_per_atom",  # change of the total energy
+        "median_meV_per_atom",
+        "high_meV_per_atom",
+    ),
+    "structure": (
+        "model",
+        "head",
+        "temperature_K",
+        "timestep_fs",
+        "h_error",  # ∫|h − h_ref| dr of distances, 0 to 2; frames before a death
+        "h_floor",  # the same between two halves of the reference
+        "frames",
+    ),
+    "timings": ("model", "stage", "seconds", "device"),
+}
+_DIGITS: Final = "%.6g"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tables:
+    """The tables of a study, each with the columns of :data:`COLUMNS`."""
+
+    models: pd.DataFrame
+    losses: pd.DataFrame
+    heads: pd.DataFrame
+    trajectories: pd.DataFrame
+    curves: pd.DataFrame
+    structure: pd.DataFrame
+    timings: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        for name, columns in COLUMNS.items():
+            received = tuple(getattr(self, name).columns)
+            if received != columns:
+                raise InputError(
+                    f"the table {name} of a study has the columns {', '.join(columns)}; "
+                    f"received {', '.join(map(str, received))}"
+                )
+
+
+def empty() -> Tables:
+    """Tables of a study in which nothing is finished yet."""
+    return Tables(**{name: pd.DataFrame(columns=list(cols)) for name, cols in COLUMNS.items()})
+
+
+def write_tables(tables: Tables, folder: Path) -> None:
+    """Writes NAME.csv for every table; six significant digits, the same bytes for the same data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COLUMNS:
+        part = folder / f".{name}.csv.part"
+        getattr(tables, name).to_csv(part, index=False, float_format=_DIGITS, lineterminator="\n")
+        part.replace(folder / f"{name}.csv")
+
+
+def read_tables(folder: Path) -> Tables:
+    """Reads what :func:`write_tables` wrote.
+
+    Raises:
+        InputError: if a table is missing or is not one of these.
+    """
+    found = {}
+    for name, columns in COLUMNS.items():
+        path = folder / f"{name}.csv"
+        try:
+            found[name] = pd.read_csv(path, dtype=dict.fromkeys(_TEXT & {*columns}, str))
+        except FileNotFoundError as error:
+            raise InputError(f"{folder} holds no study: {name}.csv is missing") from error
+        except (OSError, ValueError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not a table of a study: {error}") from error
+    return Tables(**found)
+
+
+_TEXT: Final = {"model", "data", "recipe", "head", "stage", "device"}
