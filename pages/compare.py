@@ -9,7 +9,7 @@ from fisherdash.ase_calculator import snippet
 from fisherdash.runs import Run, jobs, list_runs
 from fisherdash.runs.commands import shell_command
 from fisherdash.view import overview
-from pages._ui import library
+from pages._ui import landscape, library
 from pages._ui.charts import csv_button, draw
 from pages._ui.doors import command, door, next_step, onward
 from pages._ui.evaluating import submit_evaluation
@@ -127,12 +127,22 @@ def models_table() -> None:
 st.title("Compare")
 st.caption("Runs and models next to each other, in numbers that can be sorted and taken away.")
 kind = st.segmented_control(
-    "What", ["Runs", "Models"], default="Runs", required=True, label_visibility="collapsed"
+    "What",
+    ["Runs", "Models", "Loss landscape"],
+    default="Runs",
+    required=True,
+    label_visibility="collapsed",
 )
 if kind == "Models":
     with door():
         if library.options("checkpoints"):
             models_table()
+        else:
+            next_step("There is no model yet.", "train", "Train one on the Train page")
+elif kind == "Loss landscape":
+    with door():
+        if library.options("checkpoints"):
+            landscape.section()
         else:
             next_step("There is no model yet.", "train", "Train one on the Train page")
 elif not list_runs():

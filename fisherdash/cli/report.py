@@ -25,6 +25,7 @@ def json_safe(value: Any) -> Any:
 
 UNITS: Final = (  # longest ending first
     ("_meV_per_atom_per_ps", "meV/atom/ps"),
+    ("_kcal2_per_mol2", "(kcal/mol)²"),
     ("_eV_per_A", "eV/Å"),
     ("_meV", "meV"),
     ("_eV", "eV"),
