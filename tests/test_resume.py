@@ -15,7 +15,7 @@ import pytest
 from fisherdash import checkpoint, dataset
 from fisherdash.__main__ import main
 from fisherdash.errors import InputError
-from fisherdash.runs import open_run, unfinished
+from fisherdash.runs import hold, open_run, unfinished
 from tests import networks
 
 STEPS = 6000
@@ -118,8 +118,14 @@ def test_what_cannot_go_on_is_told_in_one_sentence(folder, capfd, tmp_path):
     (lost / "state.npz").unlink()
     with pytest.raises(InputError, match="before it had begun; start it anew: python -m"):
         unfinished(lost)
-    (lost / "run.json").write_text(
-        json.dumps(header | {"status": "running", "writer": {"pid": os.getpid(), "host": ""}})
-    )
+    running = header | {"status": "running", "writer": {"pid": os.getpid(), "host": ""}}
+    (lost / "run.json").write_text(json.dumps(running))
+    held = hold.Hold(lost)
+    with pytest.raises(InputError, match="still being written"):
+        unfinished(lost)
+    held.release()
+    with pytest.raises(InputError, match="before it had begun"):
+        unfinished(lost)
+    (lost / "writer.lock").unlink()  # as before there were locks: another machine may be writing
     with pytest.raises(InputError, match="still being written"):
         unfinished(lost)

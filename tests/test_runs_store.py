@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fisherdash.errors import InputError
-from fisherdash.runs import store, workspace
+from fisherdash.runs import files, store, workspace
 from fisherdash.runs.header import RunHeader
 
 HEADS, REPLICAS, ATOMS, PER_CHUNK = 2, 3, 4, 5
@@ -148,6 +148,8 @@ def test_a_reader_beside_a_writer_never_sees_arrays_that_do_not_fit(folder):
 
 def test_a_run_whose_writer_is_gone_is_interrupted(folder):
     write(folder, status="running")
+    (folder / "writer.lock").unlink()  # as before there were locks: the process is what counts
+    assert store.open_run(folder).status == "running"
     path = folder / "run.json"
     fields = json.loads(path.read_text())
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -160,10 +162,8 @@ def test_a_run_whose_writer_is_gone_is_interrupted(folder):
 def test_only_energies_are_read_at_opening(folder, monkeypatch):
     write(folder)
     asked = []
-    real = store.files.load
-    monkeypatch.setattr(
-        store.files, "load", lambda path, names: asked.extend(names) or real(path, names)
-    )
+    real = files.load
+    monkeypatch.setattr(files, "load", lambda path, names: asked.extend(names) or real(path, names))
     run = store.open_run(folder)
     assert "potential" in asked and "positions" not in asked
     run.frames(0, 0, np.array([1]))
@@ -265,7 +265,7 @@ def test_the_list_shows_damaged_runs_with_what_is_wrong(folder):
 
 def test_delete_removes_one_run_and_nothing_else(folder, tmp_path):
     write(folder)
-    write(folder.with_name("two"), status="running")
+    writer = store.RunWriter(folder.with_name("two"), header())
     outside = tmp_path / "outside"
     write(outside)
     for wrong in (outside, folder.parent, folder / ".." / ".." / "outside"):
@@ -276,3 +276,6 @@ def test_delete_removes_one_run_and_nothing_else(folder, tmp_path):
     store.delete_run(folder)
     assert not folder.exists() and outside.exists()
     assert [entry.folder.name for entry in store.list_runs()] == ["two"]
+    writer.finish("cancelled")
+    store.delete_run(folder.with_name("two"))
+    assert list(folder.parent.iterdir()) == []

@@ -39,19 +39,6 @@ def test_new_paths_stay_inside_and_never_overwrite(own_workspace):
     assert workspace.new_path("runs", "v1.5 fisher", "").name == "v1.5-fisher"
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(own_workspace):
-    path = workspace.folder("cache") / "x.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError, match="planted"), workspace.replacing(path) as part:
-        part.write_text("half of the n")
-        raise RuntimeError("planted")
-    assert path.read_text() == "old"
-    assert [entry.name for entry in path.parent.iterdir()] == ["x.txt"]
-    with workspace.replacing(path) as part:
-        part.write_text("new")
-    assert path.read_text() == "new"
-
-
 def test_files_lists_samples_before_the_users_own(tmp_path, monkeypatch):
     samples = tmp_path / "samples"
     samples.mkdir()

@@ -7,18 +7,22 @@ flat JSON object that carries the version of its format.
 import dataclasses
 import datetime
 import importlib.metadata
-import json
+import inspect
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import ase.data
 
 import fisherdash
 from fisherdash.errors import InputError
+from fisherdash.runs import files
 
 FORMAT = 1
+HEADER = "run.json"
+
+T = TypeVar("T")
 
 Status = Literal["running", "finished", "cancelled", "failed", "interrupted"]
 Role = Literal["default", "fisher", "other"]
@@ -46,6 +50,8 @@ class RunHeader:
         notes: what was decided about the start, plain sentences.
         versions: of the packages whose change could change a number.
         created: time of creation, UTC, ISO 8601.
+        number: counts the runs of a workspace, so that their order does not hang on the clock; 0
+            outside one.
     """
 
     title: str
@@ -62,9 +68,8 @@ class RunHeader:
     device: str = ""
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: versions())
-    created: str = dataclasses.field(
-        default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    )
+    created: str = dataclasses.field(default_factory=lambda: utc_now())
+    number: int = dataclasses.field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("names", "roles", "atomic_numbers", "checkpoints", "masses", "notes"):
@@ -106,30 +111,23 @@ class RunHeader:
         return {"format": FORMAT, **dataclasses.asdict(self)}
 
     @classmethod
-    def from_json(cls, fields: Any) -> "RunHeader":
-        """Inverse of :meth:`to_json`; InputError for another version or unknown content."""
-        if not isinstance(fields, dict) or "format" not in fields:
-            raise InputError("run.json is not a FisherDash run header")
-        if fields["format"] != FORMAT:
-            raise InputError(
-                f"run.json has format {fields['format']!r}, this version reads format {FORMAT}"
-            )
-        known = {field.name for field in dataclasses.fields(cls)}
-        try:
-            return cls(**{name: value for name, value in fields.items() if name in known})
-        except (TypeError, ValueError) as error:
-            raise InputError(f"run.json is damaged ({error})") from error
+    def from_json(cls, fields: Mapping[str, Any]) -> "RunHeader":
+        """Inverse of :meth:`to_json`; InputError for unknown content."""
+        return from_fields(cls, fields, HEADER)
+
+
+def from_fields(kind: type[T], fields: Mapping[str, Any], file: str) -> T:
+    """A header's dataclass from the JSON object of a file; what it does not know is left out."""
+    known = inspect.signature(kind).parameters
+    try:
+        return kind(**{name: value for name, value in fields.items() if name in known})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{file} is damaged ({error})") from error
 
 
 def read_header(folder: Path) -> tuple[RunHeader, dict[str, Any]]:
     """The header of a run's folder and the raw JSON object; InputError when it is no run."""
-    path = folder / "run.json"
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{folder} is not a run: it holds no run.json") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"the run in {folder} cannot be read: run.json is damaged") from error
+    fields = files.load_json(folder / HEADER, "run", FORMAT)
     return RunHeader.from_json(fields), fields
 
 
@@ -182,3 +180,8 @@ def versions() -> dict[str, str]:
     libraries = ("jax", "jaxlib", "flax", "e3x", "numpy", "ase")
     found = {name: importlib.metadata.version(name) for name in libraries}
     return {"fisherdash": fisherdash.__version__, "python": platform.python_version(), **found}
+
+
+def utc_now() -> str:
+    """The time, UTC, ISO 8601, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fisherdash.errors import InputError
-from fisherdash.runs import files
+from fisherdash.runs import files, hold
 from fisherdash.runs.header import Status, read_header
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Run:
     def status(self) -> Status:
         """How far the run is; "interrupted" when its writer is gone without having said so."""
         status = self._fields.get("status", "interrupted")
-        if status == "running" and not files.is_alive(self._fields.get("writer", {})):
+        if status == "running" and not hold.is_held(self.folder, self._fields.get("writer", {})):
             return "interrupted"
         return status
 

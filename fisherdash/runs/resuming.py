@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from fisherdash import disk
 from fisherdash.checkpoint import Checkpoint, load
 from fisherdash.errors import InputError
-from fisherdash.runs import files
+from fisherdash.runs import files, hold
 from fisherdash.runs.header import RunHeader, read_header
 from fisherdash.runs.writing import RunWriter, pass_through
 
@@ -54,7 +55,7 @@ def unfinished(folder: Path) -> Unfinished:
     folder = Path(folder)
     header, fields = read_header(folder)
     steps = int(header.settings["steps"])
-    if fields.get("status") == "running" and files.is_alive(fields.get("writer", {})):
+    if fields.get("status") == "running" and hold.is_held(folder, fields.get("writer", {})):
         raise InputError(f"the run in {folder} is still being written; cancel it first")
     if fields.get("status") == "finished":
         raise InputError(f"the run in {folder} is finished: all its {steps} steps are done")
@@ -74,20 +75,34 @@ def unfinished(folder: Path) -> Unfinished:
 
 
 def go_on(chunks: Iterable[Any], run: Unfinished) -> Iterator[Any]:
-    """Pass the rest of a simulation through, each chunk written before it is handed on."""
-    writer = RunWriter.reopened(run.folder, run.header, _last_chunk(run))
+    """Pass the rest of a simulation through, each chunk written before it is handed on.
+
+    InputError when another process writes the run, or has taken it further, in the meantime.
+    """
+    held = hold.Hold(run.folder)
+    try:
+        now = int(files.load(run.folder / files.STATE, ("step",))["step"])
+        if now != run.step:
+            raise InputError(
+                f"the run in {run.folder} has gone from step {run.step} to {now} in the meantime; "
+                "open it again"
+            )
+        disk.sweep(run.folder)
+        writer = RunWriter.reopened(run.folder, run.header, _last_chunk(run), held)
+    except BaseException:
+        held.release()
+        raise
     yield from pass_through(chunks, writer, run.step)
 
 
 def _last_chunk(run: Unfinished) -> int:
-    """Number of chunks that the state has seen; later ones are deleted."""
+    """Number of chunks that the state has seen; later ones are deleted, the last one first."""
     number = 0
     while (path := run.folder / files.CHUNK.format(number)).exists():
         if int(files.load(path, ("step",))["step"]) > run.step:
             break
         number += 1
-    kept = number
-    while (path := run.folder / files.CHUNK.format(number)).exists():
-        path.unlink()
-        number += 1
-    return kept
+    for path in sorted(run.folder.glob("chunk-*.npz"), reverse=True):
+        if path.name >= files.CHUNK.format(number):
+            path.unlink()
+    return number

@@ -1,39 +1,52 @@
-"""Where FisherDash keeps what the user made: data sets, checkpoints, runs and caches.
+"""Where FisherDash keeps what the user made: data sets, checkpoints, trainings, runs and caches.
 
 The workspace is ``$FISHERDASH_WORKSPACE`` or the user's data folder of the operating system.
 Names that people type (an upload, a title) never become paths: they are reduced to a safe stem
-first. Files are written to a temporary name and moved into place, so that a reader meets either
-the old file or the whole new one.
+first. Several programs may work in one workspace at the same time. Looking never makes anything,
+so a workspace that may only be read can be looked at.
 """
 
-import contextlib
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import platformdirs
 
+from fisherdash import disk
 from fisherdash.errors import InputError
 
-Kind = Literal["datasets", "checkpoints", "runs", "cache"]
+Kind = Literal["datasets", "checkpoints", "trainings", "runs", "logs", "cache"]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 _LONGEST_STEM = 80
 
+_given: set[Path] = set()
+_lock = threading.Lock()
 
-def workspace() -> Path:
-    """The workspace folder, made if need be; InputError if it cannot be written."""
+
+def root() -> Path:
+    """Where the workspace is; it may not exist yet."""
     named = os.environ.get("FISHERDASH_WORKSPACE")
     folder = Path(named).expanduser() if named else platformdirs.user_data_path("fisherdash")
-    return _made(folder.resolve())
+    return folder.resolve()
+
+
+def workspace() -> Path:
+    """The workspace folder, made if need be; InputError if it cannot be."""
+    return _made(root())
+
+
+def place(kind: Kind) -> Path:
+    """Where one of the workspace's folders is; it may not exist yet."""
+    return root() / kind
 
 
 def folder(kind: Kind) -> Path:
-    """One of the workspace's folders, made if need be."""
-    return _made(workspace() / kind)
+    """One of the workspace's folders, made if need be; InputError if it cannot be."""
+    return _made(place(kind))
 
 
 def samples() -> Path:
@@ -44,7 +57,7 @@ def samples() -> Path:
 def files(kind: Literal["datasets", "checkpoints"]) -> list[Path]:
     """Files of one kind, the samples first, each group by name."""
     suffix = {"datasets": ".npz", "checkpoints": ".safetensors"}[kind]
-    return [path for home in (samples(), folder(kind)) for path in sorted(home.glob(f"*{suffix}"))]
+    return [path for home in (samples(), place(kind)) for path in sorted(home.glob(f"*{suffix}"))]
 
 
 def safe_stem(name: str) -> str:
@@ -60,34 +73,33 @@ def safe_stem(name: str) -> str:
 
 
 def new_path(kind: Kind, name: str, suffix: str) -> Path:
-    """A path in the workspace that nothing has yet: ``name``, ``name-2``, ``name-3``, …"""
+    """A path in the workspace that nothing has yet: ``name``, ``name-2``, ``name-3``, …
+
+    This process gets each path once, so work that waits in a queue does not meet its like.
+    """
     home, stem = folder(kind), safe_stem(name + ".x")
-    path, number = home / f"{stem}{suffix}", 1
-    while path.exists():
-        number += 1
-        path = home / f"{stem}-{number}{suffix}"
+    with _lock:
+        path, number = home / f"{stem}{suffix}", 1
+        while path in _given or path.exists():
+            number += 1
+            path = home / f"{stem}-{number}{suffix}"
+        _given.add(path)
     return path
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; move it into place when the block succeeds."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def save_new(kind: Kind, name: str, suffix: str, write: Callable[[Path], object]) -> Path:
-    """Let ``write(path)`` make a new file of the workspace, atomically; returns where it lies."""
-    path = new_path(kind, name, suffix)
-    with replacing(path) as part:
-        write(part)
-    return path
+    """Let ``write(path)`` make a new file of the workspace, atomically; returns where it lies.
+
+    InputError, one sentence, when the disk refuses.
+    """
+    while True:
+        path = new_path(kind, name, suffix)
+        try:
+            with disk.replacing(path, new=True) as part:
+                write(part)
+            return path
+        except FileExistsError:
+            continue  # another program took the name in the meantime
 
 
 def _made(folder: Path) -> Path:

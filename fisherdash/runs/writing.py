@@ -1,17 +1,17 @@
 """Writing a run, chunk by chunk; every file appears complete or not at all."""
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fisherdash import disk
 from fisherdash.checkpoint import Checkpoint, save
 from fisherdash.errors import InputError
-from fisherdash.runs import files, workspace
-from fisherdash.runs.header import RunHeader, Status
+from fisherdash.runs import files, hold, index
+from fisherdash.runs.header import HEADER, RunHeader, Status
 
 _ARRAYS = (
     "times", "potential", "kinetic", "positions", "velocities", "died_step", "broken_bond"
@@ -21,29 +21,36 @@ _ARRAYS = (
 class RunWriter:
     """Writes one run as its chunks come; every file appears complete."""
 
-    def __init__(self, folder: Path, header: RunHeader) -> None:
-        self.folder, self.header = Path(folder), header
-        self._number = 0
-        if (self.folder / "run.json").exists():
+    def __init__(
+        self,
+        folder: Path,
+        header: RunHeader,
+        checkpoints: Mapping[str, Checkpoint] | None = None,
+    ) -> None:
+        """The run's folder appears, with copies of its models if they are given.
+
+        With them it can go on whatever becomes of their files. InputError when the folder holds
+        something already or the disk refuses.
+        """
+        self.folder, self._number = Path(folder), 0
+        if (self.folder / HEADER).exists():
             raise InputError(f"{self.folder} already holds a run; choose another folder")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.folder} cannot be written: {error.strerror}") from error
-        self._write_header("running")
+        self.header = dataclasses.replace(header, number=index.next_number(self.folder))
+        with disk.new_folder(self.folder) as part:
+            self._hold = hold.Hold(part)
+            if checkpoints is not None:
+                for number, name in enumerate(header.names):
+                    save(checkpoints[name], part / files.MODEL.format(number))
+            self._write_header("running", part)
 
     @classmethod
-    def reopened(cls, folder: Path, header: RunHeader, chunks: int) -> "RunWriter":
+    def reopened(cls, folder: Path, header: RunHeader, chunks: int, held: hold.Hold) -> "RunWriter":
         """A writer that appends to a stopped run with so many chunks."""
         writer = cls.__new__(cls)
         writer.folder, writer.header, writer._number = Path(folder), header, chunks
+        writer._hold = held
         writer._write_header("running")
         return writer
-
-    def keep_models(self, checkpoints: Mapping[str, Checkpoint]) -> None:
-        """Copies of the models, so that the run can go on whatever becomes of their files."""
-        for number, name in enumerate(self.header.names):
-            save(checkpoints[name], self.folder / files.MODEL.format(number))
 
     def append(self, chunk: Any) -> None:
         """Write one chunk; one without frames (while compiling) only completes the header."""
@@ -66,17 +73,15 @@ class RunWriter:
             files.save(self.folder / files.STATE, chunk.state._asdict())
 
     def finish(self, status: Status) -> None:
-        """Say how the run ended."""
-        self._write_header(status)
+        """Say how the run ended, and let others write its folder."""
+        try:
+            self._write_header(status)
+        finally:
+            self._hold.release()
 
-    def _write_header(self, status: Status) -> None:
-        fields = {
-            **self.header.to_json(),
-            "status": status,
-            "writer": files.this_writer(),
-        }
-        with workspace.replacing(self.folder / "run.json") as part:
-            part.write_text(json.dumps(fields, indent=1, ensure_ascii=False), encoding="utf-8")
+    def _write_header(self, status: Status, folder: Path | None = None) -> None:
+        fields = {**self.header.to_json(), "status": status, "writer": hold.this_writer()}
+        files.save_json((folder or self.folder) / HEADER, fields)
 
 
 def record(
@@ -90,9 +95,7 @@ def record(
     The run's status ends as "finished" when all steps were done, "cancelled" when the simulation
     stopped early, "failed" when it raised. With its checkpoints beside it a run can be resumed.
     """
-    writer = RunWriter(folder, header)
-    if checkpoints is not None:
-        writer.keep_models(checkpoints)
+    writer = RunWriter(folder, header, checkpoints)
     yield from pass_through(chunks, writer, -1)
 
 

@@ -1,0 +1,193 @@
+"""One folder a training, so that a program that is killed loses an epoch at most.
+
+    training.json          header (fisherdash.runs.training_header), status, who writes it
+    train.npz, valid.npz   the frames, until the training has ended
+    state.npz              all that the next epoch depends on; the training itself writes it
+    model.safetensors      the best network so far, never older than a few seconds
+    history.csv            a row an epoch: losses in eV² and eV²/Å², errors in eV and eV/Å
+
+When a training ends, however it ends, its best network goes to the workspace's models. One that
+did not come to its own end can go on from its folder alone.
+"""
+
+import csv
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fisherdash import checkpoint, dataset, disk
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.runs import files, hold, index, workspace
+from fisherdash.runs.training_header import TRAINING, TrainingHeader, read_training_header
+
+STATE, MODEL, HISTORY = "state.npz", "model.safetensors", "history.csv"
+SETS = ("train.npz", "valid.npz")
+
+SECONDS = 2.0
+"""From one writing of network and history to the next; the state is written after every epoch."""
+
+_ENDED = ("finished", "stopped early", "diverged")
+
+
+class TrainingWriter:
+    """Keeps one training as it goes; use :func:`begin` or :meth:`UnfinishedTraining.go_on`."""
+
+    def __init__(self, folder: Path, header: TrainingHeader, held: hold.Hold) -> None:
+        self.folder, self.header, self._hold = folder, header, held
+        self.model: Path | None = None
+        self._saved_epoch, self._saved_at = 0, -float("inf")
+
+    @property
+    def state_file(self) -> Path:
+        """Where the training keeps what the next epoch depends on."""
+        return self.folder / STATE
+
+    def record(self, reports: Iterable[Any]) -> Iterator[Any]:
+        """Pass a training's reports through; what they bring is on disk before they are handed on.
+
+        At the end :attr:`model` is the best network's file, None when there was no network yet.
+        """
+        status, report = "failed", None
+        try:
+            for report in reports:
+                if report.status in ("compiling", "running"):
+                    self._keep(report)
+                else:
+                    self._end(report)
+                    status = report.status
+                yield report
+        except GeneratorExit:
+            if report is not None:
+                self._end(report)
+            status = "cancelled"
+            raise
+        finally:
+            try:
+                self.write_header(status)
+            finally:
+                self._hold.release()
+        if status in _ENDED:
+            for name in (*SETS, STATE):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _keep(self, report: Any) -> None:
+        if time.monotonic() - self._saved_at < SECONDS or report.epoch == self._saved_epoch:
+            return
+        self._write_history(report.history)
+        if report.checkpoint is not None:
+            checkpoint.save(report.checkpoint, self.folder / MODEL)
+        self._saved_epoch, self._saved_at = report.epoch, time.monotonic()
+
+    def _end(self, report: Any) -> None:
+        self._write_history(report.history)
+        if report.checkpoint is None:
+            return
+        checkpoint.save(report.checkpoint, self.folder / MODEL)
+        self.model = self._publish(report.checkpoint)
+
+    def _publish(self, best: checkpoint.Checkpoint) -> Path:
+        """The best network among the workspace's models, under the name it had there before."""
+        if self.folder.resolve().parent != workspace.place("trainings"):
+            return self.folder / MODEL
+        if self.header.model:
+            path = workspace.folder("checkpoints") / Path(self.header.model).name
+            checkpoint.save(best, path)
+            return path
+        name = self.header.name
+        path = workspace.save_new(
+            "checkpoints", name, ".safetensors", lambda part: checkpoint.save(best, part)
+        )
+        self.header = dataclasses.replace(self.header, model=path.name)
+        return path
+
+    def _write_history(self, rows: Iterable[dict[str, float]]) -> None:
+        rows = list(rows)
+        with disk.replacing(self.folder / HISTORY) as part, part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else ["epoch"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def write_header(self, status: str) -> None:
+        """Say how the training stands."""
+        fields = {**self.header.to_json(), "status": status, "writer": hold.this_writer()}
+        files.save_json(self.folder / TRAINING, fields)
+
+
+def begin(
+    folder: Path, header: TrainingHeader, train_set: Dataset, valid_set: Dataset
+) -> TrainingWriter:
+    """Make a training's folder with all that going on with it needs.
+
+    The folder appears with everything in it or not at all. Raises InputError when something has
+    its name already or the disk refuses.
+    """
+    sets = dict(zip(SETS, (train_set, valid_set), strict=True))
+    facts = {
+        name.removesuffix(".npz"): {"frames": len(data), "fingerprint": data.fingerprint}
+        for name, data in sets.items()
+    }
+    dataset_facts = {"source": train_set.source, **facts}
+    number = index.next_number(folder)
+    header = dataclasses.replace(header, dataset=dataset_facts, number=number)
+    with disk.new_folder(folder) as part:
+        for name, data in sets.items():
+            dataset.save(data, part / name)
+        held = hold.Hold(part)
+        TrainingWriter(part, header, held).write_header("running")
+    return TrainingWriter(folder, header, held)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UnfinishedTraining:
+    """All that going on needs.
+
+    Attributes:
+        folder: of the training.
+        header: of the training.
+        train_set: the frames it learns from.
+        valid_set: the frames that choose its best network.
+        begun: whether an epoch is on disk.
+    """
+
+    folder: Path
+    header: TrainingHeader
+    train_set: Dataset
+    valid_set: Dataset
+    begun: bool
+
+    def go_on(self) -> TrainingWriter:
+        """A writer for the rest; InputError when another process has begun with it."""
+        held = hold.Hold(self.folder)
+        writer = TrainingWriter(self.folder, self.header, held)
+        writer.write_header("running")
+        disk.sweep(self.folder)
+        return writer
+
+
+def unfinished_training(folder: Path) -> UnfinishedTraining:
+    """Opens a training to go on with it.
+
+    Raises InputError, one sentence, for what is no training, is still being written, has come to
+    its end, or lacks its frames.
+    """
+    header, fields = read_training_header(folder)
+    if fields.get("status") == "running" and hold.is_held(folder, fields.get("writer")):
+        raise InputError(f"the training in {folder} is still at work; cancel it first")
+    if fields.get("status") in _ENDED:
+        raise InputError(f"the training in {folder} has come to its end: {fields['status']}")
+    sets = [dataset.load(folder / name) for name in SETS]
+    return UnfinishedTraining(folder, header, *sets, begun=(folder / STATE).exists())
+
+
+def delete_training(folder: Path) -> None:
+    """Delete a training's folder; its model stays. InputError for anything else or one at work."""
+    folder = Path(folder).resolve()
+    if folder.parent != workspace.place("trainings") or not (folder / TRAINING).is_file():
+        raise InputError(f"{folder} is not a training of the workspace, so it is not deleted")
+    _, fields = read_training_header(folder)
+    if fields.get("status") == "running" and hold.is_held(folder, fields.get("writer")):
+        raise InputError("the training is still at work; cancel it before deleting it")
+    disk.remove_folder(folder)
