@@ -5,11 +5,14 @@ hyperparameters or units. All but the cutoff follow from the shapes of the array
 have to be asked for. The elements are those whose bias has moved away from its initial zero.
 """
 
+from typing import Any
+
 import msgpack
 import numpy as np
 from flax import serialization
 
 from fisherdash.checkpoint import Checkpoint, energy_reference
+from fisherdash.checkpoint.files import MAX_BYTES
 from fisherdash.errors import InputError
 from fisherdash.model import MAX_ATOMIC_NUMBER, Body, ModelConfig
 from fisherdash.units import HARTREE, KCAL_PER_MOL
@@ -44,8 +47,9 @@ def load_bytes(
     unit = ENERGY_UNITS[energy_unit]
     params = _restore(data)
     try:
-        body, head, bias = _take_apart(params)
-        config = _configuration(body, cutoff)
+        # The configuration has limits, which hold before the embedding is filled up.
+        config = _configuration(params, cutoff)
+        body, head, bias = _take_apart(params, config)
     except (KeyError, AttributeError, IndexError, TypeError) as error:
         raise InputError(f"not a tutorial parameter file (no {error}); {_HINT}") from error
     elements = tuple(int(z) for z in np.flatnonzero(bias)) or tuple(range(1, len(bias)))
@@ -64,24 +68,43 @@ def load_bytes(
 
 
 def _restore(data: bytes) -> Body:
+    if len(data) > MAX_BYTES:
+        raise InputError(
+            f"a file of {len(data)} bytes; parameters have at most {MAX_BYTES}; {_HINT}"
+        )
     try:
         tree = serialization.msgpack_restore(data)
-    except (ValueError, TypeError, msgpack.UnpackException, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError,
+            MemoryError, msgpack.UnpackException) as error:  # fmt: skip
         raise InputError(f"not a readable msgpack file; {_HINT}") from error
     if not isinstance(tree, dict):
         raise InputError(f"a {type(tree).__name__} instead of a tree of parameters; {_HINT}")
-    return tree.get("params", tree)
+    params = tree.get("params", tree)
+    _check_leaves(params, depth=0)
+    return params
 
 
-def _take_apart(params: Body) -> tuple[Body, np.ndarray, np.ndarray]:
+def _check_leaves(node: Any, depth: int) -> None:
+    """Only named arrays of floating-point numbers, and no deeper than the tutorial nests them."""
+    if isinstance(node, dict) and depth < 6:
+        for key, inner in node.items():
+            if not isinstance(key, str):
+                raise InputError(f"a key of type {type(key).__name__} among the names; {_HINT}")
+            _check_leaves(inner, depth + 1)
+    elif not isinstance(node, np.ndarray) or not np.issubdtype(node.dtype, np.floating):
+        kind = node.dtype if isinstance(node, np.ndarray) else type(node).__name__
+        raise InputError(f"a {kind} in the place of an array of numbers; {_HINT}")
+
+
+def _take_apart(params: Body, config: ModelConfig) -> tuple[Body, np.ndarray, np.ndarray]:
     """Body, head and element biases; the embedding is filled up to all elements."""
     body = dict(params)
-    bias = np.asarray(body.pop("element_bias"))
-    iterations = sum(key.startswith("MessagePass_") for key in body)
-    head = np.asarray(body.pop(f"Dense_{2 * iterations}")["kernel"])
-    embedding = np.asarray(body["Embed_0"]["embedding"])
+    bias = body.pop("element_bias")
+    head = body.pop(f"Dense_{2 * config.iterations}")["kernel"]
+    embedding = body["Embed_0"]["embedding"]
     missing = MAX_ATOMIC_NUMBER + 1 - len(embedding)
-    if bias.ndim != 1 or len(bias) != len(embedding) or missing < 0 or embedding.ndim != 4:
+    wide = embedding.shape[1:] == (1, 1, config.features)
+    if bias.shape != embedding.shape[:1] or missing < 0 or not wide:
         raise InputError(
             f"element_bias has the shape {bias.shape} and the embedding {embedding.shape}; {_HINT}"
         )

@@ -8,6 +8,7 @@ anything is used.
 
 import json
 import os
+import reprlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ FORMAT = "fisherdash-checkpoint"
 FORMAT_VERSION = 1
 UNITS = {"length": "angstrom", "energy": "eV"}
 MAX_BYTES = 200_000_000
+LONGEST_ENTRY = 1000
+"""Characters of the header's configuration, elements or units: all elements there are fit in."""
 
 
 def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
@@ -55,10 +58,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     """Reads a checkpoint; raises InputError for a file that is not a sound one."""
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(
-                f"{path.name} has {path.stat().st_size} bytes; a checkpoint has at most {MAX_BYTES}"
-            )
+        _check_size(path.stat().st_size, path.name)
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror}") from error
@@ -72,23 +72,30 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
         InputError: for anything that is not a sound checkpoint: another format, a newer version,
             missing or unknown arrays, wrong shapes or types, values that are not finite.
     """
+    _check_size(len(data), source)
     try:
         arrays = safetensors.numpy.load(data)
         metadata = _metadata(data)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+    except (safetensors.SafetensorError, ValueError, KeyError, AttributeError) as error:
         raise InputError(
             f"{source} is not a FisherDash checkpoint: it is not a readable safetensors file"
         ) from error
     if metadata.get("format") != FORMAT:
         raise InputError(
             f"{source} is not a FisherDash checkpoint: its header names the format "
-            f"{metadata.get('format')!r} instead of {FORMAT!r}"
+            f"{reprlib.repr(metadata.get('format'))} instead of {FORMAT!r}"
         )
     if metadata.get("format_version") != str(FORMAT_VERSION):
         raise InputError(
-            f"{source} has checkpoint version {metadata.get('format_version')!r}; "
+            f"{source} has checkpoint version {reprlib.repr(metadata.get('format_version'))}; "
             f"this program reads version {FORMAT_VERSION}"
         )
+    for key in ("config", "elements", "units"):
+        if len(metadata.get(key, "")) > LONGEST_ENTRY:
+            raise InputError(
+                f"the header of {source} is damaged: {key} has {len(metadata[key])} characters, "
+                f"of which it needs at most {LONGEST_ENTRY}"
+            )
     try:
         config = ModelConfig.from_json(json.loads(metadata["config"]))
         elements = tuple(json.loads(metadata["elements"]))
@@ -116,6 +123,11 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
     return Checkpoint(
         config, _nested(arrays), head, element_bias, elements, name, provenance, covariance
     )
+
+
+def _check_size(size: int, source: str) -> None:
+    if size > MAX_BYTES:
+        raise InputError(f"{source} has {size} bytes; a checkpoint has at most {MAX_BYTES}")
 
 
 def _metadata(data: bytes) -> dict[str, str]:

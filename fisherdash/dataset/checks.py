@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
+from scipy.spatial import KDTree
 
 from fisherdash.errors import InputError
 
@@ -11,7 +12,11 @@ LARGEST_ELEMENT = 118
 CLOSEST_ATOMS = 0.3
 """Å; no two nuclei of a molecule come this close (H–H at its shortest is about 0.6 Å in MD)."""
 
+MOST_ATOMS = 1000
+"""The network looks at all pairs of atoms, so more are out of its reach."""
+
 _BLOCK = 1_000_000  # distances computed at once, some tens of MB
+_MANY_ATOMS = 64  # from here on a tree finds the closest atoms sooner than all pairs do
 
 
 def check_arrays(positions: Any, energies: Any, forces: Any, atomic_numbers: Any) -> dict:
@@ -30,6 +35,7 @@ def check_arrays(positions: Any, energies: Any, forces: Any, atomic_numbers: Any
     frames, atoms = positions.shape[:2]
     if frames == 0:
         raise InputError("The data set has no frames; at least one is needed.")
+    check_count(atoms)
     atomic_numbers = check_elements(atomic_numbers)
     if len(atomic_numbers) != atoms:
         raise InputError(
@@ -77,6 +83,15 @@ def check_elements(atomic_numbers: Any) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
+def check_count(atoms: int) -> None:
+    """InputError for a molecule of more atoms than can be worked with."""
+    if atoms > MOST_ATOMS:
+        raise InputError(
+            f"A molecule of {atoms} atoms was received; at most {MOST_ATOMS} are read, and some "
+            "dozens are comfortable."
+        )
+
+
 def _floats(name: str, value: Any) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
@@ -94,17 +109,45 @@ def _check_finite(name: str, array: np.ndarray) -> None:
 
 
 def _check_apart(positions: np.ndarray, atomic_numbers: np.ndarray) -> None:
-    first, second = np.triu_indices(positions.shape[1], k=1)
+    frame, i, j, distance = _closest(positions)
+    if distance < CLOSEST_ATOMS:
+        raise InputError(
+            f"Atoms {i} ({chemical_symbols[atomic_numbers[i]]}) and {j} "
+            f"({chemical_symbols[atomic_numbers[j]]}) of frame {frame} are {distance:.3g} Å apart, "
+            "which no molecule is; positions must be in Å."
+        )
+
+
+def _closest(positions: np.ndarray) -> tuple[int, int, int, float]:
+    """Frame, two atoms and their distance; what comes after atoms too close is not looked at."""
+    atoms = positions.shape[1]
+    if atoms > _MANY_ATOMS:
+        return _closest_in_trees(positions)
+    first, second = np.triu_indices(atoms, k=1)
     step = max(1, _BLOCK // len(first))
+    best = (0, 0, 1, np.inf)
     for start in range(0, len(positions), step):
         block = positions[start : start + step]
-        distances = np.linalg.norm(block[:, first] - block[:, second], axis=-1)
+        with np.errstate(over="ignore"):
+            distances = np.linalg.norm(block[:, first] - block[:, second], axis=-1)
         frame, pair = np.unravel_index(np.argmin(distances), distances.shape)
-        if distances[frame, pair] < CLOSEST_ATOMS:
-            i, j = int(first[pair]), int(second[pair])
-            raise InputError(
-                f"Atoms {i} ({chemical_symbols[atomic_numbers[i]]}) and {j} "
-                f"({chemical_symbols[atomic_numbers[j]]}) of frame {start + int(frame)} are "
-                f"{distances[frame, pair]:.3g} Å apart, which no molecule is; positions must be "
-                f"in Å."
-            )
+        found = float(distances[frame, pair])
+        if found < best[3]:
+            best = (start + int(frame), int(first[pair]), int(second[pair]), found)
+        if found < CLOSEST_ATOMS:
+            break
+    return best
+
+
+def _closest_in_trees(positions: np.ndarray) -> tuple[int, int, int, float]:
+    best = (0, 0, 1, np.inf)
+    for frame, geometry in enumerate(positions):
+        distances, neighbours = KDTree(geometry).query(geometry, k=2)
+        atom = int(np.argmin(distances[:, 1]))
+        found = float(distances[atom, 1])
+        if found < best[3]:
+            other = next(int(n) for n in neighbours[atom] if n != atom)
+            best = (frame, min(atom, other), max(atom, other), found)
+        if found < CLOSEST_ATOMS:
+            break
+    return best

@@ -120,7 +120,7 @@ def _find_keys(arrays: Arrays, name: str, labels: str | None) -> dict[str, str]:
         if found is None:
             raise InputError(
                 f"{name} has no {role.replace('_', ' ')}: none of the keys {', '.join(names)} is "
-                f"there; received {', '.join(arrays) or 'no arrays at all'}."
+                f"there; received {arrays.listed}."
             )
         keys[role] = found
     return keys
@@ -203,9 +203,7 @@ def _about_old_labels(arrays: Arrays, wish: Wish) -> list[str]:
 def _from_project(arrays: Arrays, name: str, wish: Wish) -> Dataset:
     for key in ("forces", "atomic_numbers"):
         if key not in arrays:
-            raise InputError(
-                f"{name} has no {key.replace('_', ' ')}; received {', '.join(arrays)}."
-            )
+            raise InputError(f"{name} has no {key.replace('_', ' ')}; received {arrays.listed}.")
     if wish.units not in (None, "eV"):
         raise InputError(f"{name} is a FisherDash file, always in eV; received units {wish.units}.")
     if wish.labels:

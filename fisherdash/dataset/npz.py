@@ -5,8 +5,10 @@ unpickled, and before an array is read its header must agree with the size that 
 directory states: a header alone could otherwise ask for any amount of memory.
 """
 
+import lzma
 import os
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,13 +23,20 @@ from fisherdash.errors import InputError
 
 VERSION = 1
 LARGEST_TOTAL = 4 * 2**30
-"""Bytes that all arrays of one file may take when unpacked."""
+"""Bytes that all arrays of one file may take in memory, every number in double precision."""
 
-HIGHEST_RATIO = 50
-"""Times its own size that a file above 64 MiB may unpack to; noise in real data forbids more."""
+ALWAYS_ALLOWED = 64 * 2**20
+"""Bytes in memory that any file may take, however small it is."""
 
-_READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError,
-                NotImplementedError)  # fmt: skip
+HIGHEST_RATIO = 10
+"""Times its own size that a larger file may take in memory; noise in real data forbids more."""
+
+MOST_MEMBERS = 1000
+"""Arrays of one file; those in use have fewer than twenty."""
+
+# What zipfile, its decompressors and numpy's reader of headers let through.
+_READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
+                ValueError, OverflowError, tokenize.TokenError, MemoryError)  # fmt: skip
 
 
 class Arrays(Mapping[str, np.ndarray]):
@@ -49,17 +58,27 @@ class Arrays(Mapping[str, np.ndarray]):
             for info in self._zip.infolist()
             if info.filename.endswith(".npy")
         }
-        total = sum(info.file_size for info in self._members.values())
-        allowed = min(LARGEST_TOTAL, max(64 * 2**20, HIGHEST_RATIO * stream.seek(0, os.SEEK_END)))
-        if total > allowed:
+        if len(self._members) > MOST_MEMBERS:
             raise InputError(
-                f"{name} would unpack to {total / 2**20:.0f} MiB, of which a file of its size "
-                f"may take {allowed / 2**20:.0f} MiB."
+                f"{name} holds {len(self._members)} arrays, of which at most {MOST_MEMBERS} are "
+                "looked at."
             )
-        for key, info in self._members.items():
-            self._check_header(key, info)
+        # First by what the directory says, then by what the headers say: a small type grows when
+        # it becomes double precision.
+        size = stream.seek(0, os.SEEK_END)
+        self._allowed = min(LARGEST_TOTAL, max(ALWAYS_ALLOWED, HIGHEST_RATIO * size))
+        self._check_total(sum(info.file_size for info in self._members.values()))
+        self._check_total(sum(self._check_header(*member) for member in self._members.items()))
 
-    def _check_header(self, key: str, info: zipfile.ZipInfo) -> None:
+    def _check_total(self, total: int) -> None:
+        if total > self._allowed:
+            raise InputError(
+                f"{self._name} would unpack to {total / 2**20:.0f} MiB, of which a file of its "
+                f"size may take {self._allowed / 2**20:.0f} MiB."
+            )
+
+    def _check_header(self, key: str, info: zipfile.ZipInfo) -> int:
+        """Bytes of the array in double precision; InputError when its header is not sound."""
         try:
             with self._zip.open(info) as member:
                 shape, dtype = _read_header(member)
@@ -81,13 +100,14 @@ class Arrays(Mapping[str, np.ndarray]):
                 f"{self._name} is damaged: its array {key!r} claims the shape {shape} of "
                 f"{dtype}, but {info.file_size - start} bytes follow."
             )
+        return elements * max(dtype.itemsize, 8)
 
     def __getitem__(self, key: str) -> np.ndarray:
         info = self._members[key]
         try:
             with self._zip.open(info) as member:
                 return npy.read_array(member, allow_pickle=False)
-        except (*_READ_ERRORS, MemoryError):
+        except _READ_ERRORS:
             raise InputError(
                 f"{self._name} is damaged: its array {key!r} cannot be read."
             ) from None
@@ -97,6 +117,13 @@ class Arrays(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._members)
+
+    @property
+    def listed(self) -> str:
+        """The keys in words, none of them endless."""
+        words = [f"{key[:40]}…" if len(key) > 40 else key for key in list(self)[:20]]
+        words = ["".join(c if c.isprintable() else "?" for c in word) for word in words]
+        return ", ".join([*words, "…"] if len(self) > 20 else words) or "no arrays at all"
 
     def text(self, key: str) -> str | None:
         """The text stored under `key` (also as bytes), or None when there is none."""

@@ -13,6 +13,7 @@ import numpy as np
 from ase.data import atomic_numbers as symbol_numbers
 from ase.io.formats import ioformats
 
+from fisherdash.dataset.checks import check_count
 from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import (
     ENERGY_UNITS,
@@ -31,6 +32,16 @@ FORMATS = (
 """ASE formats with energies and forces that are read, by ASE's names."""
 
 
+_CONTACT = 4.0
+"""Å; atoms of two molecules that are further apart do not touch."""
+
+_SMALLEST_CELL = 0.5
+"""Å between two faces of a periodic cell: less than any bond."""
+
+_MOST_WRAPPED = 300
+"""Atoms up to which all pairs are looked at through the boundaries; their 27 images take memory."""
+
+
 def from_structures(data: bytes, name: str, form: str, wish: Wish) -> Dataset:
     """The Dataset in the bytes of a file of the ASE format `form` (one of FORMATS).
 
@@ -39,6 +50,7 @@ def from_structures(data: bytes, name: str, form: str, wish: Wish) -> Dataset:
     """
     frames = read_frames(data, name, form)
     numbers = frames[0].numbers
+    check_count(len(numbers))
     for index, frame in enumerate(frames):
         if not np.array_equal(frame.numbers, numbers):
             raise InputError(describe_difference(name, numbers, index, frame.numbers))
@@ -139,16 +151,36 @@ def _check_symbols(lines: list[bytes], row: int, count: int, name: str, frame: i
 
 
 def _check_whole(frame: ase.Atoms, index: int, name: str) -> None:
-    """Refuse a molecule that reaches through a periodic boundary."""
-    if not frame.pbc.any():
+    """Refuse a molecule that reaches through a periodic boundary, and a cell that is none."""
+    periodic = frame.pbc & frame.cell.any(axis=1)
+    if not periodic.any():
         return
-    straight = frame.get_all_distances()
-    wrapped = frame.get_all_distances(mic=True)
-    if ((straight - wrapped > 1e-6) & (wrapped < 4.0)).any():
+    cell = np.asarray(frame.cell.complete())
+    with np.errstate(all="ignore"):
+        volume = abs(np.linalg.det(cell)) if np.isfinite(cell).all() else 0.0
+        heights = volume / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
+    if not (np.isfinite(heights).all() and (heights > _SMALLEST_CELL).all()):
+        raise InputError(f"{name} has a cell in frame {index} that no molecule fits into.")
+    # Atoms on two sides of a boundary are at least the height that the molecule leaves empty apart.
+    places = np.linalg.solve(cell.T, frame.positions.T).T
+    empty = (1.0 - np.ptp(places, axis=0)) * heights
+    if (empty[periodic] >= _CONTACT).all():
+        return
+    if len(frame) > _MOST_WRAPPED or _meets_itself(frame):
         raise InputError(
             f"{name} is periodic and atoms of frame {index} meet across the cell's boundary; only "
             "single molecules are read: unwrap them first."
         )
+
+
+def _meets_itself(frame: ase.Atoms) -> bool:
+    """Whether two atoms are closer through a boundary than within the cell, and in contact."""
+    straight = frame.get_all_distances()
+    try:
+        wrapped = frame.get_all_distances(mic=True)
+    except (ValueError, RuntimeError):  # a cell so skewed that ASE finds no shorter one
+        return True
+    return bool(((straight - wrapped > 1e-6) & (wrapped < _CONTACT)).any())
 
 
 def _labels(

@@ -1,0 +1,294 @@
+"""Damage: what happens to a file by accident, and what is done to it on purpose.
+
+Every function takes a ``random.Random`` and gives other bytes; the same state, the same bytes.
+"""
+
+import io
+import json
+import random
+import struct
+import zipfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from tests.fuzz import seeds
+
+Damage = Callable[[random.Random, bytes], bytes]
+
+_NUMBERS = ("-1", "0", "999999999", "1000000000000", "99999999999999999999", "1e999", "nan", "-inf",
+            "0x10", "1_0", "٣", "3.0", "")  # fmt: skip
+_TEXTS = ("__import__('os').abort()", "../../../../etc/passwd", "a\0b", "\u202e", "💥", "<b>x</b>",
+          "'", '"', "{", "[" * 2000, "object", "|O", "<U999999999", "datetime64", "float128",
+          "1", "true", "null", " ", "\r\n", "\n\n", "=" * 50, "x" * 5000)  # fmt: skip
+_INTEGERS = (0, 1, 127, 255, 2**15, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63, 2**64 - 1)
+
+
+def damaged(chance: random.Random, sound: Sequence[bytes], special: Sequence[Damage]) -> bytes:
+    """One damaged file: made on purpose by the kind's own way, or by a few general accidents."""
+    data = chance.choice(sound)
+    if special and chance.random() < 0.5:
+        data = chance.choice(special)(chance, data)
+        if chance.random() < 0.7:
+            return data
+    for _ in range(chance.choice((1, 1, 1, 2, 4, 8))):
+        data = chance.choice(GENERAL)(chance, data)
+        if chance.random() < 0.05:
+            data = splice(chance, data, chance.choice(sound))
+    return data
+
+
+def _at(chance: random.Random, data: bytes) -> int:
+    """A place, more often near the beginning or the end, where headers are."""
+    size = max(1, len(data))
+    where = chance.random()
+    if where < 0.4:
+        return min(int(chance.expovariate(1 / 60)), size - 1)
+    return size - 1 - int(chance.random() ** 3 * size) if where < 0.6 else chance.randrange(size)
+
+
+def flip(chance: random.Random, data: bytes) -> bytes:
+    """One bit."""
+    if not data:
+        return data
+    at = _at(chance, data)
+    return data[:at] + bytes([data[at] ^ (1 << chance.randrange(8))]) + data[at + 1 :]
+
+
+def cut(chance: random.Random, data: bytes) -> bytes:
+    """Only the beginning."""
+    return data[: _at(chance, data)]
+
+
+def remove(chance: random.Random, data: bytes) -> bytes:
+    """A piece out of the middle."""
+    at = _at(chance, data)
+    return data[:at] + data[at + 1 + int(chance.expovariate(1 / 20)) :]
+
+
+def repeat(chance: random.Random, data: bytes) -> bytes:
+    """A piece many times."""
+    at = _at(chance, data)
+    piece = data[at : at + 1 + int(chance.expovariate(1 / 40))]
+    return data[:at] + piece * chance.choice((2, 3, 50, 1000)) + data[at:]
+
+
+def insert(chance: random.Random, data: bytes) -> bytes:
+    """Words that a parser may take for something else."""
+    at = _at(chance, data)
+    return data[:at] + chance.choice(_TEXTS).encode() + data[at:]
+
+
+def integer(chance: random.Random, data: bytes) -> bytes:
+    """A count of four or eight bytes becomes absurd."""
+    at, value = _at(chance, data), chance.choice(_INTEGERS)
+    size, order = chance.choice(("1", "4", "8")), chance.choice("<>")
+    code = {"1": "B", "4": "I", "8": "Q"}[size]
+    raw = struct.pack(order + code, value & (2 ** (8 * int(size)) - 1))
+    return data[:at] + raw + data[at + len(raw) :]
+
+
+def number(chance: random.Random, data: bytes) -> bytes:
+    """A number that is written out becomes absurd."""
+    at = _at(chance, data)
+    start = next((i for i in range(at, min(at + 200, len(data))) if data[i : i + 1].isdigit()), at)
+    end = start
+    while end < len(data) and data[end : end + 1] in b"0123456789.eE+-" and end < start + 30:
+        end += 1
+    return data[:start] + chance.choice(_NUMBERS).encode() + data[end:]
+
+
+def splice(chance: random.Random, one: bytes, other: bytes) -> bytes:
+    """The head of one file on the rest of another."""
+    return one[: _at(chance, one)] + other[_at(chance, other) :]
+
+
+GENERAL: tuple[Damage, ...] = (flip, flip, cut, remove, repeat, insert, integer, number)
+
+
+def array(chance: random.Random, value: Any) -> Any:
+    """Another array in the place of this one: type, shape or content."""
+    value = np.asarray(value)
+    way = chance.randrange(11)
+    if way == 0 and value.dtype.kind in "iuf":
+        return value.astype(chance.choice(("f2", "f4", "i1", "u8", "S3", "U5", "c16", "?")))
+    if way == 1:
+        return value.reshape(-1)[: chance.choice((0, 1, 2))]
+    if way == 2:
+        return value[None] if chance.random() < 0.5 else value.T
+    if way == 3:
+        return np.array([{"a": 1}, None, value], dtype=object)
+    if way == 4 and value.dtype.kind == "f" and value.size:
+        broken = value.copy().reshape(-1)
+        broken[chance.randrange(value.size)] = chance.choice(
+            (np.nan, np.inf, 1e308, -1e308, 1e-320)
+        )
+        return broken.reshape(value.shape)
+    if way == 5:
+        return np.broadcast_to(np.zeros((), value.dtype), (3, 0, 3))
+    if way == 6 and value.dtype.kind in "iu":
+        return value.astype("i8") - chance.choice((1, 8, 300, -200))
+    if way == 7:
+        return np.array(chance.choice(_TEXTS))
+    if way == 8:
+        return np.zeros(2, dtype=[("a", "f8"), ("b", "i4")])
+    if way == 9:
+        return np.repeat(value, chance.choice((2, 100)), axis=0) if value.ndim else value
+    return np.zeros((chance.choice((1, 5_000)), chance.choice((3, 400)), 3), "i1")
+
+
+def npz_made(chance: random.Random, data: bytes) -> bytes:
+    """An npz of a known layout with arrays that do not belong there."""
+    arrays = dict(chance.choice(seeds.npz_layouts()))
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        key = chance.choice(list(arrays) or ["R"])
+        way = chance.random()
+        if way < 0.7:
+            arrays[key] = array(chance, arrays.get(key, 0))
+        elif way < 0.85:
+            arrays.pop(key, None)
+        else:
+            arrays[chance.choice(_TEXTS)[:50].replace("\0", "") or "k"] = np.zeros(2)
+    return seeds.npz(arrays, compressed=chance.random() < 0.5)
+
+
+def zip_made(chance: random.Random, data: bytes) -> bytes:
+    """A zip that lies: about sizes, with a header that was written by hand, or within itself."""
+    stream = io.BytesIO()
+    kind = chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2,
+                          zipfile.ZIP_LZMA))  # fmt: skip
+    with zipfile.ZipFile(stream, "w", kind) as file:
+        for name in ("R.npy", "E.npy", "F.npy", "z.npy"):
+            shape = chance.choice(("(4, 3, 3)", "(1000000000000, 9, 3)", "(-1,)", "()", "(3",
+                                   "(True,)", "(4.0, 3)", "(0, 10000000000)"))  # fmt: skip
+            code = chance.choice(("<f8", "|O", "<U99999999", "[('a', '<f8')]", "<i8", "V0"))
+            code = code if code.startswith("[") else repr(code)
+            text = f"{{'descr': {code}, 'fortran_order': False, 'shape': {shape}, }}"
+            head = b"\x93NUMPY" + bytes([chance.choice((1, 2, 3, 9)), 0])
+            head += struct.pack("<H", len(text)) + text.encode()
+            body = bytes(chance.choice((0, 8, 288, 300, 1_000_000)))
+            file.writestr(name, data if chance.random() < 0.1 else head + body)
+    made = stream.getvalue()
+    if chance.random() < 0.3 and b"PK\x01\x02" in made:
+        at = made.index(b"PK\x01\x02") + chance.choice((20, 24, 42))
+        made = made[:at] + struct.pack("<I", chance.choice((0, 2**31, 2**32 - 2))) + made[at + 4 :]
+    return made
+
+
+def safetensors_made(chance: random.Random, data: bytes) -> bytes:
+    """A header whose JSON is sound and whose content is not."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        place = header["__metadata__"] if chance.random() < 0.6 else header
+        key = chance.choice(list(place))
+    except (ValueError, LookupError, TypeError):
+        return data
+    values = ("{}", "[]", "null", "3", '"x"', "[" * 3000, '[1, "C"]', '{"a": NaN}', "[1e999]",
+              json.dumps({"features": 10**12, "max_degree": 3, "iterations": 8, "basis": 128,
+                          "cutoff": 1e308}),
+              json.dumps({"features": 4, "max_degree": 1, "iterations": 1, "basis": 4,
+                          "cutoff": float("nan")}),
+              json.dumps({"features": 1024, "max_degree": 3, "iterations": 8, "basis": 128,
+                          "cutoff": 3.0}), *_TEXTS)  # fmt: skip
+    way = chance.random()
+    if place is header["__metadata__"]:
+        place[key] = chance.choice(values) if way < 0.9 else chance.choice((1, None, [1], {}))
+    elif way < 0.5 and isinstance(place[key], dict):
+        place[key] = place[key] | chance.choice((
+            {"dtype": chance.choice(("F64", "I64", "BF16", "BOOL", "F8_E4M3", "X"))},
+            {"shape": [10**6, 10**6]}, {"shape": [0, 4]}, {"shape": [-1]},
+            {"data_offsets": [0, 2**62]}, {"data_offsets": [8, 0]},
+        ))  # fmt: skip
+    elif way < 0.75:
+        place[chance.choice(("body", "body/", "body/a/b/c", "head/x", "", "/", "body/Embed_0"))] = (
+            place.pop(key)
+        )
+    else:
+        place.pop(key)
+    raw = json.dumps(header).encode()
+    size = chance.choice((len(raw),) * 8 + (0, 2**40, len(raw) - 1))
+    return size.to_bytes(8, "little") + raw + data[8 + length :]
+
+
+def msgpack_made(chance: random.Random, data: bytes) -> bytes:
+    """A tree of parameters with wrong leaves, and arrays that claim what they are not."""
+
+    def leaf(shape: Any, dtype: Any, content: bytes) -> msgpack.ExtType:
+        return msgpack.ExtType(chance.choice((1, 1, 1, 2, 3, 77)),
+                               msgpack.packb((shape, dtype, content)))  # fmt: skip
+
+    def pack(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: pack(inner) for key, inner in value.items()}
+        if chance.random() < 0.12:
+            return chance.choice((
+                leaf([10**6, 10**6], "float32", b"1234"), leaf([-1], "float32", bytes(16)),
+                leaf([2], "object", bytes(16)), leaf([1], "S99999999", b"x"),
+                leaf([0, 10**12], "float32", b""), leaf("x", 3, b""), None, [1, 2], 3.5, "text",
+                leaf([4], "bfloat16", bytes(8)), leaf([2, 2], "complex64", bytes(32)),
+                leaf([1, 1], "datetime64[s]", bytes(8)),
+                {"__msgpack_chunked_array__": True, "shape": {"0": 10**12}, "chunks": {}},
+                {"__msgpack_chunked_array__": True}, {str(n): {} for n in range(3)},
+            ))  # fmt: skip
+        return leaf(value.shape, value.dtype.name, value.tobytes())
+
+    tree: Any = pack(seeds.tutorial_tree())
+    if chance.random() < 0.1:
+        for _ in range(chance.choice((5, 400, 2000))):
+            tree = {"params": tree}
+    try:
+        return msgpack.packb(tree)
+    except (ValueError, RecursionError):
+        return data
+
+
+def xyz_made(chance: random.Random, data: bytes) -> bytes:
+    """Comment lines and counts of an XYZ file, written by somebody who knows the parser."""
+    lines = data.split(b"\n")
+    row = chance.choice((0, 1, 2))
+    lines[row : row + 1] = [chance.choice((
+        b"1000000000000", b"-3", b"3 4", b" 3 ", b"0", b"2", b"999999999",
+        b"Properties=species:S:1:pos:R:999999999:forces:R:3 energy=1",
+        b"Properties=pos:R:3:species:S:1 energy=nan", b"Properties=species:S:1:pos:R:3:forces:R:0",
+        b"Properties=species:I:1:pos:R:3", b"Properties=Z:I:1:pos:R:3:forces:R:3 energy=1e999",
+        b"energy=[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]] pbc=\"T T\"", b'Lattice="0 0 0 0 0 0 0 0 0" pbc=T',
+        b'Lattice="1e-300 0 0 0 1e-300 0 0 0 1e-300" pbc="T T T" energy=1', b"\xff\xfe\x00",
+        b'Lattice="_JSON [1,2]" energy=_JSON {"a":1}', b"a=" + b"[" * 3000, b"=" * 3000,
+        b"energy=True forces=None", b"comment with \x1b[31m\x07", b"a" * 100_000,
+        b"O 1e308 1e308 1e308 1 1 1", b"O nan nan nan 1 1 1", b"X 0 0 0 0 0 0",
+    ))]  # fmt: skip
+    return b"\n".join(lines)
+
+
+def xml_made(chance: random.Random, data: bytes) -> bytes:
+    """XML that unfolds: entities within entities, a file of the server, depth without end."""
+    bomb = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">'
+    for before, after in zip("abcdefghi", "bcdefghij", strict=True):
+        bomb += f'<!ENTITY {after} "{f"&{before};" * 10}">'.encode()
+    return chance.choice((
+        bomb + b"]><modeling>&j;</modeling>", b"<a>" * 100_000,
+        b'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><modeling>&f;</modeling>',
+        b"<modeling><incar>" + b"<i name='x'>1</i>" * 5000 + b"</incar></modeling>",
+    ))  # fmt: skip
+
+
+def json_made(chance: random.Random, data: bytes) -> bytes:
+    """Sound JSON with other values."""
+    try:
+        fields = json.loads(data)
+        key = chance.choice(list(fields))
+    except (ValueError, LookupError, TypeError):
+        return data
+    fields[key] = chance.choice((None, True, -1, 10**30, 1.5, "x", [], [None], [[1, 2, "a"]], {},
+                                 {"replicas": 10**12}, ["a", "a"], [119], float("nan"), "../x",
+                                 {"replicas": "x", "steps": -1}))  # fmt: skip
+    return json.dumps(fields).encode()
+
+
+def text_made(chance: random.Random, data: bytes) -> bytes:
+    """Any text at all."""
+    return "".join(chr(chance.choice((chance.randrange(1, 128), chance.randrange(0xD7FF))))
+                   for _ in range(chance.choice((0, 1, 5, 60, 300)))).encode()  # fmt: skip

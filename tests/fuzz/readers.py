@@ -1,0 +1,106 @@
+"""Every door through which a file or a name of a stranger comes in.
+
+A reader gives an error for whatever it does not like, and nothing else: :class:`Reader.read` lets
+an :class:`InputError` pass as an answer and raises for everything that is none.
+"""
+
+import dataclasses
+import functools
+import random
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fisherdash import checkpoint, dataset, tutorial
+from fisherdash.errors import InputError
+from fisherdash.runs import open_run, workspace
+from tests.fuzz import damage, seeds
+
+STRUCTURES = ("extxyz", "traj", *dataset.FORMATS)
+"""Formats of ASE; extended XYZ and trajectories, which people upload, come more often."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """One door: sound files, ways to spoil them, and what reads them."""
+
+    name: str
+    sound: Callable[[], list[bytes]]
+    special: Sequence[damage.Damage]
+    call: Callable[[bytes, random.Random], object]
+    share: float = 1.0
+    """Of the inputs of a long run."""
+
+    @functools.cached_property
+    def files(self) -> list[bytes]:
+        """The sound files."""
+        return self.sound()
+
+    def example(self, seed: int, index: int) -> tuple[bytes, random.Random]:
+        """The damaged input of that number, and the chance with which it is read."""
+        chance = random.Random(f"{self.name} {seed} {index}")
+        return damage.damaged(chance, self.files, self.special), chance
+
+    def read(self, data: bytes, chance: random.Random) -> bool:
+        """Whether the input was taken; False when it was refused with a sentence."""
+        try:
+            self.call(data, chance)
+        except InputError as refusal:
+            sentence = str(refusal)
+            if not sentence or len(sentence) > 2000:
+                raise AssertionError(f"a refusal of {len(sentence)} characters") from refusal
+            return False
+        return True
+
+
+def _npz(data: bytes, chance: random.Random) -> object:
+    units, labels = (None, None) if chance.random() < 0.7 else chance.choice((("eV", None),
+                     ("kcal/mol", "old"), (None, "old")))  # fmt: skip
+    return dataset.load_bytes("x.npz", data, units=units, labels=labels)
+
+
+def _structures(data: bytes, chance: random.Random) -> object:
+    return dataset.load_bytes("x", data, format=chance.choice(STRUCTURES))
+
+
+def _checkpoint(data: bytes, chance: random.Random) -> object:
+    found = checkpoint.load_bytes(data, "x.safetensors")
+    return found.fingerprint, found.num_parameters
+
+
+def _tutorial(data: bytes, chance: random.Random) -> object:
+    return tutorial.load_bytes(data, cutoff=5.0, energy_unit="eV").fingerprint
+
+
+def _run(data: bytes, chance: random.Random) -> object:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "run.json").write_bytes(data)
+        run = open_run(Path(folder))
+        return run.status, run.steps, run.trajectories()
+
+
+def _names(data: bytes, chance: random.Random) -> object:
+    name = data.decode("utf-8", "surrogateescape")
+    stem = workspace.safe_stem(name)
+    home = workspace.folder("datasets")
+    path = workspace.new_path("datasets", name, ".npz")
+    shown = dataset.clean_name(name)
+    assert re.fullmatch(r"[A-Za-z0-9._+-]{1,80}", stem) and not stem.startswith(".")
+    assert path.resolve().parent == home.resolve()
+    assert shown.isprintable() and "/" not in shown and "\\" not in shown
+    return stem
+
+
+READERS = {
+    reader.name: reader
+    for reader in (
+        Reader("npz", seeds.npz_files, (damage.npz_made, damage.npz_made, damage.zip_made), _npz, 3),
+        Reader("structures", seeds.structure_files, (damage.xyz_made, damage.xyz_made,
+               damage.xml_made), _structures, 3),
+        Reader("checkpoint", seeds.checkpoint_files, (damage.safetensors_made,), _checkpoint, 2),
+        Reader("tutorial", seeds.tutorial_files, (damage.msgpack_made,), _tutorial, 2),
+        Reader("run", seeds.run_headers, (damage.json_made,), _run, 1),
+        Reader("names", lambda: seeds.NAMES, (damage.text_made,), _names, 1),
+    )
+}  # fmt: skip

@@ -1,0 +1,136 @@
+"""Small sound files of every kind that the program reads: what damage begins with."""
+
+import functools
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import flax.serialization
+import numpy as np
+from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from fisherdash import checkpoint, dataset
+from fisherdash.model import ModelConfig
+from tests.randomised import random_checkpoint
+
+_KCAL = 23.0605
+
+
+@functools.cache
+def frames() -> dict[str, np.ndarray]:
+    """Four rattled frames of water: positions, energies, forces, atomic_numbers."""
+    random = np.random.default_rng(7)
+    water = molecule("H2O")
+    return {
+        "positions": water.positions + random.normal(scale=0.05, size=(4, 3, 3)),
+        "energies": -2080.0 + random.normal(size=4),
+        "forces": random.normal(size=(4, 3, 3)),
+        "atomic_numbers": water.numbers.copy(),
+    }
+
+
+def npz(arrays: dict[str, Any], compressed: bool = False) -> bytes:
+    """The bytes of an npz; object arrays are pickled into it, as a stranger would."""
+    stream = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(stream, **arrays)
+    return stream.getvalue()
+
+
+def npz_layouts() -> list[dict[str, Any]]:
+    """The arrays of every npz layout that is read."""
+    own = frames()
+    x, e, f, z = (own[name] for name in ("positions", "energies", "forces", "atomic_numbers"))
+    return [
+        {**own, "temperature": 300.0, "source": "water", "notes": np.array(["a"]), "version": 1},
+        {"R": x, "E": e[:, None] * _KCAL, "F": f * _KCAL, "z": z, "name": b"water", "e_unit": "eV"},
+        {"coords": x, "energies": e * _KCAL, "forces": f * _KCAL, "nuclear_charges": z,
+         "old_energies": e, "old_forces": f},
+        {"positions": x, "energy": e, "forces": f, "atomic_numbers": np.tile(z, (4, 1))},
+    ]  # fmt: skip
+
+
+def npz_files() -> list[bytes]:
+    """One file of every layout, and the project's own as it is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "own.npz"
+        dataset.save(dataset.Dataset(**frames(), temperature=300.0), path)
+        return [path.read_bytes(), *map(npz, npz_layouts())]
+
+
+def structure_files() -> list[bytes]:
+    """Extended XYZ, with and without what is optional, and an ASE trajectory."""
+    own = frames()
+    atoms = []
+    for index in range(4):
+        one = molecule("H2O")
+        one.positions = own["positions"][index]
+        one.calc = SinglePointCalculator(
+            one, energy=own["energies"][index], forces=own["forces"][index]
+        )
+        atoms.append(one)
+    text, binary = io.StringIO(), io.BytesIO()
+    ase.io.write(text, atoms, format="extxyz")
+    ase.io.write(binary, atoms, format="traj")
+    boxed = text.getvalue().replace('pbc="F F F"', 'Lattice="9 0 0 0 9 0 0 0 9" pbc="T T T"')
+    plain = "3\nwater\nO 0 0 0\nH 0 0.8 0.6\nH 0 -0.8 0.6\n"
+    vasp = (
+        '<?xml version="1.0"?><modeling><atominfo><array name="atoms"><set><rc><c>H</c><c>1</c>'
+        "</rc></set></array></atominfo><calculation><structure><crystal><varray name='basis'/>"
+        "</crystal></structure></calculation></modeling>"
+    )
+    return [text.getvalue().encode(), boxed.encode(), plain.encode(), binary.getvalue(),
+            vasp.encode()]  # fmt: skip
+
+
+def _models() -> list[checkpoint.Checkpoint]:
+    config = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
+    shared = random_checkpoint(config, dtype=np.float32)
+    return [shared, shared.by_element([1, 6, 8])]
+
+
+def checkpoint_files() -> list[bytes]:
+    """A checkpoint with one head and one with a head for each element."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for model in _models():
+            checkpoint.save(model, Path(folder) / "m.safetensors")
+            found.append((Path(folder) / "m.safetensors").read_bytes())
+    return found
+
+
+def tutorial_tree() -> dict[str, Any]:
+    """The tree of parameters that the E3x tutorial saves."""
+    model = _models()[0]
+    return {
+        "params": {
+            **model.body,
+            "Dense_2": {"kernel": model.head[:, None].astype(np.float32)},
+            "element_bias": model.element_bias.astype(np.float32),
+        }
+    }
+
+
+def tutorial_files() -> list[bytes]:
+    """The same as bytes."""
+    return [flax.serialization.to_bytes(tutorial_tree())]
+
+
+def run_headers() -> list[bytes]:
+    """The ``run.json`` of a run, as somebody may have edited it."""
+    from fisherdash.runs import RunHeader
+
+    settings = {"replicas": 2, "steps": 10, "timestep": 0.5, "temperature": 300.0,
+                "record_every": 1, "seed": 0}  # fmt: skip
+    header = RunHeader("water", ("a", "b"), ("default", "fisher"), (8, 1, 1), settings)
+    return [json.dumps({**header.to_json(), "status": "finished", "writer": {}}).encode()]
+
+
+NAMES = [name.encode() for name in (
+    "../../etc/passwd", "C:\\Windows\\x.npz", "a\0b.npz", "<img src=x onerror=alert(1)>.xyz",
+    "water 300 K.npz", ".hidden", "con.npz", "\u202egpj.npz", "....", "x" * 400, "\ud7ff/\u00e9",
+)]  # fmt: skip
+"""Names of files, as people and attackers give them."""
