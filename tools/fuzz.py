@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 MEMORY = 512 * 2**20
 """Bytes that reading one input may add to the largest that the process has ever been."""
 ADDRESSES = 4 * 2**30
-"""Bytes of address space beyond what the process has at its start: a bomb that goes off ends here."""
+"""Bytes of address space beyond what the process has at its start, where a bomb ends."""
 SECONDS = 10.0
 """Time for one input on a busy machine; they are all small."""
 
@@ -86,7 +86,7 @@ def _tell(fields: dict[str, object]) -> None:
 
 
 def fuzz(name: str, inputs: int, seed: int, first: int = 0) -> tuple[Counter[str], list[str]]:
-    """Run the inputs of one reader in workers; a worker that dies is a failure, the next goes on."""
+    """Run the inputs of one reader in workers; one that dies is a failure, and the next goes on."""
     counts: Counter[str] = Counter()
     failures: list[str] = []
     begin, end = first, first + inputs

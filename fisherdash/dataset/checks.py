@@ -142,11 +142,11 @@ def _closest(positions: np.ndarray) -> tuple[int, int, int, float]:
 def _closest_in_trees(positions: np.ndarray) -> tuple[int, int, int, float]:
     best = (0, 0, 1, np.inf)
     for frame, geometry in enumerate(positions):
-        distances, neighbours = KDTree(geometry).query(geometry, k=2)
+        distances, neighbours = map(np.asarray, KDTree(geometry).query(geometry, k=2))
         atom = int(np.argmin(distances[:, 1]))
         found = float(distances[atom, 1])
         if found < best[3]:
-            other = next(int(n) for n in neighbours[atom] if n != atom)
+            other = next(n for n in neighbours[atom].tolist() if n != atom)
             best = (frame, min(atom, other), max(atom, other), found)
         if found < CLOSEST_ATOMS:
             break

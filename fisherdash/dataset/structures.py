@@ -152,7 +152,7 @@ def _check_symbols(lines: list[bytes], row: int, count: int, name: str, frame: i
 
 def _check_whole(frame: ase.Atoms, index: int, name: str) -> None:
     """Refuse a molecule that reaches through a periodic boundary, and a cell that is none."""
-    periodic = frame.pbc & frame.cell.any(axis=1)
+    periodic = frame.pbc & np.any(frame.cell, axis=1)
     if not periodic.any():
         return
     cell = np.asarray(frame.cell.complete())

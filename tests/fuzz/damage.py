@@ -254,7 +254,7 @@ def xyz_made(chance: random.Random, data: bytes) -> bytes:
         b"Properties=species:S:1:pos:R:999999999:forces:R:3 energy=1",
         b"Properties=pos:R:3:species:S:1 energy=nan", b"Properties=species:S:1:pos:R:3:forces:R:0",
         b"Properties=species:I:1:pos:R:3", b"Properties=Z:I:1:pos:R:3:forces:R:3 energy=1e999",
-        b"energy=[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]] pbc=\"T T\"", b'Lattice="0 0 0 0 0 0 0 0 0" pbc=T',
+        b"energy=[[[[[[[[[[[[1]]]]]]]]]]]] pbc=\"T T\"", b'Lattice="0 0 0 0 0 0 0 0 0" pbc=T',
         b'Lattice="1e-300 0 0 0 1e-300 0 0 0 1e-300" pbc="T T T" energy=1', b"\xff\xfe\x00",
         b'Lattice="_JSON [1,2]" energy=_JSON {"a":1}', b"a=" + b"[" * 3000, b"=" * 3000,
         b"energy=True forces=None", b"comment with \x1b[31m\x07", b"a" * 100_000,

@@ -95,7 +95,8 @@ def _names(data: bytes, chance: random.Random) -> object:
 READERS = {
     reader.name: reader
     for reader in (
-        Reader("npz", seeds.npz_files, (damage.npz_made, damage.npz_made, damage.zip_made), _npz, 3),
+        Reader("npz", seeds.npz_files, (damage.npz_made, damage.npz_made, damage.zip_made),
+               _npz, 3),
         Reader("structures", seeds.structure_files, (damage.xyz_made, damage.xyz_made,
                damage.xml_made), _structures, 3),
         Reader("checkpoint", seeds.checkpoint_files, (damage.safetensors_made,), _checkpoint, 2),

@@ -21,8 +21,12 @@ from tests.fuzz.readers import READERS
 # Numbers at the edge of double precision overflow on their way to being refused.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
-FAST = settings(max_examples=60, deadline=None, derandomize=True,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])  # fmt: skip
+FAST = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 
 @pytest.mark.parametrize("name", READERS)
