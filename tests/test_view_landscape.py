@@ -20,12 +20,12 @@ def bowl(height: float, raised: float) -> Landscape:
 
 @pytest.fixture
 def found():
-    return {"default": bowl(2.0, 3.0), "fisher": bowl(1.0, 600.0)}
+    return {"default": bowl(2.0, 3.0), "fisher": bowl(1.0, 60000.0)}
 
 
 def test_the_sentence_says_which_is_sharper_and_by_how_much(found):
     words = figures.sharpness_sentence(found)
-    assert "fisher is 200 times as sharp" in words and "by 3 and" in words
+    assert "fisher is 20,000 times as sharp" in words and "by 3 and" in words
     assert "of default by 3 (kcal/mol)²." in figures.sharpness_sentence(
         {"default": found["default"]}
     )
@@ -33,7 +33,7 @@ def test_the_sentence_says_which_is_sharper_and_by_how_much(found):
 
 def test_the_table_has_the_numbers_in_full(found):
     table = figures.sharpness_table(found).set_index("model")
-    assert table["sharpness (kcal/mol)²"].to_dict() == {"default": 3.0, "fisher": 600.0}
+    assert table["sharpness (kcal/mol)²"].to_dict() == {"default": 3.0, "fisher": 60000.0}
     assert table.loc["fisher", "after the step (eV/Å)"] == 0.3
 
 

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--span", type=positive, default=0.25, help="of the surface, in parts of the weights"
     )
     parser.add_argument(
-        "--points", type=whole(3), default=17, help="along each direction, an odd number"
+        "--points", type=whole(3), default=11, help="along each direction, an odd number"
     )
     parser.add_argument("--seed", type=whole(0), default=0, help="of the two directions")
     parser.add_argument(

@@ -29,7 +29,7 @@ from fisherdash.errors import InputError
 from fisherdash.landscape.loss import SCOPES, Objective, Scope, Watch, Weights, moved, stop_if
 
 SPAN = 0.25
-POINTS = 17
+POINTS = 11
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -43,14 +43,19 @@ def sharpness_sentence(found: Mapping[str, Landscape]) -> str:
     radius = next(iter(found.values())).sharpness.radius
     step = f"A step of length {radius:g} up the gradient"
     if len(values) == 1:
-        return f"{step} raises the loss of {flat} by {values[flat]:.3g} {UNIT}."
+        return f"{step} raises the loss of {flat} by {_number(values[flat])} {UNIT}."
     words = (
-        f"{step} raises the loss of {flat} by {values[flat]:.3g} and that of {sharp} by "
-        f"{values[sharp]:.3g} {UNIT}"
+        f"{step} raises the loss of {flat} by {_number(values[flat])} and that of {sharp} by "
+        f"{_number(values[sharp])} {UNIT}"
     )
     if values[flat] <= 0:
         return f"{words}."
-    return f"{words}: {sharp} is {values[sharp] / values[flat]:.3g} times as sharp."
+    return f"{words}: {sharp} is {_number(values[sharp] / values[flat])} times as sharp."
+
+
+def _number(value: float) -> str:
+    """Three digits, without an exponent where people would not write one."""
+    return f"{figure.rounded(value):,g}"
 
 
 def surface_figures(surfaces: Mapping[str, Surface]) -> dict[str, Figure]:
@@ -79,7 +84,7 @@ def _map(name: str, found: Surface, low: float, high: float) -> Figure:
         "visualMap": {
             "min": low,
             "max": high,
-            "calculable": True,
+            "calculable": False,
             "orient": "horizontal",
             "left": "center",
             "bottom": 4,

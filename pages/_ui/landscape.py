@@ -134,7 +134,9 @@ def ask() -> None:
     with right:
         data_path = library.choose("Frames of", "datasets", "data")
     settings = choose_settings()
-    if st.button("Map the landscape", icon=":material/landscape:", disabled=not paths):
+    if st.button(
+        "Map the landscape", type="primary", icon=":material/landscape:", disabled=not paths
+    ):
         with door():
             if data_path is None:
                 st.error("There are no frames: load or make some on the Data page.")
