@@ -212,9 +212,10 @@ def _from_project(arrays: Arrays, name: str, wish: Wish) -> Dataset:
         )
     version = arrays["version"]
     if version.size != 1 or version.dtype.kind not in "iu" or int(version.item()) != VERSION:
+        received = str(version.reshape(-1)[:1].tolist())[:40]
         raise InputError(
-            f"{name} is of FisherDash data version {version.reshape(-1)[:1].tolist()}; this "
-            f"program reads version {VERSION}."
+            f"{name} is of FisherDash data version {received}; this program reads version "
+            f"{VERSION}."
         )
     temperature = wish.temperature
     if temperature is None and "temperature" in arrays:
@@ -230,5 +231,7 @@ def _from_project(arrays: Arrays, name: str, wish: Wish) -> Dataset:
         atomic_numbers=one_molecule(arrays["atomic_numbers"], name),
         temperature=temperature,
         source=arrays.text("source") or name,
-        notes=tuple(str(n) for n in notes.reshape(-1)) if notes.dtype.kind == "U" else (),
+        notes=tuple(str(n)[:1000] for n in notes.reshape(-1)[:50])
+        if notes.dtype.kind == "U"
+        else (),
     )

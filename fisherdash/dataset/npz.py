@@ -31,6 +31,9 @@ ALWAYS_ALLOWED = 64 * 2**20
 HIGHEST_RATIO = 10
 """Times its own size that a larger file may take in memory; noise in real data forbids more."""
 
+LONGEST_TEXT = 2000
+"""Bytes of a text beside the arrays: the name of a unit, where the frames came from."""
+
 MOST_MEMBERS = 1000
 """Arrays of one file; those in use have fewer than twenty."""
 
@@ -126,11 +129,11 @@ class Arrays(Mapping[str, np.ndarray]):
         return ", ".join([*words, "…"] if len(self) > 20 else words) or "no arrays at all"
 
     def text(self, key: str) -> str | None:
-        """The text stored under `key` (also as bytes), or None when there is none."""
+        """The text stored under `key` (also as bytes), or None if there is none or no end to it."""
         if key not in self._members:
             return None
         value = self[key]
-        if value.size != 1 or value.dtype.kind not in "US":
+        if value.size != 1 or value.dtype.kind not in "US" or value.nbytes > LONGEST_TEXT:
             return None
         item = value.reshape(-1)[0]
         return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)

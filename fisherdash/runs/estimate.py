@@ -23,7 +23,7 @@ class Cost:
     @property
     def sentence(self) -> str:
         """The estimate in words."""
-        size = f"{self.frames:,} frames of each trajectory, about {_size(self.bytes)} on disk"
+        size = f"{self.frames:,} frames of each trajectory, about {in_words(self.bytes)} on disk"
         if self.seconds is None:
             return f"{size}; the time is known a few seconds after the launch."
         return f"{size}, about {_duration(self.seconds)} at the speed of this machine's last run."
@@ -51,10 +51,11 @@ def last_pace() -> float | None:
     return None
 
 
-def _size(count: int) -> str:
+def in_words(count: int) -> str:
+    """A number of bytes as people say it."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
+        if value < 999.5:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.3g} TB"

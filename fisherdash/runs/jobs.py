@@ -1,9 +1,10 @@
-"""Background work: a list of jobs, one queue and one worker thread for each device.
+"""Background work: a list of jobs, one fair queue and one worker thread for each device.
 
 A job is an iterator that is consumed in a worker thread. Whoever submits it says how to make the
 iterator (``make_iterator(cancel)``; the iterator stops early once the event is set) and how to
 read an item (``describe(item) -> Progress``). The list lives in this module, so that it outlives
-every page, refresh and browser tab; nothing here knows who looks at it.
+every page, refresh and browser tab. A job belongs to the user for whom it was submitted
+(:mod:`fisherdash.runs.people`); others neither see it nor reach it.
 
 An :class:`InputError` ends a job with its own sentence. Any other exception is a failure of the
 program: one sentence for the user, the traceback in the log.
@@ -12,15 +13,16 @@ program: one sentence for the user, the traceback in the log.
 import atexit
 import itertools
 import logging
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from fisherdash.errors import InputError
+from fisherdash.runs import limits, people
+from fisherdash.runs.progress import Progress, progress_as_is
+from fisherdash.runs.turns import Turns
 
 Status = Literal["queued", "running", "finished", "cancelled", "failed"]
 
@@ -31,28 +33,6 @@ REMEMBERED = 200
 """Jobs kept in the list; the oldest finished ones go first."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is: a fraction (0 to 1), a stage in one word, and what is known beside it."""
-
-    fraction: float = 0.0
-    stage: str = "running"
-    detail: str = ""
-    rate: float | None = None
-    """Units of work per second, for example MD steps."""
-    rate_unit: str = ""
-    device: str = ""
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.fraction <= 1.0:
-            raise ValueError(f"fraction is {self.fraction}, expected 0 to 1")
-
-
-def progress_as_is(item: Any) -> Progress:
-    """The reading of items that are a :class:`Progress` already."""
-    return item if isinstance(item, Progress) else Progress()
 
 
 class Job:
@@ -68,9 +48,11 @@ class Job:
         keep: Callable[[Any], Any],
         info: dict[str, Any],
         device: str,
+        owner: str = people.EVERYBODY,
     ) -> None:
         self.id = f"{kind}-{number}"
         self.kind, self.title, self.device, self.info = kind, title, device, info
+        self.owner = owner
         self.status: Status = "queued"
         self.progress = Progress(stage="queued")
         self.latest: Any = None
@@ -120,7 +102,12 @@ class Job:
         return self._cancel.is_set() and self.active
 
     def cancel(self) -> None:
-        """Ask the job to stop; one that still waits in the queue never starts."""
+        """Ask the job to stop; one that still waits in the queue never starts.
+
+        InputError when it is another user's.
+        """
+        if not _reaches(people.current(), self):
+            raise InputError("this job is another user's, who alone can cancel it")
         self._cancel.set()
         with self._lock:
             if self.status == "queued":
@@ -162,12 +149,13 @@ class Job:
 
     def _consume(self) -> Any:
         _thread.job = self
-        iterator = self._make(self._cancel)
-        while True:
-            try:
-                self.take(next(iterator))
-            except StopIteration as end:
-                return end.value
+        with people.acting_for(self.owner):
+            iterator = self._make(self._cancel)
+            while True:
+                try:
+                    self.take(next(iterator))
+                except StopIteration as end:
+                    return end.value
 
     def _end(self, status: Status) -> None:
         self.status, self.ended = status, time.time()
@@ -179,18 +167,24 @@ class Registry:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._queues: dict[str, queue.Queue[Job]] = {}
+        self._queues: dict[str, Turns[Job]] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
 
     def add(self, kind: str, title: str, device: str, **how: Any) -> Job:
-        """Put a new job into its device's queue, starting the worker if this is its first."""
+        """Put a new job into its device's queue, starting the worker if this is its first.
+
+        InputError when its user has as many jobs as one may have.
+        """
+        owner = people.current()
         with self._lock:
-            job = Job(next(self._numbers), kind, title, device=device, **how)
+            active = sum(job.active and job.owner == owner for job in self._jobs.values())
+            limits.check_jobs(active, owner)
+            job = Job(next(self._numbers), kind, title, device=device, owner=owner, **how)
             self._forget_old()
             self._jobs[job.id] = job
             if device not in self._queues:
-                self._queues[device] = queue.Queue()
+                self._queues[device] = Turns()
                 threading.Thread(
                     target=_work, args=(self._queues[device],), name=f"jobs-{device}", daemon=True
                 ).start()
@@ -205,6 +199,16 @@ class Registry:
     def get(self, job_id: str) -> Job | None:
         """The job of that id, or None."""
         return self._jobs.get(job_id)
+
+    def ahead_of(self, job: Job) -> int:
+        """How many jobs come before this one on its device, whosever they are."""
+        with self._lock:
+            order = self._queues[job.device].order()
+            at_work = any(
+                other.status == "running" and other.device == job.device
+                for other in self._jobs.values()
+            )
+        return order.index(job) + at_work if job in order else 0
 
     def _forget_old(self) -> None:
         ended = [job.id for job in self._jobs.values() if not job.active]
@@ -237,6 +241,9 @@ def submit(
       keep: what to remember of an item in ``job.history`` (None, the default: nothing).
       info: facts for whoever shows the job, for example where its run lies.
       device: whose queue it waits in.
+
+    Raises:
+      InputError: when its user has as many jobs as one may have on this server.
     """
     how = {"make_iterator": make_iterator, "describe": describe, "keep": keep, "info": info or {}}
     return _registry.add(kind, title, device, **how)
@@ -250,24 +257,29 @@ def report(item: Any) -> None:
 
 
 def every(kind: str | None = None) -> list[Job]:
-    """Jobs of one kind (or all), newest first."""
-    return [job for job in _registry.all() if kind in (None, job.kind)]
+    """The user's jobs of one kind (or all), newest first."""
+    user = people.current()
+    return [job for job in _registry.all() if kind in (None, job.kind) and _reaches(user, job)]
 
 
 def get(job_id: str) -> Job | None:
-    """The job of that id, or None if there is none (any more)."""
-    return _registry.get(job_id)
+    """The user's job of that id, or None if there is none (any more)."""
+    job = _registry.get(job_id)
+    return job if job is not None and _reaches(people.current(), job) else None
 
 
 def place_in_queue(job: Job) -> int:
-    """How many jobs come before this one on its device."""
-    ahead = [other for other in _registry.all() if other.active and other.device == job.device]
-    return sum(other.submitted < job.submitted for other in ahead)
+    """How many jobs come before this one on its device if nobody submits another."""
+    return _registry.ahead_of(job)
 
 
-def _work(waiting: "queue.Queue[Job]") -> None:
+def _reaches(user: str, job: Job) -> bool:
+    return user in (people.EVERYBODY, job.owner)
+
+
+def _work(waiting: Turns[Job]) -> None:
     while True:
-        waiting.get().run()
+        waiting.take().run()
 
 
 @atexit.register

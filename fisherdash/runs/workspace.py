@@ -4,6 +4,9 @@ The workspace is ``$FISHERDASH_WORKSPACE`` or the user's data folder of the oper
 Names that people type (an upload, a title) never become paths: they are reduced to a safe stem
 first. Several programs may work in one workspace at the same time. Looking never makes anything,
 so a workspace that may only be read can be looked at.
+
+On a server that many share, each user (:mod:`fisherdash.runs.people`) has a workspace within it,
+``users/…``; what somebody shares appears in the one that belongs to everybody.
 """
 
 import os
@@ -17,8 +20,12 @@ import platformdirs
 
 from fisherdash import disk
 from fisherdash.errors import InputError
+from fisherdash.runs import people
 
 Kind = Literal["datasets", "checkpoints", "trainings", "runs", "logs", "cache"]
+
+USERS = "users"
+"""Folder of the workspaces of single users."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 _LONGEST_STEM = 80
@@ -28,7 +35,13 @@ _lock = threading.Lock()
 
 
 def root() -> Path:
-    """Where the workspace is; it may not exist yet."""
+    """Where the workspace of the present user is; it may not exist yet."""
+    user = people.current()
+    return everybodys() / USERS / user if user else everybodys()
+
+
+def everybodys() -> Path:
+    """Where the workspace that everybody sees is; it may not exist yet."""
     named = os.environ.get("FISHERDASH_WORKSPACE")
     folder = Path(named).expanduser() if named else platformdirs.user_data_path("fisherdash")
     return folder.resolve()
@@ -55,9 +68,23 @@ def samples() -> Path:
 
 
 def files(kind: Literal["datasets", "checkpoints"]) -> list[Path]:
-    """Files of one kind, the samples first, each group by name."""
+    """Files of one kind: the samples, what others share, and the user's; each group by name."""
     suffix = {"datasets": ".npz", "checkpoints": ".safetensors"}[kind]
-    return [path for home in (samples(), place(kind)) for path in sorted(home.glob(f"*{suffix}"))]
+    own = sorted(place(kind).glob(f"*{suffix}"))
+    found = sorted(samples().glob(f"*{suffix}"))
+    if people.current():
+        others = sorted((everybodys() / kind).glob(f"*{suffix}"))
+        mine = set(map(inode, own))
+        found += [path for path in others if inode(path) not in mine]
+    return found + own
+
+
+def inode(path: Path) -> int:
+    """What two names of one file have in common; −1 for a file that is gone."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return -1
 
 
 def safe_stem(name: str) -> str:

@@ -188,3 +188,9 @@ def test_a_refusal_does_not_repeat_a_long_header(key):
     with pytest.raises(InputError) as refusal:
         checkpoint.load_bytes(len(text).to_bytes(8, "little") + text + sound[8 + length :])
     assert len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize("key", ["version", "e_unit", "r_unit"])
+def test_a_refusal_does_not_repeat_a_long_text(key):
+    layout = dict(seeds.npz_layouts()[0 if key == "version" else 1])
+    assert len(npz_refusal(seeds.npz({**layout, key: "[" * 450}))) < 700
