@@ -10,6 +10,7 @@ from fisherdash.simulate import MDSettings
 from pages._ui import library, tasks
 from pages._ui.doors import command, door, onward
 from pages._ui.progress import job_line, watch
+from pages._ui.stopped import stopped_work
 from pages._ui.watching import molecules
 
 # Hot on purpose: what a weak model does wrong shows within picoseconds instead of long runs.
@@ -74,6 +75,7 @@ st.markdown(
     "You see side by side, with honest statistics, whether the dynamics became more stable."
 )
 
+stopped_work("runs", "trainings")
 job = demo_job()
 with st.container(horizontal=True, vertical_alignment="center"):
     st.button(

@@ -1,6 +1,5 @@
 """Train: a small equivariant network on a data set, live, with the best weights kept."""
 
-import dataclasses
 import functools
 from pathlib import Path
 from typing import Literal
@@ -12,10 +11,12 @@ from fisherdash.model import ModelConfig
 from fisherdash.runs import jobs
 from fisherdash.train import EpochReport, TrainSettings
 from fisherdash.view import curves
-from pages._ui import library, tasks
+from pages._ui import library
 from pages._ui.charts import draw
 from pages._ui.doors import command, door, next_step, onward
 from pages._ui.progress import clock, job_line, watch
+from pages._ui.stopped import go_on_button, stopped_work
+from pages._ui.training_tasks import TrainingPlan, submit_training
 
 REPORT = ModelConfig()
 USUAL = TrainSettings()
@@ -139,8 +140,8 @@ def form(path: Path, data: Dataset) -> None:
         settings = schedule()
         submitted = st.form_submit_button("Train", type="primary", icon=":material/play_arrow:")
     if submitted:
-        plan = tasks.TrainingPlan(path, data, int(frames), int(valid), config, settings, name)
-        tasks.submit_training(plan)
+        plan = TrainingPlan(path, data, int(frames), int(valid), config, settings, name)
+        submit_training(plan)
 
 
 def curve(job: jobs.Job) -> None:
@@ -168,12 +169,6 @@ def curve(job: jobs.Job) -> None:
         st.metric("Time left", clock(left) if left and job.active else "none", border=True)
 
 
-def go_on(plan: tasks.TrainingPlan) -> None:
-    """Continue a training that was stopped."""
-    with door():
-        tasks.submit_training(plan)
-
-
 def ending(job: jobs.Job) -> None:
     """How a training ended, and what can be done now."""
     report: EpochReport | None = job.latest
@@ -189,20 +184,13 @@ def ending(job: jobs.Job) -> None:
             else f"Kept as {job.result.stem}."
         )
         onward("refit", "Re-fit its last layer")
-    plan: tasks.TrainingPlan = job.info["plan"]
-    if tasks.unfinished(job.info["out"]).exists():
-        again = dataclasses.replace(plan, resume=job.info["out"])
-        st.button(
-            "Go on with it",
-            icon=":material/resume:",
-            on_click=go_on,
-            args=(again,),
-            help="Continues exactly where it was stopped.",
-        )
+    if job.status == "cancelled" and job.info["training"].exists():
+        go_on_button(job.info["training"], "trainings")
 
 
 st.title("Train")
 st.caption("An E3x network that learns energies and forces; the last layer is the default head.")
+stopped_work("trainings")
 path = library.choose("Data set", "datasets", "data")
 if path is None:
     next_step("Training needs a data set.", "data", "Load or make one on the Data page")

@@ -60,7 +60,9 @@ def arrays(folder: Path) -> dict[str, np.ndarray]:
     joined = {name: np.concatenate([c[name] for c in chunks], axis=2) for name in names}
     joined["times"] = np.concatenate([c["times"] for c in chunks])
     joined |= {name: chunks[-1][name] for name in ("died_step", "broken_bond", "step")}
-    return joined | {f"state {k}": v for k, v in np.load(folder / "state.npz").items()}
+    (state,) = folder.glob("state-*.npz")
+    assert state.name == f"state-{len(chunks):06d}.npz"
+    return joined | {f"state {k}": v for k, v in np.load(state).items()}
 
 
 def assert_same(one: Path, other: Path) -> None:
@@ -86,7 +88,7 @@ def test_a_killed_run_ends_as_if_it_had_never_been(folder, after, capfd):
 
 
 def test_a_chunk_beyond_the_state_is_computed_again(folder, capfd):
-    """As when the process dies between a chunk and the state behind it."""
+    """A run from before every chunk had its state, killed before the state of its last chunk."""
     out = folder / "between"
     shutil.copytree(folder / "whole", out)
     steps = [int(np.load(path)["step"]) for path in sorted(out.glob("chunk-*.npz"))]
@@ -96,7 +98,10 @@ def test_a_chunk_beyond_the_state_is_computed_again(folder, capfd):
     short = simulate(folder, "short")
     short[short.index("--steps") + 1] = str(last)
     assert main(short) == 0
-    shutil.copy(folder / "short" / "state.npz", out / "state.npz")
+    (early,) = (folder / "short").glob("state-*.npz")
+    shutil.copy(early, out / "state.npz")
+    for state in out.glob("state-*.npz"):
+        state.unlink()
     header = json.loads((out / "run.json").read_text())
     (out / "run.json").write_text(json.dumps(header | {"status": "interrupted"}))
     assert main(["resume", str(out)]) == 0
@@ -115,7 +120,7 @@ def test_what_cannot_go_on_is_told_in_one_sentence(folder, capfd, tmp_path):
     (lost / "model-01.safetensors").unlink()
     with pytest.raises(InputError, match=r"holds no model-01\.safetensors, the model of 'two'"):
         unfinished(lost)
-    (lost / "state.npz").unlink()
+    next(lost.glob("state-*.npz")).unlink()
     with pytest.raises(InputError, match="before it had begun; start it anew: python -m"):
         unfinished(lost)
     running = header | {"status": "running", "writer": {"pid": os.getpid(), "host": ""}}

@@ -12,7 +12,8 @@ from fisherdash.runs import estimate
 from fisherdash.runs.commands import shell_command
 from fisherdash.simulate import MDSettings
 from fisherdash.train import TrainSettings
-from pages._ui import as_commands, tasks
+from pages._ui import as_commands
+from pages._ui.training_tasks import TrainingPlan
 
 
 def parsed(command):
@@ -34,15 +35,14 @@ def test_simulate_comes_back_with_every_setting():
     ) == settings  # fmt: skip
 
 
-@pytest.mark.parametrize("resume", [None, Path("out.safetensors")])
-def test_train_comes_back_with_every_setting(root, resume):
+def test_train_comes_back_with_every_setting(root):
     config = ModelConfig(features=8, max_degree=1, iterations=2, basis=6, cutoff=4.25)
     settings = TrainSettings(epochs=3, batch_size=4, learning_rate=2e-4, forces_weight=50.0,
                              schedule="constant", patience=7, seed=5)  # fmt: skip
     path = root / "sample_models" / "ethanol_500K.npz"
-    plan = tasks.TrainingPlan(path, load(path), 40, 20, config, settings, "x", resume)
+    plan = TrainingPlan(path, load(path), 40, 20, config, settings, "x")
     found = parsed(as_commands.train_command(plan, Path("out.safetensors")))
-    assert (found.frames, found.valid, found.resume) == (40, 20, resume is not None)
+    assert (found.frames, found.valid, found.resume) == (40, 20, False)
     for wanted in (config, settings):
         for name, value in wanted.to_json().items():
             assert getattr(found, name) == value, name
@@ -54,6 +54,7 @@ def test_solve_and_sample_and_compare_are_understood():
     sample = shell_command("sample", "H2O", temperature=350.0, frames=9, seed=1, out="w.npz")
     assert parsed(sample).temperature == 350.0
     assert parsed(shell_command("compare", Path("run"), json=True)).json is True
+    assert parsed(shell_command("resume", Path("a training"))).run_folder == "a training"
 
 
 def test_paths_below_the_working_folder_are_short(monkeypatch, tmp_path):

@@ -93,9 +93,11 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         ):
             last = report
             console.progress(report.epoch, report.epochs, describe(report))
+            # Before the state goes, so that a kill at any moment leaves one of the two.
+            if report.checkpoint is not None and report.status not in ("compiling", "running"):
+                checkpoint.save(report.checkpoint, out)
         if last is None or last.checkpoint is None:
             raise InputError(nothing_kept(last))
-        checkpoint.save(last.checkpoint, out)
     console.note(ending(last, out))
     return summary(last)
 

@@ -11,7 +11,12 @@ from fisherdash import disk
 from fisherdash.errors import InputError
 
 CHUNK = "chunk-{:06d}.npz"
-STATE = "state.npz"
+STATE = "state-{:06d}.npz"
+"""The integrator's state once so many chunks are written."""
+
+ONLY_STATE = "state.npz"
+"""Of a run written before the states had numbers: after the last chunk, or the one before it."""
+
 MODEL = "model-{:02d}.safetensors"
 
 FORMAT = 1
@@ -35,6 +40,8 @@ def load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
             if written != FORMAT:
                 raise InputError(another_format(path, written, FORMAT))
             return {name: archive[name] for name in names}
+    except InputError:
+        raise
     except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise damaged(path, type(error).__name__) from error
 

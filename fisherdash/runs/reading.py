@@ -46,7 +46,7 @@ class Run:
         self.header, self._fields = read_header(self.folder)
         heads, replicas = self.header.shape
         none, alive = np.zeros((heads, replicas, 0)), np.full((heads, replicas), -1, np.int64)
-        self._now = Energies(np.zeros(0), none, none, alive, alive)
+        self._now = self._nothing = Energies(np.zeros(0), none, none, alive, alive)
         self._lock = threading.Lock()
         self.refresh()
 
@@ -116,10 +116,13 @@ class Run:
 
     def _refresh(self) -> bool:
         self.header, self._fields = read_header(self.folder)
+        count = sum(1 for _ in self.folder.glob("chunk-*.npz"))
+        if count < len(self._now.ends):  # a run from before its states had numbers goes on
+            self._now = self._nothing
         now, fresh = self._now, []
         while (path := self.folder / files.CHUNK.format(len(now.ends) + len(fresh))).exists():
             fresh.append(self._energies(path))
-        beyond = len(list(self.folder.glob("chunk-*.npz"))) - len(now.ends) - len(fresh)
+        beyond = count - len(now.ends) - len(fresh)
         if beyond > 0 and not path.exists():
             raise InputError(f"the run in {self.folder} is damaged: {path.name} is missing")
         if not fresh:

@@ -1,7 +1,8 @@
 """An interrupted run, made ready to go on: its models, its state, and a writer that appends.
 
-A process may have been killed between a chunk and the state behind it, or between two steps of a
-chunk that never came. What counts is the state: chunks beyond it are dropped and computed again,
+A process may have been killed at any moment, between two files or between two steps of a chunk that
+never came. What counts is the state: there is always one that belongs to the last chunk. Only a run
+that was written before that was so can have a chunk beyond it; it is dropped and computed again,
 which gives the same numbers.
 """
 
@@ -33,12 +34,14 @@ class Unfinished:
         header: of the run; its bonds and degrees of freedom are known.
         checkpoints: the heads by name, as they were when the run began.
         state: arrays of the integrator's state, by name.
+        chunks: number of chunks that the state has seen.
     """
 
     folder: Path
     header: RunHeader
     checkpoints: dict[str, Checkpoint]
     state: dict[str, np.ndarray]
+    chunks: int
 
     @property
     def step(self) -> int:
@@ -59,7 +62,8 @@ def unfinished(folder: Path) -> Unfinished:
         raise InputError(f"the run in {folder} is still being written; cancel it first")
     if fields.get("status") == "finished":
         raise InputError(f"the run in {folder} is finished: all its {steps} steps are done")
-    if header.bonds is None or not (folder / files.STATE).exists():
+    kept = _kept_state(folder)
+    if header.bonds is None or kept is None:
         again = f"; start it anew: {header.command}" if header.command else ""
         raise InputError(f"the run in {folder} was stopped before it had begun{again}")
     models = {}
@@ -70,8 +74,7 @@ def unfinished(folder: Path) -> Unfinished:
                 f"the run in {folder} cannot go on: it holds no {path.name}, the model of {name!r}"
             )
         models[name] = load(path)
-    state = files.load(folder / files.STATE, STATE_ARRAYS)
-    return Unfinished(folder, header, models, state)
+    return Unfinished(folder, header, models, *kept)
 
 
 def go_on(chunks: Iterable[Any], run: Unfinished) -> Iterator[Any]:
@@ -81,28 +84,41 @@ def go_on(chunks: Iterable[Any], run: Unfinished) -> Iterator[Any]:
     """
     held = hold.Hold(run.folder)
     try:
-        now = int(files.load(run.folder / files.STATE, ("step",))["step"])
-        if now != run.step:
-            raise InputError(
-                f"the run in {run.folder} has gone from step {run.step} to {now} in the meantime; "
-                "open it again"
-            )
-        disk.sweep(run.folder)
-        writer = RunWriter.reopened(run.folder, run.header, _last_chunk(run), held)
+        kept = _kept_state(run.folder)
+        if kept is None or int(kept[0]["step"]) != run.step:
+            raise InputError(f"the run in {run.folder} has changed meanwhile; open it again")
+        _tidy(run)
+        writer = RunWriter.reopened(run.folder, run.header, run.chunks, held)
     except BaseException:
         held.release()
         raise
     yield from pass_through(chunks, writer, run.step)
 
 
-def _last_chunk(run: Unfinished) -> int:
-    """Number of chunks that the state has seen; later ones are deleted, the last one first."""
-    number = 0
-    while (path := run.folder / files.CHUNK.format(number)).exists():
-        if int(files.load(path, ("step",))["step"]) > run.step:
-            break
-        number += 1
+def _kept_state(folder: Path) -> tuple[dict[str, np.ndarray], int] | None:
+    """The state to go on from and the number of chunks that it has seen; None without one."""
+    chunks = 0
+    while (folder / files.CHUNK.format(chunks)).exists():
+        chunks += 1
+    for number in range(chunks, -1, -1):
+        if (path := folder / files.STATE.format(number)).exists():
+            return files.load(path, STATE_ARRAYS), number
+    if not (path := folder / files.ONLY_STATE).exists():
+        return None
+    state = files.load(path, STATE_ARRAYS)
+    steps = [
+        int(files.load(folder / files.CHUNK.format(number), ("step",))["step"])
+        for number in range(chunks)
+    ]
+    return state, sum(step <= int(state["step"]) for step in steps)
+
+
+def _tidy(run: Unfinished) -> None:
+    """Deletes what the state has not seen, the last chunk first, and what was left half written."""
+    disk.sweep(run.folder)
     for path in sorted(run.folder.glob("chunk-*.npz"), reverse=True):
-        if path.name >= files.CHUNK.format(number):
+        if path.name >= files.CHUNK.format(run.chunks):
             path.unlink()
-    return number
+    for path in run.folder.glob("state-*.npz"):
+        if path.name != files.STATE.format(run.chunks):
+            path.unlink()

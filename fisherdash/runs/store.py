@@ -4,7 +4,7 @@
     chunk-000000.npz    times (K,) fs; potential, kinetic (H, R, K) eV; positions (H, R, K, N, 3) Å;
     chunk-000001.npz    velocities (H, R, K, N, 3) Å/fs; died_step, broken_bond (H, R); step; …
     writer.lock         held by the process that writes (fisherdash.runs.hold)
-    state.npz           the integrator's state after the last chunk, and
+    state-000002.npz    the integrator's state after so many chunks, and
     model-00.safetensors, …   the heads in their order, for going on exactly
 
 The chunks are plain uncompressed npz, so other tools can read them without FisherDash. Reading

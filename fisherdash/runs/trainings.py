@@ -6,12 +6,13 @@
     model.safetensors      the best network so far, never older than a few seconds
     history.csv            a row an epoch: losses in eV² and eV²/Å², errors in eV and eV/Å
 
-When a training ends, however it ends, its best network goes to the workspace's models. One that
-did not come to its own end can go on from its folder alone.
+When a training ends, by itself or because it was told to, its best network goes to the workspace's
+models. One that did not come to its own end can go on from its folder alone.
 """
 
 import csv
 import dataclasses
+import json
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -33,22 +34,25 @@ _ENDED = ("finished", "stopped early", "diverged")
 
 
 class TrainingWriter:
-    """Keeps one training as it goes; use :func:`begin` or :meth:`UnfinishedTraining.go_on`."""
+    """Keeps one training as it goes.
+
+    Made by :func:`begin_training` or :meth:`UnfinishedTraining.go_on`.
+
+    Attributes:
+        folder: of the training.
+        header: of the training.
+        model: file of the best network once the training has ended with one.
+    """
 
     def __init__(self, folder: Path, header: TrainingHeader, held: hold.Hold) -> None:
         self.folder, self.header, self._hold = folder, header, held
         self.model: Path | None = None
         self._saved_epoch, self._saved_at = 0, -float("inf")
 
-    @property
-    def state_file(self) -> Path:
-        """Where the training keeps what the next epoch depends on."""
-        return self.folder / STATE
-
     def record(self, reports: Iterable[Any]) -> Iterator[Any]:
-        """Pass a training's reports through; what they bring is on disk before they are handed on.
+        """Pass a training's reports through; the last one's network is on disk before it goes on.
 
-        At the end :attr:`model` is the best network's file, None when there was no network yet.
+        InputError when the disk refuses; what was written before is kept.
         """
         status, report = "failed", None
         try:
@@ -116,7 +120,23 @@ class TrainingWriter:
         files.save_json(self.folder / TRAINING, fields)
 
 
-def begin(
+def state_file(folder: Path) -> Path:
+    """Where a training keeps what its next epoch depends on."""
+    return folder / STATE
+
+
+def epochs_done(folder: Path) -> int:
+    """Epochs that are on disk; InputError when the state is damaged."""
+    path = state_file(folder)
+    if not path.exists():
+        return 0
+    try:
+        return int(json.loads(str(files.load(path, ("header",))["header"]))["epoch"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise files.damaged(path, type(error).__name__) from error
+
+
+def begin_training(
     folder: Path, header: TrainingHeader, train_set: Dataset, valid_set: Dataset
 ) -> TrainingWriter:
     """Make a training's folder with all that going on with it needs.
@@ -149,21 +169,28 @@ class UnfinishedTraining:
         header: of the training.
         train_set: the frames it learns from.
         valid_set: the frames that choose its best network.
-        begun: whether an epoch is on disk.
     """
 
     folder: Path
     header: TrainingHeader
     train_set: Dataset
     valid_set: Dataset
-    begun: bool
+
+    @property
+    def state_file(self) -> Path:
+        """Where the training keeps what its next epoch depends on."""
+        return state_file(self.folder)
 
     def go_on(self) -> TrainingWriter:
         """A writer for the rest; InputError when another process has begun with it."""
         held = hold.Hold(self.folder)
-        writer = TrainingWriter(self.folder, self.header, held)
-        writer.write_header("running")
-        disk.sweep(self.folder)
+        try:
+            disk.sweep(self.folder)
+            writer = TrainingWriter(self.folder, self.header, held)
+            writer.write_header("running")
+        except BaseException:
+            held.release()
+            raise
         return writer
 
 
@@ -179,7 +206,7 @@ def unfinished_training(folder: Path) -> UnfinishedTraining:
     if fields.get("status") in _ENDED:
         raise InputError(f"the training in {folder} has come to its end: {fields['status']}")
     sets = [dataset.load(folder / name) for name in SETS]
-    return UnfinishedTraining(folder, header, *sets, begun=(folder / STATE).exists())
+    return UnfinishedTraining(folder, header, *sets)
 
 
 def delete_training(folder: Path) -> None:

@@ -63,14 +63,22 @@ class RunWriter:
                 notes=(*self.header.notes, *chunk.notes),
             )
             self._write_header("running")
-        if len(chunk.times):
-            arrays = {name: getattr(chunk, name) for name in _ARRAYS}
-            arrays["step"] = np.int64(chunk.step)
-            arrays["steps_per_second"] = np.float64(chunk.steps_per_second)
-            files.save(self.folder / files.CHUNK.format(self._number), arrays)
-            self._number += 1
+        if not len(chunk.times):
+            self._keep_state(chunk, self._number)
+            return
+        # State, chunk, old state, in this order: at every moment the last chunk has its state.
+        self._keep_state(chunk, self._number + 1)
+        arrays = {name: getattr(chunk, name) for name in _ARRAYS}
+        arrays["step"] = np.int64(chunk.step)
+        arrays["steps_per_second"] = np.float64(chunk.steps_per_second)
+        files.save(self.folder / files.CHUNK.format(self._number), arrays)
         if chunk.state is not None:
-            files.save(self.folder / files.STATE, chunk.state._asdict())
+            (self.folder / files.STATE.format(self._number)).unlink(missing_ok=True)
+        self._number += 1
+
+    def _keep_state(self, chunk: Any, chunks: int) -> None:
+        if chunk.state is not None:
+            files.save(self.folder / files.STATE.format(chunks), chunk.state._asdict())
 
     def finish(self, status: Status) -> None:
         """Say how the run ended, and let others write its folder."""

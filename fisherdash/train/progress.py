@@ -7,7 +7,6 @@ the next epoch depends on, so a training that was stopped and resumed takes the 
 import dataclasses
 import json
 import math
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fisherdash import disk
 from fisherdash.errors import InputError
 from fisherdash.train.step import Params, State
 
@@ -46,7 +46,15 @@ class Progress:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
     def save(self, path: Path, fixed: dict[str, Any]) -> None:
-        """Writes everything to ``path``; ``fixed`` is what a resumed training must agree with."""
+        """Writes everything to ``path``, whole or not at all.
+
+        Args:
+            path: the file.
+            fixed: what a resumed training must agree with.
+
+        Raises:
+            InputError: if the disk refuses; the state of the epoch before stays.
+        """
         header = {
             "version": FORMAT_VERSION,
             "fixed": fixed,
@@ -59,9 +67,8 @@ class Progress:
         }
         leaves = jax.tree.leaves((self.state, self.best))
         arrays: dict[str, Any] = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        with disk.replacing(path) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
-        Path(file.name).replace(path)
 
     @classmethod
     def load(cls, path: Path, fixed: dict[str, Any], fresh: "Progress") -> "Progress":
@@ -76,28 +83,36 @@ class Progress:
             InputError: if the file is missing, damaged, or from another training.
         """
         leaves, structure = jax.tree.flatten((fresh.state, fresh.best))
+        names = ("epoch", "best_epoch", "best_loss", "best_errors", "seconds", "history")
         try:
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
+                _check_version(path, header["version"])
+                agreed, numbers = dict(header["fixed"]), {name: header[name] for name in names}
                 loaded = [file[f"leaf_{index}"] for index in range(len(leaves))]
+        except InputError:
+            raise
         except FileNotFoundError as error:
             raise InputError(f"there is no interrupted training to go on with: {path}") from error
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} does not hold an interrupted training: {error}") from error
-        if header.get("version") != FORMAT_VERSION:
-            raise InputError(
-                f"{path} is version {header.get('version')}; this program reads {FORMAT_VERSION}"
-            )
         for key, value in fixed.items():
-            if header["fixed"].get(key) != value:
+            if agreed.get(key) != value:
                 raise InputError(
                     f"cannot resume with another {key}: the interrupted training had "
-                    f"{header['fixed'].get(key)!r}, received {value!r}"
+                    f"{agreed.get(key)!r}, received {value!r}"
                 )
         if any(
             a.shape != b.shape or a.dtype != b.dtype for a, b in zip(loaded, leaves, strict=True)
         ):
             raise InputError(f"the arrays in {path} do not fit the network")
         state, best = jax.tree.unflatten(structure, [jax.numpy.asarray(a) for a in loaded])
-        names = ("epoch", "best_epoch", "best_loss", "best_errors", "seconds", "history")
-        return cls(state, best, **{name: header[name] for name in names})
+        return cls(state, best, **numbers)
+
+
+def _check_version(path: Path, version: object) -> None:
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{path} is version {version!r} of an interrupted training; this program goes on with "
+            f"version {FORMAT_VERSION}, so train anew or go on with the program that wrote it"
+        )

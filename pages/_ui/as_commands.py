@@ -8,7 +8,7 @@ from fisherdash.runs.commands import shell_command
 from fisherdash.simulate import MDSettings
 
 if TYPE_CHECKING:
-    from pages._ui.tasks import TrainingPlan
+    from pages._ui.training_tasks import TrainingPlan
 
 
 def train_command(plan: "TrainingPlan", out: Path) -> str:
@@ -22,7 +22,6 @@ def train_command(plan: "TrainingPlan", out: Path) -> str:
         valid=plan.valid,
         **plan.config.to_json(),
         **settings,
-        resume=plan.resume is not None,
     )
 
 

@@ -12,18 +12,15 @@ from typing import Any
 from fisherdash import checkpoint as checkpoints
 from fisherdash import dataset as datasets
 from fisherdash import fisher, reference
-from fisherdash import train as training
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
-from fisherdash.errors import InputError
-from fisherdash.model import ModelConfig
 from fisherdash.runs import describe_run, jobs, record, workspace
 from fisherdash.runs import go_on as record_rest
 from fisherdash.runs import unfinished as unfinished_run
 from fisherdash.runs.commands import shell_command
 from fisherdash.runs.jobs import Job, Progress
 from fisherdash.simulate import Chunk, MDSettings, resume, simulate
-from pages._ui.as_commands import simulate_command, solve_command, train_command
+from pages._ui.as_commands import simulate_command, solve_command
 
 
 def submit_sample(
@@ -54,60 +51,6 @@ def submit_sample(
     title = f"{molecule}, {frames} frames at {temperature:g} K"
     info = {"out": out, "command": command}
     return jobs.submit("sample", title, work, describe=describe, info=info)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingPlan:
-    """What the Train page asks for."""
-
-    data_path: Path
-    data: Dataset
-    frames: int
-    valid: int
-    config: ModelConfig
-    settings: training.TrainSettings
-    name: str
-    resume: Path | None = None
-    """The unfinished training to go on with."""
-
-
-def submit_training(plan: TrainingPlan) -> Job:
-    """Train; the best checkpoint is in the workspace whenever the job ends, however it ends."""
-    train_set, valid_set = datasets.split(plan.data, plan.frames, plan.valid, plan.settings.seed)
-    out = plan.resume or workspace.new_path("checkpoints", plan.name, ".safetensors")
-    state = unfinished(out)
-
-    def work(cancel: threading.Event) -> Iterator[training.EpochReport]:
-        report = None
-        for report in training.train(
-            plan.config,
-            train_set,
-            valid_set,
-            plan.settings,
-            name=out.stem,
-            cancel=cancel,
-            state_file=state,
-            resume=plan.resume is not None,
-        ):
-            yield report
-        if report is None or report.checkpoint is None:
-            if report is not None and report.status == "diverged":
-                raise InputError(
-                    "training diverged in its first epoch and nothing was kept; "
-                    "try a lower learning rate"
-                )
-            return None
-        checkpoints.save(report.checkpoint, out)
-        return out
-
-    info = {"out": out, "plan": plan, "command": train_command(plan, out)}
-    title = f"{out.stem}: {plan.frames} frames, {plan.settings.epochs} epochs"
-    return jobs.submit("train", title, work, describe=_describe_epoch, info=info)
-
-
-def unfinished(checkpoint: Path) -> Path:
-    """Where a training that was stopped keeps what it needs to go on."""
-    return checkpoint.with_name(f"{checkpoint.name}.unfinished.npz")
 
 
 def submit_refit(
@@ -234,14 +177,3 @@ def _solve(
 def _later(progress: Progress, before: float) -> Progress:
     """The same progress as the last part of a longer job."""
     return dataclasses.replace(progress, fraction=before + (1 - before) * progress.fraction)
-
-
-def _describe_epoch(report: training.EpochReport) -> Progress:
-    rate = 1.0 / report.seconds if report.epoch and report.seconds > 0 else None
-    return Progress(
-        report.epoch / report.epochs,
-        "compiling" if report.status == "compiling" else "training",
-        f"epoch {report.epoch} of {report.epochs}",
-        rate,
-        "epochs/s",
-    )
