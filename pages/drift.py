@@ -10,9 +10,8 @@ from fisherdash.runs import Run, jobs
 from fisherdash.runs.commands import shell_command
 from fisherdash.view.drift import temperature_figure
 from fisherdash.view.report import html_report, run_picture
-from fisherdash.view.structure import structure_figure, structure_sentence
 from fisherdash.view.tables import comparison_numbers, comparison_table, tests_in_words
-from pages._ui import library, tasks
+from pages._ui import library, structure, tasks
 from pages._ui.charts import csv_button, draw
 from pages._ui.doors import command, door, next_step, onward
 from pages._ui.progress import job_line, watch
@@ -94,32 +93,6 @@ def board(run: Run) -> None:
     draw(temperature_figure(traj, looks(run), end=end_of(run)), key="temperature", table=False)
 
 
-def structure(run: Run) -> None:
-    """h(r) of each head beside that of the data, computed when it is asked for."""
-    if not st.toggle(
-        "Structure",
-        help="How often two atoms are a distance apart in the living replicas, against a data "
-        "set. A head may keep its energy and yet give the molecule another shape.",
-    ):
-        return
-    path = library.choose("Held against", "datasets", "data")
-    if path is None:
-        return
-    with door():
-        data = library.dataset_at(path)
-        if tuple(data.atomic_numbers.tolist()) != run.header.atomic_numbers:
-            raise InputError(f"{path.stem} holds another molecule, or its atoms in another order")
-        found = library.structure_of(run, data)
-        looks_by_name = dict(zip(run.header.names, looks(run), strict=True))
-        draw(structure_figure(found, looks_by_name), key="structure")
-        st.caption(structure_sentence(found))
-        heat = "unknown" if data.temperature is None else f"{data.temperature:g} K"
-        st.caption(
-            f"Data at {heat}; the run began with momenta of "
-            f"{run.header.settings['temperature']:g} K. Only like temperatures compare the models."
-        )
-
-
 @st.dialog("Delete this run?")
 def confirm(run: Run) -> None:
     """Ask before a run's files are deleted."""
@@ -158,7 +131,7 @@ with door():
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
         watch(job_of(run), functools.partial(board, run), every=1.0)
-        structure(run)
+        structure.section(run)
         take_away(run)
         about(run)
         command(*commands_of(run))

@@ -1,9 +1,11 @@
 """Who lives is looked at, who is dead is not, and every chunk is read once."""
 
 import numpy as np
+import pytest
 
+from fisherdash.errors import InputError
 from fisherdash.runs import store
-from fisherdash.runs.living import living_positions
+from fisherdash.runs.living import last_velocities, living_positions
 from tests.test_runs_store import HEADS, PER_CHUNK, REPLICAS, chunk, folder, header, write
 
 __all__ = ["folder"]  # a fixture
@@ -35,3 +37,26 @@ def test_the_dead_are_left_out_from_their_death_on(folder):
 def test_a_run_without_frames_gives_nothing(folder):
     write(folder, count=0)
     assert [len(frames) for frames in living_positions(store.open_run(folder)).values()] == [0, 0]
+
+
+def test_velocities_of_those_who_live_at_the_last_even_frame(folder):
+    writer = store.RunWriter(folder, header())
+    chunks = [chunk(number) for number in range(3)]
+    chunks[2].times[-1] -= 0.5  # the last step, half an interval early
+    for part in chunks:
+        part.died_step[1, 2] = 12
+        writer.append(part)
+    writer.finish("finished")
+    found, spacing = last_velocities(store.open_run(folder))
+    everything = np.concatenate([part.velocities for part in chunks], axis=2)
+    assert spacing == 1.0
+    np.testing.assert_array_equal(found["default"], everything[0, :, :-1])
+    np.testing.assert_array_equal(found["fisher"], everything[1, :2, :-1])
+    few, _ = last_velocities(store.open_run(folder), most=4)
+    np.testing.assert_array_equal(few["default"], everything[0, :, -5:-1])
+
+
+def test_a_run_too_short_for_a_spectrum_is_one_sentence(folder):
+    write(folder, count=0)
+    with pytest.raises(InputError, match="0 evenly spaced frames"):
+        last_velocities(store.open_run(folder))

@@ -8,18 +8,20 @@ import contextlib
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from fisherdash import checkpoint as checkpoints
 from fisherdash import dataset as datasets
-from fisherdash.analyse import Comparison, compare
+from fisherdash.analyse import Comparison, compare, geometry
+from fisherdash.analyse.spectrum import Spectrum, spectra
 from fisherdash.analyse.structure import Structure, structure
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.runs import Run, delete_run, list_runs, open_run, workspace
-from fisherdash.runs.living import living_positions
+from fisherdash.runs.living import last_velocities, living_positions
 from pages._ui.progress import plain
 
 Kind = Literal["datasets", "checkpoints"]
@@ -133,6 +135,16 @@ def structure_of(run: Run, data: Dataset) -> Structure:
     return _structure(str(run.folder), len(run.times), data.fingerprint, run, data)
 
 
+def geometry_of(run: Run, data: Dataset) -> tuple[geometry.Kind, ...]:
+    """Bonds and angles in a run as far as it has come, against those of the data, once."""
+    return _geometry(str(run.folder), len(run.times), data.fingerprint, run, data)
+
+
+def spectrum_of(run: Run) -> Spectrum:
+    """The vibrations of a run as far as it has come, computed once."""
+    return _spectrum(str(run.folder), len(run.times), run)
+
+
 def formats(table: pd.DataFrame) -> dict[str, Any]:
     """Three significant digits for every column of broken numbers."""
     numbers = table.select_dtypes("float").columns
@@ -147,6 +159,21 @@ def _comparison(folder: str, step: int, frames: int, _run: Run) -> Comparison:
 @st.cache_data(max_entries=16, show_spinner="Reading the frames")
 def _structure(folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset) -> Structure:
     return structure(_data.positions, living_positions(_run))
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the frames")
+def _geometry(
+    folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset
+) -> tuple[geometry.Kind, ...]:
+    heads = living_positions(_run)
+    header = _run.header
+    return geometry.kinds(_data.positions, heads, header.atomic_numbers, header.bonds or ())
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the velocities")
+def _spectrum(folder: str, frames: int, _run: Run) -> Spectrum:
+    velocities, spacing = last_velocities(_run)
+    return spectra(velocities, np.array(_run.header.masses), spacing)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
