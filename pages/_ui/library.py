@@ -20,7 +20,7 @@ from fisherdash.analyse.structure import Structure, structure
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.runs import Run, delete_run, list_runs, open_run, workspace
+from fisherdash.runs import Run, delete_run, list_runs, open_run, sharing, workspace
 from fisherdash.runs.living import last_velocities, living_positions
 from pages._ui.progress import plain
 
@@ -29,16 +29,14 @@ Kind = Literal["datasets", "checkpoints"]
 
 def options(kind: Kind) -> dict[str, Path]:
     """What can be chosen, by the name shown."""
-    home = workspace.samples()
-    return {
-        f"{path.stem} (sample)" if path.parent == home else path.stem: path
-        for path in workspace.files(kind)
-    }
+    return {name_of(path): path for path in workspace.files(kind)}
 
 
 def name_of(path: Path) -> str:
     """How a file is named in the selectors."""
-    return f"{path.stem} (sample)" if path.parent == workspace.samples() else path.stem
+    if path.parent == workspace.samples():
+        return f"{path.stem} (sample)"
+    return f"{path.stem} (shared)" if sharing.is_everybodys(path) else path.stem
 
 
 def select(key: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""Starts Streamlit on app.py: ``python -m pages._ui.serve [STREAMLIT OPTIONS]``."""
+"""Starts the server of pages._ui.server: ``python -m pages._ui.serve [STREAMLIT OPTIONS]``."""
 
 import sys
 
@@ -9,4 +9,4 @@ if __name__ == "__main__":
     # Until app.py has run once, Streamlit takes a folder called pages/ for the whole app, and a
     # bookmark that comes first to a fresh server would meet a page without its app.
     PagesManager.uses_pages_directory = False
-    main(["run", "app.py", *sys.argv[1:]], prog_name="streamlit")
+    main(["run", "pages/_ui/server.py", *sys.argv[1:]], prog_name="streamlit")
