@@ -4,10 +4,12 @@ import streamlit as st
 
 from fisherdash.compilation import keep_compilations
 from pages._ui.sidebar import running_jobs
+from pages._ui.visitor import gate
 
 keep_compilations()
 
 st.set_page_config(page_title="FisherDash", page_icon="static/icon.png", layout="wide")
+gate()
 
 page = st.navigation(
     [
