@@ -1,0 +1,31 @@
+"""Statistics of a population of models: pure functions of the tables of a study.
+
+The model is the unit. Trajectories of one model are alike, so every interval draws models before
+replicas, every claim is tested over models, and every p-value that is shown beside others is
+corrected for them. Deaths are results: survival is read first, drift on the condition of survival.
+"""
+
+from fisherdash.study.statistics.bootstrap import Estimate
+from fisherdash.study.statistics.comparison import VERDICTS, Comparison, Verdict
+from fisherdash.study.statistics.failures import KINDS, FailureRate
+from fisherdash.study.statistics.findings import Findings
+from fisherdash.study.statistics.pairing import DEFAULT, Condition, conditions, heads
+from fisherdash.study.statistics.significance import SIGNIFICANT, Tested
+from fisherdash.study.statistics.survival import survival
+
+__all__ = [
+    "DEFAULT",
+    "KINDS",
+    "SIGNIFICANT",
+    "VERDICTS",
+    "Comparison",
+    "Condition",
+    "Estimate",
+    "FailureRate",
+    "Findings",
+    "Tested",
+    "Verdict",
+    "conditions",
+    "heads",
+    "survival",
+]

@@ -1,0 +1,134 @@
+"""How trajectories fail, and how many of them in a nanosecond.
+
+A trajectory that explodes at once began where the model is wrong, one that explodes late has
+wandered there, and one that drifts lives but no longer samples its energy. They call for different
+remedies, so they are told apart. Which share of the kinetic energy and how early is early are
+choices, and so are arguments.
+"""
+
+import dataclasses
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from fisherdash import units
+from fisherdash.study.statistics import bootstrap
+from fisherdash.study.statistics.bootstrap import Estimate
+from fisherdash.study.statistics.pairing import Condition, lives
+
+KINDS: Final = ("immediate explosion", "late explosion", "slow drift", "steady")
+IMMEDIATE: Final = 0.1
+"""ps; about ten periods of a stretching C–H bond."""
+DRIFT_SHARE: Final = 0.1
+"""Of the mean kinetic energy: a temperature that is off by a fifth, once the energy has spread."""
+_PS_PER_NS: Final = 1000.0
+_MEV: Final = 1000.0
+
+
+def kinds(
+    trajectories: pd.DataFrame,
+    models: pd.DataFrame,
+    *,
+    immediate: float = IMMEDIATE,
+    drift_share: float = DRIFT_SHARE,
+) -> pd.Series:
+    """One of KINDS for every trajectory.
+
+    Args:
+      trajectories, models: tables of a study.
+      immediate: a death before this time, ps, is an immediate explosion.
+      drift_share: a survivor whose total energy drifts by more than this share of the mean kinetic
+        energy at the run's temperature (½ k_B T for each degree of freedom) is a slow drift.
+    """
+    per_atom = models["degrees_of_freedom"].astype(float) / models["atoms"].astype(float)
+    known = dict(zip(models["model"], per_atom, strict=True))
+    kelvin = trajectories["temperature_K"].astype(float)
+    kinetic = (
+        0.5
+        * _MEV
+        * units.BOLTZMANN
+        * kelvin
+        * np.array([known[name] for name in trajectories["model"]])
+    )
+    drift = trajectories["drift_meV_per_atom_per_ps"].astype(float).abs()
+    moved = drift * trajectories["duration_ps"]
+    died = trajectories["died"].astype(bool)
+    early = trajectories["lifetime_ps"] < immediate
+    choices = [died & early, died, moved > drift_share * kinetic]
+    return pd.Series(
+        np.select(choices, KINDS[:3], default=KINDS[3]), index=trajectories.index, name="kind"
+    )
+
+
+def count_kinds(found: pd.Series, trajectories: pd.DataFrame) -> pd.DataFrame:
+    """How many trajectories of each head ended how: heads as they come, a column a kind."""
+    counts = pd.crosstab(trajectories["head"], found)
+    order = trajectories["head"].drop_duplicates()
+    return counts.reindex(index=order, columns=list(KINDS), fill_value=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class FailureRate:
+    """Failures per nanosecond of a head.
+
+    Attributes:
+        deaths: in ``living`` ns of all trajectories together.
+        rate: per ns, with its interval; where nobody died the interval goes from 0 to the rate
+            that would have shown a death with 95 % (−ln 0.05 ≈ 3 in the living time).
+        late: the same in the second half of the run only. Where explosions come early, this and
+            not ``rate`` says what a longer run would see.
+    """
+
+    head: str
+    condition: Condition
+    deaths: int
+    living: float
+    rate: Estimate
+    late: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Rates per ns."""
+        return {
+            "head": self.head,
+            "temperature_K": self.condition.temperature,
+            "timestep_fs": self.condition.timestep,
+            "deaths": self.deaths,
+            "living_ns": self.living,
+            "rate_per_ns": self.rate.to_json(),
+            "late_rate_per_ns": self.late.to_json(),
+        }
+
+
+def failure_rate(
+    trajectories: pd.DataFrame, head: str, condition: Condition, seed: int = 0
+) -> FailureRate:
+    """Deaths over the time lived, over all models; the interval draws models, then replicas."""
+    found = lives(condition.of(trajectories, head))
+    half = 0.5 * found.duration
+    died_late = np.where(found.lifetime > half, found.died, 0.0 * found.died)
+    return FailureRate(
+        head=head,
+        condition=condition,
+        deaths=int(np.nansum(found.died)),
+        living=float(np.nansum(found.lifetime)) / _PS_PER_NS,
+        rate=rate_of(found.died, found.lifetime, seed),
+        late=rate_of(died_late, np.maximum(found.lifetime - half, 0.0), seed),
+    )
+
+
+def rate_of(
+    died: Float[np.ndarray, "models replicas"],
+    lived: Float[np.ndarray, "models replicas"],
+    seed: int = 0,
+) -> Estimate:
+    """Deaths per ns of ``lived`` (ps); NaN marks what is missing."""
+    time = float(np.nansum(lived)) / _PS_PER_NS
+    pairs = int(np.isfinite(died).sum())
+    models = int(np.isfinite(died).any(axis=1).sum())
+    if time <= 0.0:
+        return Estimate(None, None, None, models, pairs)
+    if not np.nansum(died):
+        return Estimate(0.0, 0.0, -float(np.log(0.05)) / time, models, pairs)
+    return bootstrap.ratio(died, lived / _PS_PER_NS, seed)

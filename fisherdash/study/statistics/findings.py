@@ -1,0 +1,223 @@
+"""Everything that the tables of a study say, for page, document and shell alike."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from fisherdash.errors import InputError
+from fisherdash.study.statistics import (
+    comparison,
+    cost,
+    failures,
+    pairing,
+    power,
+    quality,
+    recipes,
+    significance,
+    when,
+)
+from fisherdash.study.statistics.comparison import Comparison
+from fisherdash.study.statistics.failures import FailureRate
+from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired
+from fisherdash.study.tables import Tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What the study could have seen of a head's effect under one condition (None: nothing).
+
+    Attributes:
+        life: in ps.
+        survivors: in shares.
+        drift: in ln of the ratio.
+    """
+
+    head: str
+    condition: Condition
+    life: power.Power | None
+    survivors: power.Power | None
+    drift: power.Power | None
+
+
+class Findings:
+    """What a population says; each part is computed when it is first asked for, then kept.
+
+    All parts but ``recipes`` and ``costs`` are about the models of the main recipe. An unfinished
+    study has findings too, of what is there.
+
+    Args:
+        tables: of a study.
+        specification: its TOML; what the recipes do to the number of epochs stands there only.
+        seed: of every bootstrap.
+
+    Raises:
+        InputError: if a table speaks of a model that the table of models does not have.
+    """
+
+    def __init__(self, tables: Tables, specification: str = "", seed: int = 0) -> None:
+        _check(tables)
+        self.whole, self.seed = tables, seed
+        self.factors = recipes.epoch_factors(specification)
+        self.tables = main_part(tables)
+        self.recipe = recipes.main_recipe(tables.models)
+        self.conditions = pairing.conditions(self.trajectories)
+        self.heads = pairing.heads(self.trajectories)
+
+    @property
+    def trajectories(self) -> pd.DataFrame:
+        """Of the main recipe."""
+        return self.tables.trajectories
+
+    @functools.cached_property
+    def pairs(self) -> dict[tuple[str, Condition], Paired]:
+        """Every re-fitted head against the default one of the same models; empty ones left out."""
+        keys = [(head, condition) for condition in self.conditions for head in self.heads]
+        found = {key: pairing.against_default(self.trajectories, *key) for key in keys}
+        return {key: pairs for key, pairs in found.items() if pairs.count}
+
+    @functools.cached_property
+    def comparisons(self) -> list[Comparison]:
+        """What the pairs say, corrected together."""
+        return comparison.corrected(
+            [
+                comparison.compare(pairs, condition, DEFAULT, head, self.seed)
+                for (head, condition), pairs in self.pairs.items()
+            ]
+        )
+
+    def of(self, condition: Condition) -> list[Comparison]:
+        """The comparisons under one condition."""
+        return [one for one in self.comparisons if one.condition == condition]
+
+    @functools.cached_property
+    def kinds(self) -> dict[Condition, pd.DataFrame]:
+        """Trajectories by head and kind of failure."""
+        runs = self.trajectories
+        found = failures.kinds(runs, self.tables.models)
+        parts = {condition: condition.of(runs) for condition in self.conditions}
+        return {
+            key: failures.count_kinds(found.loc[rows.index], rows) for key, rows in parts.items()
+        }
+
+    @functools.cached_property
+    def rates(self) -> list[FailureRate]:
+        """Failures per ns of every head, the default one too."""
+        return [
+            failures.failure_rate(self.trajectories, head, condition, self.seed)
+            for condition in self.conditions
+            for head in condition.of(self.trajectories)["head"].drop_duplicates()
+        ]
+
+    @functools.cached_property
+    def associations(self) -> list[when.Association]:
+        """Of every effect with what is known of a model beforehand, corrected together."""
+        found = []
+        for (head, condition), pairs in self.pairs.items():
+            known = when.predictors(self.tables.models, self.tables.heads, head)
+            found += when.associations(when.effects(pairs), known, head, condition, self.seed)
+        return significance.as_family(found)
+
+    @functools.cached_property
+    def thirds(self) -> dict[tuple[str, Condition], list[when.Third]]:
+        """The effect of each head in thirds of the models, ordered by their force error."""
+        known = when.predictors(self.tables.models, self.tables.heads, DEFAULT)
+        return {key: when.by_third(pairs, known, self.seed) for key, pairs in self.pairs.items()}
+
+    @functools.cached_property
+    def seen(self) -> list[Seen]:
+        """What the study could have seen, at the level of Holm's first step."""
+        alpha = power.ALPHA / max(1, 2 * len(self.pairs))
+
+        def of(values: Float[np.ndarray, "models replicas"]) -> power.Power | None:
+            return power.power(significance.model_means(values), alpha)
+
+        return [
+            Seen(*key, of(one.lived_longer), of(one.more_survived), of(one.log_drift_ratio))
+            for key, one in self.pairs.items()
+        ]
+
+    @functools.cached_property
+    def recipes(self) -> list[Comparison]:
+        """Other ways to train, and re-fits on top of them, against the main recipe's default."""
+        return recipes.recipe_comparisons(
+            self.whole.models,
+            self.whole.trajectories,
+            self.heads,
+            self.conditions,
+            self.factors,
+            self.seed,
+        )
+
+    @functools.cached_property
+    def force_errors(self) -> list[quality.Change]:
+        """On frames that no model has seen."""
+        return quality.force_errors(self.tables.heads, self.heads, self.seed)
+
+    @functools.cached_property
+    def sharpness(self) -> list[quality.Change]:
+        """Of the loss around each head."""
+        return quality.sharpness(self.tables.heads, self.heads, self.seed)
+
+    @functools.cached_property
+    def sharpness_and_life(self) -> list[quality.Sharp]:
+        """Whether sharper models die sooner."""
+        return quality.sharpness_and_life(
+            self.tables.heads, self.trajectories, self.conditions, self.seed
+        )
+
+    @functools.cached_property
+    def structure(self) -> list[quality.Change]:
+        """Error of the distribution of distances."""
+        return quality.structure_errors(
+            self.tables.structure, self.heads, self.conditions, self.seed
+        )
+
+    @functools.cached_property
+    def costs(self) -> list[cost.Cost]:
+        """Of 100 ns on the devices that were measured."""
+        return cost.costs(self.whole.timings, self.whole.trajectories, self.whole.heads)
+
+    @functools.cached_property
+    def expected(self) -> list[cost.Expected]:
+        """Failures on the way to 100 ns."""
+        return cost.expected_failures(self.rates)
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers that the verdict rests on; None where one is not known."""
+        return {
+            "models": len(self.tables.models),
+            "recipe": self.recipe,
+            "heads": self.heads,
+            "trajectories": len(self.trajectories),
+            "comparisons": [one.to_json() for one in self.comparisons],
+            "recipes": [one.to_json() for one in self.recipes],
+            "failure_rates": [one.to_json() for one in self.rates],
+            "costs": [one.to_json() for one in self.costs],
+        }
+
+
+def main_part(tables: Tables) -> Tables:
+    """The tables with the models of the main recipe only; losses and timings stay whole."""
+    recipe = recipes.main_recipe(tables.models)
+    models = tables.models.loc[(tables.models["recipe"] == recipe).to_numpy(bool), :]
+    kept = {
+        name: table.loc[table["model"].isin(list(models["model"])).to_numpy(bool), :]
+        for name in ("heads", "trajectories", "curves", "structure")
+        for table in [getattr(tables, name)]
+    }
+    return dataclasses.replace(tables, models=models, **kept)
+
+
+def _check(tables: Tables) -> None:
+    known = set(tables.models["model"])
+    for name in ("heads", "trajectories", "curves", "structure"):
+        strangers = set(getattr(tables, name)["model"]) - known
+        if strangers:
+            raise InputError(
+                f"the table {name} of a study speaks of the model {min(strangers)}, which its "
+                "table of models does not have"
+            )

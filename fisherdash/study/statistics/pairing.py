@@ -1,0 +1,177 @@
+"""Trajectories in pairs: two heads, or two ways to train, from the same initial states.
+
+A pair is one unit (a model, or a network that was trained in two ways) and one replica. Everything
+that is said about a difference is said of pairs, so that an unlucky start counts on both sides.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from fisherdash.errors import InputError
+
+DEFAULT: Final = "default"
+"""The head that training left."""
+
+SMALLEST_DRIFT: Final = 1e-6
+"""meV/atom/ps; a smaller drift is taken for this one, so that it has a logarithm."""
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Condition:
+    """What all heads of a comparison were put through: K and fs."""
+
+    temperature: float
+    timestep: float
+
+    def __str__(self) -> str:
+        return f"{self.temperature:g} K, {self.timestep:g} fs"
+
+    def of(self, table: pd.DataFrame, head: str | None = None) -> pd.DataFrame:
+        """The rows of a table that belong to this condition (and head)."""
+        wanted = (table["temperature_K"] == self.temperature).to_numpy(bool)
+        wanted &= (table["timestep_fs"] == self.timestep).to_numpy(bool)
+        if head is not None:
+            wanted &= (table["head"] == head).to_numpy(bool)
+        return table.loc[wanted, :]
+
+
+def conditions(trajectories: pd.DataFrame) -> list[Condition]:
+    """The conditions of a study, the coldest first."""
+    found = trajectories[["temperature_K", "timestep_fs"]].drop_duplicates().to_numpy(float)
+    return sorted(Condition(float(kelvin), float(fs)) for kelvin, fs in found)
+
+
+def heads(trajectories: pd.DataFrame) -> list[str]:
+    """The re-fitted heads, in the order in which they come."""
+    return [head for head in trajectories["head"].drop_duplicates() if head != DEFAULT]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Paired:
+    """Two sides of the same pairs; the first side is what the second is held against.
+
+    Attributes:
+        units: names of the models.
+        lifetime: ps, at most ``horizon``; NaN where a pair is missing.
+        died: 1 or 0, NaN where a pair is missing.
+        drift: of the total energy, meV/atom/ps; NaN for the dead and the missing.
+        horizon: length of the shortest run, ps; what came later in longer ones is left out.
+    """
+
+    units: tuple[str, ...]
+    lifetime: Float[np.ndarray, "2 units replicas"]
+    died: Float[np.ndarray, "2 units replicas"]
+    drift: Float[np.ndarray, "2 units replicas"]
+    horizon: float
+
+    @property
+    def count(self) -> int:
+        """Number of pairs."""
+        return int(np.isfinite(self.died[0]).sum())
+
+    @property
+    def lived_longer(self) -> Float[np.ndarray, "units replicas"]:
+        """How much longer the second side lived within the horizon, ps."""
+        return self.lifetime[1] - self.lifetime[0]
+
+    @property
+    def more_survived(self) -> Float[np.ndarray, "units replicas"]:
+        """1 where only the second side survived, −1 where only the first, else 0."""
+        return self.died[0] - self.died[1]
+
+    @property
+    def drift_difference(self) -> Float[np.ndarray, "units replicas"]:
+        """|drift| of the second side minus the first's, where both survive; meV/atom/ps."""
+        return np.abs(self.drift[1]) - np.abs(self.drift[0])
+
+    @property
+    def log_drift_ratio(self) -> Float[np.ndarray, "units replicas"]:
+        """ln |drift| of the second side over the first's, where both survive."""
+        size = np.log(np.maximum(np.abs(self.drift), SMALLEST_DRIFT))
+        return size[1] - size[0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lives:
+    """One head under one condition: a row a model, NaN where a trajectory is missing.
+
+    Attributes:
+        units: names of the models.
+        lifetime, duration: ps.
+        died: 1 or 0.
+        drift: meV/atom/ps, NaN for the dead too.
+    """
+
+    units: tuple[str, ...]
+    lifetime: Float[np.ndarray, "units replicas"]
+    died: Float[np.ndarray, "units replicas"]
+    drift: Float[np.ndarray, "units replicas"]
+    duration: Float[np.ndarray, "units replicas"]
+
+
+def lives(
+    rows: pd.DataFrame,
+    unit: str = "model",
+    units: Sequence[object] | None = None,
+    replicas: Sequence[object] | None = None,
+) -> Lives:
+    """Trajectories of one head and condition as arrays.
+
+    Args:
+      rows: of ``trajectories``.
+      unit: the column whose values name the models.
+      units, replicas: which ones; all that there are if not given.
+
+    Raises:
+        InputError: if a trajectory stands there twice.
+    """
+    columns = ["lifetime_ps", "died", "drift_meV_per_atom_per_ps", "duration_ps"]
+    twice = rows.loc[rows.duplicated([unit, "replica"]).to_numpy(bool), :]
+    if len(twice):
+        raise InputError(
+            f"a study holds each trajectory once; model {twice[unit].iloc[0]}, replica "
+            f"{twice['replica'].iloc[0]} stands twice under one head, temperature and time step"
+        )
+    values = rows.set_index([unit, "replica"])[columns].astype(float)
+    units = sorted(set(rows[unit])) if units is None else units
+    replicas = sorted(set(rows["replica"])) if replicas is None else replicas
+    every = pd.MultiIndex.from_product([units, replicas])
+    grid = values.reindex(every).to_numpy().reshape(len(units), len(replicas), len(columns))
+    return Lives(tuple(map(str, units)), *np.moveaxis(grid, -1, 0))
+
+
+def pair(first: pd.DataFrame, second: pd.DataFrame, unit: str = "model") -> Paired:
+    """Pairs of what both tables of trajectories (of one head and condition each) hold.
+
+    Args: first, second: rows of ``trajectories``; unit: the column whose values name the models.
+
+    Raises:
+        InputError: if a trajectory stands twice in a table.
+    """
+    units = sorted(set(first[unit]) & set(second[unit]))
+    replicas = sorted(set(first["replica"]) & set(second["replica"]))
+    sides = [lives(table, unit, units, replicas) for table in (first, second)]
+    lifetime, died, drift, duration = (
+        np.stack([getattr(side, name) for side in sides])
+        for name in ("lifetime", "died", "drift", "duration")
+    )
+    horizon = float(np.nanmin(duration)) if np.isfinite(duration).any() else 0.0
+    died = np.where(lifetime > horizon, 0.0, died)
+    complete = np.isfinite(died).all(axis=0)
+    return Paired(
+        units=tuple(map(str, units)),
+        lifetime=np.where(complete, np.minimum(lifetime, horizon), np.nan),
+        died=np.where(complete, died, np.nan),
+        drift=np.where(complete, drift, np.nan),
+        horizon=horizon,
+    )
+
+
+def against_default(trajectories: pd.DataFrame, head: str, condition: Condition) -> Paired:
+    """A re-fitted head of every model against the model's own default head."""
+    return pair(condition.of(trajectories, DEFAULT), condition.of(trajectories, head))

@@ -1,0 +1,314 @@
+"""Known answers, and the same numbers from other programs."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from lifelines import KaplanMeierFitter
+from lifelines.statistics import logrank_test
+from lifelines.utils import restricted_mean_survival_time
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from fisherdash.errors import InputError
+from fisherdash.study.statistics import (
+    Condition,
+    Findings,
+    bootstrap,
+    failures,
+    pairing,
+    power,
+    quality,
+    recipes,
+    significance,
+    survival,
+    when,
+)
+from fisherdash.study.statistics.comparison import per_model
+from fisherdash.study.tables import COLUMNS, Tables, empty
+from tests.study import planted
+
+HOT = Condition(1000.0, 0.5)
+TABLES = planted.tables(seed=2, models=18, replicas=12)
+
+
+def hot(head):
+    return HOT.of(TABLES.trajectories, head)
+
+
+def row(model="m", replica=0, lifetime=10.0, died=0, drift=0.1, duration=10.0):
+    """One trajectory."""
+    return [model, "default", 1000.0, 0.5, replica, duration, lifetime, died, drift, 0.1]
+
+
+def trajectories(*rows):
+    return pd.DataFrame(rows, columns=list(COLUMNS["trajectories"]))
+
+
+def test_pairs_are_formed_by_model_and_replica_whatever_the_order():
+    shuffled = hot("stable").sample(frac=1.0, random_state=1)
+    pairs = pairing.pair(hot("default"), shuffled)
+    wide = hot("stable").pivot(index="model", columns="replica", values="lifetime_ps")
+    np.testing.assert_array_equal(pairs.lifetime[1], wide.to_numpy())
+    assert pairs.units == tuple(sorted(TABLES.models["model"])) and pairs.count == 18 * 12
+
+
+def test_what_only_one_side_has_is_no_pair():
+    pairs = pairing.pair(hot("default").iloc[5:], hot("stable").iloc[:-7])
+    assert pairs.count == 18 * 12 - 12
+    assert np.isnan(pairs.lived_longer).sum() == 12
+
+
+def test_a_longer_run_is_cut_where_the_shorter_one_ends():
+    short = trajectories(row(duration=5.0, lifetime=5.0), row("n", lifetime=2.0, died=1))
+    longer = trajectories(row(lifetime=7.0, died=1), row("n", lifetime=4.0, died=1))
+    pairs = pairing.pair(short, longer)
+    assert pairs.horizon == 5.0
+    assert pairs.lifetime[1].ravel().tolist() == [5.0, 4.0]
+    assert pairs.died.reshape(2, 2).tolist() == [[0, 1], [0, 1]]
+
+
+def test_a_trajectory_that_stands_twice_is_refused():
+    with pytest.raises(InputError, match="model m, replica 0 stands twice"):
+        pairing.pair(trajectories(row(), row()), trajectories(row()))
+
+
+def test_difference_of_mean_lifetimes_is_that_of_restricted_mean_survival_times():
+    pairs = pairing.pair(hot("default"), hot("stable"))
+    areas = []
+    for side in (0, 1):
+        fitter = KaplanMeierFitter().fit(pairs.lifetime[side].ravel(), pairs.died[side].ravel())
+        areas.append(restricted_mean_survival_time(fitter, t=pairs.horizon))
+    found = bootstrap.mean(pairs.lived_longer)
+    assert found.value == pytest.approx(areas[1] - areas[0], abs=1e-6)
+
+
+def test_the_interval_of_equal_replicas_is_that_of_the_models_alone():
+    effects = np.random.default_rng(0).normal(size=40)
+    found = bootstrap.mean(np.repeat(effects[:, None], 5, axis=1))
+    low, high = stats.t.interval(0.95, 39, effects.mean(), stats.sem(effects))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.05)
+    alone = bootstrap.mean(effects[:, None])
+    assert (alone.low, alone.high) == pytest.approx((low, high), abs=0.05)
+
+
+def test_noise_of_replicas_counts_once():
+    noise = np.random.default_rng(1).normal(size=(60, 8))
+    found = bootstrap.mean(noise)
+    low, high = stats.t.interval(0.95, 59, noise.mean(), stats.sem(noise.mean(axis=1)))
+    assert found.high - found.low == pytest.approx(high - low, rel=0.15)
+
+
+def test_every_model_weighs_the_same_and_the_missing_do_not_count():
+    values = np.array([[1.0, 1.0, 1.0], [5.0, np.nan, np.nan], [np.nan] * 3])
+    found = bootstrap.mean(values)
+    assert (found.value, found.models, found.pairs) == (3.0, 2, 4)
+    assert found.low is None and found.high is None and found.sign == 0
+    assert bootstrap.mean(np.full((9, 4), np.nan)).value is None
+    assert bootstrap.median(np.full((9, 4), np.nan)).value is None
+
+
+def test_the_same_seed_gives_the_same_interval():
+    pairs = pairing.pair(hot("default"), hot("plain"))
+    for estimate in (bootstrap.mean, bootstrap.median):
+        first, second, other = (estimate(pairs.drift_difference, seed) for seed in (5, 5, 6))
+        assert first == second != other
+
+
+def test_tests_agree_with_the_libraries():
+    p_values = np.random.default_rng(3).random(25) ** 3
+    np.testing.assert_allclose(
+        significance.holm(p_values.tolist()), multipletests(p_values, method="holm")[1]
+    )
+    assert significance.holm([None, 0.01, None, 0.04]) == [None, 0.02, None, 0.04]
+    assert significance.holm([]) == []
+    wins = np.array([[1.0] * 9 + [-1.0] * 2 + [0.0], [0.0] * 12])
+    exact = stats.binomtest(2, 11).pvalue
+    np.testing.assert_allclose(significance.sign_test(wins), [exact, 1.0])
+
+
+def test_logrank_of_one_model_is_the_ordinary_one():
+    pairs = pairing.pair(hot("default").head(12), hot("plain").head(12))
+    plain = logrank_test(
+        pairs.lifetime[0].ravel(), pairs.lifetime[1].ravel(),
+        event_observed_A=pairs.died[0].ravel(), event_observed_B=pairs.died[1].ravel(),
+    )  # fmt: skip
+    assert significance.logrank(pairs) == pytest.approx(plain.p_value, rel=1e-6)
+
+
+def test_too_few_models_and_equal_sides_claim_nothing():
+    assert significance.over_models(np.ones((5, 3))) is None
+    assert significance.over_models(np.zeros((9, 3))) == 1.0
+    nobody = pairing.pair(trajectories(row()), trajectories(row()))
+    assert significance.logrank(nobody) is None
+
+
+def test_models_that_are_helped_and_hurt_are_counted():
+    life = np.zeros((2, 10, 12))
+    life[1, :2], life[1, 2] = 4.0, -4.0
+    died = np.zeros_like(life)
+    died[:, :3] = 1.0
+    pairs = pairing.Paired(tuple("abcdefghij"), 5.0 + life, died, np.full_like(life, np.nan), 10.0)
+    found = per_model(pairs)
+    assert (found.helped, found.hurt, found.unchanged, found.silent) == (2, 1, 7, 7)
+
+
+def test_kinds_of_failure_and_their_thresholds():
+    models = pd.DataFrame({"model": ["m"], "atoms": [10], "degrees_of_freedom": [20]})
+    # 20/10 degrees at 1000 K hold k_B T = 86.2 meV per atom; a tenth over 10 ps is 0.862 a ps.
+    rows = trajectories(
+        row(lifetime=0.05, died=1, drift=np.nan),
+        row(lifetime=0.2, died=1, drift=np.nan),
+        row(drift=-0.9),
+        row(drift=0.8),
+    )
+    assert failures.kinds(rows, models).tolist() == list(failures.KINDS)
+    loose = failures.kinds(rows, models, immediate=1.0, drift_share=0.2)
+    assert loose.tolist() == [failures.KINDS[k] for k in (0, 0, 3, 3)]
+    counts = failures.count_kinds(failures.kinds(rows, models), rows)
+    assert counts.loc["default"].tolist() == [1, 1, 1, 1]
+
+
+def test_failures_per_nanosecond():
+    rows = trajectories(
+        *(row(f"m{k}", r, 4.0 if r else 8.0, died=1) for k in range(8) for r in range(2))
+    )
+    found = failures.failure_rate(rows, "default", HOT)
+    assert found.deaths == 16 and found.living == pytest.approx(0.096)
+    assert found.rate.value == pytest.approx(16 / 0.096)
+    # Only the longer lives reach the second half, and die in it after 3 ps.
+    assert found.late.value == pytest.approx(1000.0 / 3.0)
+
+
+def test_nobody_dead_leaves_an_upper_bound():
+    rows = trajectories(*(row(f"m{k}", r) for k in range(10) for r in range(10)))
+    rate = failures.failure_rate(rows, "default", HOT).rate
+    assert (rate.value, rate.low) == (0.0, 0.0)
+    assert rate.high == pytest.approx(3.0, rel=0.01)  # three in the nanosecond that was lived
+
+
+def test_survival_curve_is_lifelines_and_its_band_that_of_models():
+    curve = survival(TABLES.trajectories, "plain", HOT)
+    rows = hot("plain")
+    fitter = KaplanMeierFitter().fit(rows["lifetime_ps"], rows["died"])
+    np.testing.assert_allclose(
+        curve.fraction, fitter.survival_function_at_times(curve.times).to_numpy()
+    )
+    assert np.all(curve.low <= curve.fraction + 1e-9) and np.all(
+        curve.fraction <= curve.high + 1e-9
+    )
+    assert curve.deaths == rows["died"].sum() and curve.replicas == len(rows)
+    greenwood = fitter.confidence_interval_survival_function_.to_numpy()[-1]
+    assert curve.high[-1] - curve.low[-1] > greenwood[1] - greenwood[0]
+
+
+def test_rank_correlation_and_its_interval():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=50)
+    found, test = when.rank_correlation(x, x + rng.normal(size=50))
+    assert found.low < found.value < found.high and found.sign == 1 and test.raw < 0.001
+    assert when.rank_correlation(x, np.ones(50))[0].value is None
+    assert when.rank_correlation(x, x**3)[0].value == pytest.approx(1.0)
+
+
+def test_an_effect_that_grows_with_the_error_is_seen_in_the_thirds():
+    models = TABLES.models
+    pairs = pairing.against_default(TABLES.trajectories, "plain", HOT)
+    place = models.set_index("model")["test_force_rmse_eV_per_A"].rank().reindex(list(pairs.units))
+    life = pairs.lifetime.copy()
+    life[1] = life[0] - place.to_numpy()[:, None]
+    planted_pairs = dataclasses.replace(pairs, lifetime=life)
+    known = when.predictors(models, TABLES.heads, "plain")
+    thirds = when.by_third(planted_pairs, known)
+    assert [one.models for one in thirds] == [6, 6, 6]
+    assert [one.life.value for one in thirds] == pytest.approx([-3.5, -9.5, -15.5])
+    assert thirds[0].highest < thirds[1].lowest
+    found = when.associations(when.effects(planted_pairs), known, "plain", HOT)
+    by_error = next(o for o in found if (o.outcome, o.predictor) == ("life", "force error"))
+    assert by_error.rank_correlation.value == pytest.approx(-1.0)
+
+
+def test_power_is_what_simulated_studies_have():
+    effects = np.random.default_rng(5).normal(size=40)
+    found = power.power(effects)
+    studies = np.random.default_rng(6).normal(found.detectable, found.spread, size=(4000, 40))
+    seen = np.mean(stats.ttest_1samp(studies, 0.0, axis=1).pvalue < 0.05)
+    assert seen == pytest.approx(power.POWER, abs=0.02)
+    assert power.models_needed(found.spread, [found.detectable]) == [40]
+    many, few = power.models_needed(1.0, [0.1, 10.0])
+    assert many > 700 and few == 6
+    assert power.power(np.ones(40)) is None and power.power(effects[:5]) is None
+
+
+def test_ratios_of_errors_are_paired_over_models():
+    (plain, *_) = quality.force_errors(TABLES.heads, ["plain"])
+    assert plain.change.value == pytest.approx(0.95) and plain.relative and plain.test.significant
+    assert quality.sharpness(TABLES.heads, ["plain"]) == []  # was not measured
+    known = TABLES.heads.assign(sharpness_eV2=np.where(TABLES.heads["head"] == "plain", 2.0, 1.0))
+    (sharper,) = quality.sharpness(known, ["plain"])
+    assert sharper.change.value == pytest.approx(2.0)
+
+
+def test_sharper_models_that_die_sooner_are_found():
+    life = HOT.of(TABLES.trajectories, "default").groupby("model")["lifetime_ps"].mean()
+    sharp = TABLES.heads.assign(sharpness_eV2=[1.0 / life[name] for name in TABLES.heads["model"]])
+    found = quality.sharpness_and_life(sharp, TABLES.trajectories, [HOT])
+    default = next(one for one in found if one.head == "default")
+    assert default.rank_correlation.value == pytest.approx(-1.0)
+
+
+def with_recipe(tables, name, recipe, **columns):
+    """The same networks again under another recipe."""
+    renamed = {
+        key: table.assign(model=f"{name}-" + table["model"])
+        for key in COLUMNS
+        for table in [getattr(tables, key)]
+    }
+    renamed["models"] = renamed["models"].assign(recipe=recipe, **columns)
+    both = {key: pd.concat([getattr(tables, key), renamed[key]]) for key in COLUMNS}
+    return Tables(**{key: table.reset_index(drop=True) for key, table in both.items()})
+
+
+def test_recipes_are_paired_by_network():
+    whole = with_recipe(TABLES, "b", "sharpness-aware", epochs=30)
+    assert recipes.main_recipe(whole.models) == "plain"
+    found = Findings(whole, '[recipe."sharpness-aware"]\nepochs_factor = 0.5')
+    assert len(found.tables.models) == 18 and len(found.trajectories) == len(TABLES.trajectories)
+    alike = {one.second: one for one in found.recipes if one.condition == HOT}
+    assert set(alike) == {
+        "sharpness-aware", *(f"{way} + {head}" for way in ("plain", "sharpness-aware")
+                             for head in planted.HEADS),
+    }  # fmt: skip
+    assert alike["sharpness-aware"].life.value == 0.0  # they are the same trajectories
+    assert alike["sharpness-aware + plain"].deaths == alike["plain + plain"].deaths
+    assert Findings(TABLES).recipes == Findings(whole).recipes == []  # 30 epochs are not 60
+
+
+def test_seconds_for_a_hundred_nanoseconds():
+    cost = next(one for one in Findings(TABLES).costs if one.temperature == 1000.0)
+    # 18 models took 20 to 21 s for 5 heads × 12 replicas × 10 ps each.
+    assert cost.batch == 60 and 20.0 <= cost.seconds * 600.0 / 1e5 <= 21.0
+    assert cost.fastest <= cost.seconds <= cost.slowest
+    assert cost.batch_seconds == pytest.approx(60 * cost.seconds)
+
+
+def test_a_head_that_was_copied_has_cost_nothing():
+    kept = TABLES.heads.assign(kept_default=(TABLES.heads["head"] == "plain").astype(int))
+    found = Findings(dataclasses.replace(TABLES, heads=kept)).costs
+    assert {one.batch for one in found} == {48}
+
+
+def test_findings_of_nothing_and_of_half_a_study():
+    nothing = Findings(empty())
+    assert nothing.comparisons == nothing.rates == nothing.recipes == nothing.costs == []
+    part = TABLES.trajectories.query("model < 'm004' and head in ('default', 'plain')")
+    half = Findings(dataclasses.replace(TABLES, trajectories=part, structure=TABLES.structure[:0]))
+    assert [one.models for one in half.comparisons] == [4, 4]
+    assert all(one.verdict == "no effect seen" for one in half.comparisons)
+    assert half.seen[0].life is None and half.structure == []
+
+
+def test_tables_that_speak_of_strangers_are_refused():
+    with pytest.raises(InputError, match=r"table heads .* model m000"):
+        Findings(dataclasses.replace(TABLES, models=TABLES.models[1:]))
