@@ -8,7 +8,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev app test lint format lock bench samples validate clean
+.PHONY: help setup setup-dev app test lint format lock bench samples validate audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,6 +58,12 @@ validate: $(VENV)/stamp-dev ## the whole chain on the shipped data, then the hea
 	$(BIN)/python tools/validate.py
 	$(BIN)/python -m pytest -m validate
 
+audit: $(VENV)/audit/stamp ## look for known vulnerabilities in every package that is pinned
+	@for pins in requirements-dev.txt requirements-gpu.txt requirements-auth.txt; do \
+		echo "$$pins"; \
+		$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r $$pins || exit 1; \
+	done
+
 clean: ## remove the environment, caches and the 3D library
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis static/vendor build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -71,6 +77,12 @@ $(VENV)/stamp-app: requirements.txt requirements-gpu.txt pyproject.toml $(VENV)/
 	@if [ "$(GPU)" = 1 ]; then echo "CUDA for JAX"; $(PIP) --require-hashes -r requirements-gpu.txt; fi
 	@$(BIN)/python tools/get_3dmol.py || \
 		echo "No offline 3D library: call '$(BIN)/python tools/get_3dmol.py' again when npm answers."
+	@touch $@
+
+$(VENV)/audit/stamp: requirements-audit.txt $(VENV)/pyvenv.cfg
+	@tools/make_venv.sh "$(PYTHON)" $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-audit.txt
 	@touch $@
 
 $(VENV)/stamp-dev: requirements-dev.txt $(VENV)/stamp-app

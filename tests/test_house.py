@@ -14,7 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SCIENCE = sorted((ROOT / "fisherdash").rglob("*.py"))
 OURS = [*SCIENCE, *(ROOT / "pages").rglob("*.py"), ROOT / "app.py"]
-PINS = ("requirements.txt", "requirements-dev.txt", "requirements-gpu.txt")
+PINS = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "requirements-gpu.txt",
+    "requirements-auth.txt",
+    "requirements-audit.txt",
+)
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
 
 
@@ -56,10 +62,11 @@ def test_pins_name_no_host_and_no_path(name):
 
 
 def test_the_pins_agree_with_one_another_and_with_the_project():
-    app, dev, gpu = (pins(name) for name in PINS)
+    app, dev, gpu, auth = (pins(name) for name in PINS[:4])
     assert {name: dev[name] for name in app} == app
     assert gpu["jax-cuda12-plugin"][0] == app["jax"][0]
     assert not set(gpu) & set(app)
+    assert all(app[name] == auth[name] for name in set(app) & set(auth))
     wanted = [*PROJECT["project"]["dependencies"]]
     wanted += [one for extra in ("test", "lint") for one in extras()[extra]]
     for requirement in wanted:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the three requirements files from pyproject.toml, every package pinned with its hashes.
+# Writes the requirements files from pyproject.toml, every package pinned with its hashes.
 #
 # Versions already pinned are kept; `tools/lock.sh --upgrade` moves them all. Needs `uv`. The index,
 # links and certificates configured on this machine are kept out of the files on purpose.
@@ -30,6 +30,11 @@ compile requirements-dev.txt pyproject.toml --group build --extra test --extra l
 jax=$(sed -n 's/^jax==\([0-9.]*\).*/\1/p' requirements.txt)
 echo "jax-cuda12-plugin[with-cuda]==$jax" |
     compile requirements-gpu.txt - --constraint requirements.txt "${upgrade[@]}"
+
+# The same for signing in: only what Authlib brings.
+echo "Authlib>=1.3.2" | compile requirements-auth.txt - --constraint requirements.txt "${upgrade[@]}"
+# An environment of its own, so nothing of it has to agree with the rest.
+echo "pip-audit>=2.10" | compile requirements-audit.txt - "${upgrade[@]}"
 
 if grep -nE '(https?|file)://|find-links|index-url|^/' requirements*.txt; then
     echo "tools/lock.sh: a host or a path of this machine leaked into the files above." >&2
