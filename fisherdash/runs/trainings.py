@@ -62,6 +62,8 @@ class TrainingWriter:
                 else:
                     self._end(report)
                     status = report.status
+                    # Before the training removes its state, so that a kill never leaves neither.
+                    self.write_header(status)
                 yield report
         except GeneratorExit:
             if report is not None:

@@ -1,0 +1,305 @@
+"""Kill the dashboard's work at random moments, restart it, and look for anything that was lost.
+
+    python tools/crash_test.py --kills 50 [--seed 0] [--folder FOLDER]
+
+A child process does what the dashboard does behind its buttons: it trains a small network, then
+simulates two heads, each as a job with its folder in a workspace; when it starts it goes on with
+what it finds unfinished. This process kills it with SIGKILL at moments drawn at random from the
+whole length of each job, start and compilation included, and starts it again. After every kill the
+epochs and frames on disk are compared with those on disk before; at the end of every round the
+network, the learning curve and all frames must be those of a child that nobody killed, to the bit.
+Exit status 1 when anything was lost or differs.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+EPOCHS, STEPS, RECORD_EVERY = 400, 24_000, 20
+KINDS = ("train", "simulate")
+
+
+@dataclasses.dataclass
+class Tally:
+    """What has been seen so far."""
+
+    kills: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    compiling: int = 0
+    rounds: int = 0
+    losses: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def killed(self) -> int:
+        """Number of kills."""
+        return sum(self.kills.values())
+
+
+# The child: the dashboard's work without its pages.
+
+
+def work() -> None:
+    """Begin, or go on with, what the workspace holds; says on standard output what it does."""
+    from fisherdash.compilation import keep_compilations
+
+    keep_compilations()
+    for kind in KINDS:
+        job = _next_job(kind)
+        if job is None:
+            continue
+        while not job.started:
+            time.sleep(0.001)
+        print(kind, flush=True)
+        job.wait()
+        if job.status != "finished":
+            raise SystemExit(f"the {kind} job ended as {job.status}: {job.error}")
+
+
+def _next_job(kind: str) -> Any:
+    from fisherdash import checkpoint, dataset
+    from fisherdash.model import ModelConfig
+    from fisherdash.runs import delete_run, index, unfinished, workspace
+    from fisherdash.simulate import MDSettings
+    from fisherdash.train import TrainSettings
+    from pages._ui import tasks, training_tasks
+
+    found = index.entries("trainings" if kind == "train" else "runs")
+    if found and found[0].status == "finished":
+        return None
+    path = workspace.place("datasets") / "water.npz"
+    data = dataset.load(path)
+    if kind == "train":
+        if found:
+            return training_tasks.submit_rest_of_training(found[0].folder)
+        config = ModelConfig(features=4, max_degree=1, iterations=1, basis=6, cutoff=3.0)
+        settings = TrainSettings(epochs=EPOCHS, batch_size=10, average=0.9, seed=1)
+        plan = training_tasks.TrainingPlan(path, data, 40, 15, config, settings, "net")
+        return training_tasks.submit_training(plan)
+    if found and unfinished_or_none(found[0].folder, unfinished) is None:
+        delete_run(found[0].folder)  # killed before its first state: nothing was computed
+        found = []
+    if found:
+        return tasks.submit_resume(found[0].folder)
+    paths = {name: workspace.place("checkpoints") / f"{name}.safetensors" for name in ("a", "b")}
+    models = {name: checkpoint.load(path) for name, path in paths.items()}
+    settings = MDSettings(
+        replicas=4, steps=STEPS, timestep=0.25, temperature=300.0, record_every=RECORD_EVERY
+    )
+    return tasks.submit_simulation(paths, path, models, data, settings)
+
+
+def unfinished_or_none(folder: Path, opened: Any) -> Any:
+    """The unfinished run, or None for one that was stopped before it had begun."""
+    from fisherdash.errors import InputError
+
+    try:
+        return opened(folder)
+    except InputError as error:
+        if "before it had begun" in str(error):
+            return None
+        raise
+
+
+# The parent: kills, looks, compares.
+
+
+def prepare(folder: Path) -> None:
+    """A workspace with data and two models."""
+    from fisherdash import checkpoint, dataset
+    from tests import networks
+
+    (folder / "datasets").mkdir(parents=True)
+    (folder / "checkpoints").mkdir()
+    dataset.save(networks.water(), folder / "datasets" / "water.npz")
+    checkpoint.save(networks.checkpoint(0), folder / "checkpoints" / "a.safetensors")
+    checkpoint.save(networks.checkpoint(0, 1e-5), folder / "checkpoints" / "b.safetensors")
+
+
+def start(folder: Path, cache: Path) -> subprocess.Popen[str]:
+    """A child that works in that workspace."""
+    environment = {
+        **os.environ,
+        "FISHERDASH_WORKSPACE": str(folder),
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+    }
+    line = [sys.executable, __file__, "--work"]
+    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def undisturbed(folder: Path, cache: Path) -> dict[str, float]:
+    """Let a child work to its end; seconds of each job."""
+    began: dict[str, float] = {}
+    with start(folder, cache) as child:
+        assert child.stdout is not None
+        for word in child.stdout:
+            began[word.strip()] = time.monotonic()
+    if child.returncode:
+        raise SystemExit("the child failed without being killed")
+    ends = [*list(began.values())[1:], time.monotonic()]
+    return {kind: end - first for (kind, first), end in zip(began.items(), ends, strict=True)}
+
+
+def on_disk(folder: Path) -> dict[str, Any]:
+    """Everything that the workspace's training and run say now, as arrays by name."""
+    from fisherdash import checkpoint
+    from fisherdash.runs import open_run
+
+    found: dict[str, Any] = {"epochs": [], "times": np.zeros(0)}
+    for training in sorted((folder / "trainings").glob("[!.]*")):
+        if (training / "state.npz").exists():
+            with np.load(training / "state.npz") as state:
+                found["epochs"] = json.loads(str(state["header"]))["history"]
+        elif (training / "history.csv").exists():
+            found["epochs"] = _rows((training / "history.csv").read_text())
+    network = folder / "checkpoints" / "net.safetensors"
+    if network.exists():
+        found["network"] = checkpoint.load(network).fingerprint
+    for run in sorted((folder / "runs").glob("[!.]*")):
+        opened = open_run(run)
+        found |= {name: getattr(opened, name) for name in ("times", "potential", "kinetic")}
+        chunks = range(len(opened.now.ends))
+        for name in ("positions", "velocities"):
+            blocks = [opened.block(number, name) for number in chunks]
+            found[name] = np.concatenate(blocks, axis=2) if blocks else np.zeros((2, 4, 0, 3, 3))
+        found["died"] = opened.died_step
+    return found
+
+
+def _rows(text: str) -> list[dict[str, float]]:
+    head, *lines = text.splitlines()
+    names = head.split(",")
+    values = ((float(word) for word in line.split(",")) for line in lines)
+    return [dict(zip(names, row, strict=True)) for row in values]
+
+
+def lost(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What was on disk before and is not now, or is another."""
+    found = []
+    epochs, frames = len(before["epochs"]), len(before["times"])
+    if now["epochs"][:epochs] != before["epochs"]:
+        found.append(f"epochs: {epochs} before, {len(now['epochs'])} now, or others")
+    if before.get("network") and before["network"] != now.get("network"):
+        found.append("the network of a training that had ended")
+    if not np.array_equal(now["times"][:frames], before["times"]):
+        return [*found, f"frames: {frames} before, {len(now['times'])} now"]
+    for name in ("potential", "kinetic", "positions", "velocities"):
+        if frames and not np.array_equal(now[name][:, :, :frames], before[name], equal_nan=True):
+            found.append(f"{name} of the first {frames} frames")
+    return found
+
+
+def differs(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """In what two ends differ."""
+    names = one.keys() | other.keys()
+    return [name for name in sorted(names) if not _same(one.get(name), other.get(name))]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    return one == other
+
+
+def one_round(
+    folder: Path,
+    cache: Path,
+    seconds: dict[str, float],
+    most: int,
+    dice: random.Random,
+    seen: Tally,
+) -> None:
+    """Work to the end in a workspace, killed until ``most`` kills are reached in all."""
+    before = on_disk(folder)
+    while True:
+        with start(folder, cache) as child:
+            killed = False
+            assert child.stdout is not None
+            for word in child.stdout:
+                if seen.killed >= most:
+                    continue
+                try:
+                    child.wait(dice.uniform(0.0, seconds[word.strip()]))
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    killed = True
+                    break
+        if not killed and child.returncode:
+            seen.losses.append("the child could not go on")
+            return
+        now = on_disk(folder)
+        seen.losses += lost(before, now)
+        if not killed:
+            return
+        grown = any(len(now[name]) > len(before[name]) for name in ("epochs", "times"))
+        kind = "simulate" if "network" in now else "train"
+        seen.kills[kind] += 1
+        seen.compiling += not grown
+        print(
+            f"{seen.killed:3d} killed in {kind:8s} {len(now['epochs']):4d} epochs, "
+            f"{len(now['times']):5d} frames on disk, {len(seen.losses)} losses",
+            flush=True,
+        )
+        before = now
+
+
+def crash_test(kills: int, seed: int, folder: Path) -> Tally:
+    """So many kills, in as many rounds as that takes."""
+    dice, seen, cache = random.Random(seed), Tally(), folder / "jax"
+    prepare(folder / "start")
+    undisturbed(shutil.copytree(folder / "start", folder / "warm"), cache)  # compiles
+    whole = shutil.copytree(folder / "start", folder / "whole")
+    seconds = undisturbed(whole, cache)
+    print(", ".join(f"{kind} takes {value:.1f} s" for kind, value in seconds.items()), flush=True)
+    expected = on_disk(whole)
+    while seen.killed < kills:
+        seen.rounds += 1
+        place = shutil.copytree(folder / "start", folder / f"round-{seen.rounds}")
+        one_round(place, cache, seconds, kills, dice, seen)
+        if different := differs(expected, on_disk(place)):
+            seen.losses.append(f"round {seen.rounds} ended otherwise: {', '.join(different)}")
+            continue
+        shutil.rmtree(place)
+    return seen
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Kill, look, tell."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50, help="moments at which to kill")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--folder", type=Path, help="to work in; kept, for looking at afterwards")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.work:
+        work()
+        return 0
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="fisherdash-crash-"))
+    seen = crash_test(options.kills, options.seed, folder)
+    if options.folder is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(
+        f"{seen.killed} kills ({seen.kills['train']} in training, {seen.kills['simulate']} in "
+        f"dynamics; {seen.compiling} before anything new was on disk) in {seen.rounds} rounds, "
+        f"{len(seen.losses)} losses"
+    )
+    for loss in seen.losses:
+        print("lost:", loss)
+    return 1 if seen.losses else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
