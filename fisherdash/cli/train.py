@@ -52,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     schedule.add_argument(
         "--clip", type=not_negative, default=0.0, help="gradients at so many usual lengths"
     )
+    schedule.add_argument(
+        "--sharpness-radius",
+        type=not_negative,
+        default=0.0,
+        help="of sharpness-aware training, which doubles the time",
+    )
     schedule.add_argument("--patience", type=whole(1), help="epochs without gain before it stops")
     parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")
     parser.add_argument("--name", help="of the model (default: from --out)")
@@ -75,6 +81,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         schedule=args.schedule,
         average=args.average,
         clip=args.clip,
+        sharpness_radius=args.sharpness_radius,
         patience=args.patience,
         seed=args.seed,
     )

@@ -3,5 +3,6 @@
 from fisherdash.train.loop import EpochReport, train
 from fisherdash.train.resume import resume
 from fisherdash.train.settings import TrainSettings
+from fisherdash.train.together import Trainee, train_together
 
-__all__ = ["EpochReport", "TrainSettings", "resume", "train"]
+__all__ = ["EpochReport", "TrainSettings", "Trainee", "resume", "train", "train_together"]

@@ -5,7 +5,6 @@ that was never stopped. The host hands the device short pieces of an epoch, whic
 cancellation prompt without touching the data in between.
 """
 
-import math
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.model import MAX_ATOMIC_NUMBER, ModelConfig, init
+from fisherdash.train.account import count_epoch, errors_of, report_of, status_after
 from fisherdash.train.progress import Progress
 from fisherdash.train.report import EpochReport, Status, checkpoint_of
 from fisherdash.train.settings import TrainSettings
@@ -27,6 +27,7 @@ from fisherdash.train.step import (
     LEARNING_UNIT,
     Frames,
     Rate,
+    State,
     Sums,
     advance,
     initial_state,
@@ -57,7 +58,7 @@ def train(
         name: of the checkpoint.
         cancel: set it to stop; the last report then carries the best weights so far.
         state_file: where to keep what is needed to go on later, None for nowhere. It is removed
-            when the training has ended by itself.
+            when the training has ended by itself and its last report was taken in.
         resume: go on from ``state_file``; only the number of epochs may differ.
 
     Raises:
@@ -66,6 +67,29 @@ def train(
     return _Training(config, train_set, valid_set, settings, name, state_file).run(
         cancel or threading.Event(), resume
     )
+
+
+def to_device(data: Dataset, mean_energy: float) -> Frames:
+    """Frames in single precision and the learning unit, energies less ``mean_energy`` (eV)."""
+    energies, forces = data.energies - mean_energy, data.forces
+    arrays = data.positions, energies / LEARNING_UNIT, forces / LEARNING_UNIT
+    return Frames(*(jnp.asarray(array, jnp.float32) for array in arrays))
+
+
+def first_state(config: ModelConfig, seed: int) -> State:
+    """Initial weights of a network and an optimiser that has seen nothing."""
+    body, head = init(config, seed)
+    params = {
+        "body": body,
+        "head": head.astype(np.float32),
+        "element_bias": np.zeros(MAX_ATOMIC_NUMBER + 1, np.float32),
+    }
+    return initial_state(jax.tree.map(jnp.asarray, params))
+
+
+def order_of(seed: int, epoch: int, frames: int) -> np.ndarray:
+    """The order of the frames in an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(frames)
 
 
 class _Training:
@@ -89,8 +113,8 @@ class _Training:
         self.train_set, self.valid_set = train_set, valid_set
         self.mean_energy = float(train_set.energies.mean())
         self.atomic_numbers = jnp.asarray(train_set.atomic_numbers)
-        self.train_frames = self._to_device(train_set)
-        self.valid_frames = self._to_device(valid_set)
+        self.train_frames = to_device(train_set, self.mean_energy)
+        self.valid_frames = to_device(valid_set, self.mean_energy)
         self.batch_size = min(settings.batch_size, len(train_set))
         self.steps = len(train_set) // self.batch_size
         self.weight = jnp.float32(settings.forces_weight)
@@ -98,19 +122,15 @@ class _Training:
         self.rate = Rate.of(settings.schedule, settings.learning_rate, steps)
         self.average = jnp.float32(settings.average)
         self.clip = jnp.float64(settings.clip)
+        self.radius = jnp.float32(settings.sharpness_radius) if settings.sharpness_radius else None
         self.compile_seconds = 0.0
         self.steps_per_piece = 1
-
-    def _to_device(self, data: Dataset) -> Frames:
-        energies, forces = data.energies - self.mean_energy, data.forces
-        arrays = data.positions, energies / LEARNING_UNIT, forces / LEARNING_UNIT
-        return Frames(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
     def run(self, cancel: threading.Event, resume: bool) -> Iterator[EpochReport]:
         progress = self._start(resume)
         yield self._report(progress, "compiling")
         self._compile(progress)
-        status: Status = "running" if progress.epoch < self.settings.epochs else "finished"
+        status: Status = status_after(progress, self.settings) if progress.epoch else "running"
         while status == "running":
             started = time.perf_counter()
             sums = self._epoch(progress, cancel)
@@ -118,12 +138,13 @@ class _Training:
                 status = "cancelled"
                 break
             status = self._after_epoch(progress, sums, time.perf_counter() - started)
+            self._keep(progress)
             if status == "running":
-                self._keep(progress)
                 yield self._report(progress, status)
+        yield self._report(progress, status)
+        # Only now: whoever took the last report has kept what it brought.
         if self.state_file is not None and status != "cancelled":
             self.state_file.unlink(missing_ok=True)
-        yield self._report(progress, status)
 
     def _fixed(self) -> dict[str, Any]:
         settings = {k: v for k, v in self.settings.to_json().items() if k != "epochs"}
@@ -135,14 +156,8 @@ class _Training:
         }
 
     def _start(self, resume: bool) -> Progress:
-        body, head = init(self.config, self.settings.seed)
-        params = {
-            "body": body,
-            "head": head.astype(np.float32),
-            "element_bias": np.zeros(MAX_ATOMIC_NUMBER + 1, np.float32),
-        }
-        params = jax.tree.map(jnp.asarray, params)
-        fresh = Progress(initial_state(params), jax.tree.map(jnp.copy, params))
+        state = first_state(self.config, self.settings.seed)
+        fresh = Progress(state, jax.tree.map(jnp.copy, state.params))
         if not resume:
             return fresh
         if self.state_file is None:
@@ -170,29 +185,23 @@ class _Training:
             self.weight,
             self.average,
             self.clip,
+            self.radius,
         )
         return sums
 
     def _validate(self, progress: Progress) -> dict[str, float]:
-        sums = validate(
-            self.config,
-            progress.state.average,
-            self.atomic_numbers,
-            self.valid_frames,
-            self.weight,
+        return errors_of(
+            validate(
+                self.config,
+                progress.state.average,
+                self.atomic_numbers,
+                self.valid_frames,
+                self.weight,
+            )
         )
-        count = float(sums.frames)
-        return {
-            "valid_loss": float(sums.loss) / count * LEARNING_UNIT**2,
-            "valid_force_rmse": math.sqrt(float(sums.force_squared) / count) * LEARNING_UNIT,
-            "valid_force_mae": float(sums.force_absolute) / count * LEARNING_UNIT,
-            "valid_energy_rmse": math.sqrt(float(sums.energy_squared) / count) * LEARNING_UNIT,
-        }
 
     def _order(self, epoch: int) -> jax.Array:
-        return jnp.asarray(
-            np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.train_set))
-        )
+        return jnp.asarray(order_of(self.settings.seed, epoch, len(self.train_set)))
 
     def _compile(self, progress: Progress) -> None:
         started = time.perf_counter()
@@ -214,55 +223,19 @@ class _Training:
         return sums
 
     def _after_epoch(self, progress: Progress, sums: Sums, seconds: float) -> Status:
-        errors = self._validate(progress)
-        count = float(sums.frames)
-        progress.epoch += 1
-        progress.seconds += seconds
-        train_loss = float(sums.loss) / count * LEARNING_UNIT**2
-        train_force_rmse = math.sqrt(float(sums.force_squared) / count) * LEARNING_UNIT
-        progress.history.append(
-            {
-                "epoch": progress.epoch,
-                "train_loss": train_loss,
-                "train_force_rmse": train_force_rmse,
-                "learning_rate": float(self.rate.at(progress.state.step)),
-                **errors,
-            }
-        )
-        if not (math.isfinite(train_loss) and math.isfinite(errors["valid_loss"])):
-            return "diverged"
-        if errors["valid_loss"] < progress.best_loss:
-            progress.best_loss, progress.best_epoch = errors["valid_loss"], progress.epoch
-            progress.best_errors = {
-                **errors,
-                "train_force_rmse": progress.history[-1]["train_force_rmse"],
-            }
+        rate = float(self.rate.at(progress.state.step))
+        if count_epoch(progress, sums, self._validate(progress), rate, seconds):
             # The state's buffers are donated to the next step: keep a copy.
             progress.best = jax.tree.map(jnp.copy, progress.state.average)
-        if progress.epoch >= self.settings.epochs:
-            return "finished"
-        patience = self.settings.patience
-        if patience is not None and progress.epoch - progress.best_epoch >= patience:
-            return "stopped early"
-        return "running"
+        return status_after(progress, self.settings)
 
     def _report(self, progress: Progress, status: Status) -> EpochReport:
-        epochs, epoch = self.settings.epochs, progress.epoch
-        last = dict(progress.history[-1]) if progress.history else {}
-        last.pop("epoch", None)
-        per_epoch = progress.seconds / epoch if epoch else math.nan
-        return EpochReport(
-            epoch=epoch,
-            epochs=epochs,
-            status=status,
-            seconds=per_epoch,
-            seconds_left=per_epoch * (epochs - epoch) if epoch else None,
+        return report_of(
+            progress,
+            self.settings,
+            status,
             compile_seconds=self.compile_seconds,
-            best_epoch=progress.best_epoch,
-            best_errors=dict(progress.best_errors),
-            history=tuple(progress.history),
             checkpoint=self._kept(progress),
-            **last,
         )
 
     def _kept(self, progress: Progress) -> Checkpoint | None:

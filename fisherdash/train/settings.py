@@ -28,6 +28,9 @@ class TrainSettings:
         clip: a gradient longer than so many times its usual length (a moving average) is shortened
             to that, which keeps one odd batch from throwing a fast training off its path; 0 never
             shortens.
+        sharpness_radius: above 0, every gradient is taken after a step of this length uphill, which
+            looks for flat minima (sharpness-aware minimisation) and doubles the cost of an epoch;
+            in the norm of all weights together, usually 0.01 to 0.1.
         patience: epochs without a better validation loss before training stops, None for never.
         seed: of the initial weights and of the order of the frames.
     """
@@ -39,6 +42,7 @@ class TrainSettings:
     schedule: Literal["anneal", "cosine", "constant"] = "anneal"
     average: float = 0.0
     clip: float = 0.0
+    sharpness_radius: float = 0.0
     patience: int | None = None
     seed: int = 0
 
@@ -59,6 +63,10 @@ class TrainSettings:
             raise InputError(f"average must be from 0 to below 1, received {self.average}")
         if not (math.isfinite(self.clip) and self.clip >= 0):
             raise InputError(f"clip must not be negative, received {self.clip}")
+        if not (math.isfinite(self.sharpness_radius) and self.sharpness_radius >= 0):
+            raise InputError(
+                f"sharpness_radius must not be negative, received {self.sharpness_radius}"
+            )
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule must be one of {SCHEDULES}, received {self.schedule!r}")
 

@@ -146,8 +146,13 @@ def _limited(gradient: Params, usual: Array, clip: Array) -> tuple[Params, Array
     return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), gradient), norm
 
 
-@functools.partial(jax.jit, static_argnames=("config", "batch_size"), donate_argnums=(2, 3))
-def advance(
+def _uphill(params: Params, gradient: Params, radius: Array) -> Params:
+    """The weights a step of length ``radius`` up the gradient away."""
+    scale = radius / jnp.maximum(optax.tree.norm(gradient), 1e-12)
+    return jax.tree.map(lambda p, g: p + (scale * g).astype(p.dtype), params, gradient)
+
+
+def _advance(
     config: ModelConfig,
     batch_size: int,
     state: State,
@@ -161,22 +166,32 @@ def advance(
     weight: Float[Array, ""],
     keep: Float[Array, ""],
     clip: Float[Array, ""],
+    radius: Float[Array, ""] | None,
 ) -> tuple[State, Sums]:
     """Takes the optimiser's steps ``first`` to ``last`` − 1 of an epoch in one call.
 
     The number of steps is an argument, so that one compilation serves an epoch in any pieces;
     with ``first == last`` it compiles and does nothing. ``keep`` is the share of the moving average
     that a step leaves, less in the first steps so that the initial weights are soon forgotten.
-    ``clip`` limits a gradient to so many times its usual length, 0 for no limit.
+    ``clip`` limits a gradient to so many times its usual length, 0 for no limit. With a ``radius``
+    the gradient is taken where a step of that length uphill leads (sharpness-aware minimisation,
+    P. Foret et al., ICLR 2021), at the price of a second gradient; the errors that are summed are
+    those of the weights themselves.
     """
 
     def body(index: Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
         state, sums = carry
         chosen = jax.lax.dynamic_slice_in_dim(order, index * batch_size, batch_size)
         batch = jax.tree.map(lambda array: array[chosen], data)
-        gradient, seen = jax.grad(
-            lambda params: _errors(config, params, atomic_numbers, batch, weight), has_aux=True
-        )(state.params)
+
+        def slope(params: Params) -> tuple[Params, Sums]:
+            return jax.grad(
+                lambda params: _errors(config, params, atomic_numbers, batch, weight), has_aux=True
+            )(params)
+
+        gradient, seen = slope(state.params)
+        if radius is not None:
+            gradient, _ = slope(_uphill(state.params, gradient, radius))
         gradient, norm = _limited(gradient, state.gradient_norm, clip)
         updates, optimiser = _adam.update(gradient, state.optimiser)
         scale = -rate.at(state.step).astype(jnp.float32)
@@ -189,8 +204,7 @@ def advance(
     return jax.lax.fori_loop(first, last, body, (state, sums))
 
 
-@functools.partial(jax.jit, static_argnames="config")
-def validate(
+def _validate(
     config: ModelConfig,
     params: Params,
     atomic_numbers: Integer[Array, " atoms"],
@@ -199,3 +213,58 @@ def validate(
 ) -> Sums:
     """Sums of errors over a data set, without learning from it."""
     return _errors(config, params, atomic_numbers, data, weight)[1]
+
+
+_STATIC = ("config", "batch_size")
+advance = jax.jit(_advance, static_argnames=_STATIC, donate_argnums=(2, 3))
+validate = jax.jit(_validate, static_argnames="config")
+
+
+@functools.partial(jax.jit, static_argnames=_STATIC, donate_argnums=(2, 3))
+def advance_together(
+    config: ModelConfig,
+    batch_size: int,
+    state: State,
+    sums: Sums,
+    atomic_numbers: Integer[Array, " atoms"],
+    data: Frames,
+    order: Integer[Array, "members frames"],
+    first: Integer[Array, ""],
+    last: Integer[Array, ""],
+    *rest: Any,
+) -> tuple[State, Sums]:
+    """:func:`advance` of several trainings of one shape at once, stacked along a first axis."""
+
+    def one(state: State, sums: Sums, data: Frames, order: Array, *rest: Any) -> Any:
+        return _advance(
+            config, batch_size, state, sums, atomic_numbers, data, order, first, last, *rest
+        )
+
+    return _each(one, state, sums, data, order, *rest)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def validate_together(
+    config: ModelConfig,
+    params: Params,
+    atomic_numbers: Integer[Array, " atoms"],
+    data: Frames,
+    weight: Float[Array, " members"],
+) -> Sums:
+    """:func:`validate` of several trainings at once."""
+
+    def one(params: Params, data: Frames, weight: Array) -> Sums:
+        return _validate(config, params, atomic_numbers, data, weight)
+
+    return _each(one, params, data, weight)
+
+
+def _each(function: Any, *stacked: Any) -> Any:
+    """``function`` of every member: all at once, or, on a CPU, one after the other in one call.
+
+    A CPU is busy with one network: side by side, four small ones took half as long again, because
+    a product of many small matrices is slower than many products of one.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda members: function(*members), stacked)
+    return jax.vmap(function)(*stacked)
