@@ -1,7 +1,7 @@
 """The energies of a run, checked once so that every statistic can rely on them."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,17 @@ class Trajectories:
     def duration(self) -> float:
         """Time of the last frame, ps; 0 before there is one."""
         return float(self.times[-1]) * 1e-3 if len(self.times) else 0.0
+
+    def of(self, heads: Sequence[int]) -> "Trajectories":
+        """The trajectories of some heads alone, in this order."""
+        rows = list(heads)
+        return dataclasses.replace(
+            self,
+            names=tuple(self.names[row] for row in rows),
+            potential=self.potential[rows],
+            kinetic=self.kinetic[rows],
+            died_step=self.died_step[rows],
+        )
 
     @property
     def alive(self) -> Bool[np.ndarray, "heads replicas frames"]:

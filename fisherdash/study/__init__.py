@@ -1,0 +1,29 @@
+"""Populations of models: specified in a TOML file, run anywhere, kept in small tables.
+
+``spec`` reads the file, ``plan`` makes members and units of it, ``work`` does one unit, ``run``
+does them all, here or on Dask, and ``tables`` is what comes out.
+"""
+
+from fisherdash.study.collect import collect
+from fisherdash.study.plan import Plan, make_plan, open_plan
+from fisherdash.study.run import Progress, prepare_study, read_progress, run_study
+from fisherdash.study.spec import Spec, read_spec
+from fisherdash.study.tables import COLUMNS, Tables, empty, read_tables, write_tables
+
+__all__ = [
+    "COLUMNS",
+    "Plan",
+    "Progress",
+    "Spec",
+    "Tables",
+    "collect",
+    "empty",
+    "make_plan",
+    "open_plan",
+    "prepare_study",
+    "read_progress",
+    "read_spec",
+    "read_tables",
+    "run_study",
+    "write_tables",
+]

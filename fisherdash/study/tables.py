@@ -80,6 +80,8 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "h_floor",  # the same between two halves of the reference
         "frames",
     ),
+    # A stage is "training", "re-fit HEAD" or "dynamics T K Δt fs": the last is for all heads that
+    # were run, at the measured speed, without compilation and as if nobody had died.
     "timings": ("model", "stage", "seconds", "device"),
 }
 _DIGITS: Final = "%.6g"
@@ -109,7 +111,7 @@ class Tables:
 
 def empty() -> Tables:
     """Tables of a study in which nothing is finished yet."""
-    return Tables(**{name: pd.DataFrame(columns=list(cols)) for name, cols in COLUMNS.items()})
+    return Tables(**{name: pd.DataFrame(columns=pd.Index(cols)) for name, cols in COLUMNS.items()})
 
 
 def write_tables(tables: Tables, folder: Path) -> None:

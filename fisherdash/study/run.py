@@ -1,0 +1,227 @@
+"""Running a study: here, on a local Dask cluster, or on any other Dask scheduler.
+
+The scheduler carries names only; everything else goes through the study's folder, which every
+worker must see. A worker that dies costs the stage it was in: Dask gives the unit to another, which
+finds on disk what was finished.
+"""
+
+import contextlib
+import dataclasses
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fisherdash import dataset, disk
+from fisherdash.errors import InputError
+from fisherdash.study import store
+from fisherdash.study.collect import collect
+from fisherdash.study.plan import SPEC_FILE, Plan, data_file, make_plan, open_plan
+from fisherdash.study.spec import Spec
+from fisherdash.study.tables import write_tables
+from fisherdash.study.unit import FAILED, Interrupted, is_done
+from fisherdash.study.work import do_unit
+
+POLL_SECONDS = 0.5
+RETRIES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a study is.
+
+    Attributes:
+        models: in the whole population.
+        done: models with every re-fit and every trajectory.
+        failed: models that could not be done, with the reason on disk.
+        stage: what is under way, in words.
+        ended: whether this is the last report.
+    """
+
+    models: int
+    done: int
+    failed: int
+    stage: str
+    ended: bool = False
+
+
+def prepare_study(spec: Spec, folder: Path) -> Plan:
+    """Makes or extends the folder of a study, and checks that everything can be done.
+
+    Raises:
+        InputError: for data that cannot be read or have too few frames, or a folder that holds a
+            study of other data under the same name.
+    """
+    whole = {}
+    for name, data in spec.data.items():
+        whole[name] = dataset.load(data.file, temperature=data.temperature, units=data.units)
+    make_plan(spec, whole)  # refuses before anything is written
+    folder = Path(folder)
+    with disk.telling(folder):
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+    for name, data in whole.items():
+        copy = data_file(folder, name)
+        if copy.exists():
+            if dataset.load(copy).fingerprint != data.fingerprint:
+                raise InputError(
+                    f"{folder} holds a study of other frames called {name!r}; give the data set "
+                    "another name, or the study another folder"
+                )
+            continue
+        with disk.replacing(copy) as part:
+            dataset.save(data, part)
+    with disk.replacing(folder / SPEC_FILE) as part:
+        part.write_text(spec.text, encoding="utf-8")
+    return open_plan(folder)
+
+
+def run_study(
+    spec: Spec,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    cancel: threading.Event | None = None,
+) -> Iterator[Progress]:
+    """Does what is left of a study.
+
+    Args:
+        spec: what to do.
+        folder: where; a study that lies there is gone on with, or extended.
+        workers: processes of a local Dask cluster, None for one a core (one where there is an
+            accelerator), 0 to work in this process without Dask.
+        scheduler: address of a Dask scheduler whose workers see ``folder``.
+        cancel: set it to stop; what is finished stays, the rest is gone on with later.
+
+    Yields:
+        Progress, about twice a second. Before the last one the tables are written.
+
+    Raises:
+        InputError: see :func:`prepare_study`, and for a scheduler that does not answer.
+    """
+    folder = Path(folder).resolve()
+    plan = prepare_study(spec, folder)
+    cancel = cancel or threading.Event()
+    return _running(plan, folder, workers, scheduler, cancel)
+
+
+def read_progress(folder: Path, plan: Plan, stage: str = "", *, ended: bool = False) -> Progress:
+    """Counts what is on disk."""
+    done = [member for member in plan.members if is_done(folder, plan, member)]
+    failed = sum((store.home(folder, m.name) / FAILED).exists() for m in done)
+    return Progress(len(plan.members), len(done) - failed, failed, stage, ended)
+
+
+def _running(
+    plan: Plan, folder: Path, workers: int | None, scheduler: str | None, cancel: threading.Event
+) -> Iterator[Progress]:
+    units = [
+        [member.name for member in unit]
+        for unit in plan.units
+        if not all(is_done(folder, plan, member) for member in unit)
+    ]
+    stage = "finished"
+    yield read_progress(folder, plan, "starting")
+    try:
+        if units and workers == 0 and scheduler is None:
+            yield from _here(plan, folder, units, cancel)
+        elif units:
+            yield from _on_dask(plan, folder, units, workers, scheduler, cancel)
+    except Interrupted:
+        stage = "stopped"
+    write_tables(collect(folder, plan), folder / "tables")
+    yield read_progress(folder, plan, stage, ended=True)
+
+
+def _here(
+    plan: Plan, folder: Path, units: list[list[str]], cancel: threading.Event
+) -> Iterator[Progress]:
+    for number, unit in enumerate(units, start=1):
+        yield read_progress(folder, plan, f"unit {number} of {len(units)}")
+        do_unit(folder, unit, cancel)
+
+
+def _on_dask(
+    plan: Plan,
+    folder: Path,
+    units: list[list[str]],
+    workers: int | None,
+    scheduler: str | None,
+    cancel: threading.Event,
+) -> Iterator[Progress]:
+    with _client(workers, len(units), scheduler) as client:
+        futures = [
+            client.submit(_task, str(folder), unit, key=f"unit-{unit[0]}", retries=RETRIES)
+            for unit in units
+        ]
+        while waiting := [future for future in futures if not future.done()]:
+            if cancel.is_set():
+                client.cancel(waiting, force=True)
+                raise Interrupted
+            busy = len(client.scheduler_info()["workers"])
+            text = f"{len(waiting)} of {len(units)} units left on {busy} workers"
+            yield read_progress(folder, plan, text)
+            cancel.wait(POLL_SECONDS)
+        for future in futures:
+            if future.status == "error":
+                raise future.exception()
+
+
+def _task(folder: str, unit: list[str]) -> None:
+    from fisherdash.compilation import keep_compilations
+
+    keep_compilations()
+    do_unit(Path(folder), unit)
+
+
+@contextlib.contextmanager
+def _client(workers: int | None, units: int, scheduler: str | None) -> Iterator[Any]:
+    """A connection to the scheduler, or to one that lives as long as the study runs."""
+    import distributed
+
+    if scheduler is not None:
+        try:
+            client = distributed.Client(scheduler, timeout=10)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"no Dask scheduler answers at {scheduler!r}; it looks like tcp://HOST:8786"
+            ) from error
+        with client:
+            yield client
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    count = min(workers or _one_a_core(len(cores)), units)
+    with (
+        distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]
+            silence_logs=50,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.register_plugin(_share_of_the_cores(cores, count))
+        yield client
+
+
+def _one_a_core(cores: int) -> int:
+    import jax
+
+    return cores if jax.default_backend() == "cpu" else 1
+
+
+def _share_of_the_cores(cores: list[int], workers: int) -> Any:
+    """Gives each worker its own cores: small networks lose more by sharing than they gain."""
+    import distributed
+
+    class Share(distributed.WorkerPlugin):
+        name = "share-of-the-cores"
+
+        def setup(self, worker: Any) -> None:
+            number = int(worker.name) % workers
+            os.sched_setaffinity(0, cores[number::workers] or cores)
+
+    return Share()

@@ -1,0 +1,75 @@
+"""A study's folder: one small JSON file for each finished stage of each member.
+
+    study.toml                  the specification
+    data/                       its data sets
+    members/NAME/training.json  the losses and errors; default.safetensors, the network
+    members/NAME/heads.json     the re-fits; head-KEY.safetensors
+    members/NAME/run-KEY.json   what the dynamics of the heads gave, by temperature and time step
+    members/NAME/failed.json    why a member could not be done
+    running/                    dynamics under way, to go on with
+    log/HOST-PID.jsonl          who did what when
+    tables/                     the result (fisherdash.study.tables)
+
+A file is there when its stage is done, whole or not at all. Nothing else says what is finished, so
+nothing can disagree with it.
+"""
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from fisherdash import disk
+from fisherdash.errors import InputError
+
+VERSION = 1
+
+
+def home(folder: Path, member: str) -> Path:
+    """The folder of a member."""
+    return folder / "members" / member
+
+
+def write(path: Path, fields: dict[str, Any]) -> None:
+    """Writes one stage's result, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with disk.replacing(path) as part:
+        part.write_text(
+            json.dumps({"version": VERSION, **fields}, allow_nan=False), encoding="utf-8"
+        )
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A stage's result, None where there is none; InputError if it is damaged or of the future."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged; delete it and the study does it again") from error
+    if not isinstance(fields, dict) or fields.get("version") != VERSION:
+        raise InputError(f"{path} is not of version {VERSION}, which this program reads")
+    return fields
+
+
+def log(folder: Path, event: str, **details: Any) -> None:
+    """Adds a line to this process's log."""
+    place = folder / "log"
+    place.mkdir(parents=True, exist_ok=True)
+    line = {"time": round(time.time(), 3), "event": event, **details}
+    with (place / f"{socket.gethostname()}-{os.getpid()}.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """All lines of all processes in the order of time; a line cut off by a kill is left out."""
+    lines = []
+    for path in sorted((folder / "log").glob("*.jsonl")):
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                continue
+    return sorted(lines, key=lambda line: line["time"])
