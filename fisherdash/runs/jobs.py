@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from fisherdash.errors import InputError
-from fisherdash.runs import limits, people
+from fisherdash.runs import failures, joblog, limits, people
 from fisherdash.runs.progress import Progress, progress_as_is
 from fisherdash.runs.turns import Turns
 
@@ -58,6 +58,7 @@ class Job:
         self.latest: Any = None
         self.result: Any = None
         self.error: str | None = None
+        self.failure = ""
         self.submitted, self.started, self.ended = time.time(), 0.0, 0.0
         self._cancel = threading.Event()
         self._done = threading.Event()
@@ -134,6 +135,7 @@ class Job:
             if self.status != "queued":
                 return
             self.status, self.started = "running", time.time()
+        self._tell("start", waited=round(self.started - self.submitted, 3))
         try:
             self.result = self._consume()
             self._end("cancelled" if self._cancel.is_set() else "finished")
@@ -141,10 +143,11 @@ class Job:
             # Work that was told to stop may say so by refusing to go on.
             stopped = self._cancel.is_set()
             self.error = None if stopped else str(error)
+            self.failure = "" if stopped else "InputError"
             self._end("cancelled" if stopped else "failed")
         except Exception as error:  # noqa: BLE001 - logged and told; the worker must live on
             _log.exception("job %s (%s) failed", self.id, self.kind)
-            self.error = f"the {self.kind} job failed: {type(error).__name__}: {error}"
+            self.error, self.failure = failures.in_words(self.kind, error), type(error).__name__
             self._end("failed")
 
     def _consume(self) -> Any:
@@ -159,7 +162,20 @@ class Job:
 
     def _end(self, status: Status) -> None:
         self.status, self.ended = status, time.time()
+        if self.started:
+            self._tell(
+                "end",
+                status=status,
+                seconds=round(self.seconds, 3),
+                device=self.progress.device or self.device,
+                done=round(self.progress.fraction, 4),
+                failure=self.failure,
+            )
         self._done.set()
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        sizes = joblog.numbers(self.info.get("sizes"))
+        joblog.write(event, job=self.id, kind=self.kind, sizes=sizes, **facts)
 
 
 class Registry:
