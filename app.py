@@ -4,12 +4,12 @@ import streamlit as st
 
 from fisherdash.compilation import keep_compilations
 from pages._ui.sidebar import running_jobs
-from pages._ui.visitor import gate
+from pages._ui.visitor import may_enter, sign_in, sign_out
 
 keep_compilations()
 
 st.set_page_config(page_title="FisherDash", page_icon="static/icon.png", layout="wide")
-gate()
+welcome = may_enter()
 
 page = st.navigation(
     [
@@ -21,9 +21,15 @@ page = st.navigation(
         st.Page("pages/drift.py", title="Drift", icon=":material/ssid_chart:"),
         st.Page("pages/trajectories.py", title="Trajectories", icon=":material/view_in_ar:"),
         st.Page("pages/compare.py", title="Compare", icon=":material/table_chart:"),
+        st.Page("pages/study.py", title="Study", icon=":material/groups:"),
         st.Page("pages/learn.py", title="Learn", icon=":material/school:"),
-    ]
+    ],
+    position="sidebar" if welcome else "hidden",
 )
+if not welcome:
+    sign_in()
+    st.stop()
 with st.sidebar:
     running_jobs()
+    sign_out()
 page.run()

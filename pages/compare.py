@@ -14,6 +14,7 @@ from pages._ui.charts import csv_button, draw
 from pages._ui.doors import command, door, next_step, onward
 from pages._ui.evaluating import submit_evaluation
 from pages._ui.progress import job_line, watch
+from pages._ui.share import share_button
 
 
 def chosen_runs() -> list[Run]:
@@ -120,6 +121,7 @@ def models_table() -> None:
             icon=":material/download:",
             on_click="ignore",
         )
+        share_button(path)
         st.markdown("Energies, forces and dynamics in ASE:")
         st.code(snippet(path.name), language="python")
 

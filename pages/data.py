@@ -7,13 +7,14 @@ from fisherdash import dataset as datasets
 from fisherdash import reference
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.runs import jobs, workspace
+from fisherdash.runs import jobs, limits, people, workspace
 from fisherdash.view import curves, viewer
 from fisherdash.view.theme import SeriesStyle
 from pages._ui import library, tasks
 from pages._ui.charts import draw
 from pages._ui.doors import command, door, onward
 from pages._ui.progress import job_list, plain, watch
+from pages._ui.share import share_button
 from pages._ui.viewer import show_molecules
 
 INFER = "inferred"
@@ -28,6 +29,7 @@ def load_upload() -> None:
         return
     units, kind = st.session_state["upload units"], st.session_state["upload format"]
     try:
+        limits.check_room(upload.size, people.current())
         data = datasets.load_bytes(
             upload.name,
             upload.getvalue(),
@@ -195,5 +197,6 @@ else:
                 icon=":material/download:",
                 on_click="ignore",
             )
+            share_button(path)
             onward("train", "Train a model on it")
             onward("refit", "Re-fit a model on it")

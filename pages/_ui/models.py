@@ -8,7 +8,7 @@ from fisherdash import checkpoint as checkpoints
 from fisherdash import tutorial
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.errors import InputError
-from fisherdash.runs import workspace
+from fisherdash.runs import limits, people, workspace
 from pages._ui import library
 
 
@@ -73,6 +73,7 @@ def _bring(key: str, read: Callable[[bytes, str], Checkpoint]) -> None:
     if upload is None:
         return
     try:
+        limits.check_room(upload.size, people.current())
         found = read(upload.getvalue(), upload.name)
         stem = workspace.safe_stem(upload.name)
         path = workspace.save_new(

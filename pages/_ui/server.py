@@ -5,7 +5,6 @@ browsers apart; it says nothing about them. Who wants accounts configures sign-i
 """
 
 import secrets
-from http.cookies import SimpleCookie
 from pathlib import Path
 
 import streamlit as st
@@ -60,11 +59,11 @@ def _new_cookie(scope: Scope) -> str | None:
     asks_for_page = scope["method"] == "GET" and not scope["path"].startswith(_NOT_PAGES)
     if not limits.is_shared() or not asks_for_page or f"{COOKIE}=" in sent:
         return None
-    made = SimpleCookie({COOKIE: secrets.token_urlsafe(32)})
-    made[COOKIE].update({"path": "/", "httponly": True, "samesite": "Lax", "max-age": str(_YEAR)})
+    value = secrets.token_urlsafe(32)
+    words = [f"{COOKIE}={value}", "Path=/", "HttpOnly", "SameSite=Lax", f"Max-Age={_YEAR}"]
     if "https" in (scope["scheme"], headers.get("x-forwarded-proto")):
-        made[COOKIE]["secure"] = True
-    return made[COOKIE].OutputString()
+        words.append("Secure")
+    return "; ".join(words)
 
 
 app = st.App(

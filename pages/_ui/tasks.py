@@ -14,10 +14,11 @@ from fisherdash import dataset as datasets
 from fisherdash import fisher, reference
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
-from fisherdash.runs import describe_run, jobs, record, workspace
+from fisherdash.runs import describe_run, jobs, limits, people, record, workspace
 from fisherdash.runs import go_on as record_rest
 from fisherdash.runs import unfinished as unfinished_run
 from fisherdash.runs.commands import shell_command
+from fisherdash.runs.estimate import cost
 from fisherdash.runs.jobs import Job, Progress
 from fisherdash.simulate import Chunk, MDSettings, resume, simulate
 from pages._ui.as_commands import simulate_command, solve_command
@@ -89,7 +90,11 @@ def submit_simulation(
     data: Dataset,
     settings: MDSettings,
 ) -> Job:
-    """Simulate; the run grows in the workspace while the job goes on."""
+    """Simulate; the run grows in the workspace while the job goes on.
+
+    Raises InputError when the run is larger than its user may ask for.
+    """
+    _check_cost(len(models), data.num_atoms, settings)
     folder = workspace.new_path("runs", "-".join(paths), "")
     command = simulate_command(list(paths.values()), data_path, folder, settings)
     header = describe_run(models, data, settings, command=command)
@@ -142,6 +147,12 @@ def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, se
         return folder
 
     return jobs.submit("demo", "the demo", work, info=info)
+
+
+def _check_cost(heads: int, atoms: int, settings: MDSettings) -> None:
+    price = cost(heads, settings.replicas, settings.steps, settings.record_every, atoms)
+    steps = heads * settings.replicas * settings.steps
+    limits.check_run(price, steps, people.current())
 
 
 def describe_chunk(chunk: Chunk) -> Progress:

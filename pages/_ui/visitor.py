@@ -41,20 +41,24 @@ def is_one_of_many() -> bool:
     return people.current() != people.EVERYBODY
 
 
-def gate() -> None:
-    """Let nobody past who has to sign in and has not; say who has, and let them sign out."""
-    people.ask_with(user)
-    if not needs_sign_in():
-        return
-    if not st.user.is_logged_in:
-        st.title("FisherDash")
-        st.markdown("Sign in to see your data, models and runs.")
-        for provider in _providers():
-            label = f"Sign in with {provider}" if provider else "Sign in"
-            arguments = (provider,) if provider else ()
-            st.button(label, icon=":material/login:", on_click=st.login, args=arguments)
-        st.stop()
-    with st.sidebar:
+def may_enter() -> bool:
+    """Whether the pages may be shown to whoever looks."""
+    return not needs_sign_in() or bool(st.user.is_logged_in)
+
+
+def sign_in() -> None:
+    """All that somebody sees who has to sign in first."""
+    st.title("FisherDash")
+    st.markdown("Sign in to see your data, models and runs.")
+    for provider in _providers():
+        label = f"Sign in with {provider}" if provider else "Sign in"
+        arguments = (provider,) if provider else ()
+        st.button(label, icon=":material/login:", on_click=st.login, args=arguments)
+
+
+def sign_out() -> None:
+    """Who has signed in, with a way out; nothing where nobody has to."""
+    if needs_sign_in():
         st.caption("Signed in")
         st.text(str(st.user.get("name") or st.user.get("email") or "without a name"))
         st.button("Sign out", icon=":material/logout:", on_click=st.logout)
