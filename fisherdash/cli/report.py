@@ -38,6 +38,9 @@ OUR_KEYS: Final = ("boltzmann",)
 FOR_SCRIPTS: Final = "details"
 """What is too long to read and only stands in the JSON."""
 
+WIDEST_NUMBER: Final = 40
+"""Values up to so many letters are set flush right, as numbers are read; longer ones are texts."""
+
 Row = tuple[str, str, str]
 
 
@@ -47,7 +50,10 @@ def table(result: Mapping[str, Any]) -> str:
     rows = [row for key, value in json_safe(result).items() for row in _named(key, value, "")]
     name_width = max((len(name) for name, _, _ in rows), default=0)
     value_width = max((len(value) for _, value, _ in rows), default=0)
-    lines = (f"{name:<{name_width}}  {value:>{value_width}} {unit}" for name, value, unit in rows)
+    side = ">" if value_width <= WIDEST_NUMBER else "<"
+    lines = (
+        f"{name:<{name_width}}  {value:{side}{value_width}} {unit}" for name, value, unit in rows
+    )
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -12,12 +12,11 @@ import fcntl
 import json
 import logging
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from fisherdash import checkpoint
+from fisherdash import checkpoint, disk
 from fisherdash.errors import InputError
 from fisherdash.runs import hold, workspace
 from fisherdash.runs.header import HEADER, RunHeader, read_header
@@ -83,13 +82,12 @@ def next_number(folder: Path) -> int:
     return 0
 
 
-def rebuild() -> float:
-    """Throw the index away and write it anew from the folders; the seconds that it took."""
-    started = time.perf_counter()
+def rebuild() -> None:
+    """Throw the index away and write it anew; what killed programs left half written goes too."""
     _discard(lambda: True)
     for kind in LISTED:
+        disk.sweep(workspace.place(kind))
         entries(kind)
-    return time.perf_counter() - started
 
 
 def path() -> Path:

@@ -1,9 +1,9 @@
 """What happened on this server: a JSON line when a job starts and one when it ends, and no more.
 
-The lines say what kind of work it was, how large, on what, how long and how it ended. Nothing that a
-user typed or uploaded is in them: no names, no titles, no paths, no messages of errors. The file is
-``logs/jobs.jsonl`` of the workspace that everybody shares; it is rotated and never grows beyond
-:data:`MAX_BYTES` times one more than :data:`BACKUPS`.
+The lines say what kind of work it was, how large, on what, how long and how it ended. Nothing that
+a user typed or uploaded is in them: no names, no titles, no paths, no messages of errors. The file
+is ``logs/jobs.jsonl`` of the workspace that everybody shares; it is rotated, and all of it together
+never grows beyond :data:`MAX_BYTES` × (:data:`BACKUPS` + 1).
 """
 
 import contextlib

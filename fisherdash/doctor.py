@@ -1,0 +1,187 @@
+"""Whether this machine and this workspace are in order, and what to do where they are not.
+
+Each check looks at one thing, changes nothing that stays, and never raises: what it met instead is
+what it reports.
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fisherdash import __version__
+from fisherdash.compilation import MAX_BYTES
+from fisherdash.errors import InputError
+from fisherdash.runs import hold, index, joblog, stopped, workspace
+
+PACKAGES = (
+    "jax", "jaxlib", "flax", "e3x", "optax", "numpy", "scipy", "ase", "safetensors", "tblite",
+    "streamlit",
+)  # fmt: skip
+
+LEAST_FREE = 2e9
+"""Bytes that a disk should have left: a long run of a large batch takes about a gigabyte."""
+
+GB = 1e9
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One finding; ``advice`` is what to do about it, "" when it is in order."""
+
+    name: str
+    found: str
+    advice: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs to be done."""
+        return not self.advice
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict."""
+        return {"name": self.name, "ok": self.ok, "found": self.found, "advice": self.advice}
+
+
+def examine() -> list[Check]:
+    """Every check, in the order in which a person would look."""
+    return [_carefully(check) for check in _CHECKS]
+
+
+def _carefully(check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 - a check that fails is a finding, not an end
+        name = check.__name__.removeprefix("_").replace("_", " ")
+        return Check(
+            name, f"{type(error).__name__}: {error}", "report this: the check itself failed"
+        )
+
+
+def _versions() -> Check:
+    found, missing = [f"fisherdash {__version__}", f"python {platform.python_version()}"], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    advice = f"call 'make setup': {', '.join(missing)} not installed" if missing else ""
+    return Check("versions", ", ".join(found), advice)
+
+
+def _devices() -> Check:
+    import jax
+
+    devices = jax.devices()
+    kinds = sorted({f"{device.device_kind} ({device.platform})" for device in devices})
+    found = f"{len(devices)}: {', '.join(kinds)}"
+    only_cpu = all(device.platform == "cpu" for device in devices)
+    if only_cpu and shutil.which("nvidia-smi"):
+        return Check("devices", found, "there is an NVIDIA driver; 'make setup GPU=1' uses it")
+    return Check("devices", found)
+
+
+def _processor() -> Check:
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Check("processor", f"{count} cores, {platform.machine()}, {platform.system()}")
+
+
+def _workspace() -> Check:
+    place = workspace.root()
+    try:
+        with tempfile.TemporaryDirectory(dir=workspace.workspace(), prefix=".part-") as probe:
+            hold.Hold(Path(probe)).release()
+    except (InputError, OSError) as error:
+        advice = "allow writing there, or set FISHERDASH_WORKSPACE to a folder that can be written"
+        return Check("workspace", f"{place} cannot be written ({error})", advice)
+    return Check("workspace", f"{place}, can be written")
+
+
+def _disk() -> Check:
+    above = _existing(workspace.root())
+    usage = shutil.disk_usage(above)
+    found = f"{usage.free / GB:.1f} of {usage.total / GB:.1f} GB free"
+    low = usage.free < LEAST_FREE
+    return Check("disk", found, "delete runs or data that are not needed" if low else "")
+
+
+def _contents() -> Check:
+    counts, damaged = [], 0
+    for kind in index.LISTED:
+        entries = index.entries(kind)
+        damaged += sum(entry.problem is not None for entry in entries)
+        counts.append(f"{len(entries)} {'models' if kind == 'checkpoints' else kind}")
+    advice = f"{damaged} cannot be opened; 'fisherdash index' says why" if damaged else ""
+    return Check("contents", ", ".join(counts), advice)
+
+
+def _index() -> Check:
+    state = index.state()
+    if state in ("ready", "missing"):
+        return Check("index", "ready" if state == "ready" else "written when it is first needed")
+    return Check("index", state, "call 'fisherdash index --rebuild'")
+
+
+def _unfinished_work() -> Check:
+    left = stopped.stopped("runs", "trainings")
+    if not left:
+        return Check("unfinished work", "none")
+    folders = ", ".join(str(one.entry.folder) for one in left[:3])
+    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+    advice = f"'fisherdash resume FOLDER' goes on with {folders}{more}; so does the Home page"
+    return Check("unfinished work", str(len(left)), advice)
+
+
+def _compiled_programs() -> Check:
+    named = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    place = Path(named) if named else workspace.everybodys() / "cache" / "jax"
+    size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+    found = f"{size / GB:.2f} of at most {MAX_BYTES / GB:g} GB in {place}"
+    above = _existing(place)
+    if not os.access(above, os.W_OK):
+        return Check("compiled programs", found, f"allow writing in {above}: starts will be slow")
+    return Check("compiled programs", found)
+
+
+def _molecules_in_3d() -> Check:
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "app.py").is_file():
+        return Check("molecules in 3D", "no dashboard beside this library, none needed")
+    if (root / "static" / "vendor" / "3Dmol-min.js").is_file():
+        return Check("molecules in 3D", "3Dmol.js in place, no network needed")
+    return Check(
+        "molecules in 3D",
+        "3Dmol.js is not in place; browsers fetch it from the network",
+        "call 'python tools/get_3dmol.py' to have it here",
+    )
+
+
+def _log() -> Check:
+    files = sorted(joblog.path().parent.glob(f"{joblog.FILE}*"))
+    size = sum(file.stat().st_size for file in files)
+    return Check("log of jobs", f"{joblog.path()}, {size / 1e6:.2f} MB")
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+_CHECKS: tuple[Callable[[], Check], ...] = (
+    _versions,
+    _devices,
+    _processor,
+    _workspace,
+    _disk,
+    _contents,
+    _index,
+    _unfinished_work,
+    _compiled_programs,
+    _molecules_in_3d,
+    _log,
+)
