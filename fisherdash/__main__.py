@@ -16,7 +16,7 @@ from fisherdash.cli.common import Help, Parser, execute
 
 COMMANDS: Final = (
     "sample", "train", "evaluate", "solve", "simulate", "resume", "compare", "landscape", "study",
-    "convert", "bench", "app",
+    "convert", "bench", "index", "doctor", "app",
 )  # fmt: skip
 """Every command is the module of that name in fisherdash/cli: HELP, add_arguments, run."""
 
