@@ -90,7 +90,7 @@ def _keep(
         found["heads"][name] = {
             "key": key,
             "trajectories": trajectory_rows(trajectories, row),
-            "curves": curves(trajectories, row),
+            "curves": curves(trajectories, row, settings),
             "structure": _structure(unit, run, row, settings),
         }
     found["seconds"] += seconds * len(labels)

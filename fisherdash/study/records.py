@@ -9,6 +9,7 @@ import numpy as np
 from fisherdash import analyse
 from fisherdash.analyse import Trajectories
 from fisherdash.analyse.survival import lifetimes
+from fisherdash.simulate import MDSettings
 
 POINTS = 21
 """Times at which a curve is kept."""
@@ -37,20 +38,19 @@ def trajectory_rows(traj: Trajectories, head: int) -> list[list[float | None]]:
     ]
 
 
-def curves(traj: Trajectories, head: int) -> list[list[float | None]]:
-    """At :data:`POINTS` times: ps, number alive, and quartiles of ΔE over these, meV/atom."""
+def curves(traj: Trajectories, head: int, settings: MDSettings) -> list[list[float | None]]:
+    """At :data:`POINTS` times: ps, number alive, and quartiles of ΔE over these, meV/atom.
+
+    The times are those of the settings, also of a run that ended early because nobody lived on.
+    """
     one = traj.of([head])
     change, alive = analyse.total_energy_change(one)[0], one.alive_counts()[0]
-    frames = thinned(range(len(traj.times)), POINTS)
+    last = -(-settings.steps // settings.record_every)
     found: list[list[float | None]] = []
-    for frame in frames:
-        values = change[:, frame][np.isfinite(change[:, frame])]
+    for frame in thinned(range(last + 1), POINTS):
+        time = min(frame * settings.record_every, settings.steps) * settings.timestep
+        seen = int(np.searchsorted(traj.times, time + 0.5 * settings.timestep)) - 1
+        values = change[:, seen][np.isfinite(change[:, seen])]
         quartiles = np.quantile(values, [0.25, 0.5, 0.75]) if len(values) else [math.nan] * 3
-        found.append(
-            [
-                float(traj.times[frame]) * 1e-3,
-                int(alive[frame]),
-                *(finite(value) for value in quartiles),
-            ]
-        )
+        found.append([time * 1e-3, int(alive[seen]), *(finite(value) for value in quartiles)])
     return found

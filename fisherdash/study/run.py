@@ -182,7 +182,7 @@ def _client(workers: int | None, units: int, scheduler: str | None) -> Iterator[
 
     if scheduler is not None:
         try:
-            client = distributed.Client(scheduler, timeout=10)
+            client = distributed.Client(scheduler, timeout=5)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"no Dask scheduler answers at {scheduler!r}; it looks like tcp://HOST:8786"
@@ -198,7 +198,7 @@ def _client(workers: int | None, units: int, scheduler: str | None) -> Iterator[
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,  # pyright: ignore[reportArgumentType]
+            dashboard_address="127.0.0.1:0",
             silence_logs=50,
         ) as cluster,
         distributed.Client(cluster) as client,
