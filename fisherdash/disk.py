@@ -66,17 +66,18 @@ def telling(path: Path) -> Iterator[None]:
 
 def refusal(path: Path, error: OSError) -> str:
     """What a failed write means and what to do, in one sentence."""
+    why = error.strerror or str(error)
     if error.errno in _FULL:
         return (
-            f"{path.name} could not be written to {path.parent}: the disk is full "
-            f"({error.strerror}); free some space and go on, what was written before is kept"
+            f"Cannot write {path}: the disk is full ({why}); free some space and go on, what was "
+            "written before is kept"
         )
     if error.errno in _FORBIDDEN:
         return (
-            f"{path.name} could not be written: nothing may be written in {path.parent} "
-            f"({error.strerror}); allow it, or choose another folder"
+            f"Cannot write {path}: nothing may be written there ({why}); allow it or choose "
+            "another folder"
         )
-    return f"{path.name} could not be written to {path.parent}: {error.strerror or error}"
+    return f"Cannot write {path}: {why}"
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ anything is used.
 import json
 import os
 import reprlib
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from fisherdash import __version__
+from fisherdash import __version__, disk
 from fisherdash.checkpoint.core import Checkpoint, flat_arrays
 from fisherdash.errors import InputError
 from fisherdash.model import Body, ModelConfig
@@ -31,7 +30,10 @@ LONGEST_ENTRY = 1000
 
 
 def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
-    """Writes the file atomically: a reader sees the old one or the new one, never half of one."""
+    """Writes the file atomically: a reader sees the old one or the new one, never half of one.
+
+    Raises InputError, one sentence, when the disk refuses.
+    """
     path = Path(path)
     metadata = {
         "format": FORMAT,
@@ -44,14 +46,8 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
         "provenance": json.dumps(checkpoint.provenance),
     }
     data = safetensors.numpy.save(flat_arrays(checkpoint), metadata)
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(data)
-        written = Path(file.name)
-        written.chmod(0o644)
-        written.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write the checkpoint {path}: {error.strerror}") from error
+    with disk.replacing(path) as part:
+        part.write_bytes(data)
 
 
 def load(path: str | os.PathLike[str]) -> Checkpoint:

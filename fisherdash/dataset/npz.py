@@ -7,7 +7,6 @@ directory states: a header alone could otherwise ask for any amount of memory.
 
 import lzma
 import os
-import tempfile
 import tokenize
 import zipfile
 import zlib
@@ -18,6 +17,7 @@ from typing import IO, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
+from fisherdash import disk
 from fisherdash.dataset.core import Dataset
 from fisherdash.errors import InputError
 
@@ -167,19 +167,10 @@ def save(dataset: Dataset, path: str | Path) -> None:
         "notes": np.array(dataset.notes, dtype=np.str_),
         "version": np.int64(VERSION),
     }
-    try:
+    with disk.telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from None
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **arrays)
-        Path(temporary).chmod(0o644)  # mkstemp's own mode is private to the user
-        Path(temporary).replace(path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from None
+    with disk.replacing(path) as part, part.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def _compact(array: np.ndarray) -> np.ndarray:
