@@ -1,5 +1,6 @@
 """Running a population: interrupted, extended, with a worker killed; always the same end."""
 
+import json
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from fisherdash import dataset
+from fisherdash.__main__ import main
 from fisherdash.errors import InputError
 from fisherdash.study import open_plan, prepare_study, read_spec, read_tables, run_study, store
 from fisherdash.study.tables import COLUMNS, Tables
@@ -250,3 +252,33 @@ def test_tables_with_other_columns_are_refused(straight: Path, tmp_path: Path) -
         Tables(**{**vars(tables), "models": tables.heads})
     with pytest.raises(InputError, match=r"holds no study: models\.csv is missing"):
         read_tables(tmp_path)
+
+
+def test_the_shell_prints_the_promised_keys(
+    home: Path, straight: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = home / "tiny.toml"
+    file.write_text(spec_of(home, 4).text)
+    assert main(["study", str(file), "--out", str(straight), "--workers", "0", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"models": 4, "done": 4, "failed": 0}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"\xff\xfe\x00", "cannot be read: it is not text"),
+        (b"[[data]]\nfile = 'nothing.npz'\n[[models]]\nframes = 5\n", "nothing.npz"),
+        (b"[[models]]\nframes = 5\n", "at least one [[data]] table"),
+    ],
+)
+def test_the_shell_refuses_with_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes | None, said: str
+) -> None:
+    file = tmp_path / "study.toml"
+    if content is not None:
+        file.write_bytes(content)
+    assert main(["study", str(file), "--out", str(tmp_path / "out")]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and said in err and len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
