@@ -36,7 +36,7 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Path]:
 
     Raises InputError, one sentence, when the disk refuses; what stood there before stays.
     """
-    with telling(path):
+    with telling(path, but=(FileExistsError,) if new else ()):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART, suffix=path.suffix)
         os.close(handle)
         part = Path(name)
@@ -54,11 +54,11 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def telling(path: Path) -> Iterator[None]:
-    """Turns a disk's refusal to write ``path`` into an InputError of one sentence."""
+def telling(path: Path, *, but: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+    """Turns a disk's refusal to write ``path``, ``but`` for some, into an InputError."""
     try:
         yield
-    except FileExistsError:
+    except but:
         raise
     except OSError as error:
         raise InputError(refusal(path, error)) from error
