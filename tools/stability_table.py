@@ -10,14 +10,13 @@ survive. Nothing is left out: a head that keeps no replica alive has a row like 
 
 import argparse
 import dataclasses
-import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shell import shell
 
 from fisherdash import analyse, runs
 
@@ -30,24 +29,10 @@ HEADS = {
 FINAL_SEED = 77
 
 
-def shell(command: str, *arguments: object) -> dict[str, Any]:
-    """Run one command with --json, show it, and return its answer."""
-    words = [command, *map(str, arguments)]
-    print("$ fisherdash", *words, file=sys.stderr, flush=True)
-    line = [sys.executable, "-m", "fisherdash", *words, "--json"]
-    answer = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return json.loads(answer)
-
-
 def row(traj: analyse.Trajectories, head: int, solved: dict[str, Any], name: str) -> list[str]:
     """One line of the table; ``solved`` is the answer of ``solve``, empty for the default head."""
-    pair = dataclasses.replace(
-        traj,
-        names=(traj.names[0], f"{traj.names[head]}, again" if head == 0 else traj.names[head]),
-        potential=traj.potential[[0, head]],
-        kinetic=traj.kinetic[[0, head]],
-        died_step=traj.died_step[[0, head]],
-    )
+    again = f"{traj.names[head]}, again" if head == 0 else traj.names[head]
+    pair = dataclasses.replace(traj.of([0, head]), names=(traj.names[0], again))
     found = analyse.compare(pair)
     alive = int(traj.survivors[head].sum())
     died = analyse.time_to_failure(pair)[pair.names[1]]
@@ -124,7 +109,17 @@ def main() -> int:
         steps = round(1000 * args.picoseconds / args.timestep_fs)
         settings = ["--replicas", args.replicas, "--steps", steps, "--seed", FINAL_SEED]
         settings += ["--timestep-fs", args.timestep_fs, "--temperature", args.temperature]
-        shell("simulate", args.checkpoint, *files, "--data", args.data, "--out", run, *settings)
+        shell(
+            "simulate",
+            args.checkpoint,
+            *files,
+            "--data",
+            args.data,
+            "--out",
+            run,
+            *settings,
+            said=sys.stderr,
+        )
         traj = runs.open_run(run).trajectories()
     print(
         f"{args.replicas} replicas of {args.picoseconds:g} ps at {args.temperature:g} K, "

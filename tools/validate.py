@@ -6,27 +6,24 @@ and what it found. Exit status 1 when one of them fails.
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shell import shell
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "sample_models" / "ethanol_500K.npz"
 DRIFT_LIMIT = 5.0  # meV/atom/ps; half a femtosecond keeps ethanol far below it
 
 
-def shell(command: str, *arguments: object) -> dict[str, Any]:
-    """Run one command with --json and return its answer; progress shows on a terminal."""
-    words = [command, *map(str, arguments)]
-    print("\n$ fisherdash", *words, flush=True)
-    line = [sys.executable, "-m", "fisherdash", *words, "--json"]
-    answer = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT).stdout
-    print(json.dumps(json.loads(answer), indent=1))
-    return json.loads(answer)
+def told(command: str, *arguments: object) -> dict[str, Any]:
+    """The answer of one command, printed as well."""
+    answer = shell(command, *arguments)
+    print(json.dumps(answer, indent=1))
+    return answer
 
 
 def first_frame(run: Path, name: str) -> np.ndarray:
@@ -43,12 +40,12 @@ def validate(folder: Path) -> dict[str, tuple[bool, str]]:
         folder / "run",
     )
     sizes = ["--frames", 400, "--valid", 100, "--epochs", 20]
-    trained = shell("train", DATA, "--out", default, *sizes)
-    shell("evaluate", default, DATA)
-    refit = shell("solve", default, DATA, "--out", fisher)
+    trained = told("train", DATA, "--out", default, *sizes)
+    told("evaluate", default, DATA)
+    refit = told("solve", default, DATA, "--out", fisher)
     numbers = ["--replicas", 16, "--steps", 500]
-    md = shell("simulate", default, fisher, "--data", DATA, "--out", run, *numbers)
-    compared = shell("compare", run)
+    md = told("simulate", default, fisher, "--data", DATA, "--out", run, *numbers)
+    compared = told("compare", run)
 
     rmse = refit["force_rmse_eV_per_A"]
     positions, velocities = first_frame(run, "positions"), first_frame(run, "velocities")
