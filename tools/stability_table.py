@@ -109,17 +109,7 @@ def main() -> int:
         steps = round(1000 * args.picoseconds / args.timestep_fs)
         settings = ["--replicas", args.replicas, "--steps", steps, "--seed", FINAL_SEED]
         settings += ["--timestep-fs", args.timestep_fs, "--temperature", args.temperature]
-        shell(
-            "simulate",
-            args.checkpoint,
-            *files,
-            "--data",
-            args.data,
-            "--out",
-            run,
-            *settings,
-            said=sys.stderr,
-        )
+        shell("simulate", args.checkpoint, *files, "--data", args.data, "--out", run, *settings)
         traj = runs.open_run(run).trajectories()
     print(
         f"{args.replicas} replicas of {args.picoseconds:g} ps at {args.temperature:g} K, "
