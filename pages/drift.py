@@ -11,10 +11,10 @@ from fisherdash.runs.commands import shell_command
 from fisherdash.view.drift import temperature_figure
 from fisherdash.view.report import html_report, run_picture
 from fisherdash.view.tables import comparison_numbers, comparison_table, tests_in_words
-from pages._ui import library, structure, tasks
+from pages._ui import library, origin, structure, tasks
 from pages._ui.charts import csv_button, draw
-from pages._ui.doors import command, door, next_step, onward
-from pages._ui.progress import job_line, watch
+from pages._ui.doors import command, complain, door, next_step, onward
+from pages._ui.progress import job_line, plain, watch
 from pages._ui.watching import drift_chart, end_of, looks
 
 
@@ -81,14 +81,14 @@ def board(run: Run) -> None:
         run.refresh()
         traj = run.trajectories()
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        complain(error)
         return
     if not len(traj.times):
         st.caption("No points yet: the first frame comes when compilation is done.")
         return
     drift_chart(run, traj, "drift", table=run.status != "running")
     found = compare(traj)
-    st.markdown(f"**{found.sentence}**")
+    st.markdown(f"**{plain(found.sentence)}**")
     numbers(found)
     draw(temperature_figure(traj, looks(run), end=end_of(run)), key="temperature", table=False)
 
@@ -96,12 +96,12 @@ def board(run: Run) -> None:
 @st.dialog("Delete this run?")
 def confirm(run: Run) -> None:
     """Ask before a run's files are deleted."""
-    st.write(f"The files of {run.id} are deleted for good.")
+    st.write(f"The files of {plain(run.id)} are deleted for good.")
     if st.button("Delete", type="primary", icon=":material/delete:"):
         try:
             library.forget_run(run.folder)
         except InputError as error:
-            st.error(str(error), icon=":material/error:")
+            complain(error)
         else:
             st.rerun()
 
@@ -110,15 +110,16 @@ def about(run: Run) -> None:
     """What was simulated, on what, with which versions."""
     header, chosen = run.header, run.header.settings
     with st.expander("About this run", icon=":material/info:"):
-        st.markdown(
+        words = (
             f"{chosen['replicas']} replicas of each head, {chosen['steps']:,} steps of "
             f"{chosen['timestep']:g} fs at {chosen['temperature']:g} K, seed {chosen['seed']}, "
             f"network in {chosen.get('precision', 'float32')}, on {header.device or 'no device'}."
         )
+        st.markdown(plain(words))
         for note in header.notes:
-            st.caption(note)
+            st.caption(plain(note))
         versions = ", ".join(f"{name} {number}" for name, number in header.versions.items())
-        st.caption(f"{header.created}; {versions}")
+        st.caption(plain(f"{header.created}; {versions}"))
         if st.button("Delete this run", icon=":material/delete:"):
             confirm(run)
 
@@ -131,6 +132,7 @@ with door():
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
         watch(job_of(run), functools.partial(board, run), every=1.0)
+        origin.section(run)
         structure.section(run)
         take_away(run)
         about(run)

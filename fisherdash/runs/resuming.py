@@ -66,6 +66,12 @@ def unfinished(folder: Path) -> Unfinished:
     if header.bonds is None or kept is None:
         again = f"; start it anew: {header.command}" if header.command else ""
         raise InputError(f"the run in {folder} was stopped before it had begun{again}")
+    models = kept_models(folder, header)
+    return Unfinished(folder, header, models, *kept)
+
+
+def kept_models(folder: Path, header: RunHeader) -> dict[str, Checkpoint]:
+    """The heads of a run by name, as they were when it began; InputError where one is missing."""
     models = {}
     for number, name in enumerate(header.names):
         path = folder / files.MODEL.format(number)
@@ -74,7 +80,7 @@ def unfinished(folder: Path) -> Unfinished:
                 f"the run in {folder} cannot go on: it holds no {path.name}, the model of {name!r}"
             )
         models[name] = load(path)
-    return Unfinished(folder, header, models, *kept)
+    return models
 
 
 def go_on(chunks: Iterable[Any], run: Unfinished) -> Iterator[Any]:

@@ -9,6 +9,9 @@ from fisherdash.errors import InputError
 Precision = Literal["float32", "float64"]
 Start = Literal["data", "relaxed"]
 
+ROUND_OFF_STEPS = 4000
+"""Enough to see a drift of round-off or its absence; double precision takes twice the time."""
+
 
 @dataclasses.dataclass(frozen=True)
 class MDSettings:
@@ -60,6 +63,19 @@ class MDSettings:
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON-able dict."""
         return dataclasses.asdict(self)
+
+    def halved(self) -> "MDSettings":
+        """The same starts, times and frames at half the time step, which takes twice the steps."""
+        return dataclasses.replace(
+            self,
+            timestep=self.timestep / 2,
+            steps=2 * self.steps,
+            record_every=2 * self.record_every,
+        )
+
+    def in_double(self, most: int = ROUND_OFF_STEPS) -> "MDSettings":
+        """The same starts and frames with the network in double precision, ``most`` steps long."""
+        return dataclasses.replace(self, precision="float64", steps=min(self.steps, most))
 
     @classmethod
     def from_json(cls, fields: Any) -> "MDSettings":

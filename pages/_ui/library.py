@@ -108,6 +108,19 @@ def dataset_at(path: Path) -> Dataset:
     return _dataset(str(path), path.stat().st_mtime_ns)
 
 
+def data_of(run: Run) -> Path:
+    """The file of the frames that a run started from; InputError where it is no longer here."""
+    told = run.header.dataset
+    for path in options("datasets").values():
+        with contextlib.suppress(InputError):  # a damaged file is told of where it is chosen
+            if dataset_at(path).fingerprint == told.get("fingerprint"):
+                return path
+    raise InputError(
+        f"the data set that {run.id} started from ({told.get('source') or 'unknown'}) is not in "
+        "the workspace; load it on the Data page"
+    )
+
+
 def checkpoint_at(path: Path) -> Checkpoint:
     """The checkpoint in a file, read once."""
     return _checkpoint(str(path), path.stat().st_mtime_ns)
