@@ -1,4 +1,4 @@
-"""A full disk, a folder that may only be read: one sentence, nothing lost, work goes on after it."""
+"""A full disk, a folder that may only be read: one sentence, nothing lost, work goes on after."""
 
 import contextlib
 import ctypes
