@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
-from scipy.spatial import KDTree
 
 from fisherdash.errors import InputError
 
@@ -140,6 +139,8 @@ def _closest(positions: np.ndarray) -> tuple[int, int, int, float]:
 
 
 def _closest_in_trees(positions: np.ndarray) -> tuple[int, int, int, float]:
+    from scipy.spatial import KDTree  # slow to import, and only needed here
+
     best = (0, 0, 1, np.inf)
     for frame, geometry in enumerate(positions):
         distances, neighbours = map(np.asarray, KDTree(geometry).query(geometry, k=2))

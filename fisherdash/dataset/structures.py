@@ -11,7 +11,6 @@ from typing import Any
 import ase
 import numpy as np
 from ase.data import atomic_numbers as symbol_numbers
-from ase.io.formats import ioformats
 
 from fisherdash.dataset.checks import check_count
 from fisherdash.dataset.core import Dataset
@@ -76,6 +75,8 @@ def from_structures(data: bytes, name: str, form: str, wish: Wish) -> Dataset:
 
 def read_frames(data: bytes, name: str, form: str) -> list[ase.Atoms]:
     """All frames, at least one; InputError with one sentence when ASE cannot read them."""
+    from ase.io.formats import ioformats  # slow to import
+
     kind: Any = ioformats[form]
     if form == "extxyz":
         _scan_xyz(data, name)

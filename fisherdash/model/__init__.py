@@ -1,13 +1,18 @@
 """The E3x network and its linear head.
 
-``network`` is the readable reference, ``dense`` the fast evaluation of the same weights, and
-``potential`` turns either head on one body into energies and forces.
+``network`` is the readable reference, ``dense`` the fast evaluation of the same weights, ``body``
+what both share, and ``potential`` turns either head on one body into energies and forces.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from fisherdash.model.body import Body, body_shapes
 from fisherdash.model.config import MAX_ATOMIC_NUMBER, ModelConfig
 from fisherdash.model.dense import descriptors
-from fisherdash.model.network import Body, body_shapes, init, reference_descriptors
 from fisherdash.model.potential import energies, energy_and_forces
+
+if TYPE_CHECKING:
+    from fisherdash.model.network import init, reference_descriptors
 
 __all__ = [
     "MAX_ATOMIC_NUMBER",
@@ -20,3 +25,12 @@ __all__ = [
     "init",
     "reference_descriptors",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Fresh weights and the reference need E3x, whose import takes as long as JAX's: on demand."""
+    if name in ("init", "reference_descriptors"):
+        from fisherdash.model import network
+
+        return getattr(network, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,16 +3,16 @@
 A component is (p, l, m) in the layout of E3x: parity slice p, degree l, order m. Before the last
 message-passing step only those components matter that can still reach a scalar; the tables below
 leave the others out, which for the report's network halves the work of the middle step.
+
+The numbers are E3x's own, kept in a file: importing E3x takes as long as importing JAX.
 """
 
 import dataclasses
 import functools
 import itertools
 import math
+from importlib import resources
 
-import e3x
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -60,10 +60,17 @@ def kernel_name(irrep: Irrep, has_parity: bool) -> str:
 
 
 @functools.lru_cache
+def _constants() -> dict[str, np.ndarray]:
+    """E3x's coefficients and harmonics, see ``tools/e3x_constants.py``."""
+    file = resources.files("fisherdash.model").joinpath("couplings.npz")
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+        return dict(archive)
+
+
 def clebsch_gordan(degree: int) -> Float[np.ndarray, "l l l"]:
     """Coefficients for all degrees up to ``degree``, double precision."""
-    with jax.ensure_compile_time_eval():
-        return np.asarray(e3x.so3.clebsch_gordan(degree, degree, degree), np.float64)
+    size = (degree + 1) ** 2
+    return _constants()["clebsch_gordan"][:size, :size, :size]
 
 
 def _couples(filter_degree: int, x: Irrep, x_par: bool, y: Irrep, y_par: bool) -> bool:
@@ -176,12 +183,8 @@ def harmonics_recursion(
         a multiple of the harmonic of the summed degree; the multiple is read off E3x's own
         harmonics at one direction, so that normalisation and order of components are theirs.
     """
-    with jax.ensure_compile_time_eval():
-        unit = np.asarray(e3x.so3.spherical_harmonics(jnp.eye(3), 1), np.float64)[:, 1:4].T
-        probe = np.array([[0.48, 0.6, 0.64]])
-        exact = np.asarray(e3x.so3.spherical_harmonics(jnp.asarray(probe), max_degree), np.float64)[
-            0
-        ]
+    constants = _constants()
+    unit, exact = constants["unit"], constants["harmonics"]
     cg = clebsch_gordan(max(max_degree, 1))
     products = []
     for degree in range(2, max_degree + 1):

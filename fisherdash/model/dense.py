@@ -27,8 +27,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.model import couplings
+from fisherdash.model.body import Body, pool
 from fisherdash.model.config import ModelConfig
-from fisherdash.model.network import Body, pool
 
 
 def descriptors(

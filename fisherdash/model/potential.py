@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.model import dense
+from fisherdash.model.body import Body
 from fisherdash.model.config import ModelConfig
-from fisherdash.model.network import Body
 
 # Frames that go through the network together on a CPU: enough to keep the matrix products busy,
 # few enough that what lies between them stays in the cache (see docs/performance.md).

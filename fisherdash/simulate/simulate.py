@@ -15,7 +15,6 @@ from fisherdash.simulate import initial, loop
 from fisherdash.simulate.chunk import Chunk
 from fisherdash.simulate.failure import TOLERANCE, Bonds
 from fisherdash.simulate.groups import group_checkpoints
-from fisherdash.simulate.relax import relax
 from fisherdash.simulate.resume import check_resumable
 from fisherdash.simulate.settings import MDSettings
 from fisherdash.simulate.state import State, start
@@ -90,6 +89,8 @@ def _geometries(
                 f"{settings.temperature:g} K"
             )
         return dataset.positions[frames], tuple(notes)
+    from fisherdash.simulate.relax import relax  # its optimiser is slow to import
+
     body = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), first.body)
     numbers = np.asarray(dataset.atomic_numbers)
 
