@@ -12,7 +12,7 @@ from fisherdash.view import curves, viewer
 from fisherdash.view.theme import SeriesStyle
 from pages._ui import library, tasks
 from pages._ui.charts import draw
-from pages._ui.doors import command, door, onward
+from pages._ui.doors import command, complain, door, onward
 from pages._ui.progress import job_list, plain, watch
 from pages._ui.share import share_button
 from pages._ui.viewer import show_molecules
@@ -90,7 +90,7 @@ def upload_form() -> None:
             )
         st.form_submit_button("Load", icon=":material/upload_file:", on_click=load_upload)
     if problem := st.session_state.pop("load error", None):
-        st.error(problem, icon=":material/error:")
+        complain(problem)
 
 
 def sample_form() -> None:

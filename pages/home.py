@@ -9,7 +9,7 @@ from fisherdash.runs import Run, jobs, workspace
 from fisherdash.simulate import MDSettings
 from pages._ui import library, tasks
 from pages._ui.doors import command, door, onward
-from pages._ui.progress import job_line, watch
+from pages._ui.progress import job_line, plain, watch
 from pages._ui.stopped import stopped_work
 from pages._ui.watching import molecules
 
@@ -62,7 +62,7 @@ def board(job: jobs.Job) -> None:
         traj = run.trajectories()
         st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
         if job.active:
-            st.markdown(f"**So far:** {compare(traj).sentence}")
+            st.markdown(f"**So far:** {plain(compare(traj).sentence)}")
 
 
 st.title("FisherDash")
@@ -124,8 +124,9 @@ else:
             run = demo_run(job)
             if run is not None:
                 st.subheader("What it says")
-                st.markdown(compare(run.trajectories()).sentence)
-                st.caption(f"Before the dynamics, the re-fit said: {job.info.get('verdict', '')}")
+                st.markdown(plain(compare(run.trajectories()).sentence))
+                verdict = plain(job.info.get("verdict", ""))
+                st.caption(f"Before the dynamics, the re-fit said: {verdict}")
                 library.select("run", run.id)
                 with st.container(horizontal=True):
                     onward("drift", "All numbers on the Drift page")

@@ -11,7 +11,7 @@ from fisherdash.runs.jobs import Job
 from pages._ui import library, refit_report, tasks
 from pages._ui.doors import command, door, next_step, onward
 from pages._ui.models import own_model
-from pages._ui.progress import job_line, watch
+from pages._ui.progress import job_line, plain, watch
 from pages._ui.refit_settings import choose_options, stability_settings
 
 
@@ -28,7 +28,7 @@ def facts(model: Checkpoint) -> None:
         words.append(f"validation force RMSE {error:.3g} eV/Å")
     if "parent" in provenance:
         words.append(f"already a re-fit of {provenance['parent']}")
-    st.caption(", ".join(words))
+    st.caption(plain(", ".join(words)))
 
 
 def other_head(refit: Refit, ridge: float) -> None:
@@ -40,7 +40,7 @@ def other_head(refit: Refit, ridge: float) -> None:
             st.session_state["kept head"] = tasks.keep_head(other)
     kept = st.session_state.get("kept head")
     if kept is not None and kept.exists():
-        st.success(f"Kept as {kept.stem}.", icon=":material/check_circle:")
+        st.success(f"Kept as {plain(kept.stem)}.", icon=":material/check_circle:")
         refit_report.download(kept, "Download that checkpoint")
 
 

@@ -14,7 +14,7 @@ from fisherdash.view import curves
 from pages._ui import library
 from pages._ui.charts import draw
 from pages._ui.doors import command, door, next_step, onward
-from pages._ui.progress import clock, job_line, watch
+from pages._ui.progress import clock, job_line, plain, watch
 from pages._ui.stopped import go_on_button, stopped_work
 from pages._ui.training_tasks import TrainingPlan, submit_training
 
@@ -179,9 +179,9 @@ def ending(job: jobs.Job) -> None:
         )
     if job.result is not None:
         st.success(
-            f"Kept as {job.result.stem}: the weights of epoch {report.best_epoch}."
+            f"Kept as {plain(job.result.stem)}: the weights of epoch {report.best_epoch}."
             if report
-            else f"Kept as {job.result.stem}."
+            else f"Kept as {plain(job.result.stem)}."
         )
         onward("refit", "Re-fit its last layer")
     if job.status == "cancelled" and job.info["training"].exists():

@@ -58,7 +58,7 @@ def views(run: Run, chosen: tuple[int, ...]) -> None:
         molecules(run, chosen, index, "molecules", choose=choose)
         for head in chosen:
             if words := death(run, head, index):
-                st.caption(f"{run.header.names[head]}, replica {index + 1}: {words}.")
+                st.caption(f"{plain(run.header.names[head])}, replica {index + 1}: {words}.")
         take_away(run, chosen, index)
         error_bars(run, chosen, index)
 

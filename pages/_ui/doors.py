@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import streamlit as st
 
 from fisherdash.errors import InputError
+from pages._ui.progress import plain
 
 
 @contextlib.contextmanager
@@ -14,7 +15,12 @@ def door() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        complain(error)
+
+
+def complain(problem: object) -> None:
+    """What was wrong, as text: a sentence may quote what was in somebody's file."""
+    st.error(plain(str(problem)), icon=":material/error:")
 
 
 def next_step(sentence: str, page: str, label: str) -> None:
@@ -25,7 +31,7 @@ def next_step(sentence: str, page: str, label: str) -> None:
 
 def onward(page: str, label: str) -> None:
     """A link to another page, by its file's name."""
-    st.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:")
+    st.page_link(f"pages/{page}.py", label=plain(label), icon=":material/arrow_forward:")
 
 
 def command(*lines: str) -> None:

@@ -21,7 +21,7 @@ from fisherdash.view.theme import styles
 from pages._ui import library
 from pages._ui.charts import csv_button, draw
 from pages._ui.doors import command, door
-from pages._ui.progress import job_line, watch
+from pages._ui.progress import job_line, plain, watch
 
 _SCOPES = {"Body and head": "all", "Head alone": "head"}
 
@@ -150,7 +150,7 @@ def ask() -> None:
 
 def show(job: Job, found: Mapping[str, Landscape]) -> None:
     """Numbers first, then the maps and the cut."""
-    st.markdown(f"**{figures.sharpness_sentence(found)}**")
+    st.markdown(f"**{plain(figures.sharpness_sentence(found))}**")
     table = figures.sharpness_table(found)
     st.dataframe(
         table, hide_index=True, column_config=library.formats(table), alt="Sharpness of each model"

@@ -10,6 +10,7 @@ from fisherdash.checkpoint import Checkpoint
 from fisherdash.errors import InputError
 from fisherdash.runs import limits, people, workspace
 from pages._ui import library
+from pages._ui.doors import complain
 
 
 def own_model() -> None:
@@ -48,7 +49,7 @@ def own_model() -> None:
             help="All other hyperparameters are read off the shapes of the arrays.",
         )
     if problem := st.session_state.pop("model error", None):
-        st.error(problem, icon=":material/error:")
+        complain(problem)
 
 
 def _bring_checkpoint() -> None:

@@ -4,6 +4,7 @@ A page draws a job by asking the list of jobs; closing, refreshing or opening th
 changes nothing for the job.
 """
 
+import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -23,6 +24,9 @@ _BADGES: dict[str, tuple[Colour, str]] = {
     "cancelled": ("gray", ":material/cancel:"),
     "failed": ("red", ":material/error:"),
 }
+_SPECIAL = "\\`*_{}[]()<>#+!|~:$&@^"
+_LIST_OR_LINK = re.compile(r"(^|^\d{1,9}|www)([-.=])", re.I)
+
 _AT_WORK: tuple[Colour, str] = ("blue", ":material/play_circle:")
 
 
@@ -48,7 +52,7 @@ def job_line(job: Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(job.stage, icon=icon, color=colour)
         st.markdown(f"**{plain(job.title)}**")
-        st.caption(facts(job))
+        st.caption(plain(facts(job)))
         if job.active:
             st.button(
                 "Cancelling" if job.cancelling else "Cancel",
@@ -60,7 +64,7 @@ def job_line(job: Job) -> None:
     if job.active:
         st.progress(job.progress.fraction)
     if job.error:
-        st.error(job.error, icon=":material/error:")
+        st.error(plain(job.error), icon=":material/error:")
 
 
 def job_list(kind: str | None = None, most: int = 6) -> None:
@@ -105,6 +109,8 @@ def clock(seconds: float) -> str:
 
 
 def plain(text: str) -> str:
-    """A title that people typed, with nothing in it that Markdown would interpret."""
-    special = "\\`*_{}[]()<>#+!|~:$&"
-    return "".join(f"\\{letter}" if letter in special else letter for letter in text)
+    """What people typed or sent in a file, with nothing in it that Markdown would interpret."""
+    line = " ".join(text.split())
+    escaped = "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in line)
+    # What is a list at the beginning of a line, and an address that becomes a link by itself.
+    return _LIST_OR_LINK.sub(lambda found: f"{found[1]}\\{found[2]}", escaped)

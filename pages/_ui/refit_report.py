@@ -10,15 +10,16 @@ from fisherdash.fisher import WORDS, Refit, Tried
 from fisherdash.view import refit as figures
 from fisherdash.view.uncertainty import temperature_figure
 from pages._ui.charts import draw
+from pages._ui.progress import plain
 
 NUMBER = "%.4g"
 
 
 def before_and_after(refit: Refit) -> None:
     """The verdict, its warnings, and the numbers behind it."""
-    st.markdown(f"**{refit.verdict}**")
+    st.markdown(f"**{plain(refit.verdict)}**")
     for warning in refit.warnings:
-        st.warning(warning, icon=":material/warning:")
+        st.warning(plain(warning), icon=":material/warning:")
     rows = {
         "force RMSE (eV/Å)": refit.force_rmse,
         "energy RMSE (eV)": refit.energy_rmse,

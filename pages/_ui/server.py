@@ -18,11 +18,24 @@ from pages._ui.visitor import COOKIE
 _YEAR = 365 * 24 * 3600
 _NOT_PAGES = ("/_stcore/", "/static/", "/media/", "/component/", "/app/static/")
 
+_CDN = "https://cdn.jsdelivr.net"
+"""Where the 3D library is looked for when it was not installed at set-up."""
+
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     # Addresses of pages hold names of data sets and runs.
     "Referrer-Policy": "same-origin",
-    "Content-Security-Policy": "frame-ancestors 'self'; object-src 'none'; base-uri 'self'",
+    # What somebody has written into a file's name can make no browser ask another server.
+    "Content-Security-Policy": "; ".join(
+        (
+            f"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval' {_CDN}",
+            "img-src 'self' data: blob:",
+            "object-src 'none'",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    ),
 }
 
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from fisherdash.errors import InputError
 from fisherdash.runs import sharing
+from pages._ui.doors import complain
 
 
 def share_button(path: Path) -> None:
@@ -24,7 +25,7 @@ def share_button(path: Path) -> None:
         else "Others no longer see it. What they have made from it stays theirs.",
     )
     if problem := st.session_state.pop("share error", None):
-        st.error(problem, icon=":material/error:")
+        complain(problem)
 
 
 def _turn(path: Path, shared: bool) -> None:

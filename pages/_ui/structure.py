@@ -13,6 +13,7 @@ from fisherdash.view.vibrations import spectrum_figure, spectrum_sentence
 from pages._ui import library
 from pages._ui.charts import csv_button, draw
 from pages._ui.doors import door
+from pages._ui.progress import plain
 from pages._ui.watching import looks
 
 _PARTS = ["Distances", "Bonds and angles", "Vibrations"]
@@ -67,7 +68,7 @@ def distances(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
     """h(r) of each head beside that of the data."""
     found = library.structure_of(run, data)
     draw(structure_figure(found, styles), key="distances")
-    st.caption(structure_sentence(found))
+    st.caption(plain(structure_sentence(found)))
 
 
 def bonds_and_angles(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
@@ -101,4 +102,4 @@ def vibrations(run: Run, styles: dict[str, SeriesStyle]) -> None:
         st.info("No replica lives to the end of this run.", icon=":material/info:")
         return
     draw(spectrum_figure(found, styles), key="spectrum")
-    st.caption(spectrum_sentence(found))
+    st.caption(plain(spectrum_sentence(found)))

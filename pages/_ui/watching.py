@@ -43,7 +43,8 @@ def alive_metrics(traj: Trajectories) -> None:
     for name, alive in zip(traj.names, traj.survivors.sum(axis=1), strict=True):
         with st.container(border=True, gap="xsmall"):
             st.caption(f"{plain(name)}: alive")
-            st.metric(f"{name}: alive", f"{alive} of {traj.replicas}", label_visibility="collapsed")
+            count = f"{alive} of {traj.replicas}"
+            st.metric(f"{plain(name)}: alive", count, label_visibility="collapsed")
 
 
 def molecules(
