@@ -1,5 +1,7 @@
 """Workspace: names never become paths, files appear whole, samples come first."""
 
+import os
+
 import pytest
 
 from fisherdash.errors import InputError
@@ -37,6 +39,25 @@ def test_new_paths_stay_inside_and_never_overwrite(own_workspace):
     first.write_bytes(b"1")
     assert workspace.new_path("datasets", "ethanol", ".npz").name == "ethanol-2.npz"
     assert workspace.new_path("runs", "v1.5 fisher", "").name == "v1.5-fisher"
+
+
+def test_a_name_is_given_once_and_lasts_until_it_is_used(own_workspace):
+    first, second = (workspace.new_path("runs", "a", "") for _ in range(2))
+    assert (first.name, second.name) == ("a", "a-2")
+    first.mkdir()
+    assert workspace.new_path("runs", "b", "").name == "b"
+    markers = {path.name for path in first.parent.glob(".part-claim-*")}
+    assert markers == {".part-claim-a-2", ".part-claim-b"}  # the used one needs none any more
+
+
+def test_another_programs_name_is_left_to_it_unless_it_was_killed_long_ago(own_workspace):
+    home = workspace.folder("checkpoints")
+    marker = home / ".part-claim-a.safetensors"
+    marker.write_text("")
+    assert workspace.new_path("checkpoints", "a", ".safetensors").name == "a-2.safetensors"
+    os.utime(marker, (0, 0))
+    assert workspace.new_path("checkpoints", "a", ".safetensors").name == "a.safetensors"
+    assert workspace.files("checkpoints") == sorted(workspace.samples().glob("*.safetensors"))
 
 
 def test_files_lists_samples_before_the_users_own(tmp_path, monkeypatch):

@@ -9,9 +9,12 @@ On a server that many share, each user (:mod:`fisherdash.runs.people`) has a wor
 ``users/…``; what somebody shares appears in the one that belongs to everybody.
 """
 
+import atexit
+import contextlib
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -22,7 +25,7 @@ from fisherdash import disk
 from fisherdash.errors import InputError
 from fisherdash.runs import people
 
-Kind = Literal["datasets", "checkpoints", "trainings", "runs", "logs", "cache"]
+Kind = Literal["datasets", "checkpoints", "trainings", "runs", "studies", "logs", "cache"]
 
 USERS = "users"
 """Folder of the workspaces of single users."""
@@ -30,7 +33,7 @@ USERS = "users"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 _LONGEST_STEM = 80
 
-_given: set[Path] = set()
+_claimed: set[Path] = set()
 _lock = threading.Lock()
 
 
@@ -70,10 +73,11 @@ def samples() -> Path:
 def files(kind: Literal["datasets", "checkpoints"]) -> list[Path]:
     """Files of one kind: the samples, what others share, and the user's; each group by name."""
     suffix = {"datasets": ".npz", "checkpoints": ".safetensors"}[kind]
-    own = sorted(place(kind).glob(f"*{suffix}"))
-    found = sorted(samples().glob(f"*{suffix}"))
+    # Names that begin with a dot are files that are being written.
+    own = sorted(place(kind).glob(f"[!.]*{suffix}"))
+    found = sorted(samples().glob(f"[!.]*{suffix}"))
     if people.current():
-        others = sorted((everybodys() / kind).glob(f"*{suffix}"))
+        others = sorted((everybodys() / kind).glob(f"[!.]*{suffix}"))
         mine = set(map(inode, own))
         found += [path for path in others if inode(path) not in mine]
     return found + own
@@ -102,16 +106,46 @@ def safe_stem(name: str) -> str:
 def new_path(kind: Kind, name: str, suffix: str) -> Path:
     """A path in the workspace that nothing has yet: ``name``, ``name-2``, ``name-3``, …
 
-    This process gets each path once, so work that waits in a queue does not meet its like.
+    It is claimed for this process: work that waits in a queue, here or in another program, does not
+    meet its like. InputError when the disk refuses.
     """
     home, stem = folder(kind), safe_stem(name + ".x")
-    with _lock:
+    with _lock, disk.telling(home):
+        for path in [path for path in _claimed if path.exists()]:
+            _give_back(path)
         path, number = home / f"{stem}{suffix}", 1
-        while path in _given or path.exists():
+        while path.exists() or not _claim(path):
             number += 1
             path = home / f"{stem}-{number}{suffix}"
-        _given.add(path)
     return path
+
+
+def _claim(path: Path) -> bool:
+    """Whether nobody else wants this path; from now on we do."""
+    try:
+        _marker(path).open("x").close()
+    except FileExistsError:
+        if path in _claimed or time.time() - _marker(path).stat().st_mtime < disk.STALE_SECONDS:
+            return False  # a program that was killed keeps its claims for so long
+        _marker(path).touch()
+    _claimed.add(path)
+    return True
+
+
+def _give_back(path: Path) -> None:
+    _marker(path).unlink(missing_ok=True)
+    _claimed.discard(path)
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(f"{disk.PART}claim-{path.name}")
+
+
+@atexit.register
+def _give_back_all() -> None:
+    for path in list(_claimed):
+        with contextlib.suppress(OSError):
+            _give_back(path)
 
 
 def save_new(kind: Kind, name: str, suffix: str, write: Callable[[Path], object]) -> Path:
