@@ -14,7 +14,7 @@ from fisherdash import dataset as datasets
 from fisherdash import fisher, reference
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
-from fisherdash.runs import describe_run, jobs, limits, people, record, workspace
+from fisherdash.runs import RunHeader, describe_run, jobs, limits, people, record, workspace
 from fisherdash.runs import go_on as record_rest
 from fisherdash.runs import unfinished as unfinished_run
 from fisherdash.runs.commands import shell_command
@@ -50,7 +50,7 @@ def submit_sample(
         return Progress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
 
     title = f"{molecule}, {frames} frames at {temperature:g} K"
-    info = {"out": out, "command": command}
+    info = {"out": out, "command": command, "sizes": {"atoms": len(atoms), "frames": frames}}
     return jobs.submit("sample", title, work, describe=describe, info=info)
 
 
@@ -72,6 +72,7 @@ def submit_refit(
 
     command = solve_command(checkpoint_path, data_path, out, options)
     info = {"out": out, "checkpoint": checkpoint_path, "data": data_path, "command": command}
+    info["sizes"] = {"atoms": data.num_atoms, "frames": len(data)}
     return jobs.submit("refit", f"{checkpoint_path.stem} on {data_path.stem}", work, info=info)
 
 
@@ -103,7 +104,7 @@ def submit_simulation(
         yield from record(simulate(models, data, settings, cancel=cancel), folder, header, models)
         return folder
 
-    info = {"run": folder, "command": command}
+    info = {"run": folder, "command": command, "sizes": _sizes(header)}
     return jobs.submit("simulate", header.title, work, describe=describe_chunk, info=info)
 
 
@@ -116,7 +117,7 @@ def submit_resume(folder: Path) -> Job:
         yield from record_rest(rest, left)
         return folder
 
-    info = {"run": folder, "command": shell_command("resume", folder)}
+    info = {"run": folder, "command": shell_command("resume", folder), "sizes": _sizes(left.header)}
     return jobs.submit("simulate", left.header.title, work, describe=describe_chunk, info=info)
 
 
@@ -140,6 +141,7 @@ def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, se
         checkpoints.save(refit.checkpoint, refit_path)
         models = {"default head": checkpoint, "Fisher head": refit.checkpoint}
         header = describe_run(models, data, settings, command=commands[1])
+        info["sizes"] = _sizes(header)
         for chunk in record(
             simulate(models, data, settings, cancel=cancel), folder, header, models
         ):
@@ -153,6 +155,12 @@ def _check_cost(heads: int, atoms: int, settings: MDSettings) -> None:
     price = cost(heads, settings.replicas, settings.steps, settings.record_every, atoms)
     steps = heads * settings.replicas * settings.steps
     limits.check_run(price, steps, people.current())
+
+
+def _sizes(header: RunHeader) -> dict[str, int]:
+    heads, replicas = header.shape
+    steps = int(header.settings["steps"])
+    return {"atoms": header.num_atoms, "heads": heads, "replicas": replicas, "steps": steps}
 
 
 def describe_chunk(chunk: Chunk) -> Progress:
