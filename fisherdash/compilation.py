@@ -11,6 +11,7 @@ import os
 import jax
 
 from fisherdash.errors import InputError
+from fisherdash.runs import people
 from fisherdash.runs.workspace import folder
 
 MAX_BYTES = 1_000_000_000
@@ -30,4 +31,5 @@ def keep_compilations() -> None:
 
 
 def _keep_in_workspace() -> None:
-    jax.config.update("jax_compilation_cache_dir", str(folder("cache") / "jax"))
+    with people.acting_for(people.EVERYBODY):  # programs hold nobody's data
+        jax.config.update("jax_compilation_cache_dir", str(folder("cache") / "jax"))
