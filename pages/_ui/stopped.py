@@ -29,7 +29,6 @@ def stopped_work(*kinds: index.Listed) -> None:
             _line(one)
         if len(found) > _MOST:
             st.caption(f"And {len(found) - _MOST} more, older ones.")
-    st.space("small")
 
 
 _FOLDERS = ("run", "training")
