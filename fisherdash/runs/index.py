@@ -11,6 +11,7 @@ import dataclasses
 import fcntl
 import json
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -113,26 +114,25 @@ def state() -> str:
 
 
 def _stamps(kind: Listed) -> dict[str, str]:
-    """Name → stamp of the file that speaks for it; "" where that file is missing."""
-    home, found = workspace.place(kind), {}
-    if not home.is_dir():
-        return found
-    for item in home.iterdir():
-        if item.name.startswith(".") or (kind == "checkpoints") == item.is_dir():
-            continue
-        if kind == "checkpoints" and item.suffix != ".safetensors":
-            continue
-        try:
-            facts = _speaker(kind, item).stat()
-            found[item.name] = f"{facts.st_mtime_ns} {facts.st_size} {facts.st_ino}"
-        except OSError:
-            found[item.name] = "missing"
+    """Name → stamp of the file that speaks for it; "missing" where that file is."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(workspace.place(kind)) as items:
+        for item in items:
+            if item.name.startswith(".") or not _is_one(kind, item):
+                continue
+            try:
+                # Strings, not paths: this runs for every run at every look.
+                facts = os.stat(f"{item.path}/{_HEADERS[kind]}" if kind in _HEADERS else item.path)  # noqa: PTH116
+                found[item.name] = f"{facts.st_mtime_ns} {facts.st_size} {facts.st_ino}"
+            except OSError:
+                found[item.name] = "missing"
     return found
 
 
-def _speaker(kind: Listed, item: Path) -> Path:
-    """The file of a folder that says what the folder is; a model speaks for itself."""
-    return item / _HEADERS[kind] if kind in _HEADERS else item
+def _is_one(kind: Listed, item: os.DirEntry[str]) -> bool:
+    if kind == "checkpoints":
+        return item.name.endswith(".safetensors") and item.is_file()
+    return item.is_dir()
 
 
 def _read(kind: Listed, name: str) -> Entry:
