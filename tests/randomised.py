@@ -62,11 +62,3 @@ def planted_dataset(checkpoint: Checkpoint, frames: int, seed: int = 0) -> Datas
     blank = Dataset(positions, np.zeros(frames), np.zeros_like(positions), ETHANOL)
     energies, forces = predict(checkpoint, blank)
     return Dataset(positions, energies, forces, ETHANOL, temperature=300.0, source="planted")
-
-
-def plain_checkpoint(seed: int = 0) -> Checkpoint:
-    """A small network with a random head, for tests that compute nothing with it."""
-    config = ModelConfig(features=4, max_degree=1, iterations=1, basis=6, cutoff=3.0)
-    head = np.random.default_rng(seed).normal(size=config.num_descriptors)
-    bias = np.zeros(MAX_ATOMIC_NUMBER + 1)
-    return Checkpoint(config, random_body(config, seed, np.float32), head, bias, (1, 8))

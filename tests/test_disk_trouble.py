@@ -28,7 +28,7 @@ from fisherdash.runs import (
 )
 from fisherdash.train import TrainSettings, resume
 from tests import networks
-from tests.randomised import plain_checkpoint
+from tests.randomised import random_checkpoint
 from tests.test_runs_store import PER_CHUNK, chunk, header
 
 MS_RDONLY, MS_REMOUNT = 1, 32
@@ -141,7 +141,7 @@ def test_a_training_on_a_full_disk_goes_on_to_the_same_end():
 @pytest.mark.parametrize("kind", ["checkpoint", "data"])
 def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path, kind):
     old, data = tmp_path / "old", networks.water()
-    model = plain_checkpoint()
+    model = random_checkpoint()
     save = {
         "checkpoint": lambda: checkpoint.save(model, old),
         "data": lambda: dataset.save(data, old),
@@ -155,7 +155,7 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path, kind):
 
 def test_the_shell_on_a_full_disk_is_one_line(tmp_path, capfd):
     dataset.save(networks.water(), tmp_path / "water.npz")
-    checkpoint.save(plain_checkpoint(), tmp_path / "model.safetensors")
+    checkpoint.save(random_checkpoint(), tmp_path / "model.safetensors")
     words = ["--data", tmp_path / "water.npz", "--out", tmp_path / "run", "--steps", 40]
     with no_file_above(3000):
         status = main(["simulate", str(tmp_path / "model.safetensors"), *map(str, words)])

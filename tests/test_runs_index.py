@@ -14,7 +14,7 @@ from fisherdash import checkpoint
 from fisherdash.__main__ import main
 from fisherdash.runs import header as headers
 from fisherdash.runs import index, list_runs, store, workspace
-from tests.randomised import plain_checkpoint
+from tests.randomised import random_checkpoint
 from tests.test_runs_store import chunk, header
 
 
@@ -144,7 +144,7 @@ def test_runs_from_before_there_were_numbers_come_by_their_time():
 
 
 def test_models_say_where_they_come_from():
-    model = plain_checkpoint()
+    model = random_checkpoint()
     checkpoint.save(model, workspace.folder("checkpoints") / "a.safetensors")
     refit = model.with_head(2 * model.head, model.element_bias, "refit", {})
     checkpoint.save(refit, workspace.folder("checkpoints") / "b.safetensors")
@@ -193,7 +193,7 @@ def test_two_programs_on_one_workspace_lose_nothing(root):
 
 def test_the_command_rebuilds_and_counts(capfd):
     run("one"), run("two")
-    checkpoint.save(plain_checkpoint(), workspace.folder("checkpoints") / "a.safetensors")
+    checkpoint.save(random_checkpoint(), workspace.folder("checkpoints") / "a.safetensors")
     (workspace.folder("runs") / "bad").mkdir()
     list_runs()
     harm_text()
