@@ -6,6 +6,15 @@ right. The shell prints it and exits with status 2; a page shows it and keeps wh
 Any other exception is a failure of the program itself.
 """
 
+LONGEST = 1200
+"""Characters of a sentence: it may quote what a file holds, and files have no end."""
+
 
 class InputError(ValueError):
     """Input that cannot be used; ``str(error)`` is the sentence for the user."""
+
+    def __init__(self, sentence: object) -> None:
+        text = str(sentence)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST - 300]} … {text[-200:]}"
+        super().__init__(text)

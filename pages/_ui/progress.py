@@ -25,7 +25,9 @@ _BADGES: dict[str, tuple[Colour, str]] = {
     "failed": ("red", ":material/error:"),
 }
 _SPECIAL = "\\`*_{}[]()<>#+!|~:$&@^"
-_LIST_OR_LINK = re.compile(r"(^|^\d{1,9}|www)([-.=])", re.I)
+# An address becomes a link whatever is escaped in it, unless something invisible divides it.
+_LINK = re.compile(r"https?:(?=//)|www(?=\.)|@", re.I)
+_LIST = re.compile(r"^(\d{0,9})([-.=])")
 
 _AT_WORK: tuple[Colour, str] = ("blue", ":material/play_circle:")
 
@@ -110,7 +112,6 @@ def clock(seconds: float) -> str:
 
 def plain(text: str) -> str:
     """What people typed or sent in a file, with nothing in it that Markdown would interpret."""
-    line = " ".join(text.split())
+    line = _LINK.sub(lambda found: f"{found[0]}\u2060", " ".join(text.split()))
     escaped = "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in line)
-    # What is a list at the beginning of a line, and an address that becomes a link by itself.
-    return _LIST_OR_LINK.sub(lambda found: f"{found[1]}\\{found[2]}", escaped)
+    return _LIST.sub(r"\1\\\2", escaped)

@@ -121,7 +121,8 @@ def test_names_and_texts_are_inert_and_shown_as_they_are(
         "drift": (IMAGE, PICTURE, LINK, SCRIPT),  # title, heads, device, notes, versions
         "trajectories": (IMAGE, PICTURE),  # title and captions of the molecules
     }
-    words = " ".join(main.inner_text().split())
+    # Addresses are divided by a sign without width, so that no link comes of them.
+    words = " ".join(main.inner_text().replace("\u2060", "").split())
     for text in shown.get(name, ()):
         assert text in words, f"{text} is not shown as it is"
 
@@ -140,13 +141,10 @@ def test_addresses_are_inert(victim: Page, hostile: str, value: str) -> None:
 
 
 def npz_with_hostile_keys() -> bytes:
+    """An npz that is refused with a list of its keys."""
     stream = io.BytesIO()
-    np.savez(stream, **{"!": [1.0]})
-    keys = stream.getvalue()
-    name = f"{PICTURE}{LINK}"[:38].encode()
-    stream = io.BytesIO()
-    np.savez(stream, **{name.decode().replace("/", "∕"): [1.0]})
-    return keys if not stream.getvalue() else stream.getvalue()
+    np.savez(stream, **{key: [1.0] for key in (PICTURE, LINK[:38], "<img src=x onerror=alert(1)>")})
+    return stream.getvalue()
 
 
 XYZ = (

@@ -288,6 +288,23 @@ def json_made(chance: random.Random, data: bytes) -> bytes:
     return json.dumps(fields).encode()
 
 
+def toml_made(chance: random.Random, data: bytes) -> bytes:
+    """Sound TOML with other values, other keys, or very many of them."""
+    lines = data.decode("utf-8", "replace").splitlines()
+    row = chance.randrange(len(lines))
+    name = lines[row].split("=")[0].strip() if "=" in lines[row] else "title"
+    many = ", ".join(map(str, range(chance.choice((3, 3000)))))
+    lines[row] = chance.choice((
+        f"{name} = -1", f"{name} = 1e308", f"{name} = nan", f"{name} = {10**30}", f"{name} = true",
+        f"{name} = [{many}]", f"{name} = {{a = 1}}", f"{name} = []", f"{name} = 1979-05-27",
+        f'{name} = "../../etc/passwd"', f'{name} = "/etc/passwd"', f'{name} = "a\\u0000b"',
+        f"{name} = " + "[" * 2000 + "]" * 2000, "[[models]]", "[data]", "[heads]", "x" * 200,
+        f'{name} = "{chance.choice(("auto", "stable", "inf", "💥", "x" * 500))}"', f"[{name}]",
+        "a" + ".a" * 2000 + " = 1", f"{name} = [[1], [2]]", f'{name} = [1, "a", 2.5, false]',
+    ))  # fmt: skip
+    return "\n".join(lines).encode()
+
+
 def text_made(chance: random.Random, data: bytes) -> bytes:
     """Any text at all."""
     return "".join(chr(chance.choice((chance.randrange(1, 128), chance.randrange(0xD7FF))))

@@ -15,6 +15,7 @@ from pathlib import Path
 from fisherdash import checkpoint, dataset, tutorial
 from fisherdash.errors import InputError
 from fisherdash.runs import open_run, workspace
+from fisherdash.study import read_spec
 from tests.fuzz import damage, seeds
 
 STRUCTURES = ("extxyz", "traj", *dataset.FORMATS)
@@ -80,6 +81,13 @@ def _run(data: bytes, chance: random.Random) -> object:
         return run.status, run.steps, run.trajectories()
 
 
+def _study(data: bytes, chance: random.Random) -> object:
+    home = Path("/nowhere/home")
+    spec = read_spec(data.decode("utf-8", "replace"), home, inside=home)
+    assert all(home in one.file.resolve().parents for one in spec.data.values())
+    return len(spec.models)
+
+
 def _names(data: bytes, chance: random.Random) -> object:
     name = data.decode("utf-8", "surrogateescape")
     stem = workspace.safe_stem(name)
@@ -101,6 +109,7 @@ READERS = {
                damage.xml_made), _structures, 3),
         Reader("checkpoint", seeds.checkpoint_files, (damage.safetensors_made,), _checkpoint, 2),
         Reader("tutorial", seeds.tutorial_files, (damage.msgpack_made,), _tutorial, 2),
+        Reader("study", seeds.studies, (damage.toml_made, damage.toml_made), _study, 2),
         Reader("run", seeds.run_headers, (damage.json_made,), _run, 1),
         Reader("names", lambda: seeds.NAMES, (damage.text_made,), _names, 1),
     )

@@ -129,6 +129,42 @@ def run_headers() -> list[bytes]:
     return [json.dumps({**header.to_json(), "status": "finished", "writer": {}}).encode()]
 
 
+STUDY = """
+title = "Ethanol"
+sharpness = 0.05
+together = 1
+[[data]]
+name = "e"
+file = "e.npz"
+valid = 50
+test = 200
+[[models]]
+frames = [100, 200]
+epochs = 50
+seed = [0, 1]
+features = 16
+max_degree = 1
+iterations = 2
+basis = 16
+recipe = ["slow", "plain"]
+[recipe.slow]
+learning_rate = 0.001
+epochs_factor = 2.0
+[heads.fisher]
+ridge = "auto"
+[dynamics]
+replicas = 8
+picoseconds = 1.0
+temperature = [300.0, 500.0]
+"""
+
+
+def studies() -> list[bytes]:
+    """Specifications of studies: a small one, and the shipped one."""
+    shipped = Path(__file__).resolve().parents[2] / "studies" / "ethanol" / "study.toml"
+    return [STUDY.encode(), shipped.read_bytes().replace(b"../../sample_models/", b"")]
+
+
 NAMES = [name.encode() for name in (
     "../../etc/passwd", "C:\\Windows\\x.npz", "a\0b.npz", "<img src=x onerror=alert(1)>.xyz",
     "water 300 K.npz", ".hidden", "con.npz", "\u202egpj.npz", "....", "x" * 400, "\ud7ff/\u00e9",

@@ -190,6 +190,12 @@ def test_a_refusal_does_not_repeat_a_long_header(key):
     assert len(str(refusal.value)) < 500
 
 
+def test_no_sentence_is_endless():
+    said = str(InputError(f"received {'[' * 10_000}; a list of three would be right"))
+    assert len(said) < 1200 and said.startswith("received [[[")
+    assert said.endswith("; a list of three would be right")
+
+
 @pytest.mark.parametrize("key", ["version", "e_unit", "r_unit"])
 def test_a_refusal_does_not_repeat_a_long_text(key):
     layout = dict(seeds.npz_layouts()[0 if key == "version" else 1])
