@@ -149,6 +149,25 @@ def test_time_left_follows_the_pace_of_the_present_stage(monkeypatch):
     assert job.seconds_left is None
 
 
+def test_a_clock_set_back_gives_no_negative_times(monkeypatch):
+    clock = [5000.0]
+    monkeypatch.setattr(jobs.time, "time", lambda: clock[0])
+    job_box: list[jobs.Job] = []
+    seen = []
+
+    def work(cancel):
+        for done in (0.2, 0.4):
+            yield Progress(done)
+            clock[0] -= 3600.0
+            seen.append((job_box[0].seconds, job_box[0].seconds_left))
+
+    job = jobs.Job(1, "test", "back", work, jobs.progress_as_is, lambda item: None, {}, "none")
+    job_box.append(job)
+    job.run()
+    assert seen == [(0.0, None), (0.0, None)]
+    assert job.status == "finished" and job.seconds == 0.0
+
+
 def test_progress_refuses_a_fraction_outside_0_to_1():
     with pytest.raises(ValueError, match=r"1\.5"):
         Progress(1.5)

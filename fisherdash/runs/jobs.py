@@ -85,15 +85,15 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """Seconds at work."""
-        return (self.ended or time.time()) - self.started if self.started else 0.0
+        """Seconds at work; never negative, also when the clock is set back meanwhile."""
+        return max(0.0, (self.ended or time.time()) - self.started) if self.started else 0.0
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds left at the present stage's pace, None while that is unknown."""
         _, began, fraction = self._stage_began
         gained, spent = self.progress.fraction - fraction, time.time() - began
-        if self.status != "running" or gained <= 0.0:
+        if self.status != "running" or gained <= 0.0 or spent < 0.0:
             return None
         return spent / gained * (1.0 - self.progress.fraction)
 
