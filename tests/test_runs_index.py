@@ -143,6 +143,18 @@ def test_runs_from_before_there_were_numbers_come_by_their_time():
     assert titles() == ["run c", "run b", "run a"]
 
 
+def test_a_header_with_odd_content_is_listed_all_the_same():
+    run("sound")
+    for number, odd in enumerate(
+        ({"title": ["a"]}, {"number": "x"}, {"number": 10**30}, {"created": 7}, {"title": "\ud800"},
+         {"status": {}}, {"writer": 3, "status": "running"})
+    ):  # fmt: skip
+        path = run(f"odd-{number}") / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | odd))
+    for _ in range(2):
+        assert len(list_runs()) == 8 and all(entry.problem is None for entry in list_runs())
+
+
 def test_models_say_where_they_come_from():
     model = random_checkpoint()
     checkpoint.save(model, workspace.folder("checkpoints") / "a.safetensors")

@@ -31,7 +31,6 @@ FILE = "index.sqlite"
 _BUSY_SECONDS = 5.0
 _COLUMNS = "kind, name, stamp, title, created, number, status, facts, problem"
 
-
 _log = logging.getLogger(__name__)
 
 
@@ -145,21 +144,27 @@ def _read(kind: Listed, name: str) -> Entry:
 
 def _read_run(folder: Path) -> Entry:
     header, fields = read_header(folder)
-    facts = {"writer": fields.get("writer"), "steps": header.settings["steps"]}
+    facts = {"writer": fields.get("writer"), "steps": _whole(header.settings["steps"])}
     return _entry(folder, header, fields, facts)
 
 
 def _read_training(folder: Path) -> Entry:
     header, fields = read_training_header(folder)
-    facts = {"writer": fields.get("writer"), "epochs": header.settings["epochs"]}
+    facts = {"writer": fields.get("writer"), "epochs": _whole(header.settings["epochs"])}
     return _entry(folder, header, fields, facts)
 
 
 def _entry(
     folder: Path, header: RunHeader | TrainingHeader, fields: dict[str, Any], facts: dict[str, Any]
 ) -> Entry:
+    # Whatever a header holds, the list can be sorted and remembered.
+    title, created = str(header.title), str(header.created)
     status = str(fields.get("status", "interrupted"))
-    return Entry(folder, header.title, header.created, None, header.number, status, facts)
+    return Entry(folder, title, created, None, _whole(header.number), status, facts)
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int and abs(value) < 2**53 else 0
 
 
 def _read_model(file: Path) -> Entry:
