@@ -1,0 +1,151 @@
+"""Study: what a whole population of models says about re-fitted heads; and beginning one."""
+
+import functools
+import json
+from pathlib import Path
+
+import streamlit as st
+
+from fisherdash.errors import InputError
+from fisherdash.runs import jobs
+from fisherdash.runs.commands import shell_command
+from fisherdash.study import shelf
+from fisherdash.study.statistics import Findings
+from pages._ui import library, studies, studying
+from pages._ui.doors import command, door, next_step
+from pages._ui.progress import job_line, plain, watch
+
+
+def choose() -> shelf.Kept | None:
+    """Which study is shown."""
+    found = {study.name: study for study in shelf.kept()}
+    if not found:
+        return None
+    name = st.selectbox("Study", list(found), key="study", bind="query-params")
+    return found.get(name) if name else None
+
+
+def show(study: shelf.Kept) -> None:
+    """Everything about one study, the answer first."""
+    found = studies.findings_of(study)
+    models, failed = len(found.whole.models), int(found.whole.models["diverged"].sum())
+    trainings = f"{models} model{'s' if models != 1 else ''}"
+    st.caption(
+        f"{plain(study.title)}: {trainings}, of which {failed} diverged in training; "
+        f"{len(found.whole.trajectories):,} trajectories."
+    )
+    if not found.comparisons:
+        studies.empty(study, found.whole)
+        return
+    studies.verdict(found)
+    condition = studies.choose_condition(found)
+    studies.survival_part(found, condition)
+    studies.effects_part(found)
+    studies.when_part(found, condition)
+    studies.members_part(found, condition)
+    studies.power_part(found, condition)
+    studies.cost_part(found)
+    studies.baselines_part(found)
+    take_away(study, found)
+
+
+def take_away(study: shelf.Kept, found: Findings) -> None:
+    """The tables and the specification, and the statistics."""
+    st.subheader("Take it away")
+    stem = study.folder.name
+    with st.container(horizontal=True):
+        st.download_button(
+            "Tables and specification (zip)",
+            data=lambda: shelf.as_zip(study, found.whole),
+            file_name=f"{stem}.zip",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Statistics (JSON)",
+            data=lambda: json.dumps(found.to_json(), indent=1).encode(),
+            file_name=f"{stem}.json",
+            icon=":material/data_object:",
+            on_click="ignore",
+        )
+    command(shell_command("study", "study.toml", out=stem))
+
+
+def at_work(study: shelf.Kept) -> None:
+    """The job that works on a study, or the offer to go on with one that was left."""
+    job = studying.study_job(study.folder)
+    if job is not None and (job.active or job.error):
+        watch(job, functools.partial(job_line, job), every=1.0)
+    if study.members.is_dir() and (job is None or not job.active):
+        with door():
+            left = studying.models_left(study.folder)
+            if left:
+                st.caption(f"{left} model{'s are' if left != 1 else ' is'} not finished.")
+                st.button("Go on with it", icon=":material/resume:", on_click=go_on, args=(study,))
+
+
+def go_on(study: shelf.Kept) -> None:
+    """Do what is left of a study."""
+    with door():
+        studying.go_on(study.folder)
+
+
+def begin() -> None:
+    """A specification to edit or to load, and a button."""
+    st.caption(
+        "A study is a text: which data, which models, which re-fits, which dynamics. It runs in "
+        "the background, can be stopped and gone on with, and never does anything twice."
+    )
+    path = library.choose("Data set", "datasets", "data", "Its name goes into the text below.")
+    if path is None:
+        next_step("A study needs a data set.", "data", "Load or make one on the Data page")
+        return
+    loaded = st.file_uploader("Specification", type="toml", key="specification file")
+    text = loaded.getvalue().decode("utf-8", "replace") if loaded else example(path)
+    with st.form("study"):
+        edited = st.text_area(
+            "What to do", value=text, height=420, help="TOML; data sets beside the chosen one."
+        )
+        submitted = st.form_submit_button("Begin", type="primary", icon=":material/play_arrow:")
+    if submitted:
+        with door():
+            job = studying.submit_study(edited, path.parent)
+            st.session_state["latest study"] = job.id
+    job = jobs.get(st.session_state.get("latest study", ""))
+    if job is not None:
+        watch(job, functools.partial(job_line, job), every=1.0)
+        command(job.info["command"])
+
+
+def example(path: Path) -> str:
+    """A small study of the chosen data."""
+    try:
+        data = library.dataset_at(path)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+        return ""
+    return shelf.example(path, len(data), data.temperature)
+
+
+st.title("Study")
+st.caption("One model proves nothing: a population, honest statistics, and an answer.")
+what = st.segmented_control(
+    "What",
+    ["What it says", "Begin one"],
+    default="What it says",
+    required=True,
+    label_visibility="collapsed",
+)
+if what == "Begin one":
+    begin()
+else:
+    chosen = choose()
+    if chosen is None:
+        st.info(
+            "There is no study yet: begin one above, or with `fisherdash study` from a shell.",
+            icon=":material/info:",
+        )
+    else:
+        with door():
+            at_work(chosen)
+            show(chosen)

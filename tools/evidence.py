@@ -1,0 +1,52 @@
+"""The evidence document of a study, from its stored tables: the same bytes every time.
+
+python tools/evidence.py studies/ethanol             writes docs/evidence.md and its pictures
+python tools/evidence.py studies/ethanol --summary   prints the paragraph for the README
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from fisherdash.study.statistics import Findings  # noqa: E402 - found through the line above
+from fisherdash.study.tables import read_tables  # noqa: E402
+from fisherdash.view.study.evidence import evidence, summary  # noqa: E402
+
+
+def write(study: Path, document: Path, found: Findings, specification: str) -> None:
+    """The document and, in a folder of its name beside it, the pictures."""
+    pictures = document.with_suffix("")
+    command = f"python tools/evidence.py studies/{study.name}"
+    made = evidence(found, specification, command, pictures.name)
+    pictures.mkdir(parents=True, exist_ok=True)
+    for old in pictures.glob("*.svg"):
+        old.unlink()
+    for name, picture in made.pictures.items():
+        (pictures / name).write_text(picture, encoding="utf-8", newline="\n")
+    document.write_text(made.text, encoding="utf-8", newline="\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the tables, write the document."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("study", type=Path, help="folder with study.toml and tables/")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "evidence.md")
+    parser.add_argument("--summary", action="store_true", help="print a paragraph, write nothing")
+    options = parser.parse_args(arguments)
+    study = options.study.resolve()
+    specification = (study / "study.toml").read_text(encoding="utf-8")
+    found = Findings(read_tables(study / "tables"), specification)
+    if options.summary:
+        print(summary(found))
+    else:
+        write(study, options.out, found, specification)
+        print(f"{options.out} and {options.out.with_suffix('')}/*.svg")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
