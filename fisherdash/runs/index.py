@@ -115,7 +115,8 @@ def state() -> str:
 def _stamps(kind: Listed) -> dict[str, str]:
     """Name → stamp of the file that speaks for it; "missing" where that file is."""
     found: dict[str, str] = {}
-    with contextlib.suppress(FileNotFoundError), os.scandir(workspace.place(kind)) as items:
+    nothing = (FileNotFoundError, NotADirectoryError)
+    with contextlib.suppress(*nothing), os.scandir(workspace.place(kind)) as items:
         for item in items:
             if item.name.startswith(".") or not _is_one(kind, item):
                 continue

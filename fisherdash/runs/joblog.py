@@ -14,10 +14,13 @@ import logging
 import logging.handlers
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fisherdash
 from fisherdash.runs import workspace
+
+if TYPE_CHECKING:
+    from fisherdash.runs.jobs import Job
 
 FILE = "jobs.jsonl"
 MAX_BYTES = 1_000_000
@@ -27,6 +30,27 @@ BACKUPS = 4
 def path() -> Path:
     """Where the log is; it may not exist yet."""
     return workspace.everybodys() / "logs" / FILE
+
+
+def started(job: "Job") -> None:
+    """Say that a job has begun."""
+    write("start", waited=round(job.started - job.submitted, 3), **_known_of(job))
+
+
+def ended(job: "Job") -> None:
+    """Say how a job ended."""
+    facts = {
+        "status": job.status,
+        "seconds": round(job.seconds, 3),
+        "device": job.progress.device or job.device,
+        "done": round(job.progress.fraction, 4),
+        "failure": job.failure,
+    }
+    write("end", **_known_of(job), **facts)
+
+
+def _known_of(job: "Job") -> dict[str, Any]:
+    return {"job": job.id, "kind": job.kind, "sizes": _numbers(job.info.get("sizes"))}
 
 
 def write(event: str, **facts: Any) -> None:
@@ -49,7 +73,7 @@ def write(event: str, **facts: Any) -> None:
             handler.close()
 
 
-def numbers(sizes: Any) -> dict[str, float]:
+def _numbers(sizes: Any) -> dict[str, float]:
     """The entries of a mapping that are numbers: what a job may say of its size."""
     if not isinstance(sizes, dict):
         return {}

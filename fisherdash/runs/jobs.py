@@ -135,7 +135,7 @@ class Job:
             if self.status != "queued":
                 return
             self.status, self.started = "running", time.time()
-        self._tell("start", waited=round(self.started - self.submitted, 3))
+        joblog.started(self)
         try:
             self.result = self._consume()
             self._end("cancelled" if self._cancel.is_set() else "finished")
@@ -163,19 +163,8 @@ class Job:
     def _end(self, status: Status) -> None:
         self.status, self.ended = status, time.time()
         if self.started:
-            self._tell(
-                "end",
-                status=status,
-                seconds=round(self.seconds, 3),
-                device=self.progress.device or self.device,
-                done=round(self.progress.fraction, 4),
-                failure=self.failure,
-            )
+            joblog.ended(self)
         self._done.set()
-
-    def _tell(self, event: str, **facts: Any) -> None:
-        sizes = joblog.numbers(self.info.get("sizes"))
-        joblog.write(event, job=self.id, kind=self.kind, sizes=sizes, **facts)
 
 
 class Registry:
