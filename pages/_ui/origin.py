@@ -110,8 +110,9 @@ def _answer(run: Run, finer: Run, cause: Cause) -> None:
         st.markdown(f"- {plain(sentence)}")
     table = origin_table(found)
     st.dataframe(table, hide_index=True, alt=f"Drift told apart from what is due to the {cause}")
-    st.caption(
+    words = (
         f"Over the first {found.duration:.3g} ps of {run.id} and {finer.id}, replicas that survive "
         "both. Intervals are 95 %, bootstrapped over replicas."
     )
+    st.caption(plain(words))
     csv_button(table, f"{run.id} {cause}")
