@@ -43,15 +43,18 @@ def interval(found: Estimate, sign: bool = False) -> str:
 
 
 def p_value(test: Tested) -> str:
-    """The corrected p-value (the raw one where none was made).
+    """The corrected p-value, and beside it the raw one where that differs.
 
     >>> p_value(Tested(0.01, 0.04)), p_value(Tested(1e-9, 2e-8)), p_value(Tested(None))
-    ('p = 0.04', 'p < 0.0001', 'not tested')
+    ('p = 0.04 (raw 0.01)', 'p < 0.0001', 'not tested')
     """
-    p = test.raw if test.corrected is None else test.corrected
-    if p is None:
+    if test.raw is None:
         return "not tested"
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+    p = test.raw if test.corrected is None else test.corrected
+    if p < 1e-4:
+        return "p < 0.0001"
+    shown, raw = f"{p:.2g}", "< 0.0001" if test.raw < 1e-4 else f"{test.raw:.2g}"
+    return f"p = {shown}" if raw == shown else f"p = {shown} (raw {raw})"
 
 
 def joined(names: Iterable[str]) -> str:
@@ -107,6 +110,8 @@ def grounds(found: Findings) -> list[str]:
     pairs = sum(one.pairs for one in found.comparisons)
     return [
         *_groups(found.comparisons),
+        *_leanings(found.comparisons),
+        *_these_models(found.comparisons),
         f"This rests on {models} models and {pairs:,} pairs of trajectories; every claim is tested "
         "over models and corrected for the others.",
     ]
@@ -121,14 +126,42 @@ def _groups(comparisons: Sequence[Comparison]) -> list[str]:
     """What is said of which heads, the conditions named."""
     found = []
     for verdict, words in VERDICTS.items():
-        which: dict[str, list[str]] = {}
-        for one in comparisons:
-            if one.verdict == verdict:
-                which.setdefault(one.second, []).append(f"{one.condition.temperature:g} K")
+        which = [one for one in comparisons if one.verdict == verdict]
         if which:
-            heads = "; ".join(f"{head} ({joined(where)})" for head, where in which.items())
-            found.append(f"{words[0].upper()}{words[1:]}: {heads}.")
+            found.append(f"{words[0].upper()}{words[1:]}: {_named(which)}.")
     return found
+
+
+def _leanings(comparisons: Sequence[Comparison]) -> list[str]:
+    """Where an interval excludes zero and the corrected test does not agree."""
+    found = []
+    for sign, words in ((1, "more"), (-1, "fewer")):
+        which = [one for one in comparisons if not one.survival_sign and one.survivors.sign == sign]
+        if which:
+            found.append(
+                f"Leaning, with {words} alive by an interval that excludes zero, but without the "
+                f"corrected test: {_named(which)}."
+            )
+    return found
+
+
+def _these_models(comparisons: Sequence[Comparison]) -> list[str]:
+    """What the log-rank test adds, which does not speak of other models."""
+    which = [one for one in comparisons if one.logrank.significant and not one.survival_sign]
+    if not which:
+        return []
+    return [
+        "For these very models, though not for models in general, survival does differ (log-rank "
+        f"test stratified by model, corrected): {_named(which)}."
+    ]
+
+
+def _named(comparisons: Sequence[Comparison]) -> str:
+    """The heads of comparisons, each with its temperatures."""
+    where: dict[str, list[str]] = {}
+    for one in comparisons:
+        where.setdefault(one.second, []).append(f"{one.condition.temperature:g} K")
+    return "; ".join(f"{head} ({joined(kelvins)})" for head, kelvins in where.items())
 
 
 def safest(found: Findings) -> str:

@@ -148,10 +148,11 @@ def test_models_that_are_helped_and_hurt_are_counted():
     life = np.zeros((2, 10, 12))
     life[1, :2], life[1, 2] = 4.0, -4.0
     died = np.zeros_like(life)
-    died[:, :3] = 1.0
+    died[:, :3], died[0, 2, 0] = 1.0, 0.0
     pairs = pairing.Paired(tuple("abcdefghij"), 5.0 + life, died, np.full_like(life, np.nan), 10.0)
     found = per_model(pairs)
-    assert (found.helped, found.hurt, found.unchanged, found.silent) == (2, 1, 7, 7)
+    assert (found.helped, found.hurt, found.unchanged) == (2, 1, 7)
+    assert (found.silent, found.lost) == (7, 2)
 
 
 def test_kinds_of_failure_and_their_thresholds():
@@ -305,7 +306,7 @@ def test_findings_of_nothing_and_of_half_a_study():
     part = TABLES.trajectories.query("model < 'm004' and head in ('default', 'plain')")
     half = Findings(dataclasses.replace(TABLES, trajectories=part, structure=TABLES.structure[:0]))
     assert [one.models for one in half.comparisons] == [4, 4]
-    assert all(one.verdict == "no effect seen" for one in half.comparisons)
+    assert all(one.verdict == "too few models" for one in half.comparisons)
     assert half.seen[0].life is None and half.structure == []
 
 

@@ -16,7 +16,13 @@ from fisherdash.study.statistics.pairing import Condition, Paired
 from fisherdash.study.statistics.significance import SIGNIFICANT, Tested
 
 Verdict = Literal[
-    "helps", "steadier survivors", "no effect seen", "calmer but fewer live", "mixed", "harms"
+    "helps",
+    "steadier survivors",
+    "no effect seen",
+    "too few models",
+    "mixed",
+    "calmer but fewer live",
+    "harms",
 ]
 
 
@@ -24,14 +30,15 @@ Verdict = Literal[
 class PerModel:
     """For how many models survival is better, worse, or not distinguishably different.
 
-    Sign tests over replicas, corrected over the models. ``silent``: models of the last kind of
-    which no trajectory died on either side, so that they could not say anything.
+    Sign tests over replicas, corrected over the models. ``silent``: models of which no trajectory
+    died on either side, ``lost``: of which every one did. Neither can show another share alive.
     """
 
     helped: int
     hurt: int
     unchanged: int
     silent: int
+    lost: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +93,8 @@ class Comparison:
     def verdict(self) -> Verdict:
         """Both read together."""
         lives, drifts = self.survival_sign, self.drift_sign
+        if self.survival.raw is None:
+            return "too few models"
         if lives < 0:
             return "calmer but fewer live" if drifts < 0 else "harms"
         if lives > 0:
@@ -139,8 +148,14 @@ def per_model(pairs: Paired) -> PerModel:
     effect = significance.model_means(difference[known])
     clear = np.array([p is not None and p < SIGNIFICANT for p in p_values], bool)
     helped, hurt = int((clear & (effect > 0)).sum()), int((clear & (effect < 0)).sum())
-    silent = int((np.nansum(pairs.died, axis=(0, 2))[known] == 0).sum())
-    return PerModel(helped, hurt, int(known.sum()) - helped - hurt, silent)
+    share = np.nanmean(pairs.died[:, known], axis=(0, 2))
+    return PerModel(
+        helped,
+        hurt,
+        unchanged=int(known.sum()) - helped - hurt,
+        silent=int((share == 0).sum()),
+        lost=int((share == 1).sum()),
+    )
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -168,8 +183,9 @@ VERDICTS: Final[Mapping[Verdict, str]] = {
     "helps": "lives longer, and does not drift more",
     "steadier survivors": "drifts less, with no measurable price in survival",
     "no effect seen": "no difference in survival or drift could be shown",
-    "calmer but fewer live": "fewer live; the smaller drift of the others is no improvement",
+    "too few models": "too few models to tell",
     "mixed": "lives longer, but those that survive either way drift more",
+    "calmer but fewer live": "fewer live; the smaller drift of the others is no improvement",
     "harms": "dies sooner or drifts more",
 }
 """What each verdict says."""

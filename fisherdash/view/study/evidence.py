@@ -14,7 +14,7 @@ import pandas as pd
 
 from fisherdash.analyse.intervals import FEWEST
 from fisherdash.study import words
-from fisherdash.study.statistics import DEFAULT, Findings
+from fisherdash.study.statistics import DEFAULT, Findings, recipes
 from fisherdash.view.study import pictures, tables
 
 
@@ -117,7 +117,7 @@ def _what_was_run(found: Findings) -> list[str]:
     kept = found.tables.heads
     same = kept.loc[(kept["kept_default"] == 1).to_numpy(bool), "head"].value_counts()
     chose = [f"{head} for {same[head]}" for head in found.heads if head in same]
-    stayed = f"The rule kept the default head: {words.joined(chose)} models." if chose else ""
+    stayed = f"Models whose rule kept the default head: {words.joined(chose)}." if chose else ""
     return [trained + others, moved, stayed]
 
 
@@ -135,7 +135,7 @@ def _effects(found: Findings, drawn: Collection[str], folder: str) -> list[str]:
     ]  # fmt: skip
     models_part = short.loc[
         :, ["head", "condition", "models", "models helped", "models hurt", "models alike",
-         "of these without a death"]
+         "nobody died", "everybody died"]
     ]  # fmt: skip
     return [
         "## Does it help, and by how much",
@@ -145,7 +145,8 @@ def _effects(found: Findings, drawn: Collection[str], folder: str) -> list[str]:
         _image("Effects with 95 % intervals", "forest.svg", drawn, folder),
         "Drift, on the condition that both of a pair survive:",
         markdown(drift_part),
-        "Model by model (sign tests over replicas, corrected over the models):",
+        "Model by model (sign tests over replicas, corrected over the models); where nobody or "
+        "everybody died with both heads, a model cannot show another share alive:",
         markdown(models_part),
         _image("Every member's change of total energy", "drift.svg", drawn, folder),
     ]
@@ -212,9 +213,19 @@ def _remedies(found: Findings) -> list[str]:
     )
     return [
         "## Other remedies, and the re-fit on top of them",
-        f"Against the default head of the recipe “{found.recipe}”, paired by network.{few}",
+        f"Against the default head of the recipe “{found.recipe}”, paired by network.{few} "
+        f"Median test force RMSE of the default heads, eV/Å: {_errors_by_recipe(found)}.",
         markdown(rows.loc[:, wanted]),
     ]
+
+
+def _errors_by_recipe(found: Findings) -> str:
+    network = recipes.networks(found.whole.models, found.factors)
+    models = found.whole.models.assign(network=[network[m] for m in found.whole.models["model"]])
+    elsewhere = models.loc[(models["recipe"] != found.recipe).to_numpy(bool), "network"]
+    shared = models.loc[models["network"].isin(list(elsewhere)).to_numpy(bool), :]
+    middle = shared.groupby("recipe", sort=False)["test_force_rmse_eV_per_A"].median()
+    return ", ".join(f"{recipe} {words.digits(float(error))}" for recipe, error in middle.items())
 
 
 def _quality(found: Findings) -> list[str]:

@@ -36,7 +36,8 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 "models helped": one.per_model.helped,
                 "models hurt": one.per_model.hurt,
                 "models alike": one.per_model.unchanged,
-                "of these without a death": one.per_model.silent,
+                "nobody died": one.per_model.silent,
+                "everybody died": one.per_model.lost,
             }
             for one in comparisons
         ]
