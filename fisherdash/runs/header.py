@@ -27,6 +27,9 @@ T = TypeVar("T")
 Status = Literal["running", "finished", "cancelled", "failed", "interrupted"]
 Role = Literal["default", "fisher", "other"]
 
+_LARGEST = {"replicas": 10**6, "steps": 10**12, "timestep": 1e6, "temperature": 1e9}
+"""Arrays are made of these numbers, which somebody may have edited."""
+
 _NEEDED_SETTINGS = ("replicas", "steps", "timestep", "temperature", "record_every", "seed")
 
 
@@ -87,6 +90,13 @@ class RunHeader:
         missing = [name for name in _NEEDED_SETTINGS if name not in self.settings]
         if missing:
             raise InputError(f"the run's settings lack {', '.join(missing)}")
+        for name, most in _LARGEST.items():
+            number = self.settings[name]
+            whole = isinstance(most, int)
+            kind = int if whole else (int, float)
+            if not isinstance(number, kind) or isinstance(number, bool) or not 0 <= number <= most:
+                words = f"a {'whole ' if whole else ''}number from 0 to {most:g}"
+                raise InputError(f"the run's {name} must be {words}, received {number!r:.60}")
         if not self.masses:
             masses = tuple(float(ase.data.atomic_masses[z]) for z in self.atomic_numbers)
             object.__setattr__(self, "masses", masses)

@@ -279,12 +279,13 @@ def json_made(chance: random.Random, data: bytes) -> bytes:
     """Sound JSON with other values."""
     try:
         fields = json.loads(data)
-        key = chance.choice(list(fields))
+        place = fields["settings"] if chance.random() < 0.4 else fields
+        key = chance.choice(sorted(place))
     except (ValueError, LookupError, TypeError):
         return data
-    fields[key] = chance.choice((None, True, -1, 10**30, 1.5, "x", [], [None], [[1, 2, "a"]], {},
-                                 {"replicas": 10**12}, ["a", "a"], [119], float("nan"), "../x",
-                                 {"replicas": "x", "steps": -1}))  # fmt: skip
+    place[key] = chance.choice((None, True, -1, 10**30, 1.5, "x", [], [None], [[1, 2, "a"]], {},
+                                {"replicas": 10**12}, ["a", "a"], [119], float("nan"), "../x",
+                                {"replicas": "x", "steps": -1}))  # fmt: skip
     return json.dumps(fields).encode()
 
 

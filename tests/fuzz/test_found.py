@@ -1,6 +1,7 @@
 """What fuzzing found, each as the smallest file that shows it; all of it is refused now."""
 
 import io
+import json
 import tracemalloc
 import zipfile
 
@@ -12,6 +13,7 @@ import pytest
 from fisherdash import checkpoint, dataset, tutorial
 from fisherdash.dataset import checks
 from fisherdash.errors import InputError
+from fisherdash.runs import RunHeader
 from tests.fuzz import seeds
 
 
@@ -188,6 +190,17 @@ def test_a_refusal_does_not_repeat_a_long_header(key):
     with pytest.raises(InputError) as refusal:
         checkpoint.load_bytes(len(text).to_bytes(8, "little") + text + sound[8 + length :])
     assert len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("replicas", 10**12), ("replicas", -1), ("steps", "x"), ("timestep", None), ("steps", 1e300)],
+)
+def test_a_run_of_absurd_numbers(name, value):
+    fields = json.loads(seeds.run_headers()[0])
+    fields["settings"][name] = value
+    with pytest.raises(InputError, match=f"the run's {name} must be a (whole )?number from 0 to"):
+        RunHeader.from_json(fields)
 
 
 def test_no_sentence_is_endless():

@@ -1,0 +1,208 @@
+"""A crowd on one server: visitors without a browser and real browsers, all at work at once.
+
+    python tools/soak.py --users 30 --browsers 3 --minutes 20
+
+Each visitor again and again looks at data, re-fits, launches dynamics, looks at the drift, cancels,
+and comes back as after a refresh. Counted: failures of pages, of jobs and of the server; how fast
+pages answer; how much memory the server has over time. Exit status 1 when anything failed, or when
+memory still grows after the first third.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+from playwright.async_api import Error, Playwright, async_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.browser import chromium  # noqa: E402 - found through the line above
+from tests.browser.wire import Visitor  # noqa: E402
+
+GROWTH = 4.0
+"""MiB a minute that the server may grow after warm-up; caches are bounded but fill slowly."""
+BREATH = 2.0
+"""Mean seconds that a visitor looks at a page before doing something else."""
+MINUTE = 60_000
+
+
+class Crowd:
+    """What all visitors together have seen."""
+
+    def __init__(self, address: str, end: float) -> None:
+        self.address, self.end = address, end
+        self.did: Counter[str] = Counter()
+        self.runs: list[float] = []
+        self.problems: list[str] = []
+        self.refused: Counter[str] = Counter()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is time left."""
+        return time.monotonic() < self.end
+
+
+async def look(chance: random.Random) -> None:
+    """Read what is on the page."""
+    await asyncio.sleep(chance.expovariate(1 / BREATH))
+
+
+async def user(crowd: Crowd, number: int) -> None:
+    """One visitor without a browser."""
+    chance = random.Random(number)
+    await asyncio.sleep(0.3 * number)
+    visitor = Visitor(crowd.address)
+    while crowd.goes_on:
+        try:
+            await visitor.arrive()
+            crowd.did["arrived"] += 1
+            for _ in range(chance.randint(2, 5)):
+                if not crowd.goes_on:
+                    break
+                await act(crowd, visitor, chance)
+                await look(chance)
+            await visitor.leave()
+        except (OSError, TimeoutError, EOFError) as error:
+            crowd.problems.append(f"user {number} on {visitor.page!r}: {type(error).__name__}")
+            await visitor.leave()
+        for alert in visitor.alerts:
+            crowd.refused[alert[:60]] += 1
+        crowd.runs += visitor.runs
+        crowd.problems += visitor.problems
+        for gathered in (visitor.runs, visitor.problems, visitor.alerts):
+            gathered.clear()
+
+
+async def act(crowd: Crowd, visitor: Visitor, chance: random.Random) -> None:
+    """Something that people do."""
+    what = chance.choice(("read", "re-fit", "simulate", "simulate", "cancel", "drift", "compare"))
+    crowd.did[what] += 1
+    if what in ("read", "drift", "compare"):
+        await visitor.open({"read": "data"}.get(what, what))
+    elif what == "re-fit":
+        await visitor.open("refit")
+        if visitor.has("button", "Re-fit"):
+            await visitor.click("Re-fit")
+    elif what == "simulate":
+        await visitor.open("simulate")
+        if visitor.has("number_input", "Steps"):
+            visitor.fill("Steps", chance.choice((20, 200, 2000)))
+            visitor.fill("Replicas", chance.choice((1, 4)))
+            await visitor.click("Simulate")
+    else:
+        await visitor.open(chance.choice(("refit", "simulate")))
+        if visitor.has("button", "Cancel"):
+            await visitor.click("Cancel")
+
+
+async def browse(crowd: Crowd, playwright: Playwright, number: int) -> None:
+    """One real browser: the same, with a refresh in the middle, and its JavaScript errors."""
+    path = chromium.find()
+    if path is None:
+        raise SystemExit("no Chromium on this machine: call with --browsers 0")
+    profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    context = await playwright.chromium.launch_persistent_context(
+        profile.name, executable_path=path, args=list(chromium.FLAGS)
+    )
+    context.set_default_timeout(2 * MINUTE)
+    page = await context.new_page()
+    page.on("pageerror", lambda error: crowd.problems.append(f"browser {number}: {error}"[:300]))
+    chance = random.Random(1000 + number)
+    while crowd.goes_on:
+        name = chance.choice(("", "data", "refit", "simulate", "drift", "trajectories", "compare"))
+        try:
+            await page.goto(f"{crowd.address}/{name}")
+            await page.get_by_role("heading", level=1).first.wait_for()
+            button = {"refit": "Re-fit", "simulate": "Simulate", "": "Run the demo"}.get(name)
+            pressed = page.get_by_role("button", name=button or "Cancel", exact=True).first
+            if await pressed.count() and await pressed.is_enabled():
+                await pressed.click()
+                crowd.did["browser clicked"] += 1
+            await look(chance)
+            await page.reload()
+            await page.get_by_role("heading", level=1).first.wait_for()
+            crowd.did["browser refreshed"] += 1
+            if await page.get_by_test_id("stException").count():
+                crowd.problems.append(f"browser {number}: an exception on {name!r}")
+        except Error as error:
+            crowd.problems.append(f"browser {number} on {name!r}: {error.message.splitlines()[0]}")
+        await look(chance)
+    await context.close()
+    profile.cleanup()
+
+
+async def weigh(crowd: Crowd, server: psutil.Process, weights: list[tuple[float, float]]) -> None:
+    """MiB of the server every few seconds, with the time in minutes."""
+    began = time.monotonic()
+    while crowd.goes_on:
+        weights.append(((time.monotonic() - began) / 60, server.memory_info().rss / 2**20))
+        await asyncio.sleep(2.0)
+
+
+async def gather(crowd: Crowd, server: psutil.Process, users: int, browsers: int) -> np.ndarray:
+    """Everybody at once; (n, 2) minutes and MiB."""
+    weights: list[tuple[float, float]] = []
+    async with async_playwright() as playwright, asyncio.TaskGroup() as group:
+        group.create_task(weigh(crowd, server, weights))
+        for number in range(users):
+            group.create_task(user(crowd, number))
+        for number in range(browsers):
+            group.create_task(browse(crowd, playwright, number))
+    return np.array(weights)
+
+
+def report(crowd: Crowd, weights: np.ndarray, log: str) -> bool:
+    """Print what was counted; whether all is well."""
+    late = weights[weights[:, 0] > weights[-1, 0] / 3]
+    slope = float(np.polyfit(late[:, 0], late[:, 1], 1)[0]) if len(late) > 2 else 0.0
+    jobs_failed = log.count("failed\nTraceback")
+    tracebacks = log.count("Traceback (most recent call last)")
+    print("done            ", ", ".join(f"{n} {what}" for what, n in sorted(crowd.did.items())))
+    if crowd.runs:
+        median, most = np.percentile(crowd.runs, (50, 95))
+        print(f"runs of pages    {len(crowd.runs)}, median {median:.2f} s, p95 {most:.2f} s")
+    print(f"memory           {weights[0, 1]:.0f} MiB at first, {weights[:, 1].max():.0f} at most, "
+          f"{weights[-1, 1]:.0f} at the end")  # fmt: skip
+    print(f"growth           {slope:+.1f} MiB a minute after the first third")
+    for words, count in crowd.refused.most_common(5):
+        print(f"refused          {count} × {words}")
+    print(f"tracebacks       {tracebacks} in the server's log ({jobs_failed} of jobs)")
+    print(f"errors           {len(crowd.problems)}")
+    for problem, count in Counter(crowd.problems).most_common(10):
+        print(f"                 {count} × {problem}")
+    return not crowd.problems and not tracebacks and slope < GROWTH
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve, let the crowd in, print the summary."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--users", type=int, default=30, help="visitors without a browser")
+    parser.add_argument("--browsers", type=int, default=3, help="real browsers")
+    parser.add_argument("--minutes", type=float, default=20.0)
+    options = parser.parse_args(arguments)
+    os.environ["FISHERDASH_SHARED"] = "1"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        log = Path(folder) / "app.log"
+        before = set(psutil.Process().children())
+        with chromium.serving(Path(folder) / "workspace", log) as address:
+            (server,) = set(psutil.Process().children()) - before
+            crowd = Crowd(address, time.monotonic() + 60 * options.minutes)
+            print(f"{options.users} users, {options.browsers} browsers, {options.minutes:g} min")
+            weights = asyncio.run(gather(crowd, server, options.users, options.browsers))
+        well = report(crowd, weights, log.read_text(errors="replace"))
+    print("all is well" if well else "not well")
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
