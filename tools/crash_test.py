@@ -4,14 +4,16 @@
 
 A child process does what the dashboard does behind its buttons: it trains a small network, then
 simulates two heads, each as a job with its folder in a workspace; when it starts it goes on with
-what it finds unfinished. This process kills it with SIGKILL at moments drawn at random from the
-whole length of each job, start and compilation included, and starts it again. After every kill the
+what it finds unfinished. This process kills it with SIGKILL and starts it again: every other time
+at a moment drawn at random from the whole length of the job, start and compilation included, and
+else within a second of something new on disk, where files are being written. After every kill the
 epochs and frames on disk are compared with those on disk before; at the end of every round the
 network, the learning curve and all frames must be those of a child that nobody killed, to the bit.
 Exit status 1 when anything was lost or differs.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -232,7 +234,11 @@ def one_round(
                 if seen.killed >= most:
                     continue
                 try:
-                    child.wait(dice.uniform(0.0, seconds[word.strip()]))
+                    if dice.random() < 0.5:
+                        child.wait(dice.uniform(0.0, seconds[word.strip()]))
+                    else:
+                        _wait_for_news(folder, child)
+                        child.wait(dice.uniform(0.0, 1.0))
                 except subprocess.TimeoutExpired:
                     child.kill()
                     killed = True
@@ -254,6 +260,22 @@ def one_round(
             flush=True,
         )
         before = now
+
+
+def _wait_for_news(folder: Path, child: subprocess.Popen[str]) -> None:
+    """Until another epoch or chunk is on disk, or the child has ended."""
+    before = _newest(folder)
+    while child.poll() is None and _newest(folder) == before:
+        time.sleep(0.005)
+
+
+def _newest(folder: Path) -> int:
+    """A number that changes with every state that is written."""
+    stamps = [0]
+    for path in folder.glob("[tr]*/*/state*.npz"):
+        with contextlib.suppress(FileNotFoundError):  # an old state goes when a new one has come
+            stamps.append(path.stat().st_mtime_ns)
+    return max(stamps)
 
 
 def crash_test(kills: int, seed: int, folder: Path) -> Tally:
