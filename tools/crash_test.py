@@ -2,11 +2,12 @@
 
     python tools/crash_test.py --kills 50 [--seed 0] [--folder FOLDER]
 
-A child process does what the dashboard does behind its buttons: it trains a small network, then
-simulates two heads, each as a job with its folder in a workspace; when it starts it goes on with
-what it finds unfinished. This process kills it with SIGKILL and starts it again: every other time
-at a moment drawn at random from the whole length of the job, start and compilation included, and
-else within a second of something new on disk, where files are being written. After every kill the
+A child process (crash_work.py) does what the dashboard does behind its buttons: it trains a small
+network, then simulates two heads, each as a job with its folder in a workspace; when it starts it
+goes on with what it finds unfinished. This process kills it with SIGKILL and starts it again: every
+other time at a moment drawn at random from the whole length of the job, start and compilation
+included, and else within a second of something new on disk, where files are written. After every
+kill the
 epochs and frames on disk are compared with those on disk before; at the end of every round the
 network, the learning curve and all frames must be those of a child that nobody killed, to the bit.
 Exit status 1 when anything was lost or differs.
@@ -32,7 +33,6 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-EPOCHS, STEPS, RECORD_EVERY = 400, 24_000, 20
 KINDS = ("train", "simulate")
 
 
@@ -49,74 +49,6 @@ class Tally:
     def killed(self) -> int:
         """Number of kills."""
         return sum(self.kills.values())
-
-
-# The child: the dashboard's work without its pages.
-
-
-def work() -> None:
-    """Begin, or go on with, what the workspace holds; says on standard output what it does."""
-    from fisherdash.compilation import keep_compilations
-
-    keep_compilations()
-    for kind in KINDS:
-        job = _next_job(kind)
-        if job is None:
-            continue
-        while not job.started:
-            time.sleep(0.001)
-        print(kind, flush=True)
-        job.wait()
-        if job.status != "finished":
-            raise SystemExit(f"the {kind} job ended as {job.status}: {job.error}")
-
-
-def _next_job(kind: str) -> Any:
-    from fisherdash import checkpoint, dataset
-    from fisherdash.model import ModelConfig
-    from fisherdash.runs import delete_run, index, unfinished, workspace
-    from fisherdash.simulate import MDSettings
-    from fisherdash.train import TrainSettings
-    from pages._ui import tasks, training_tasks
-
-    found = index.entries("trainings" if kind == "train" else "runs")
-    if found and found[0].status == "finished":
-        return None
-    path = workspace.place("datasets") / "water.npz"
-    data = dataset.load(path)
-    if kind == "train":
-        if found:
-            return training_tasks.submit_rest_of_training(found[0].folder)
-        config = ModelConfig(features=4, max_degree=1, iterations=1, basis=6, cutoff=3.0)
-        settings = TrainSettings(epochs=EPOCHS, batch_size=10, average=0.9, seed=1)
-        plan = training_tasks.TrainingPlan(path, data, 40, 15, config, settings, "net")
-        return training_tasks.submit_training(plan)
-    if found and unfinished_or_none(found[0].folder, unfinished) is None:
-        delete_run(found[0].folder)  # killed before its first state: nothing was computed
-        found = []
-    if found:
-        return tasks.submit_resume(found[0].folder)
-    paths = {name: workspace.place("checkpoints") / f"{name}.safetensors" for name in ("a", "b")}
-    models = {name: checkpoint.load(path) for name, path in paths.items()}
-    settings = MDSettings(
-        replicas=4, steps=STEPS, timestep=0.25, temperature=300.0, record_every=RECORD_EVERY
-    )
-    return tasks.submit_simulation(paths, path, models, data, settings)
-
-
-def unfinished_or_none(folder: Path, opened: Any) -> Any:
-    """The unfinished run, or None for one that was stopped before it had begun."""
-    from fisherdash.errors import InputError
-
-    try:
-        return opened(folder)
-    except InputError as error:
-        if "before it had begun" in str(error):
-            return None
-        raise
-
-
-# The parent: kills, looks, compares.
 
 
 def prepare(folder: Path) -> None:
@@ -138,7 +70,7 @@ def start(folder: Path, cache: Path) -> subprocess.Popen[str]:
         "FISHERDASH_WORKSPACE": str(folder),
         "JAX_COMPILATION_CACHE_DIR": str(cache),
     }
-    line = [sys.executable, __file__, "--work"]
+    line = [sys.executable, str(ROOT / "tools" / "crash_work.py")]
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
 
 
@@ -304,11 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=50, help="moments at which to kill")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=Path, help="to work in; kept, for looking at afterwards")
-    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.work:
-        work()
-        return 0
     folder = options.folder or Path(tempfile.mkdtemp(prefix="fisherdash-crash-"))
     seen = crash_test(options.kills, options.seed, folder)
     if options.folder is None:

@@ -1,0 +1,87 @@
+"""The work that crash_test.py kills: a training and a simulation, as the dashboard does them.
+
+    FISHERDASH_WORKSPACE=FOLDER python tools/crash_work.py
+
+Begins, or goes on with, what the workspace holds, and says on standard output which job is at work.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from fisherdash import checkpoint, dataset  # noqa: E402 - found through the line above
+from fisherdash.compilation import keep_compilations  # noqa: E402
+from fisherdash.errors import InputError  # noqa: E402
+from fisherdash.model import ModelConfig  # noqa: E402
+from fisherdash.runs import delete_run, index, unfinished, workspace  # noqa: E402
+from fisherdash.simulate import MDSettings  # noqa: E402
+from fisherdash.train import TrainSettings  # noqa: E402
+from pages._ui import tasks, training_tasks  # noqa: E402
+
+EPOCHS, STEPS, RECORD_EVERY = 400, 24_000, 20
+
+
+def work() -> None:
+    """Train, then simulate."""
+    keep_compilations()
+    for kind, next_job in (("train", _training), ("simulate", _simulation)):
+        job = next_job()
+        if job is None:
+            continue
+        while not job.started:
+            time.sleep(0.001)
+        print(kind, flush=True)
+        job.wait()
+        if job.status != "finished":
+            raise SystemExit(f"the {kind} job ended as {job.status}: {job.error}")
+
+
+def _training() -> Any:
+    """The job of the training, or of its rest; None when it is finished."""
+    for entry in index.entries("trainings"):
+        if entry.status == "finished":
+            return None
+        return training_tasks.submit_rest_of_training(entry.folder)
+    config = ModelConfig(features=4, max_degree=1, iterations=1, basis=6, cutoff=3.0)
+    settings = TrainSettings(epochs=EPOCHS, batch_size=10, average=0.9, seed=1)
+    path = _data()
+    plan = training_tasks.TrainingPlan(path, dataset.load(path), 40, 15, config, settings, "net")
+    return training_tasks.submit_training(plan)
+
+
+def _simulation() -> Any:
+    """The job of the run, or of its rest; None when it is finished."""
+    for entry in index.entries("runs"):
+        if entry.status == "finished":
+            return None
+        if _has_begun(entry.folder):
+            return tasks.submit_resume(entry.folder)
+        delete_run(entry.folder)  # killed before its first state: nothing was computed
+    paths = {name: workspace.place("checkpoints") / f"{name}.safetensors" for name in ("a", "b")}
+    models = {name: checkpoint.load(path) for name, path in paths.items()}
+    settings = MDSettings(
+        replicas=4, steps=STEPS, timestep=0.25, temperature=300.0, record_every=RECORD_EVERY
+    )
+    return tasks.submit_simulation(paths, _data(), models, dataset.load(_data()), settings)
+
+
+def _data() -> Path:
+    return workspace.place("datasets") / "water.npz"
+
+
+def _has_begun(folder: Path) -> bool:
+    try:
+        unfinished(folder)
+    except InputError as error:
+        if "before it had begun" in str(error):
+            return False
+        raise
+    return True
+
+
+if __name__ == "__main__":
+    work()
