@@ -1,5 +1,7 @@
-"""NVE dynamics: against the report's ASE loop, and against bare evaluations of the forces."""
+"""NVE dynamics: against the report's ASE loop, jax-md, and bare evaluations of the forces."""
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import ase
@@ -12,11 +14,13 @@ from ase.md.verlet import VelocityVerlet
 
 from fisherdash.bench import ethanol
 from fisherdash.bench.race import Result, compare_times, race
+from fisherdash.errors import InputError
 from fisherdash.simulate import MDSettings, engine, initial, start
 from fisherdash.simulate.groups import group_checkpoints
 
 REPLICAS = 64
 STEPS = 10
+FRAMES = 8
 ASE_STEPS = 20
 
 
@@ -44,8 +48,9 @@ def nve_ase() -> Result:
     atoms = ase.Atoms(ethanol.MOLECULE)
     atoms.calc = _E3xCalculator()
     integrator = VelocityVerlet(atoms, timestep=0.5 * ase.units.fs)
+    advance = stepper(REPLICAS)
     return race(
-        _loop(),
+        lambda: advance(STEPS),
         lambda: integrator.run(ASE_STEPS),
         work=REPLICAS * STEPS,
         peer_work=ASE_STEPS,
@@ -53,9 +58,46 @@ def nve_ase() -> Result:
     )
 
 
+def nve_jax_md() -> Result:
+    """One molecule in our loop against ``jax_md.simulate.nve`` with the energy of E3x's modules.
+
+    Both loops are compiled as a whole and in single precision, with the same time step.
+
+    Raises:
+        InputError: where jax-md is not installed; the pins are in requirements-bench.txt.
+    """
+    try:
+        theirs, space = (import_module(f"jax_md.{name}") for name in ("simulate", "space"))
+    except ImportError:
+        raise InputError(
+            "jax-md is not installed; 'pip install -r requirements-bench.txt' adds it"
+        ) from None
+    checkpoint, steps = ethanol.checkpoint(), 10 * STEPS
+    # Its units are ours but for time, which follows from eV, Å and amu.
+    timestep = np.float32(MDSettings().timestep * ase.units.fs)
+    with ethanol.plain_jax():
+        body, head = jax.device_put((checkpoint.body, checkpoint.head.astype(np.float32)))
+        _, shift = space.free()
+        start_at, step = theirs.nve(
+            lambda x, **_: ethanol.reference_energies(body, head, x[None])[0], shift, timestep
+        )
+        masses = jnp.asarray(initial.masses(ethanol.NUMBERS), jnp.float32)[:, None]
+        at = ethanol.positions(1, np.float32)[0]
+        state = start_at(jax.random.key(0), jnp.asarray(at), kT=0.025, mass=masses)
+        advance = jax.jit(lambda state: jax.lax.fori_loop(0, steps, lambda _, s: step(s), state))
+
+    def peer() -> None:
+        with ethanol.plain_jax():
+            jax.block_until_ready(advance(state).position)
+
+    ours = stepper(1)
+    return race(lambda: ours(steps), peer, work=steps, unit="steps/s")
+
+
 def nve_overhead() -> Result:
     """Seconds of our loop against as many bare evaluations of the same forces, 64 replicas."""
-    force_field, params, state, _ = _start()
+    group, params, state, _ = _start(REPLICAS)
+    force_field, params = group.force_field, jax.device_put(params)
 
     @jax.jit
     def bare(params, x):
@@ -67,30 +109,38 @@ def nve_overhead() -> Result:
         return jax.lax.fori_loop(0, STEPS, evaluate, (x, jnp.zeros_like(x)))
 
     x = jnp.asarray(state.positions)
-    return compare_times(_loop(), lambda: jax.block_until_ready(bare(params, x)), rounds=9)
+    loop = stepper(REPLICAS)
+    return compare_times(
+        lambda: loop(STEPS), lambda: jax.block_until_ready(bare(params, x)), rounds=9
+    )
 
 
-def _start():
-    numbers = ethanol.NUMBERS
+def stepper(replicas: int, molecules: int = 1) -> Callable[[int], None]:
+    """Our loop at work on so many replicas of so many ethanol molecules: a call does n steps."""
+    group, params, state, scenery = _start(replicas, molecules)
+    layout = engine.Layout.of(group, replicas)
+    params, state = layout.put(params, layout.params), layout.put(state, layout.state)
+
+    def call(steps: int) -> None:
+        # Frames beyond the buffer are dropped, which is as much work as keeping them.
+        work = (params, state, scenery, np.int64(steps))
+        jax.block_until_ready(engine.advance(group.force_field, FRAMES, layout, *work))
+
+    return call
+
+
+def _start(replicas: int, molecules: int = 1):
+    numbers = np.tile(ethanol.NUMBERS, molecules)
     (group,) = group_checkpoints({"benchmark": ethanol.checkpoint()}, numbers, "float32")
-    masses, x = initial.masses(numbers), ethanol.positions(REPLICAS)
+    masses, x = initial.masses(numbers), ethanol.cluster(replicas, molecules)
     state = start(x, initial.thermal_momenta(x, masses, 300.0, 0), heads=1)
-    settings, bonds = MDSettings(), initial.find_bonds(ethanol.dataset(REPLICAS))
+    settings, bonds = MDSettings(), initial.find_bonds(ethanol.dataset(40))
+    pairs = [bonds.pairs + k * len(ethanol.NUMBERS) for k in range(molecules)]
     scenery = engine.Scenery(
         masses,
-        bonds.pairs,
-        bonds.lengths,
+        np.concatenate(pairs),
+        np.tile(bonds.lengths, molecules),
         np.float64(settings.timestep),
         np.int64(settings.record_every),
     )
-    return group.force_field, jax.device_put(group.params), state, scenery
-
-
-def _loop():
-    force_field, params, state, scenery = _start()
-
-    def run() -> None:
-        steps = np.int64(STEPS)
-        jax.block_until_ready(engine.advance(force_field, 8, params, state, scenery, steps))
-
-    return run
+    return group, group.params, state, scenery

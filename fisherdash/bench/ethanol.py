@@ -1,6 +1,7 @@
 """What all benchmarks share: ethanol, the report's network, and E3x's own evaluation of it."""
 
 import functools
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from fisherdash.dataset import Dataset
 CONFIG = model.ModelConfig()
 MOLECULE = ase.build.molecule("CH3CH2OH")
 NUMBERS = np.asarray(MOLECULE.numbers)
+SPACING = 6.0
+"""Of the molecules of a cluster, Å."""
 
 
 @functools.cache
@@ -39,6 +42,14 @@ def positions(frames: int, dtype: type = np.float64) -> np.ndarray:
     """Ethanol with normal noise of 0.05 Å, shape (frames, 9, 3)."""
     noise = np.random.default_rng(1).normal(scale=0.05, size=(frames, *MOLECULE.positions.shape))
     return (MOLECULE.positions + noise).astype(dtype)
+
+
+def cluster(replicas: int, molecules: int) -> np.ndarray:
+    """So many molecules on a cubic grid, shape (replicas, atoms, 3) in Å, each replica its own."""
+    side = math.ceil(molecules ** (1 / 3) - 1e-9)
+    cells = np.argwhere(np.ones((side, side, side)))[:molecules]
+    one = positions(replicas)
+    return (one[:, None] + SPACING * cells[:, None, :]).reshape(replicas, -1, 3)
 
 
 def dataset(frames: int) -> Dataset:

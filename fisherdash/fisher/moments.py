@@ -21,8 +21,10 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Integer
 
+from fisherdash import devices
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
@@ -171,21 +173,26 @@ def accumulate_groups(
     atomic_numbers = jnp.asarray(dataset.atomic_numbers)
     origin, total = float(dataset.energies.mean()), len(dataset)
     internal = is_bent(dataset.positions)
-    keys = iter(jax.random.split(jax.random.key(seed), total // BLOCK + 1))
+    mesh = devices.line("frames")
+    block = BLOCK * mesh.size
+    key = jax.random.key(seed)
     members = np.array_split(np.arange(total), min(groups, total))
     group = np.repeat(np.arange(len(members)), [len(part) for part in members])
     sums: list[np.ndarray] = []
-    for first in range(0, total, BLOCK):
+    for first in range(0, total, block):
         if cancel is not None and cancel.is_set():
             raise InputError(f"the solve was cancelled after {first} of {total} frames")
-        last = min(first + BLOCK, total)
+        last = min(first + block, total)
         # One shape to compile: the last block is filled up with its last frame.
-        chosen = np.minimum(np.arange(first, first + BLOCK), total - 1)
+        chosen = np.minimum(np.arange(first, first + block), total - 1)
+        # A key for every BLOCK frames, whichever device has them.
+        numbers = jnp.arange(first // BLOCK, first // BLOCK + mesh.size)
         terms = _terms(
             checkpoint.config,
             (probes or True) if laplacian else False,
             internal,
-            next(keys),
+            mesh,
+            jax.vmap(functools.partial(jax.random.fold_in, key))(numbers),
             body,
             atomic_numbers,
             jnp.asarray(dataset.positions[chosen]),
@@ -222,25 +229,50 @@ def _moments(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "laplacian", "internal"))
+@functools.partial(jax.jit, static_argnames=("config", "laplacian", "internal", "mesh"))
 def _terms(
     config: ModelConfig,
     laplacian: bool | int,
     internal: bool,
-    key: Array,
+    mesh: jax.sharding.Mesh,
+    keys: Array,
     body: Body,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
     energy_gradient: Float[Array, "frames atoms 3"],
     energies: Float[Array, " frames"],
 ) -> tuple[Array, ...]:
-    """What each frame adds to the sums; the frames are the first axis of every array."""
+    """What each frame adds to the sums; the frames are the first axis of every array.
+
+    Each device of ``mesh`` has BLOCK of the frames, and a key.
+    """
+    each, all_of_it = P("frames"), P()
+    return jax.shard_map(
+        functools.partial(_terms_of_block, config, laplacian, internal),
+        mesh=mesh,
+        in_specs=(each, all_of_it, all_of_it, each, each, each),
+        out_specs=each,
+        check_vma=False,  # nothing crosses between devices
+    )(keys, body, atomic_numbers, positions, energy_gradient, energies)
+
+
+def _terms_of_block(
+    config: ModelConfig,
+    laplacian: bool | int,
+    internal: bool,
+    keys: Array,
+    body: Body,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+    energy_gradient: Float[Array, "frames atoms 3"],
+    energies: Float[Array, " frames"],
+) -> tuple[Array, ...]:
     network = (config, body, atomic_numbers, positions)
     if laplacian is True:
         values, g, curvature = derivatives.jacobian_and_laplacian(*network, internal=internal)
     elif laplacian:
         values, g, curvature = derivatives.jacobian_and_estimate(
-            *network, laplacian, key, internal=internal
+            *network, laplacian, keys[0], internal=internal
         )
     else:
         values, g, curvature = derivatives.jacobian(*network, internal=internal)

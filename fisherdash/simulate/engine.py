@@ -14,9 +14,11 @@ never makes the device wait. State and buffers are small (0.2 MB for 64 ethanol 
 nothing is donated: a state that was handed out stays valid and can be kept for going on later.
 
 ``advance`` is compiled once per force field, shape and process; parameters, masses, bonds and time
-step are arguments.
+step are arguments. It runs on all local devices, each with its share of the replicas, or of the
+bodies where there are more of those (:class:`Layout`).
 """
 
+import dataclasses
 import functools
 import os
 from typing import Any, NamedTuple
@@ -24,10 +26,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
+from fisherdash import devices
 from fisherdash.simulate import failure, verlet
-from fisherdash.simulate.groups import ForceField
+from fisherdash.simulate.groups import ForceField, Group
 from fisherdash.simulate.state import ALIVE, State
 
 _BUFFER_BYTES = 64 * 2**20
@@ -52,10 +56,57 @@ class Record(NamedTuple):
     velocities: Float[Any, "capacity heads replicas atoms 3"]
 
 
-@functools.partial(jax.jit, static_argnames=("force_field", "capacity"))
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Which device has which part of a group.
+
+    Attributes:
+        mesh: of the axes "members" (bodies) and "replicas".
+        members: whether the first axis of the parameters is that of the bodies.
+    """
+
+    mesh: jax.sharding.Mesh
+    members: bool
+
+    @classmethod
+    def of(cls, group: Group, replicas: int) -> "Layout":
+        """Over all local devices that can have equal shares."""
+        mesh = devices.mesh(members=group.bodies, replicas=replicas)
+        return cls(mesh, mesh.shape["members"] > 1)
+
+    @property
+    def params(self) -> P:
+        """Of the parameters."""
+        return P("members") if self.members else P()
+
+    @property
+    def state(self) -> State:
+        """Of a state."""
+        every = P("members", "replicas")
+        return State(**dict.fromkeys(State._fields, every) | {"step": P()})
+
+    @property
+    def record(self) -> Record:
+        """Of the recorded frames."""
+        return Record(*(P(None, "members", "replicas") for _ in Record._fields))
+
+    def put(self, tree: Any, parts: Any) -> Any:
+        """Arrays on their devices."""
+        places = jax.tree.map(
+            lambda part: jax.NamedSharding(self.mesh, part), parts, is_leaf=_is_part
+        )
+        return jax.device_put(tree, places)
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, P)
+
+
+@functools.partial(jax.jit, static_argnames=("force_field", "capacity", "layout"))
 def advance(
     force_field: ForceField,
     capacity: int,
+    layout: Layout,
     params: Any,
     state: State,
     scenery: Scenery,
@@ -65,6 +116,24 @@ def advance(
 
     Frame f belongs to step f · record_every; slot 0 of the record is the first frame touched.
     """
+    return jax.shard_map(
+        functools.partial(_advance, force_field, capacity),
+        mesh=layout.mesh,
+        in_specs=(layout.params, layout.state, P(), P()),
+        out_specs=(layout.state, layout.record),
+        check_vma=False,  # nothing crosses between devices, so there is nothing to keep track of
+    )(params, state, scenery, steps)
+
+
+def _advance(
+    force_field: ForceField,
+    capacity: int,
+    params: Any,
+    state: State,
+    scenery: Scenery,
+    steps: Int[Array, ""],
+) -> tuple[State, Record]:
+    """The share of one device."""
     first_frame = frame_of(state.step + 1, scenery.record_every)
 
     def one_step(_: Any, carry: tuple[State, Record]) -> tuple[State, Record]:
@@ -143,8 +212,9 @@ def capacity_of(wanted: int, state: State) -> int:
 
 
 def device_name() -> str:
-    """The device that JAX uses, in words."""
-    device = jax.devices()[0]
+    """The devices that JAX uses, in words."""
+    device, count = jax.local_devices()[0], jax.local_device_count()
     if device.platform == "cpu":
         return f"CPU, {len(os.sched_getaffinity(0))} cores"
-    return f"{device.platform.upper()}, {device.device_kind}"
+    many = f"{count} × " if count > 1 else ""
+    return f"{many}{device.platform.upper()}, {device.device_kind}"

@@ -39,12 +39,15 @@ class Group:
         force_field: equal and of equal hash for equal computations, so that compilations are
             found again.
         params: pytree of arrays, its first argument.
+        bodies: length of the first axis of every array of ``params``, where that is the axis of
+            bodies with equally many heads each; 1 where ``params`` belong together.
     """
 
     names: tuple[str, ...]
     indices: tuple[int, ...]
     force_field: ForceField
     params: Any
+    bodies: int = 1
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.indices) or not self.names:
@@ -58,12 +61,10 @@ class NetworkForceField:
     Attributes:
         config: of the network.
         atomic_numbers: of the molecule.
-        bodies: number of bodies, each with the same number of heads.
     """
 
     config: ModelConfig
     atomic_numbers: tuple[int, ...]
-    bodies: int
 
     def __call__(
         self, params: Any, positions: Float[Array, "heads replicas atoms 3"]
@@ -71,14 +72,15 @@ class NetworkForceField:
         """``params``: bodies stacked along a first axis, and heads (bodies, heads each, D)."""
         numbers = jnp.array(self.atomic_numbers)
         heads, replicas, atoms = positions.shape[:3]
-        each = heads // self.bodies * replicas
+        bodies = params["heads"].shape[0]
+        each = heads // bodies * replicas
 
         def evaluate(body: Any, thetas: jax.Array, molecules: jax.Array):
             thetas = jnp.repeat(thetas, replicas, axis=0)
             return energy_and_forces(self.config, body, thetas, numbers, molecules)
 
-        flat = jnp.reshape(positions, (self.bodies, each, atoms, 3))
-        if self.bodies == 1:  # a mapped axis of length one would only cost speed
+        flat = jnp.reshape(positions, (bodies, each, atoms, 3))
+        if bodies == 1:  # a mapped axis of length one would only cost speed
             body = jax.tree.map(lambda leaf: leaf[0], params["body"])
             energies, forces = evaluate(body, params["heads"][0], flat[0])
         else:
@@ -133,8 +135,9 @@ def _group(
     return Group(
         names=tuple(name for _, name in members),
         indices=tuple(index for index, _ in members),
-        force_field=NetworkForceField(config, numbers, len(stacked)),
+        force_field=NetworkForceField(config, numbers),
         params=params,
+        bodies=len(stacked),
     )
 
 

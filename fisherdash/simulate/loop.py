@@ -44,8 +44,12 @@ class _Device:
         self.step = int(state.step)
         self._settings, self._groups = settings, groups
         self._capacity = engine.capacity_of(settings.chunk, state)
-        self._states = [_select(state, group.indices) for group in groups]
-        self._params = [jax.device_put(group.params) for group in groups]
+        self._layouts = [engine.Layout.of(group, settings.replicas) for group in groups]
+        both = list(zip(groups, self._layouts, strict=True))
+        self._states = [
+            layout.put(_select(state, group.indices), layout.state) for group, layout in both
+        ]
+        self._params = [layout.put(group.params, layout.params) for group, layout in both]
         self._scenery = Scenery(
             setting.masses,
             setting.bonds.pairs,
@@ -65,9 +69,12 @@ class _Device:
     def advance(self, count: int) -> list[tuple[State, Record]]:
         """Does ``count`` steps of every group, without waiting for them."""
         steps = np.int64(count)
+        parts = zip(self._groups, self._layouts, self._params, self._states, strict=True)
         results = [
-            engine.advance(group.force_field, self._capacity, params, state, self._scenery, steps)
-            for group, params, state in zip(self._groups, self._params, self._states, strict=True)
+            engine.advance(
+                group.force_field, self._capacity, layout, params, state, self._scenery, steps
+            )
+            for group, layout, params, state in parts
         ]
         self._states, self.step = [state for state, _ in results], self.step + count
         return results

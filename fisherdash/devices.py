@@ -1,0 +1,34 @@
+"""Work spread over all local devices; with one device the same code, and nothing to spread.
+
+Replicas, models of a population and frames never need one another, so every device runs the whole
+program on its share (``jax.shard_map``) and no number crosses from one to another.
+"""
+
+import itertools
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+
+def mesh(**lengths: int) -> Mesh:
+    """A grid of local devices whose sides divide the lengths of the axes to be spread.
+
+    As many devices are used as can have equal shares; of equally many, the last axis is cut first.
+
+    Args:
+        lengths: names of the axes and how long they are, such as ``members=4, replicas=64``.
+    """
+    devices = jax.local_devices()
+    sides = [
+        [n for n in range(1, len(devices) + 1) if length % n == 0] for length in lengths.values()
+    ]
+    fitting = [shape for shape in itertools.product(*sides) if np.prod(shape) <= len(devices)]
+    shape = max(fitting, key=lambda shape: (np.prod(shape), shape[::-1]))
+    chosen = np.array(devices[: int(np.prod(shape))]).reshape(shape)
+    return Mesh(chosen, tuple(lengths))
+
+
+def line(name: str) -> Mesh:
+    """All local devices in a row, for work that is cut to fit them."""
+    return Mesh(np.array(jax.local_devices()), (name,))
