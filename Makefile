@@ -8,7 +8,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev app test lint format lock bench samples validate audit clean
+.PHONY: help setup setup-dev app test lint format lock bench bench-pages samples validate audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,6 +50,9 @@ lock: $(VENV)/stamp-dev ## write requirements*.txt anew from pyproject.toml (nee
 bench: $(VENV)/stamp-app ## the benchmarks, on a machine with nothing else to do
 	$(BIN)/python -m fisherdash bench
 
+bench-pages: $(VENV)/stamp-app ## how long each page takes, with a run of a million steps
+	$(BIN)/python tools/page_speed.py
+
 samples: $(VENV)/stamp-app ## train the sample models that are missing, write their cards
 	$(BIN)/python tools/sample_models.py train
 	$(BIN)/python tools/sample_models.py cards
@@ -59,7 +62,8 @@ validate: $(VENV)/stamp-dev ## the whole chain on the shipped data, then the hea
 	$(BIN)/python -m pytest -m validate
 
 audit: $(VENV)/audit/stamp ## look for known vulnerabilities in every package that is pinned
-	@for pins in requirements-dev.txt requirements-gpu.txt requirements-auth.txt; do \
+	@for pins in requirements-dev.txt requirements-gpu.txt requirements-auth.txt \
+		requirements-bench.txt; do \
 		echo "$$pins"; \
 		$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r $$pins || exit 1; \
 	done

@@ -20,6 +20,7 @@ PINS = (
     "requirements-gpu.txt",
     "requirements-auth.txt",
     "requirements-audit.txt",
+    "requirements-bench.txt",
 )
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
 
@@ -66,7 +67,8 @@ def test_the_pins_agree_with_one_another_and_with_the_project():
     assert {name: dev[name] for name in app} == app
     assert gpu["jax-cuda12-plugin"][0] == app["jax"][0]
     assert not set(gpu) & set(app)
-    assert all(app[name] == auth[name] for name in set(app) & set(auth))
+    for added in (auth, pins("requirements-bench.txt")):
+        assert all(app[name] == added[name] for name in set(app) & set(added))
     wanted = [*PROJECT["project"]["dependencies"]]
     wanted += [one for extra in ("test", "lint") for one in extras()[extra]]
     for requirement in wanted:

@@ -33,6 +33,9 @@ echo "jax-cuda12-plugin[with-cuda]==$jax" |
 
 # The same for signing in: only what Authlib brings.
 echo "Authlib>=1.3.2" | compile requirements-auth.txt - --constraint requirements.txt "${upgrade[@]}"
+# The same for the benchmark against jax-md.
+echo "jax-md>=0.2.29" |
+    compile requirements-bench.txt - --constraint requirements.txt "${upgrade[@]}"
 # An environment of its own, so nothing of it has to agree with the rest.
 echo "pip-audit>=2.10" | compile requirements-audit.txt - "${upgrade[@]}"
 

@@ -17,6 +17,7 @@ _PLACES = {
     "solve_forces": "learning.solve_forces",
     "solve_laplacian": "learning.solve_laplacian",
     "nve_ase": "dynamics.nve_ase",
+    "nve_jax_md": "dynamics.nve_jax_md",
     "nve_overhead": "dynamics.nve_overhead",
     "warm_start": "start.warm_start",
     "matrix_product": "machine.matrix_product",

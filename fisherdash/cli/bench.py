@@ -1,36 +1,89 @@
 """The benchmarks: ours and its peer in turn on this machine, medians over several rounds.
 
-Nothing else should be running meanwhile.
+Nothing else should be running meanwhile. With --scaling: how the time of a step of dynamics grows
+with replicas and with atoms.
 """
 
 import argparse
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from fisherdash import disk
 from fisherdash.bench import NAMES
 from fisherdash.cli.common import Console
+from fisherdash.cli.options import output_file
+from fisherdash.cli.report import json_safe
+from fisherdash.errors import InputError
 
 HELP = "how fast this machine is, beside the usual ways to do the same"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which ones."""
+    """Which ones, and where the results go."""
     parser.add_argument(
         "names", metavar="NAME", nargs="*", help=f"(default: all) {', '.join(NAMES)}"
     )
+    parser.add_argument("--scaling", action="store_true", help="growth of the time of a step")
+    parser.add_argument(
+        "--out", metavar="FILE.json", help="keep the results, with date and machine"
+    )
+    parser.add_argument("--chart", metavar="FILE.svg", help="draw the growth (with --scaling)")
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
-    """One key a benchmark, each with ours, peer, ratio and unit."""
-    from fisherdash import bench
-    from fisherdash.errors import InputError
-
+    """One key a benchmark, each with ours, peer, ratio and unit; or one for each growth."""
     for name in args.names:
         if name not in NAMES:
             raise InputError(f"there is no benchmark {name!r}; choose from {', '.join(NAMES)}")
-    chosen = [name for name in NAMES if name in args.names or not args.names]
-    found = {}
+    if args.scaling and args.names:
+        raise InputError(f"--scaling takes no names of benchmarks, received {args.names[0]!r}")
+    if args.chart and not args.scaling:
+        raise InputError("--chart draws the growth of the time of a step: give --scaling too")
+    out = output_file(args.out, ".json") if args.out else None
+    chart = output_file(args.chart, ".svg") if args.chart else None
+    found = _scaling(console, chart) if args.scaling else _races(args.names, console)
+    if out is not None:
+        from fisherdash.bench.machine import description
+
+        with disk.replacing(out) as part:
+            kept = json_safe({"machine": description(), "results": found})
+            part.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def _races(names: Sequence[str], console: Console) -> dict[str, Any]:
+    from fisherdash import bench
+
+    chosen = [name for name in NAMES if name in names or not names]
+    found: dict[str, Any] = {}
     for done, name in enumerate(chosen):
         console.progress(done, len(chosen), name)
-        found[name] = bench.benchmark(name)()._asdict()
+        try:
+            found[name] = bench.benchmark(name)()._asdict()
+        except InputError as error:
+            if names:
+                raise
+            console.note(f"{name} is left out: {error}")
     return found
+
+
+def _scaling(console: Console, chart: Path | None) -> dict[str, Any]:
+    from fisherdash.bench.scaling import scaling
+
+    growths = list(scaling(console.progress))
+    if chart is not None:
+        from fisherdash.view.growth import growth_picture
+
+        with disk.replacing(chart) as part:
+            part.write_text(growth_picture(growths), encoding="utf-8")
+    return {
+        growth.of: {
+            "counts": growth.counts,
+            "milliseconds": growth.milliseconds,
+            "exponent": growth.exponent,
+            "exponent_stderr": growth.stderr,
+        }
+        for growth in growths
+    }

@@ -1,13 +1,15 @@
 """The benchmarks' arithmetic on a clock that is known, and their door; no timing here."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from fisherdash import bench
 from fisherdash.__main__ import main
-from fisherdash.bench import ethanol, race
+from fisherdash.bench import dynamics, ethanol, race, scaling
+from fisherdash.errors import InputError
 
 
 class Clock:
@@ -70,3 +72,67 @@ def test_the_benchmark_molecules_differ_and_hold_together():
     x = ethanol.positions(40)
     assert np.abs(x - ethanol.MOLECULE.positions).max() < 0.3
     assert np.ptp(x, axis=0).min() > 0.05
+
+
+def test_a_cluster_repeats_the_molecule_and_keeps_its_copies_apart():
+    x = ethanol.cluster(2, 22)
+    assert x.shape == (2, 198, 3)
+    np.testing.assert_array_equal(x[:, :9], ethanol.positions(2))
+    nearest = min(
+        np.linalg.norm(x[0, 9 * i : 9 * i + 9, None] - x[0, 9 * j : 9 * j + 9], axis=-1).min()
+        for i in range(22)
+        for j in range(i)
+    )
+    assert nearest > 1.5
+
+
+def test_the_exponent_is_fitted_where_the_time_grows():
+    counts = [1, 2, 4, 8, 16, 32]
+    found = scaling.Growth.fitted("atoms", counts, [1.0, 1.0, 1.0, 4.0, 16.0, 64.0])
+    assert found.exponent == pytest.approx(2.0) and found.stderr == pytest.approx(0.0, abs=1e-9)
+    noisy = scaling.Growth.fitted("atoms", counts, [3.0, 1.0, 1.0, 4.4, 15.0, 66.0])
+    assert noisy.exponent == pytest.approx(2.0, abs=0.1) and 0 < noisy.stderr < 0.2
+    flat = scaling.Growth.fitted("replicas", counts, [1.0] * 6)
+    assert flat.exponent is None and flat.stderr is None
+
+
+def test_scaling_measures_each_point_and_keeps_what_it_found(monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr(scaling, "seconds_per_step", lambda r, m: 1e-3 * r * (9 * m) ** 2)
+    out, chart = tmp_path / "scaling.json", tmp_path / "scaling.svg"
+    assert main(["bench", "--scaling", "--json", "--out", str(out), "--chart", str(chart)]) == 0
+    printed = json.loads(capfd.readouterr().out)
+    assert printed["replicas"]["exponent"] == pytest.approx(1.0)
+    assert printed["atoms"]["exponent"] == pytest.approx(2.0)
+    assert printed["atoms"]["counts"][-1] == 198 and printed["replicas"]["counts"][-1] == 1024
+    kept = json.loads(out.read_text())
+    assert kept["results"] == printed and kept["machine"]["date"] and kept["machine"]["device"]
+    picture = chart.read_text()
+    assert picture.count("<circle") == len(scaling.REPLICAS) + len(scaling.MOLECULES)
+    assert "n^2.00" in picture and "n^1.00" in picture
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--scaling nve_ase", "takes no names"),
+        ("--chart x.svg", "give --scaling too"),
+        ("--out x.txt", "must end in .json"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(words, expected, capfd):
+    assert main(["bench", *words.split()]) == 2
+    assert expected in capfd.readouterr().err
+
+
+def test_a_peer_that_is_not_installed_is_left_out_unless_it_was_asked_for(monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "jax_md", None)  # which makes an import of it fail
+    with pytest.raises(InputError, match=r"requirements-bench\.txt"):
+        dynamics.nve_jax_md()
+    result = bench.Result(3.0, 2.0, 1.5, "s")
+    known = {"nve_jax_md": dynamics.nve_jax_md}
+    monkeypatch.setattr(bench, "benchmark", lambda name: known.get(name, lambda: result))
+    assert main(["bench", "--json"]) == 0
+    answer = capfd.readouterr()
+    assert set(json.loads(answer.out)) == set(bench.NAMES) - {"nve_jax_md"}
+    assert "nve_jax_md is left out: jax-md is not installed" in answer.err
+    assert main(["bench", "nve_jax_md"]) == 2
