@@ -98,7 +98,11 @@ def _cause(run: Run, cause: Cause) -> None:
     job = next((one for one in running.every() if one.info.get("run") == folder), None)
     if job is not None and job.active:
         watch(job, lambda: job_line(job))
-    _answer(run, library.run_at(folder), cause)
+    finer = library.run_at(folder)
+    if finer.status not in ("running", "finished"):
+        words = f"{finer.id} is {finer.status} after step {finer.step:,} of {finer.steps:,}"
+        st.caption(plain(f"{words}; choose it above to go on with it."))
+    _answer(run, finer, cause)
 
 
 def _answer(run: Run, finer: Run, cause: Cause) -> None:
