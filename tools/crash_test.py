@@ -7,8 +7,7 @@ network, then simulates two heads, each as a job with its folder in a workspace;
 goes on with what it finds unfinished. This process kills it with SIGKILL and starts it again: every
 other time at a moment drawn at random from the whole length of the job, start and compilation
 included, and else within a second of something new on disk, where files are written. After every
-kill the
-epochs and frames on disk are compared with those on disk before; at the end of every round the
+kill the epochs and frames on disk are compared with those before; at the end of every round the
 network, the learning curve and all frames must be those of a child that nobody killed, to the bit.
 Exit status 1 when anything was lost or differs.
 """
