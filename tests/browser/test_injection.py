@@ -99,8 +99,8 @@ def settled(page: Page) -> Locator:
 
 def unfold(page: Page) -> None:
     """Open what is folded away."""
-    for one in page.locator("[data-testid=stMain] details:not([open]) > summary").all():
-        one.click()
+    folded = page.locator("[data-testid=stMain] details:not([open]) > summary")
+    folded.evaluate_all("all => all.forEach(one => one.click())")
 
 
 PAGES = ("", "data", "train", "refit", "simulate", "drift", "trajectories", "compare", "study")
