@@ -183,6 +183,8 @@ def test_a_limit_that_is_no_number_is_named(monkeypatch, bad):
     monkeypatch.setenv("FISHERDASH_MAX_JOBS", bad)
     with pytest.raises(InputError, match="FISHERDASH_MAX_JOBS must be a positive number"):
         limits.check_jobs(0, ANNA)
+    with pytest.raises(InputError):
+        limits.check_variables()
 
 
 def test_whether_a_server_is_shared_is_said_plainly(monkeypatch):
@@ -191,4 +193,4 @@ def test_whether_a_server_is_shared_is_said_plainly(monkeypatch):
     assert limits.is_shared()
     monkeypatch.setenv("FISHERDASH_SHARED", "yes")
     with pytest.raises(InputError, match="FISHERDASH_SHARED must be 0 or 1, received 'yes'"):
-        limits.is_shared()
+        limits.check_variables()

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from fisherdash.errors import InputError
-from fisherdash.runs import workspace
+from fisherdash.runs import people, workspace
 from fisherdash.runs.estimate import Cost, in_words
 
 GB = 1e9
@@ -58,6 +58,13 @@ def value(limit: Limit, user: str) -> float:
     if not number > 0:
         raise InputError(f"{limit.variable} must be a positive number, received {given!r}")
     return number
+
+
+def check_variables() -> None:
+    """InputError when a variable holds what it cannot hold; asked before serving."""
+    is_shared()
+    for limit in ALL:
+        value(limit, people.EVERYBODY)
 
 
 def check_jobs(active: int, user: str) -> None:

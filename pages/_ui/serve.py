@@ -5,7 +5,15 @@ import sys
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web.cli import main
 
+from fisherdash.errors import InputError
+from fisherdash.runs import limits
+
 if __name__ == "__main__":
+    try:
+        limits.check_variables()
+    except InputError as error:
+        sys.stderr.write(f"fisherdash app: {error}\n")
+        sys.exit(2)
     # Until app.py has run once, Streamlit takes a folder called pages/ for the whole app, and a
     # bookmark that comes first to a fresh server would meet a page without its app.
     PagesManager.uses_pages_directory = False
