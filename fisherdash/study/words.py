@@ -46,7 +46,7 @@ def p_value(test: Tested) -> str:
     """The corrected p-value, and beside it the raw one where that differs.
 
     >>> p_value(Tested(0.01, 0.04)), p_value(Tested(1e-9, 2e-8)), p_value(Tested(None))
-    ('p = 0.04 (raw 0.01)', 'p < 0.0001', 'not tested')
+    ('p = 0.04, raw 0.01', 'p < 0.0001', 'not tested')
     """
     if test.raw is None:
         return "not tested"
@@ -54,7 +54,7 @@ def p_value(test: Tested) -> str:
     if p < 1e-4:
         return "p < 0.0001"
     shown, raw = f"{p:.2g}", "< 0.0001" if test.raw < 1e-4 else f"{test.raw:.2g}"
-    return f"p = {shown}" if raw == shown else f"p = {shown} (raw {raw})"
+    return f"p = {shown}" if raw == shown else f"p = {shown}, raw {raw}"
 
 
 def joined(names: Iterable[str]) -> str:
@@ -110,6 +110,7 @@ def grounds(found: Findings) -> list[str]:
     pairs = sum(one.pairs for one in found.comparisons)
     return [
         *_groups(found.comparisons),
+        *_bounds(found.comparisons),
         *_leanings(found.comparisons),
         *_these_models(found.comparisons),
         f"This rests on {models} models and {pairs:,} pairs of trajectories; every claim is tested "
@@ -128,8 +129,24 @@ def _groups(comparisons: Sequence[Comparison]) -> list[str]:
     for verdict, words in VERDICTS.items():
         which = [one for one in comparisons if one.verdict == verdict]
         if which:
-            found.append(f"{words[0].upper()}{words[1:]}: {_named(which)}.")
+            names = _named(which) if len(which) < len(comparisons) else "all re-fits, everywhere"
+            found.append(f"{words[0].upper()}{words[1:]}: {names}.")
     return found
+
+
+def _bounds(comparisons: Sequence[Comparison]) -> list[str]:
+    """What the intervals leave room for."""
+    known = [one for one in comparisons if one.survivors.low is not None]
+    if not known:
+        return []
+    least = min(known, key=lambda one: one.survivors.low or 0.0)
+    most = max(known, key=lambda one: one.survivors.high or 0.0)
+    low, high = (100.0 * (x or 0.0) for x in (least.survivors.low, most.survivors.high))
+    return [
+        f"The 95 % intervals of the change in the share alive reach from {digits(low, sign=True)} "
+        f"points ({least.second}, {least.condition.temperature:g} K) to {digits(high, sign=True)} "
+        f"({most.second}, {most.condition.temperature:g} K)."
+    ]
 
 
 def _leanings(comparisons: Sequence[Comparison]) -> list[str]:
@@ -139,7 +156,7 @@ def _leanings(comparisons: Sequence[Comparison]) -> list[str]:
         which = [one for one in comparisons if not one.survival_sign and one.survivors.sign == sign]
         if which:
             found.append(
-                f"Leaning, with {words} alive by an interval that excludes zero, but without the "
+                f"Leaning: {words} alive by an interval that excludes zero, but not by the "
                 f"corrected test: {_named(which)}."
             )
     return found
@@ -147,13 +164,22 @@ def _leanings(comparisons: Sequence[Comparison]) -> list[str]:
 
 def _these_models(comparisons: Sequence[Comparison]) -> list[str]:
     """What the log-rank test adds, which does not speak of other models."""
-    which = [one for one in comparisons if one.logrank.significant and not one.survival_sign]
-    if not which:
-        return []
-    return [
-        "For these very models, though not for models in general, survival does differ (log-rank "
-        f"test stratified by model, corrected): {_named(which)}."
-    ]
+    found = []
+    for longer in (True, False):
+        which = [
+            one
+            for one in comparisons
+            if one.logrank.significant
+            and not one.survival_sign
+            and ((one.life.value or 0.0) > 0) == longer
+        ]
+        if which:
+            found.append(
+                f"These very models, which is no claim about others, live "
+                f"{'longer' if longer else 'shorter'} with {_named(which)} (log-rank test "
+                "stratified by model, corrected)."
+            )
+    return found
 
 
 def _named(comparisons: Sequence[Comparison]) -> str:

@@ -60,8 +60,6 @@ def test_the_same_tables_give_the_same_bytes(tmp_path):
 
 def test_the_committed_document_is_that_of_the_committed_tables(root, tmp_path):
     study, committed = root / "studies" / "ethanol", root / "docs" / "evidence.md"
-    if not (study / "tables").is_dir():
-        pytest.skip("the study's tables are not in the repository yet")
     tool.main([str(study), "--out", str(tmp_path / "evidence.md")])
     assert (tmp_path / "evidence.md").read_bytes() == committed.read_bytes()
     made = {path.name: path.read_bytes() for path in (tmp_path / "evidence").iterdir()}
@@ -109,6 +107,14 @@ def test_every_number_of_the_table_is_that_of_the_statistics():
     assert "No GPU was measured" in text
     free = next(one for one in found.comparisons if one.second == "force-free")
     assert words.sentence(free) in text.split("## Without forces")[1]
+
+
+def test_the_bounds_are_the_widest_of_all_intervals():
+    found = Findings(SMALL)
+    ends = [100 * x for one in found.comparisons for x in (one.survivors.low, one.survivors.high)]
+    (words_of_bounds,) = [one for one in words.grounds(found) if "reach from" in one]
+    for end in (min(ends), max(ends)):
+        assert words.digits(end, sign=True) in words_of_bounds
 
 
 def test_the_safest_head_has_the_best_worst_case():

@@ -213,6 +213,15 @@ def test_rank_correlation_and_its_interval():
     assert when.rank_correlation(x, x**3)[0].value == pytest.approx(1.0)
 
 
+def test_rank_correlation_of_a_draw_is_that_of_the_drawn_values():
+    rng = np.random.default_rng(8)
+    x, y = rng.integers(5, size=30) + 0.0, rng.normal(size=30)  # x with many ties
+    drawn = rng.multinomial(30, np.full(30, 1 / 30), size=20)
+    for row, found in zip(drawn, when._spearman(drawn.astype(float), x, y), strict=True):
+        chosen = np.repeat(np.arange(30), row)
+        assert found == pytest.approx(stats.spearmanr(x[chosen], y[chosen]).statistic)
+
+
 def test_an_effect_that_grows_with_the_error_is_seen_in_the_thirds():
     models = TABLES.models
     pairs = pairing.against_default(TABLES.trajectories, "plain", HOT)

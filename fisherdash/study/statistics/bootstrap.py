@@ -104,28 +104,27 @@ def shares_over_time(
         unknown = np.full(values.shape[1], np.nan)
         return unknown, unknown
     rng = np.random.default_rng(seed)
-    weights = rng.multinomial(models, np.full(models, 1 / models), size=DRAWS) / models
-    low, high = np.quantile(weights @ values, _levels(models), axis=0)
+    drawn = _how_often(rng, DRAWS, models) @ values / models
+    low, high = np.quantile(drawn, _levels(models), axis=0)
     return low, high
 
 
 def over_models(
-    statistic: Callable[..., Float[np.ndarray, " draws"]],
-    *columns: Float[np.ndarray, " models"],
+    statistic: Callable[[Float[np.ndarray, "draws models"]], Float[np.ndarray, " draws"]],
+    models: int,
     seed: int = 0,
 ) -> Estimate:
-    """Any statistic of finite numbers that each model has one of, by drawing models.
+    """Any statistic of models, by drawing them.
 
-    Args: statistic: of equally shaped arrays, one an argument, a row a draw; columns: the numbers.
+    Args:
+      statistic: of how often each model was drawn, a row a draw; NaN where it has no value.
+      models: how many there are.
+      seed: of the draws.
     """
-    models = len(columns[0])
-    if not models:
-        return Estimate(None, None, None, 0, 0)
-    value = float(statistic(*(column[None] for column in columns))[0])
+    value = float(statistic(np.ones((1, models)))[0]) if models else np.nan
     if models < FEWEST or not np.isfinite(value):
         return Estimate(value if np.isfinite(value) else None, None, None, models, models)
-    drawn = np.random.default_rng(seed).integers(models, size=(DRAWS, models))
-    found = statistic(*(column[drawn] for column in columns))
+    found = statistic(_how_often(np.random.default_rng(seed), DRAWS, models))
     return _estimate(value, found[np.isfinite(found)], models, models)
 
 
@@ -183,7 +182,7 @@ def _redrawn_means(rows: np.ndarray, counts: np.ndarray, rng: np.random.Generato
     """
     found = np.empty((*rows.shape[:2], _INNER))
     for count in np.unique(counts):
-        share = rng.multinomial(count, np.full(count, 1 / count), size=_INNER) / count
+        share = _how_often(rng, _INNER, int(count)) / count
         same = counts == count
         found[:, same] = rows[:, same, :count] @ share.T
     return found
@@ -197,6 +196,12 @@ def _redrawn_medians(rows: np.ndarray, counts: np.ndarray, rng: np.random.Genera
         same = counts == count
         found[:, same] = np.median(rows[:, same][..., drawn], axis=-1)
     return found
+
+
+def _how_often(rng: np.random.Generator, draws: int, count: int) -> np.ndarray:
+    """How often each of ``count`` things comes when as many are drawn: (draws, count)."""
+    drawn = rng.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count).astype(float)
 
 
 def _one_of_each(inner: np.ndarray, rng: np.random.Generator) -> np.ndarray:

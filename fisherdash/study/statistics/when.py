@@ -103,7 +103,7 @@ def rank_correlation(
     """Spearman's ρ of finite numbers with its interval and test; nothing for a constant."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Estimate(None, None, None, len(x), len(x)), Tested(None)
-    estimate = bootstrap.over_models(_spearman, x, y, seed=seed)
+    estimate = bootstrap.over_models(lambda drawn: _spearman(drawn, x, y), len(x), seed)
     test: Any = stats.spearmanr(x, y)
     return estimate, Tested(float(test.pvalue) if estimate.low is not None else None)
 
@@ -158,10 +158,16 @@ def by_third(pairs: Paired, known: pd.DataFrame, seed: int = 0) -> list[Third]:
     return found
 
 
-def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Rank correlation row by row; NaN where a row is constant."""
-    ranks = [stats.rankdata(side, axis=1) for side in (x, y)]
-    first, second = (side - side.mean(axis=1, keepdims=True) for side in ranks)
-    size = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-    products = (first * second).sum(axis=1)
-    return np.divide(products, size, out=np.full(len(x), np.nan), where=size > 0)
+def _spearman(drawn: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Rank correlation with every model as often as it was drawn; NaN where all ranks are one."""
+    first, second = (_ranks(drawn, side) - (drawn.sum(axis=1)[:, None] + 1) / 2 for side in (x, y))
+    size = np.sqrt((drawn * first**2).sum(axis=1) * (drawn * second**2).sum(axis=1))
+    products = (drawn * first * second).sum(axis=1)
+    return np.divide(products, size, out=np.full(len(drawn), np.nan), where=size > 0)
+
+
+def _ranks(drawn: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The models' mid-ranks among the drawn ones, from how often each value was drawn."""
+    distinct, which = np.unique(values, return_inverse=True)
+    often = drawn @ (which[:, None] == np.arange(len(distinct)))
+    return (np.cumsum(often, axis=1) - often + (often + 1) / 2)[:, which]

@@ -52,12 +52,14 @@ def forest_figure(
         series,
         legend={"show": False},
         tooltip={"show": False},
-        grid=[figure.grid(top=12, left=150, bottom=56)],
+        grid=[figure.grid(top=12, left=150, bottom=64)],
         xAxis=figure.axis(
             f"{EFFECT_NAMES[effect]}\n{BETTER[effect]}",
             min=low,
             max=high,
             axisLabel={"showMinLabel": False, "showMaxLabel": False},
+            nameTextStyle={"lineHeight": 15},
+            nameGap=36,
         ),
         yAxis={"type": "category", "inverse": True, "data": labels, "axisTick": {"show": False}},
     )
@@ -73,7 +75,7 @@ def forest_figure(
         }
     )
     alt = f"Effect of each re-fitted head with its 95 % interval: {EFFECT_NAMES[effect]}"
-    return Figure(option, alt, 80 + 32 * len(labels), table)
+    return Figure(option, alt, 88 + 32 * len(labels), table)
 
 
 def quality_figure(

@@ -106,13 +106,12 @@ def _drift(
         float
     )
     times = np.array(wide.index, float)
-    source = pd.DataFrame({"t": times, "alive": alive_share(runs, times)})
+    columns = {"t": times, "alive": alive_share(runs, times)}
     look = {"lineStyle": {"type": style.dash, "width": 1.1, "opacity": 0.55}, "silent": True}
     series: list[Option] = []
     ends = []
-    for number, model in enumerate(wide.columns):
-        values = wide[model].to_numpy()
-        source[f"m{number}"] = values
+    for number, values in enumerate(wide.to_numpy().T):
+        columns[f"m{number}"] = values
         series.append(figure.line("median", "t", f"m{number}", style.colour, style.dash, **look))
         last = np.flatnonzero(np.isfinite(values))
         if len(last) and last[-1] < len(values) - 1:
@@ -125,7 +124,7 @@ def _drift(
     words = f"{head}: {len(wide.columns)} models, {len(runs) - died:,} of {len(runs):,} alive"
     time = {"min": 0, "max": figure.rounded(float(times[-1]), 6) or 1.0}
     option = figure.chart(
-        source,
+        pd.DataFrame(columns),
         series,
         title=_title(words),
         legend={"show": False},
