@@ -33,8 +33,8 @@ echo "jax-cuda12-plugin[with-cuda]==$jax" |
 
 # The same for signing in: only what Authlib brings.
 echo "Authlib>=1.3.2" | compile requirements-auth.txt - --constraint requirements.txt "${upgrade[@]}"
-# The same for the benchmark against jax-md.
-echo "jax-md>=0.2.29" |
+# The same for the benchmark against jax-md; later networkx want Python 3.12, and one pin is enough.
+printf '%s\n' "jax-md>=0.2.29" "networkx<3.7" |
     compile requirements-bench.txt - --constraint requirements.txt "${upgrade[@]}"
 # An environment of its own, so nothing of it has to agree with the rest.
 echo "pip-audit>=2.10" | compile requirements-audit.txt - "${upgrade[@]}"

@@ -76,7 +76,7 @@ def test_groups_are_as_few_as_possible_and_keep_their_order():
     groups = group_checkpoints(checkpoints, networks.WATER, "float32")
     assert [group.names for group in groups] == [("a", "a2", "b", "b2"), ("other",)]
     assert [group.indices for group in groups] == [(0, 3, 1, 4), (2,)]
-    assert [group.force_field.bodies for group in groups] == [2, 1]
+    assert [group.bodies for group in groups] == [2, 1]
     again = group_checkpoints({"q": B, "r": A}, networks.WATER, "float32")
     once_more = group_checkpoints({"s": A, "t": B}, networks.WATER, "float32")
     assert again[0].force_field == once_more[0].force_field
@@ -87,7 +87,7 @@ def test_a_head_by_element_runs_beside_the_shared_one():
     split = A.by_element(networks.WATER)
     together = {"shared": A, "by element": split}
     (group,) = group_checkpoints(together, networks.WATER, "float32")
-    assert group.force_field.bodies == 1
+    assert group.bodies == 1
     assert group.force_field.config.head_elements == (1, 8)
     potential = ff.joined(_run(together), "potential")
     np.testing.assert_array_equal(potential[0], potential[1])
