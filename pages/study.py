@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
@@ -10,7 +11,7 @@ from fisherdash.errors import InputError
 from fisherdash.runs import jobs
 from fisherdash.runs.commands import shell_command
 from fisherdash.study import shelf
-from fisherdash.study.statistics import Findings
+from fisherdash.study.statistics import Condition, Findings
 from pages._ui import library, studies, studying
 from pages._ui.doors import command, door, next_step
 from pages._ui.progress import job_line, plain, watch
@@ -38,15 +39,26 @@ def show(study: shelf.Kept) -> None:
         studies.empty(study, found.whole)
         return
     studies.verdict(found)
-    condition = studies.choose_condition(found)
-    studies.survival_part(found, condition)
-    studies.effects_part(found)
-    studies.when_part(found, condition)
-    studies.members_part(found, condition)
-    studies.power_part(found, condition)
-    studies.cost_part(found)
-    studies.baselines_part(found)
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    with left:
+        part = st.segmented_control(
+            "Part", list(PARTS), default=next(iter(PARTS)), required=True, key="part"
+        )
+    with right:
+        condition = studies.choose_condition(found)
+    PARTS[part](found, condition)
     take_away(study, found)
+
+
+PARTS: dict[str, Callable[[Findings, Condition], None]] = {
+    "Survival and drift": studies.survival_part,
+    "When it helps": studies.when_part,
+    "Every member": studies.members_part,
+    "Toward 100 ns": studies.cost_part,
+    "Other remedies": studies.remedies_part,
+    "What could be seen": studies.power_part,
+}
+"""What is drawn on request; the answer stands above all of it."""
 
 
 def take_away(study: shelf.Kept, found: Findings) -> None:

@@ -91,6 +91,8 @@ def answer(found: Findings) -> str:
     """Does the re-fit help? In one sentence."""
     if not found.comparisons:
         return "Nothing can be said yet: no model has dynamics of the default and a re-fitted head."
+    if all(one.verdict == "too few models" for one in found.comparisons):
+        return "Too few models to tell."
     good = {one.second for one in found.comparisons if one.verdict in _GOOD}
     bad = {one.second for one in found.comparisons if one.verdict in (*_BAD, "mixed")}
     if good - bad:
@@ -212,6 +214,8 @@ def association_sentences(found: Sequence[Association]) -> list[str]:
     clear = [one for one in found if one.test.significant]
     if not clear:
         asked = sum(one.test.raw is not None for one in found)
+        if not asked:
+            return ["Too few models to say what the effects go with."]
         return [
             f"None of {asked} rank correlations between the effects and what is known of a model "
             "beforehand remains after correction."

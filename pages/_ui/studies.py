@@ -62,11 +62,6 @@ def survival_part(found: Findings, condition: Condition) -> None:
         "that both survive."
     )
     csv_button(tables.comparison_rows(found.comparisons), "comparisons")
-
-
-def effects_part(found: Findings) -> None:
-    """Every effect with its interval, all conditions together."""
-    styles = looks(found.heads)
     for column, effect in zip(st.columns(2), ("survivors", "drift"), strict=True):
         with column:
             figure = effects.forest_figure(found.comparisons, effect, styles)
@@ -139,14 +134,15 @@ def power_part(found: Findings, condition: Condition) -> None:
     st.caption(words.seen_sentence(found))
 
 
-def cost_part(found: Findings) -> None:
+def cost_part(found: Findings, condition: Condition) -> None:
     """Toward 100 ns."""
     st.subheader("Toward 100 ns")
     for one in found.costs:
-        st.markdown(f"- {words.cost_sentence(one)}")
-    st.dataframe(
-        tables.rate_rows(found.rates, found.expected), hide_index=True, alt="Failures per ns"
-    )
+        if one.temperature == condition.temperature:
+            st.markdown(words.cost_sentence(one))
+    ahead = [one for one in found.expected if one.condition == condition]
+    rates = [one for one in found.rates if one.condition == condition]
+    st.dataframe(tables.rate_rows(rates, ahead), hide_index=True, alt="Failures per ns")
     st.caption(
         "Failures in 100 ns go on with the rate of the runs' second half, as if it never changed: "
         "an assumption over four orders of magnitude in time. Times are measured, on the device "
@@ -154,17 +150,19 @@ def cost_part(found: Findings) -> None:
     )
 
 
-def baselines_part(found: Findings) -> None:
+def remedies_part(found: Findings, condition: Condition) -> None:
     """Other ways to train, and what else a re-fit changes."""
-    if found.recipes:
-        st.subheader("Other remedies")
-        rows = tables.comparison_rows(found.recipes).rename(columns={"head": "remedy"})
+    st.subheader("Other remedies")
+    here = [one for one in found.recipes if one.condition == condition]
+    if here:
+        rows = tables.comparison_rows(here).rename(columns={"head": "remedy"})
         st.dataframe(rows, hide_index=True, alt="Other ways to train, against the main recipe")
         st.caption("Paired by network: the same data, frames, seed and architecture.")
+    else:
+        st.caption("All models of this study were trained in one way.")
+    st.subheader("Errors, structure, sharpness")
     changes = [*found.force_errors, *found.structure, *found.sharpness]
-    if changes:
-        st.subheader("Errors, structure, sharpness")
-        st.dataframe(tables.change_rows(changes), hide_index=True, alt="Errors with each head")
+    st.dataframe(tables.change_rows(changes), hide_index=True, alt="Errors with each head")
 
 
 def empty(study: shelf.Kept, data: Tables) -> None:

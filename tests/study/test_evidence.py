@@ -155,6 +155,7 @@ def test_an_unfinished_study_has_a_document_too(left):
     text = text_about(some)
     assert not re.search(r"\bnan\b|\bNone\b(?! of)", text)
     assert ("Nothing can be said yet" in text) == (left in ("nothing", "models only"))
+    assert ("\n\nToo few models to tell." in text) == (left == "three models")
 
 
 def test_tables_that_were_written_say_the_same(tmp_path):
