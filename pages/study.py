@@ -39,17 +39,13 @@ def show(study: shelf.Kept) -> None:
         studies.empty(study, found.whole)
         return
     studies.verdict(found)
-    left, right = st.columns([2, 1], vertical_alignment="bottom")
-    with left:
-        part = st.segmented_control(
-            "Part", list(PARTS), default=next(iter(PARTS)), required=True, key="part"
-        )
-    with right:
-        condition = studies.choose_condition(found)
+    condition = studies.choose_condition(found)
+    part = st.pills("Part", list(PARTS), default=next(iter(PARTS)), required=True, key="part")
     PARTS[part](found, condition)
     take_away(study, found)
 
 
+# What is drawn on request; the answer stands above all of it.
 PARTS: dict[str, Callable[[Findings, Condition], None]] = {
     "Survival and drift": studies.survival_part,
     "When it helps": studies.when_part,
@@ -58,7 +54,6 @@ PARTS: dict[str, Callable[[Findings, Condition], None]] = {
     "Other remedies": studies.remedies_part,
     "What could be seen": studies.power_part,
 }
-"""What is drawn on request; the answer stands above all of it."""
 
 
 def take_away(study: shelf.Kept, found: Findings) -> None:

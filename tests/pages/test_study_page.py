@@ -80,9 +80,10 @@ def test_the_answer_stands_above_everything(open_page):
 def test_every_part_is_drawn_on_request(open_page, part, title, words):
     keep("planted", TABLES)
     app = open_page("study")
-    app.segmented_control(key="part").set_value(part).run()
+    app.pills(key="part").set_value(part).run()
     assert not app.exception and not app.error
     assert title in {item.value for item in app.subheader} and words in texts(app)
+    assert app.main.children[0].type == "title"  # nothing strays above it
 
 
 def test_another_effect_and_condition_can_be_chosen(open_page):
@@ -91,7 +92,7 @@ def test_another_effect_and_condition_can_be_chosen(open_page):
     assert app.dataframe[0].value["condition"].unique().tolist() == ["1000 K, 0.5 fs"]
     app.segmented_control(key="condition").set_value("500 K, 0.5 fs").run()
     assert app.dataframe[0].value["condition"].unique().tolist() == ["500 K, 0.5 fs"]
-    app.segmented_control(key="part").set_value("When it helps").run()
+    app.pills(key="part").set_value("When it helps").run()
     app.segmented_control(key="effect").set_value("Drift").run()
     assert not app.exception and "Ratio of |drift|" in texts(app)
 
