@@ -4,7 +4,7 @@ import functools
 
 import streamlit as st
 
-from fisherdash.analyse import Comparison, compare
+from fisherdash.analyse import Comparison
 from fisherdash.errors import InputError
 from fisherdash.runs import Run, jobs
 from fisherdash.runs.commands import shell_command
@@ -58,7 +58,7 @@ def take_away(run: Run) -> None:
             icon=":material/image:",
             on_click="ignore",
         )
-        csv_button(comparison_numbers(compare(traj)), f"{run.id} comparison")
+        csv_button(comparison_numbers(library.comparison_of(run)), f"{run.id} comparison")
         onward("trajectories", "See curves and molecules together")
 
 
@@ -87,7 +87,7 @@ def board(run: Run) -> None:
         st.caption("No points yet: the first frame comes when compilation is done.")
         return
     drift_chart(run, traj, "drift", table=run.status != "running")
-    found = compare(traj)
+    found = library.comparison_of(run)
     st.markdown(f"**{plain(found.sentence)}**")
     numbers(found)
     draw(temperature_figure(traj, looks(run), end=end_of(run)), key="temperature", table=False)
