@@ -135,7 +135,7 @@ def test_other_remedies_are_there_when_the_study_has_them():
     part = {name: getattr(whole, name) for name in COLUMNS}
     kept = set(whole.models[few | (whole.models["recipe"] == "plain")]["model"])
     part = {name: table[table["model"].isin(kept)] for name, table in part.items()}
-    assert "With 3 networks there are neither intervals nor tests" in text_about(Tables(**part))
+    assert "no test over 3 networks can be significant" in text_about(Tables(**part))
 
 
 @pytest.mark.parametrize("left", ["nothing", "models only", "three models", "no structure"])

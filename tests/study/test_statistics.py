@@ -16,6 +16,7 @@ from fisherdash.study.statistics import (
     Condition,
     Findings,
     bootstrap,
+    comparison,
     failures,
     pairing,
     power,
@@ -239,6 +240,18 @@ def test_an_effect_that_grows_with_the_error_is_seen_in_the_thirds():
     assert by_error.rank_correlation.value == pytest.approx(-1.0)
 
 
+def test_a_test_that_could_never_be_significant_is_no_verdict():
+    """Six models reach p = 0.03 at best, which is nothing among ten claims."""
+    life, died = np.zeros((2, 6, 8)), np.zeros((2, 6, 8))
+    life[0], died[1] = 10.0, 1.0
+    pairs = pairing.Paired(tuple("abcdef"), life, died, np.full_like(life, np.nan), 10.0)
+    alone = comparison.compare(pairs, HOT, "default", "head")
+    (one,) = comparison.corrected([alone])
+    assert one.testable and one.verdict == "harms" and one.survivors.low >= -1.0
+    many = comparison.corrected([alone] * 10)
+    assert not many[0].testable and many[0].verdict == "too few models"
+
+
 def test_power_is_what_simulated_studies_have():
     effects = np.random.default_rng(5).normal(size=40)
     found = power.power(effects)
@@ -292,6 +305,7 @@ def test_recipes_are_paired_by_network():
     }  # fmt: skip
     assert alike["sharpness-aware"].life.value == 0.0  # they are the same trajectories
     assert alike["sharpness-aware + plain"].deaths == alike["plain + plain"].deaths
+    assert all(one.testable for one in found.recipes)
     assert Findings(TABLES).recipes == Findings(whole).recipes == []  # 30 epochs are not 60
 
 

@@ -60,6 +60,8 @@ class Comparison:
         drift: signed-rank test of ln ``drift_ratio`` over models.
         logrank: stratified by model; speaks of these models only.
         per_model: how many models were helped or hurt.
+        testable: whether a test over so many models could be significant in its family at all:
+            the smallest p-value of M models is 2/2ᴹ.
     """
 
     first: str
@@ -77,6 +79,7 @@ class Comparison:
     drift: Tested
     logrank: Tested
     per_model: PerModel
+    testable: bool = True
 
     @property
     def survival_sign(self) -> int:
@@ -93,7 +96,7 @@ class Comparison:
     def verdict(self) -> Verdict:
         """Both read together."""
         lives, drifts = self.survival_sign, self.drift_sign
-        if self.survival.raw is None:
+        if self.survival.raw is None or not self.testable:
             return "too few models"
         if lives < 0:
             return "calmer but fewer live" if drifts < 0 else "harms"
@@ -130,7 +133,7 @@ def compare(
         pairs=pairs.count,
         deaths=(int(death_counts[0]), int(death_counts[1])),
         life=bootstrap.mean(pairs.lived_longer, seed),
-        survivors=bootstrap.mean(pairs.more_survived, seed),
+        survivors=bootstrap.mean(pairs.more_survived, seed).map(lambda x: min(1.0, max(-1.0, x))),
         drift_ratio=bootstrap.mean(pairs.log_drift_ratio, seed).map(np.exp),
         drift_difference=bootstrap.median(pairs.drift_difference, seed),
         survival=Tested(significance.over_models(pairs.lived_longer)),
@@ -167,13 +170,14 @@ def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     claims = [one.survival.raw for one in comparisons] + [one.drift.raw for one in comparisons]
     survival_and_drift = significance.holm(claims)
     ranks = significance.holm([one.logrank.raw for one in comparisons])
-    count = len(comparisons)
+    count, family = len(comparisons), sum(p is not None for p in claims)
     return [
         dataclasses.replace(
             one,
             survival=Tested(one.survival.raw, survival_and_drift[k]),
             drift=Tested(one.drift.raw, survival_and_drift[count + k]),
             logrank=Tested(one.logrank.raw, ranks[k]),
+            testable=max(1, family) * 2.0 ** (1 - one.models) < SIGNIFICANT,
         )
         for k, one in enumerate(comparisons)
     ]

@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from fisherdash.analyse.intervals import FEWEST
 from fisherdash.study import words
 from fisherdash.study.statistics import DEFAULT, Findings, recipes
 from fisherdash.view.study import pictures, tables
@@ -205,10 +204,11 @@ def _remedies(found: Findings) -> list[str]:
         "remedy", "condition", "models", f"died, {found.recipe}", "died, this head",
         "alive, change (points)", "survival", "|drift|, ratio", "drift", "verdict",
     ]  # fmt: skip
-    fewest = min(one.models for one in found.recipes)
+    untestable = sorted({one.models for one in found.recipes if not one.testable})
     few = (
-        f" With {fewest} networks there are neither intervals nor tests: read the counts only."
-        if fewest < FEWEST
+        f" Among so many claims no test over {words.joined(map(str, untestable))} networks can be "
+        "significant, whatever they do: read the counts and the intervals."
+        if untestable
         else ""
     )
     return [
