@@ -28,6 +28,7 @@ def heads(run: Run) -> tuple[int, ...]:
 def replica(run: Run) -> int:
     """Which start to look at, counted from 0; it is in the address of the page."""
     count = run.header.shape[1]
+    library.only_a_number("replica")
     if not 1 <= st.session_state.get("replica", 1) <= count:
         st.session_state["replica"] = 1
     number = st.number_input(

@@ -165,8 +165,7 @@ def report(crowd: Crowd, weights: np.ndarray, log: str) -> bool:
     """Print what was counted; whether all is well."""
     late = weights[weights[:, 0] > weights[-1, 0] / 3]
     slope = float(np.polyfit(late[:, 0], late[:, 1], 1)[0]) if len(late) > 2 else 0.0
-    jobs_failed = log.count("failed\nTraceback")
-    tracebacks = log.count("Traceback (most recent call last)")
+    tracebacks = Counter(_endings(log))
     print("done            ", ", ".join(f"{n} {what}" for what, n in sorted(crowd.did.items())))
     if crowd.runs:
         median, most = np.percentile(crowd.runs, (50, 95))
@@ -176,11 +175,24 @@ def report(crowd: Crowd, weights: np.ndarray, log: str) -> bool:
     print(f"growth           {slope:+.1f} MiB a minute after the first third")
     for words, count in crowd.refused.most_common(5):
         print(f"refused          {count} × {words}")
-    print(f"tracebacks       {tracebacks} in the server's log ({jobs_failed} of jobs)")
-    print(f"errors           {len(crowd.problems)}")
-    for problem, count in Counter(crowd.problems).most_common(10):
-        print(f"                 {count} × {problem}")
+    for name, found in (("tracebacks", tracebacks), ("errors", Counter(crowd.problems))):
+        print(f"{name:<17}{found.total()}")
+        for words, count in found.most_common(10):
+            print(f"                 {count} × {words}")
     return not crowd.problems and not tracebacks and slope < GROWTH
+
+
+def _endings(log: str) -> list[str]:
+    """The last line of every traceback in a log, and where it came from."""
+    found, place = [], ""
+    for line in log.split("Traceback (most recent call last)")[1:]:
+        for text in line.splitlines()[1:]:
+            if text.startswith("  File"):
+                place = text.strip()
+            elif text and not text.startswith(" "):
+                found.append(f"{text} ({place})"[:300])
+                break
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

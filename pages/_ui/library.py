@@ -202,6 +202,14 @@ def _checkpoint(path: str, _changed: int) -> Checkpoint:
     return checkpoints.load(path)
 
 
+def only_a_number(key: str) -> None:
+    """Take out of the address what is no whole number: a field of numbers would fail over it."""
+    value = st.query_params.get(key)
+    if value is not None and not (value.isascii() and value.isdigit() and len(value) < 10):
+        del st.query_params[key]
+        st.rerun()  # in this run the field would still begin with it
+
+
 def _apply(key: str) -> None:
     if f"next {key}" in st.session_state:
         st.session_state[key] = st.session_state.pop(f"next {key}")
