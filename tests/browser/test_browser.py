@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, TimeoutError, expect
 
 from tests.browser.seeing import differ, has_colour, pixels, views
 
@@ -97,7 +97,11 @@ def test_the_demo_runs_live_survives_a_refresh_and_can_be_cancelled(
     assert wait_above(other, STEP, reached) > reached
     other.close()
 
-    tab.get_by_role("button", name="Cancel").click()
+    try:
+        tab.get_by_role("button", name="Cancel").click(timeout=5_000)
+    except TimeoutError:  # on a slow machine it has come to its end meanwhile: another one
+        tab.get_by_role("button", name="Run the demo").click()
+        tab.get_by_role("button", name="Cancel").click()
     expect(main.get_by_text("cancelled").first).to_be_visible()
     expect(main.get_by_text("What it says")).to_be_visible()
     expect(tab.get_by_role("button", name="Run the demo again")).to_be_enabled()
