@@ -23,7 +23,18 @@ sys.path.insert(0, str(ROOT))
 
 from tests.browser import chromium  # noqa: E402 - found through the line above
 
-PAGES = ("", "data", "train", "refit", "simulate", "drift", "trajectories", "compare", "learn")
+PAGES = (
+    "",
+    "data",
+    "train",
+    "refit",
+    "simulate",
+    "drift",
+    "trajectories",
+    "compare",
+    "study",
+    "learn",
+)
 SCHEMES = ("light", "dark")
 WIDTHS = (1400, 400)
 MINUTE = 60_000
