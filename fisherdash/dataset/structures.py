@@ -12,7 +12,7 @@ import ase
 import numpy as np
 from ase.data import atomic_numbers as symbol_numbers
 
-from fisherdash.dataset.checks import check_count
+from fisherdash.dataset.checks import check_count, check_elements
 from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import (
     ENERGY_UNITS,
@@ -49,7 +49,7 @@ def from_structures(data: bytes, name: str, form: str, wish: Wish) -> Dataset:
     """
     frames = read_frames(data, name, form)
     numbers = frames[0].numbers
-    check_count(len(numbers))
+    check_count(len(check_elements(numbers)))
     for index, frame in enumerate(frames):
         if not np.array_equal(frame.numbers, numbers):
             raise InputError(describe_difference(name, numbers, index, frame.numbers))

@@ -111,6 +111,12 @@ def test_cells_that_are_none(cell):
         dataset.load_bytes("x.xyz", sound)
 
 
+def test_a_periodic_frame_without_atoms():
+    head = 'Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:forces:R:3 pbc="T T T"'
+    with pytest.raises(InputError, match="at least two atoms, received 0"):
+        dataset.load_bytes("x.xyz", f"0\n{head} energy=-1\n".encode())
+
+
 def test_a_large_molecule_in_its_cell_costs_no_more_than_a_small_one():
     grid = np.stack(np.meshgrid(*[np.arange(10.0)] * 3), axis=-1).reshape(-1, 3)
     lines = [f"C {x} {y} {z} 0.1 0.2 0.3" for x, y, z in grid]
