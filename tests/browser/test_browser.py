@@ -101,6 +101,8 @@ def test_the_demo_runs_live_survives_a_refresh_and_can_be_cancelled(
         tab.get_by_role("button", name="Cancel").click(timeout=5_000)
     except TimeoutError:  # on a slow machine it has come to its end meanwhile: another one
         tab.get_by_role("button", name="Run the demo").click()
+        expect(main.get_by_text("running").first).to_be_visible()
+        wait_above(tab, POINTS, 0)
         tab.get_by_role("button", name="Cancel").click()
     expect(main.get_by_text("cancelled").first).to_be_visible()
     expect(main.get_by_text("What it says")).to_be_visible()

@@ -1,6 +1,7 @@
 """Several people on one server, and the door for those who have not signed in."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -159,7 +160,9 @@ def ask(path: str, **headers: str) -> dict[str, str]:
 
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": "GET", "path": path, "scheme": "http", "headers": raw}
-    asyncio.run(server.Visitors(page)(scope, None, note))
+    # In a thread of its own: a browser test before this one may have left a loop in this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, server.Visitors(page)(scope, None, note)).result()
     return {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
