@@ -12,13 +12,16 @@ MOST_EVEN = 4096
 """Frames of a spectrum: 20 ps of frames 5 fs apart, some 60 MB of 128 small molecules."""
 
 
-def living_positions(run: Run, most: int = MOST) -> dict[str, np.ndarray]:
+def living_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, np.ndarray]:
     """For each head by name, (n, N, 3) Å: every replica alive at evenly spaced frames.
 
-    The first frame, which all heads share, is left out. InputError when a file is damaged.
+    Frames count from ``first`` on: unless told otherwise, the first one, which all heads share, is
+    left out. InputError when a file is damaged.
     """
     now, timestep = run.now, float(run.header.settings["timestep"])
-    indices = np.unique(np.linspace(1, max(1, len(now.times) - 1), most).round().astype(int))
+    indices = np.unique(
+        np.linspace(first, max(first, len(now.times) - 1), most).round().astype(int)
+    )
     indices = indices[indices < len(now.times)]
     death = np.where(now.died_step < 0, np.inf, (now.died_step - 0.5) * timestep)
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}

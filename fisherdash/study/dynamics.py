@@ -3,12 +3,11 @@
 import contextlib
 from pathlib import Path
 
-import numpy as np
-
 from fisherdash import checkpoint, disk, runs, simulate
 from fisherdash.analyse.structure import structure
 from fisherdash.checkpoint import Checkpoint
 from fisherdash.errors import InputError
+from fisherdash.runs.living import living_positions
 from fisherdash.simulate import MDSettings
 from fisherdash.study import store
 from fisherdash.study.fitting import device, head_file
@@ -42,9 +41,10 @@ def simulate_members(unit: Unit, settings: MDSettings) -> None:
         # As if nobody had died and nothing been compiled: what such a run costs.
         speed = run.typical_speed
         each = (settings.steps / speed if speed else seconds()) / len(models)
+    structures = _structures(unit, run, settings)
     for member in members:
         mine = {label: found[1:] for label, found in where.items() if found[0] is member}
-        _keep(unit, member, settings, run, mine, each)
+        _keep(unit, member, settings, run, mine, structures, each)
     disk.remove_folder(place)
 
 
@@ -79,6 +79,7 @@ def _keep(
     settings: MDSettings,
     run: runs.Run,
     labels: dict[str, tuple[str, str]],
+    structures: dict[str, list[float] | None],
     seconds: float,
 ) -> None:
     """Adds what the heads of one member did to its file; ``seconds`` for each head."""
@@ -91,23 +92,22 @@ def _keep(
             "key": key,
             "trajectories": trajectory_rows(trajectories, row),
             "curves": curves(trajectories, row, settings),
-            "structure": _structure(unit, run, row, settings),
+            "structure": structures.get(label),
         }
     found["seconds"] += seconds * len(labels)
     found["device"] = device()
     store.write(path, found)
 
 
-def _structure(unit: Unit, run: runs.Run, row: int, settings: MDSettings) -> list[float] | None:
-    """Error of h(r), its floor and the number of frames, at the temperature of the data only."""
+def _structures(unit: Unit, run: runs.Run, settings: MDSettings) -> dict[str, list[float] | None]:
+    """By label: error of h(r), its floor, number of frames; empty off the data's temperature."""
     whole = unit.frames.whole
     known = whole.temperature
     if known is None or abs(settings.temperature / known - 1) > SAME_TEMPERATURE:
-        return None
-    alive = run.trajectories().alive[row]
-    positions = np.concatenate(
-        [run.frames(row, replica, np.flatnonzero(living)) for replica, living in enumerate(alive)]
-    )
-    found = structure(whole.positions, {"head": positions})
-    error = found.errors["head"]
-    return None if error is None else [error, found.floor, len(positions)]
+        return {}
+    positions = living_positions(run, most=len(run.times), first=0)
+    found = structure(whole.positions, positions)
+    return {
+        label: None if error is None else [error, found.floor, len(positions[label])]
+        for label, error in found.errors.items()
+    }

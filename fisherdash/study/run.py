@@ -106,44 +106,64 @@ def run_study(
     return _running(plan, folder, workers, scheduler, cancel)
 
 
-def read_progress(folder: Path, plan: Plan, stage: str = "", *, ended: bool = False) -> Progress:
+def read_progress(folder: Path, plan: Plan) -> Progress:
     """Counts what is on disk."""
-    done = [member for member in plan.members if is_done(folder, plan, member)]
-    failed = sum((store.home(folder, m.name) / FAILED).exists() for m in done)
-    return Progress(len(plan.members), len(done) - failed, failed, stage, ended)
+    return _Tally(folder, plan).progress("")
+
+
+class _Tally:
+    """Counts what is done; a member that was found done is not read again at the next count."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self._folder, self._plan = folder, plan
+        self._failed: dict[str, bool] = {}  # of the members that are done
+
+    def progress(self, stage: str, *, ended: bool = False) -> Progress:
+        """How far the study is now."""
+        for member in self._plan.members:
+            if member.name not in self._failed and is_done(self._folder, self._plan, member):
+                failed = (store.home(self._folder, member.name) / FAILED).exists()
+                self._failed[member.name] = failed
+        failures = sum(self._failed.values())
+        done = len(self._failed) - failures
+        return Progress(len(self._plan.members), done, failures, stage, ended)
+
+    def is_done(self, name: str) -> bool:
+        """Whether nothing was left of a member at the last count."""
+        return name in self._failed
 
 
 def _running(
     plan: Plan, folder: Path, workers: int | None, scheduler: str | None, cancel: threading.Event
 ) -> Iterator[Progress]:
+    tally, stage = _Tally(folder, plan), "finished"
+    yield tally.progress("starting")
     units = [
         [member.name for member in unit]
         for unit in plan.units
-        if not all(is_done(folder, plan, member) for member in unit)
+        if not all(tally.is_done(member.name) for member in unit)
     ]
-    stage = "finished"
-    yield read_progress(folder, plan, "starting")
     try:
         if units and workers == 0 and scheduler is None:
-            yield from _here(plan, folder, units, cancel)
+            yield from _here(tally, folder, units, cancel)
         elif units:
-            yield from _on_dask(plan, folder, units, workers, scheduler, cancel)
+            yield from _on_dask(tally, folder, units, workers, scheduler, cancel)
     except Interrupted:
         stage = "stopped"
     write_tables(collect(folder, plan), folder / "tables")
-    yield read_progress(folder, plan, stage, ended=True)
+    yield tally.progress(stage, ended=True)
 
 
 def _here(
-    plan: Plan, folder: Path, units: list[list[str]], cancel: threading.Event
+    tally: _Tally, folder: Path, units: list[list[str]], cancel: threading.Event
 ) -> Iterator[Progress]:
     for number, unit in enumerate(units, start=1):
-        yield read_progress(folder, plan, f"unit {number} of {len(units)}")
+        yield tally.progress(f"unit {number} of {len(units)}")
         do_unit(folder, unit, cancel)
 
 
 def _on_dask(
-    plan: Plan,
+    tally: _Tally,
     folder: Path,
     units: list[list[str]],
     workers: int | None,
@@ -161,7 +181,7 @@ def _on_dask(
                 raise Interrupted
             busy = len(client.scheduler_info()["workers"])
             text = f"{len(waiting)} of {len(units)} units left on {busy} workers"
-            yield read_progress(folder, plan, text)
+            yield tally.progress(text)
             cancel.wait(POLL_SECONDS)
         for future in futures:
             if future.status == "error":
