@@ -248,6 +248,17 @@ def test_payload_refuses_frames_that_do_not_fit():
 
 
 def test_thinning_keeps_both_ends():
+    assert viewer.thinned(0).tolist() == []
     assert viewer.thinned(5, 10).tolist() == [0, 1, 2, 3, 4]
     some = viewer.thinned(10_001, 600)
-    assert len(some) == 600 and some[0] == 0 and some[-1] == 10_000
+    assert 300 <= len(some) <= 600 and some[0] == 0 and some[-1] == 10_000
+
+
+def test_what_is_shown_of_a_growing_run_stays_until_it_is_halved():
+    old = viewer.thinned(1, 16)[:-1]
+    for count in range(2, 500):
+        new = viewer.thinned(count, 16)[:-1]
+        assert len(new) < 16
+        assert set(old) <= set(new) or set(new) <= set(old)
+        assert set(old[::2]) <= set(new)
+        old = new

@@ -66,10 +66,14 @@ def stylesheet() -> str:
 
 
 def thinned(count: int, most: int = FRAMES) -> np.ndarray:
-    """Indices of at most ``most`` evenly spaced frames of ``count``, the last always among them."""
-    if count <= most:
-        return np.arange(count)
-    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
+    """Indices of at most ``most`` frames of ``count``, the first and the last always among them.
+
+    Every 2ᵏ-th frame: while a run grows, what is shown stays, until every other frame is left out.
+    """
+    stride = 1
+    while (count - 1) // stride + 2 > most and count > most:
+        stride *= 2
+    return np.unique(np.append(np.arange(0, count, stride), max(count - 1, 0)))[:count]
 
 
 def payload(

@@ -39,7 +39,7 @@ function build(parent) {
   const root = element("div", { class: "fd" }, parent);
   const view = {
     root, panes: [], all_charts: [], series: [], chosen: [], frame: 0, playing: false, overlay: false,
-    key: null, data: null, range: null, hovered: null, measure_chart: null, timer: 0,
+    key: null, data: null, range: null, hovered: null, measure_chart: null, timer: 0, following: true,
   };
   view.legend = element("div", { class: "legend", hidden: "" }, root);
   view.charts = element("div", { class: "charts" }, root);
@@ -75,9 +75,14 @@ function controls(view) {
   view.label = element("output", {}, row);
   view.failures = element("span", { class: "failures" }, row);
   view.overlaid = element("button", { type: "button", "data-testid": "overlay", hidden: "" }, row);
-  view.button.onclick = () => play(view, !view.playing);
+  // At the end of a run that grows one sees each new frame, unless one has paused.
+  view.button.onclick = () => {
+    play(view, !view.playing);
+    view.following = view.playing;
+  };
   view.slider.oninput = () => {
     play(view, false);
+    view.following = true;
     show(view, Number(view.slider.value));
   };
   view.overlaid.onclick = () => {
@@ -100,13 +105,13 @@ function dismantle(view) {
 
 function receive(view, data) {
   const old = view.data, another = view.key !== data.key;
-  const followed = old && view.frame >= old.times.length - 1;
+  const at_end = old && view.frame >= old.times.length - 1;
   const time = old?.times[view.frame] ?? 0;
   Object.assign(view, { data, key: data.key });
   follow_theme(view.root);
   data.panes.forEach((pane) => (pane.xyz = decode(pane.positions)));
-  if (another) Object.assign(view, { frame: 0, range: null, chosen: [] });
-  else if (data.live && followed && !view.playing) view.frame = data.times.length - 1;
+  if (another) Object.assign(view, { frame: 0, range: null, chosen: [], following: true });
+  else if (data.live && at_end && view.following && !view.playing) view.frame = data.times.length - 1;
   else view.frame = nearest(data.times, time);
   view.slider.max = String(Math.max(0, data.times.length - 1));
   view.controls.hidden = data.times.length < 2;
