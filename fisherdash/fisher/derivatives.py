@@ -6,6 +6,7 @@ second-order Taylor series is pushed along each direction; only its sum is kept.
 3N − 6 deformations of the molecule (:mod:`fisherdash.fisher.rigid`), or all 3N axes.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -39,7 +40,8 @@ def jacobian(
         positions: Å.
         internal: leave out translations and rotations; only for molecules that are bent.
     """
-    values, push = jax.linearize(lambda x: descriptors(config, body, atomic_numbers, x), positions)
+    evaluate = _network(config, body, atomic_numbers)
+    values, push = jax.linearize(evaluate, positions)
     directions = internal_directions(positions)[0] if internal else _axes(positions)
     columns = jax.lax.map(push, directions)
     return values, _along_axes(columns, directions), jnp.zeros_like(values)
@@ -54,10 +56,7 @@ def jacobian_and_laplacian(
     internal: bool = False,
 ) -> Derivatives:
     """Descriptors, G and ΔD, all exact; arguments as for :func:`jacobian`."""
-
-    def evaluate(x: Array) -> Array:
-        return descriptors(config, body, atomic_numbers, x)
-
+    evaluate = _network(config, body, atomic_numbers)
     values = evaluate(positions)
     directions, acceleration = _axes(positions), None
     if internal:
@@ -88,10 +87,15 @@ def jacobian_and_estimate(
     """
     values, g, _ = jacobian(config, body, atomic_numbers, positions, internal=internal)
     directions = jax.random.rademacher(key, (probes, *positions.shape), positions.dtype)
-    total, _ = _second_derivatives(
-        lambda x: descriptors(config, body, atomic_numbers, x), positions, directions
-    )
+    evaluate = _network(config, body, atomic_numbers)
+    total, _ = _second_derivatives(evaluate, positions, directions)
     return values, g, total / probes
+
+
+def _network(
+    config: ModelConfig, body: Body, atomic_numbers: Integer[Array, " atoms"]
+) -> Callable[[Array], Array]:
+    return functools.partial(descriptors, config, body, atomic_numbers, forward_mode=True)
 
 
 def _second_derivatives(

@@ -48,6 +48,11 @@ def width(irreps: tuple[Irrep, ...]) -> int:
     return sum(2 * degree + 1 for _, degree in irreps)
 
 
+def starts(irreps: tuple[Irrep, ...]) -> tuple[int, ...]:
+    """First component of each of these irreps."""
+    return tuple(width(irreps[:count]) for count in range(len(irreps)))
+
+
 def is_odd(irrep: Irrep, has_parity: bool) -> bool:
     """Parity under reflection: a lone parity slice holds proper tensors, odd when l is odd."""
     slice_, degree = irrep

@@ -1,0 +1,194 @@
+"""Messages of all neighbours, summed and coupled: three forms of one sum, each where it is fastest.
+
+    m[f,c,n,i] = Σ_jab  K[f,b,a,c] R_l(a)[f,n,i,j] Y_a[n,i,j] x[f,b,n,j]
+
+(f feature, n frame, i and j atoms, a, b, c angular components, l(a) the degree of a.) In general
+(:func:`_gather_and_couple`) the filters R Y are written for every feature and the rest is two
+batched products. Where the inputs or the outputs are scalars alone, which is so in the first and in
+the last step, a component couples to one other with one weight K_l for its degree, by Schur's
+lemma. That weight joins the radial weights, and the angular part is a product for which no Y need
+be copied for every feature (:func:`_from_scalars`, :func:`_to_scalars`).
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from fisherdash.model import couplings
+from fisherdash.model.body import Body
+
+
+class Pairs(NamedTuple):
+    """What does not depend on the step: radial basis and spherical harmonics of all pairs.
+
+    Attributes:
+        basis: of the distances.
+        harmonics: of the direction from i to j, by degree and order.
+        multiply: :func:`batched` or :func:`batched_for_reverse`.
+    """
+
+    basis: Float[Array, "basis pairs"]
+    harmonics: list[list[Float[Array, "frames j i"]]]
+    multiply: Callable[[Array, Array], Array]
+
+
+def message(
+    weights: Body,
+    step: couplings.Step,
+    pairs: Pairs,
+    x: Float[Array, "features b frames atoms"],
+) -> Float[Array, "features c frames atoms"]:
+    """What every atom is told by the others."""
+    kernel = weights["tensor"]["kernel"].reshape(-1, len(x))
+    irreps = [(0, degree) for degree in range(len(pairs.harmonics))]
+    names = [couplings.kernel_name(irrep, has_parity=False) for irrep in irreps]
+    radial = [weights["filter"][name]["kernel"] for name in names]
+    couples = np.asarray(step.table.any(axis=0))
+    inputs, outputs = couples.shape[1:]
+    if inputs == 1 and np.array_equal(couples[:, 0], np.eye(len(couples), outputs)):
+        return _from_scalars(kernel, step, radial, pairs, x)
+    if outputs == 1 and (couples[..., 0].sum(axis=1) == 1).all():
+        return _to_scalars(kernel, step, radial, pairs, x)
+    return _gather_and_couple(kernel, step, radial, pairs, x)
+
+
+def _from_scalars(
+    kernel: Float[Array, "paths features"],
+    step: couplings.Step,
+    radial: list[Float[Array, "basis features"]],
+    pairs: Pairs,
+    x: Float[Array, "features 1 frames atoms"],
+) -> Float[Array, "features c frames atoms"]:
+    """Σ_j Y_c (K R x_j): batched over atoms i, with the features last."""
+    features, _, frames, atoms = x.shape
+    outputs = step.table.shape[-1]  # higher degrees of the filters couple to nothing that is kept
+    coupling = _degree_coupling(kernel, step.table[:, :outputs].sum(axis=(2, 3)))
+    sources = jnp.moveaxis(x[:, 0], 0, -1).reshape(frames, 1, atoms * features)
+    parts = []
+    for of_degree, w, ys in zip(coupling, radial, pairs.harmonics, strict=False):
+        filters = dot(pairs.basis, 0, w * of_degree, 0).reshape(frames, atoms, -1)
+        terms = (filters * sources).reshape(frames * atoms, atoms, features)
+        y = jnp.stack([jnp.swapaxes(y, 1, 2) for y in ys], axis=2)
+        parts.append(pairs.multiply(y.reshape(frames * atoms, len(ys), atoms), terms))
+    told = jnp.transpose(jnp.concatenate(parts, axis=1), (2, 1, 0))
+    return told.reshape(features, -1, frames, atoms)
+
+
+def _to_scalars(
+    kernel: Float[Array, "paths features"],
+    step: couplings.Step,
+    radial: list[Float[Array, "basis features"]],
+    pairs: Pairs,
+    x: Float[Array, "features b frames atoms"],
+) -> Float[Array, "features 1 frames atoms"]:
+    """Σ_j Σ_l K R_l (Σ_a Y_a x_a): batched over atoms j, with the features last."""
+    features, _, frames, atoms = x.shape
+    coupling = _degree_coupling(kernel, step.table.sum(axis=(2, 3)))
+    partner = np.asarray(step.table.any(axis=(0, 3))).argmax(
+        axis=1
+    )  # of a filter component, in the inputs
+    blocks = dict(zip(couplings.starts(step.inputs), split(step.inputs, x), strict=True))
+    terms = jnp.zeros((frames * atoms * atoms, features), x.dtype)
+    for degree, ys in enumerate(pairs.harmonics):
+        block = blocks[int(partner[degree**2])].reshape(features, len(ys), frames * atoms)
+        y = jnp.stack(ys, axis=-1).reshape(frames * atoms, atoms, len(ys))
+        sent = pairs.multiply(y, jnp.transpose(block, (2, 1, 0))).reshape(terms.shape)
+        terms += dot(pairs.basis, 0, radial[degree] * coupling[degree], 0) * sent
+    ones = jnp.ones((frames, 1, atoms), x.dtype)
+    told = pairs.multiply(ones, terms.reshape(frames, atoms, atoms * features))
+    return jnp.moveaxis(told.reshape(frames, atoms, features), -1, 0)[:, None]
+
+
+def _gather_and_couple(
+    kernel: Float[Array, "paths features"],
+    step: couplings.Step,
+    radial: list[Float[Array, "basis features"]],
+    pairs: Pairs,
+    x: Float[Array, "features b frames atoms"],
+) -> Float[Array, "features c frames atoms"]:
+    """S[f,n,b,a,i] = Σ_j x[f,n,b,j] (R Y)[f,n,j,a,i], then m = Σ_ba K S."""
+    features, inputs, frames, atoms = x.shape
+    copies = iter(_for_every_feature(pairs.harmonics, features))
+    filters = []
+    for w, ys in zip(radial, pairs.harmonics, strict=True):
+        of_degree = dot(w, 0, pairs.basis, 0)
+        filters += [of_degree * next(copies) for _ in ys]
+    filters = jnp.stack(filters, axis=1).reshape(features, -1, frames, atoms, atoms)
+    filters = jnp.transpose(filters, (0, 2, 3, 1, 4)).reshape(features * frames, atoms, -1)
+    sources = jnp.swapaxes(x, 1, 2).reshape(features * frames, inputs, atoms)
+    gathered = pairs.multiply(sources, filters).reshape(features, frames, -1, atoms)
+    gathered = jnp.swapaxes(gathered, 1, 2).reshape(features, -1, frames * atoms)
+    table = jnp.asarray(np.swapaxes(step.table, 1, 2), kernel.dtype)
+    coupling = dot(kernel, 0, table.reshape(len(table), -1), 0)
+    coupling = coupling.reshape(features, gathered.shape[1], -1)
+    return dot(coupling, 1, gathered, 1, batch=1).reshape(features, -1, frames, atoms)
+
+
+def _for_every_feature(
+    harmonics: list[list[Float[Array, "frames j i"]]], features: int
+) -> Float[Array, "m features pairs"]:
+    """Copies of the harmonics, made by a product with a matrix of zeros and ones.
+
+    So they are in memory when the filters are multiplied with them. From a broadcast XLA would make
+    every harmonic again in every such product, and its reverse would be a slow reduction.
+    """
+    rows = jnp.stack([y.reshape(-1) for degree in harmonics for y in degree])
+    # Made by operations: as a literal, XLA takes the product apart again.
+    copies = jnp.repeat(jnp.eye(len(rows), dtype=rows.dtype), features, axis=1)
+    return dot(copies, 0, rows, 0).reshape(len(rows), features, -1)
+
+
+def _degree_coupling(
+    kernel: Float[Array, "paths features"], table: Float[np.ndarray, "paths components"]
+) -> Float[Array, "degrees features"]:
+    """The weight of each degree; all orders of one have the same."""
+    first = np.arange(math.isqrt(table.shape[1])) ** 2
+    return dot(jnp.asarray(table[:, first], kernel.dtype), 0, kernel, 0)
+
+
+def split(
+    irreps: tuple[couplings.Irrep, ...], x: Float[Array, "features m frames atoms"]
+) -> list[Float[Array, "features irrep frames atoms"]]:
+    """One array for each irrep; the reverse of a split is a concatenation, of a slice a padding."""
+    return jnp.split(x, couplings.starts(irreps)[1:], axis=1)
+
+
+def batched(x: Float[Array, "m p q"], y: Float[Array, "m q r"]) -> Float[Array, "m p r"]:
+    """A product of matrices for each m."""
+    return dot(x, 2, y, 1, batch=1)
+
+
+@jax.custom_jvp
+def batched_for_reverse(
+    x: Float[Array, "m p q"], y: Float[Array, "m q r"]
+) -> Float[Array, "m p r"]:
+    """The same, with a derivative whose reverse is such a product, too.
+
+    What comes back to y is xᵀ times what comes back. Libraries are slow at products whose left side
+    is transposed; the copy that is made of x here is small.
+    """
+    return batched(x, y)
+
+
+@batched_for_reverse.defjvp
+def _batched_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    (x, y), (dx, dy) = primals, tangents
+    # Put together from its rows: XLA would fold a plain transposition into the product.
+    turned = jnp.stack([x[:, row] for row in range(x.shape[1])], axis=-1)
+    return batched_for_reverse(x, y), batched_for_reverse(dx, y) + dot(turned, 1, dy, 1, batch=1)
+
+
+def dot(x: Array, x_axis: int, y: Array, y_axis: int, *, batch: int = 0) -> Array:
+    """Sum of products over one axis of each; the first ``batch`` axes go along unsummed."""
+    batches = tuple(range(batch))
+    # On accelerators the default would round float32 products to fewer bits than forces bear.
+    precision = jax.lax.Precision.HIGHEST
+    dimensions = (((x_axis,), (y_axis,)), (batches, batches))
+    return jax.lax.dot_general(x, y, dimensions, precision=precision)
