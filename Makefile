@@ -51,7 +51,7 @@ bench: $(VENV)/stamp-app ## the benchmarks, on a machine with nothing else to do
 	$(BIN)/python -m fisherdash bench
 
 bench-pages: $(VENV)/stamp-app ## how long each page takes, with a run of a million steps
-	$(BIN)/python tools/page_speed.py
+	$(BIN)/python benchmarks/page_speed.py
 
 samples: $(VENV)/stamp-app ## train the sample models that are missing, write their cards
 	$(BIN)/python tools/sample_models.py train

@@ -15,8 +15,8 @@ from fisherdash import __version__
 from fisherdash.cli.common import Help, Parser, execute
 
 COMMANDS: Final = (
-    "sample", "train", "evaluate", "solve", "simulate", "resume", "compare", "landscape", "study",
-    "convert", "bench", "index", "doctor", "app",
+    "sample", "train", "evaluate", "solve", "simulate", "resume", "compare", "export",
+    "landscape", "study", "convert", "bench", "index", "doctor", "app",
 )  # fmt: skip
 """Every command is the module of that name in fisherdash/cli: HELP, add_arguments, run."""
 

@@ -5,6 +5,7 @@ program on its share (``jax.shard_map``) and no number crosses from one to anoth
 """
 
 import itertools
+import os
 
 import jax
 import numpy as np
@@ -32,3 +33,10 @@ def mesh(**lengths: int) -> Mesh:
 def line(name: str) -> Mesh:
     """All local devices in a row, for work that is cut to fit them."""
     return Mesh(np.array(jax.local_devices()), (name,))
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -7,7 +7,7 @@ import streamlit as st
 from fisherdash.analyse import Comparison
 from fisherdash.errors import InputError
 from fisherdash.runs import Run, jobs
-from fisherdash.runs.commands import shell_command
+from fisherdash.runs.commands import commands_of
 from fisherdash.view.drift import temperature_figure
 from fisherdash.view.report import html_report, run_picture
 from fisherdash.view.tables import comparison_numbers, comparison_table, tests_in_words
@@ -60,11 +60,6 @@ def take_away(run: Run) -> None:
         )
         csv_button(comparison_numbers(library.comparison_of(run)), f"{run.id} comparison")
         onward("trajectories", "See curves and molecules together")
-
-
-def commands_of(run: Run) -> tuple[str, str]:
-    """What repeats the run and its statistics from a shell."""
-    return run.header.command, shell_command("compare", run.folder)
 
 
 def board(run: Run) -> None:

@@ -147,8 +147,8 @@ def form(path: Path, data: Dataset) -> None:
 def curve(job: jobs.Job) -> None:
     """The learning curves of a training so far."""
     job_line(job)
-    report: EpochReport | None = job.latest
-    if report is None or not report.history:
+    report = job.latest
+    if not isinstance(report, EpochReport) or not report.history:
         st.caption("The curves begin after the first epoch.")
         return
     rows = report.history
@@ -171,8 +171,8 @@ def curve(job: jobs.Job) -> None:
 
 def ending(job: jobs.Job) -> None:
     """How a training ended, and what can be done now."""
-    report: EpochReport | None = job.latest
-    if report is not None and report.status == "diverged" and job.result:
+    report = job.latest
+    if isinstance(report, EpochReport) and report.status == "diverged" and job.result:
         st.warning(
             f"The training diverged in epoch {report.epoch}; the best weights, of epoch "
             f"{report.best_epoch}, were kept. A lower learning rate may help."

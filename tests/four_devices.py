@@ -1,6 +1,6 @@
 """Run in a process with four devices: everything that is spread must be what one device gives.
 
-    XLA_FLAGS=--xla_force_host_platform_device_count=4 python -m tests.four_devices
+    NPROC=16 XLA_FLAGS=--xla_force_host_platform_device_count=4 python -m tests.four_devices
 
 Sums over frames are the same to the last bit: each device does whole blocks. Dynamics is the same
 to round-off, since a product over fewer molecules adds in another order; the network is in double

@@ -23,6 +23,17 @@ _PLACES = {
     "matrix_product": "machine.matrix_product",
 }
 
+WANTED = {
+    "forces_batch64": 6.0,
+    "forces_single": 4.0,
+    "train_step": 4.0,
+    "nve_ase": 10.0,
+    "nve_jax_md": 4.0,
+    "nve_overhead": 1.03,
+    "warm_start": 5.0,
+}
+"""Ratios to be reached on two CPU cores; at most that of the overhead, at least the others."""
+
 NAMES = tuple(_PLACES)
 """The benchmarks, in the order in which they run."""
 
@@ -33,4 +44,4 @@ def benchmark(name: str) -> Callable[[], Result]:
     return getattr(import_module(f"fisherdash.bench.{module}"), function)
 
 
-__all__ = ["NAMES", "Result", "benchmark"]
+__all__ = ["NAMES", "WANTED", "Result", "benchmark"]

@@ -19,9 +19,10 @@ from fisherdash.simulate import MDSettings, engine, initial, start
 from fisherdash.simulate.groups import group_checkpoints
 
 REPLICAS = 64
-STEPS = 10
+STEPS = 50
+"""Of a call: long enough that how the other's turn left the caches does not matter."""
 FRAMES = 8
-ASE_STEPS = 20
+ASE_STEPS = 200
 
 
 class _E3xCalculator(Calculator):
@@ -95,30 +96,43 @@ def nve_jax_md() -> Result:
 
 
 def nve_overhead() -> Result:
-    """Seconds of our loop against as many bare evaluations of the same forces, 64 replicas."""
-    group, params, state, _ = _start(REPLICAS)
-    force_field, params = group.force_field, jax.device_put(params)
+    """Seconds of our loop against as many bare evaluations of the same forces, 64 replicas.
 
-    @jax.jit
-    def bare(params, x):
+    Both are spread over the devices in the same way.
+    """
+    group, params, state, _ = _start(REPLICAS)
+    layout = engine.Layout.of(group, REPLICAS)
+    params = layout.put(params, layout.params)
+    x = layout.put(state.positions, layout.state.positions)
+
+    def share(params: Any, x: jax.Array) -> jax.Array:
         def evaluate(_: Any, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             x, _ = carry
-            _, forces = force_field(params, x)
+            _, forces = group.force_field(params, x)
             return x + 1e-12 * forces, forces  # so that no evaluation can be left out
 
-        return jax.lax.fori_loop(0, STEPS, evaluate, (x, jnp.zeros_like(x)))
+        return jax.lax.fori_loop(0, STEPS, evaluate, (x, jnp.zeros_like(x)))[1]
 
-    x = jnp.asarray(state.positions)
-    loop = stepper(REPLICAS)
+    places = layout.state.positions
+    spread = jax.shard_map(
+        share, mesh=layout.mesh, in_specs=(layout.params, places), out_specs=places, check_vma=False
+    )
+    bare, loop = jax.jit(spread), stepper(REPLICAS)
     return compare_times(
         lambda: loop(STEPS), lambda: jax.block_until_ready(bare(params, x)), rounds=9
     )
 
 
-def stepper(replicas: int, molecules: int = 1) -> Callable[[int], None]:
-    """Our loop at work on so many replicas of so many ethanol molecules: a call does n steps."""
+def stepper(replicas: int, molecules: int = 1, devices: int | None = None) -> Callable[[int], None]:
+    """Our loop at work on so many replicas of so many ethanol molecules: a call does n steps.
+
+    On so many devices, which must divide the replicas, or on as many as the program would take.
+    """
     group, params, state, scenery = _start(replicas, molecules)
     layout = engine.Layout.of(group, replicas)
+    if devices is not None:
+        some = np.array(jax.local_devices()[:devices]).reshape(1, -1)
+        layout = engine.Layout(jax.sharding.Mesh(some, layout.mesh.axis_names), members=False)
     params, state = layout.put(params, layout.params), layout.put(state, layout.state)
 
     def call(steps: int) -> None:

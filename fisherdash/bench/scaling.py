@@ -1,16 +1,18 @@
-"""How the time of one step of dynamics grows with replicas and with atoms.
+"""How the time of one step of dynamics grows with replicas and atoms, and falls with devices.
 
 Replicas of ethanol are independent, so their time grows in proportion once the device is busy.
 Atoms are those of several ethanol molecules, repeated on a grid, as one system: all pairs of atoms
 are looked at, so the time grows with their square once pairs decide, whatever the cutoff.
 The exponent p of t = c·nᵖ is fitted where the time has at least doubled from its least value; what
-comes before is the cost of starting a step at all.
+comes before is the cost of starting a step at all. Where there are several devices they share 1,024
+replicas; the exponent of all points is −1 at best.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
 
+import jax
 import numpy as np
 
 from fisherdash.bench import ethanol
@@ -30,11 +32,12 @@ class Growth:
     """Time of a step against the number of something.
 
     Attributes:
-        of: "replicas" or "atoms".
+        of: "replicas", "atoms" or "devices".
         counts: of these.
         milliseconds: of one step, the median of several calls.
-        exponent: p of t = c·nᵖ where the time has at least doubled; None where it never does.
-        stderr: of the exponent; None with fewer than three such points.
+        exponent: p of t = c·nᵖ where the time has at least doubled, for devices of all points;
+            None with fewer than two points.
+        stderr: of the exponent; None with fewer than three points.
     """
 
     of: str
@@ -49,6 +52,8 @@ class Growth:
         least = min(milliseconds)
         busy = [k for k, ms in enumerate(milliseconds) if ms >= 2 * least]
         busy = [k for k in busy if k >= milliseconds.index(least)]
+        if of == "devices":
+            busy = list(range(len(counts)))
         exponent = stderr = None
         if len(busy) >= 2:
             x = np.log([counts[k] for k in busy])
@@ -66,27 +71,35 @@ Watch = Callable[[int, int, str], None]
 
 
 def scaling(watch: Watch | None = None) -> Iterator[Growth]:
-    """Growth with replicas, then with atoms; one molecule and one replica are the other's."""
-    plan = [
-        ("replicas", [(count, 1) for count in REPLICAS]),
-        ("atoms", [(1, count) for count in MOLECULES]),
+    """Growth with replicas, then with atoms, then with devices where there are several."""
+    plan: list[tuple[str, list[tuple[int, int, int | None]]]] = [
+        ("replicas", [(count, 1, None) for count in REPLICAS]),
+        ("atoms", [(1, count, None) for count in MOLECULES]),
     ]
+    if len(devices := device_counts()) > 1:
+        plan.append(("devices", [(REPLICAS[-1], 1, count) for count in devices]))
     done, total = 0, sum(len(points) for _, points in plan)
     for of, points in plan:
         counts, times = [], []
-        for replicas, molecules in points:
+        for replicas, molecules, share in points:
             atoms = molecules * len(ethanol.NUMBERS)
             if watch is not None:
-                watch(done, total, f"{replicas} replicas of {atoms} atoms")
-            counts.append(replicas if of == "replicas" else atoms)
-            times.append(1e3 * seconds_per_step(replicas, molecules))
+                where = f" on {share} devices" if share else ""
+                watch(done, total, f"{replicas} replicas of {atoms} atoms{where}")
+            counts.append({"replicas": replicas, "atoms": atoms, "devices": share}[of])
+            times.append(1e3 * seconds_per_step(replicas, molecules, share))
             done += 1
         yield Growth.fitted(of, counts, times)
 
 
-def seconds_per_step(replicas: int, molecules: int) -> float:
+def device_counts() -> list[int]:
+    """1, 2, 4 … of the local devices."""
+    return [2**k for k in range(jax.local_device_count().bit_length())]
+
+
+def seconds_per_step(replicas: int, molecules: int, devices: int | None = None) -> float:
     """Median time of one step of our loop, calls of about CALL_SECONDS."""
-    call = stepper(replicas, molecules)
+    call = stepper(replicas, molecules, devices)
     call(1)  # compiles
     once = seconds(lambda: call(2)) / 2
     steps = max(1, round(CALL_SECONDS / once))

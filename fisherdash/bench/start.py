@@ -1,34 +1,48 @@
-"""From nothing to the first step of dynamics: a second start against the first one."""
+"""From the shell to the first step of dynamics: a second start against the first one."""
 
 import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
-from fisherdash.bench.race import Result, seconds
-
-_PROGRAM = """
-import numpy as np
-from fisherdash.compilation import keep_compilations
-keep_compilations()
-from fisherdash import simulate
+from fisherdash import checkpoint
 from fisherdash.bench import ethanol
-settings = simulate.MDSettings(replicas=32, steps=1)
-chunks = simulate.simulate({"x": ethanol.checkpoint()}, ethanol.dataset(40), settings)
-assert any(len(chunk.times) for chunk in chunks)
-"""
+from fisherdash.bench.race import Result, seconds
+from fisherdash.dataset import save
 
 
 def warm_start() -> Result:
-    """Seconds to the first step with and without compiled programs on disk, each a new process.
+    """Seconds that ``fisherdash simulate --steps 1`` takes without and with compiled programs.
 
-    ``ours`` is the second start, ``peer`` the first; both include Python's own start and imports.
+    ``ours`` is the second start, ``peer`` the first; both include Python's own start, imports,
+    reading model and data, and writing the run.
     """
-    with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        checkpoint.save(ethanol.checkpoint(), place / "model.safetensors")
+        save(ethanol.dataset(40), place / "data.npz")
+        environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(place / "cache")}
 
-        def run() -> None:
-            subprocess.run([sys.executable, "-c", _PROGRAM], env=environment, check=True)
+        def run(name: str) -> None:
+            words = (
+                "simulate",
+                "model.safetensors",
+                "--data",
+                "data.npz",
+                "--steps",
+                "1",
+                "--out",
+                name,
+            )
+            subprocess.run(
+                [sys.executable, "-m", "fisherdash", *words, "--replicas", "32", "--json"],
+                cwd=place,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
 
-        first, second = seconds(run), min(seconds(run) for _ in range(2))
+        first = seconds(lambda: run("first"))
+        second = min(seconds(lambda name=name: run(name)) for name in ("second", "third"))
     return Result(ours=second, peer=first, ratio=first / second, unit="s")

@@ -1,7 +1,7 @@
 """The benchmarks: ours and its peer in turn on this machine, medians over several rounds.
 
 Nothing else should be running meanwhile. With --scaling: how the time of a step of dynamics grows
-with replicas and with atoms.
+with replicas and with atoms, and falls with devices.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FILE.json", help="keep the results, with date and machine"
     )
-    parser.add_argument("--chart", metavar="FILE.svg", help="draw the growth (with --scaling)")
+    parser.add_argument("--chart", metavar="FILE.svg", help="draw the ratios, or the growth")
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -39,11 +39,9 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
             raise InputError(f"there is no benchmark {name!r}; choose from {', '.join(NAMES)}")
     if args.scaling and args.names:
         raise InputError(f"--scaling takes no names of benchmarks, received {args.names[0]!r}")
-    if args.chart and not args.scaling:
-        raise InputError("--chart draws the growth of the time of a step: give --scaling too")
     out = output_file(args.out, ".json") if args.out else None
     chart = output_file(args.chart, ".svg") if args.chart else None
-    found = _scaling(console, chart) if args.scaling else _races(args.names, console)
+    found = _scaling(console, chart) if args.scaling else _races(args.names, console, chart)
     if out is not None:
         from fisherdash.bench.machine import description
 
@@ -53,7 +51,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     return found
 
 
-def _races(names: Sequence[str], console: Console) -> dict[str, Any]:
+def _races(names: Sequence[str], console: Console, chart: Path | None) -> dict[str, Any]:
     from fisherdash import bench
 
     chosen = [name for name in NAMES if name in names or not names]
@@ -66,6 +64,10 @@ def _races(names: Sequence[str], console: Console) -> dict[str, Any]:
             if names:
                 raise
             console.note(f"{name} is left out: {error}")
+    if chart is not None:
+        from fisherdash.view.races import race_picture
+
+        _draw(chart, race_picture(found, bench.WANTED))
     return found
 
 
@@ -76,8 +78,7 @@ def _scaling(console: Console, chart: Path | None) -> dict[str, Any]:
     if chart is not None:
         from fisherdash.view.growth import growth_picture
 
-        with disk.replacing(chart) as part:
-            part.write_text(growth_picture(growths), encoding="utf-8")
+        _draw(chart, growth_picture(growths))
     return {
         growth.of: {
             "counts": growth.counts,
@@ -87,3 +88,8 @@ def _scaling(console: Console, chart: Path | None) -> dict[str, Any]:
         }
         for growth in growths
     }
+
+
+def _draw(chart: Path, picture: str) -> None:
+    with disk.replacing(chart) as part:
+        part.write_text(picture + "\n", encoding="utf-8")

@@ -1,4 +1,7 @@
-"""Make a Boltzmann data set of a small molecule: Langevin dynamics on the GFN2-xTB potential."""
+"""Make a Boltzmann data set of a small molecule: Langevin dynamics on the GFN2-xTB potential.
+
+The file has every frame within seconds; Ctrl-C keeps those that were made.
+"""
 
 import argparse
 from collections.abc import Mapping
@@ -31,26 +34,26 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     out = output_file(args.out, ".npz", inputs=[args.molecule])
     import numpy as np
 
-    from fisherdash import dataset, reference
+    from fisherdash import reference
 
     atoms = reference.molecule(args.molecule)
-    data = None
+    last = None
     with console.stoppable() as cancel:
-        for progress in reference.sample(
+        reports = reference.sample(
             atoms,
             temperature=args.temperature,
             frames=args.frames,
             seed=args.seed,
             interval_fs=args.interval_fs,
             equilibration_ps=args.equilibration_ps,
-        ):
-            console.progress(progress.done, progress.total, progress.stage)
-            data = progress.dataset
-            if cancel.is_set():
-                break
-        if data is None:
-            raise InputError("sampling was stopped before the last frame; nothing was written.")
-        dataset.save(data, out)
+        )
+        for last in reference.kept(reports, out, cancel):
+            console.progress(last.done, last.total, last.stage)
+    if last is None or last.so_far is None:
+        raise InputError("sampling was stopped before the first frame; nothing was written.")
+    data = last.so_far()
+    if len(data) < args.frames:
+        console.note(f"stopped: {out} has {len(data)} of {args.frames} frames")
     return {
         "frames": len(data),
         "atoms": data.num_atoms,

@@ -7,7 +7,7 @@ element of Cartesian space, and the kinetic temperature is 2K/(3N k) without any
 drifts as a Brownian particle; each recorded frame is moved to its centre of mass.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ class SampleProgress:
             whole sample.
         dataset: the sample, in the last report only.
         frames: frames recorded so far.
+        so_far: gives the frames recorded so far as a Dataset; None while there are none.
     """
 
     done: int
@@ -46,6 +47,7 @@ class SampleProgress:
     temperature_K: float
     dataset: Dataset | None = None
     frames: int = 0
+    so_far: Callable[[], Dataset] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,10 @@ def _run(atoms: Atoms, plan: _Plan) -> Iterator[SampleProgress]:
         dynamics = langevin(atoms, plan.temperature, plan.timestep_fs, plan.friction_fs, plan.seed)
     pieces_whole = fragments(atoms, BONDED)
     positions, forces, energies, heat = [], [], [], []
+
+    def so_far() -> Dataset:
+        return _dataset(atoms, plan, positions, energies, forces)
+
     for done in range(1, total + 1):
         stage = "equilibrating" if done <= plan.pieces else "sampling"
         with refusing(f"{stage} at {plan.temperature:g} K"):
@@ -146,9 +152,12 @@ def _run(atoms: Atoms, plan: _Plan) -> Iterator[SampleProgress]:
             positions.append(atoms.positions - atoms.get_center_of_mass())
             forces.append(force)
             energies.append(energy)
-        yield SampleProgress(done, total, stage, float(np.mean(heat)), frames=len(positions))
-    dataset = _dataset(atoms, plan, positions, energies, forces)
-    yield SampleProgress(total, total, "finished", float(np.mean(heat)), dataset, plan.frames)
+        count, kelvin = len(positions), float(np.mean(heat))
+        taken = so_far if count else None
+        yield SampleProgress(done, total, stage, kelvin, frames=count, so_far=taken)
+    yield SampleProgress(
+        total, total, "finished", float(np.mean(heat)), so_far(), plan.frames, so_far
+    )
 
 
 def _dataset(atoms: Atoms, plan: _Plan, positions: list, energies: list, forces: list) -> Dataset:

@@ -2,6 +2,10 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fisherdash.runs.reading import Run
 
 
 def shell_command(name: str, *arguments: object, **options: object) -> str:
@@ -24,6 +28,11 @@ def shell_command(name: str, *arguments: object, **options: object) -> str:
         if value is not True:
             words.append(_word(value))
     return shlex.join(words)
+
+
+def commands_of(run: "Run") -> tuple[str, str]:
+    """What repeats a run and its statistics."""
+    return run.header.command, shell_command("compare", run.folder)
 
 
 def _word(value: object) -> str:

@@ -20,7 +20,6 @@ bodies where there are more of those (:class:`Layout`).
 
 import dataclasses
 import functools
-import os
 from typing import Any, NamedTuple
 
 import jax
@@ -215,6 +214,6 @@ def device_name() -> str:
     """The devices that JAX uses, in words."""
     device, count = jax.local_devices()[0], jax.local_device_count()
     if device.platform == "cpu":
-        return f"CPU, {len(os.sched_getaffinity(0))} cores"
+        return f"CPU, {devices.cores()} cores"
     many = f"{count} × " if count > 1 else ""
     return f"{many}{device.platform.upper()}, {device.device_kind}"

@@ -36,14 +36,9 @@ def submit_sample(
     )
 
     def work(cancel: threading.Event) -> Iterator[reference.SampleProgress]:
-        for progress in reference.sample(atoms, temperature=temperature, frames=frames, seed=seed):
-            yield progress
-            if progress.dataset is not None:
-                datasets.save(progress.dataset, out)
-                return out
-            if cancel.is_set():
-                return None
-        return None
+        reports = reference.sample(atoms, temperature=temperature, frames=frames, seed=seed)
+        yield from reference.kept(reports, out, cancel)
+        return out if out.exists() else None
 
     def describe(item: reference.SampleProgress) -> Progress:
         detail = f"{item.frames} of {frames} frames, {item.temperature_K:.0f} K"

@@ -1,6 +1,7 @@
 """The benchmarks' arithmetic on a clock that is known, and their door; no timing here."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -97,25 +98,44 @@ def test_the_exponent_is_fitted_where_the_time_grows():
 
 
 def test_scaling_measures_each_point_and_keeps_what_it_found(monkeypatch, tmp_path, capfd):
-    monkeypatch.setattr(scaling, "seconds_per_step", lambda r, m: 1e-3 * r * (9 * m) ** 2)
+    monkeypatch.setattr(
+        scaling, "seconds_per_step", lambda r, m, d: 1e-3 * r * (9 * m) ** 2 / (d or 1)
+    )
+    monkeypatch.setattr(scaling, "device_counts", lambda: [1, 2, 4])
     out, chart = tmp_path / "scaling.json", tmp_path / "scaling.svg"
     assert main(["bench", "--scaling", "--json", "--out", str(out), "--chart", str(chart)]) == 0
     printed = json.loads(capfd.readouterr().out)
     assert printed["replicas"]["exponent"] == pytest.approx(1.0)
     assert printed["atoms"]["exponent"] == pytest.approx(2.0)
+    assert printed["devices"]["exponent"] == pytest.approx(-1.0)
     assert printed["atoms"]["counts"][-1] == 198 and printed["replicas"]["counts"][-1] == 1024
     kept = json.loads(out.read_text())
     assert kept["results"] == printed and kept["machine"]["date"] and kept["machine"]["device"]
     picture = chart.read_text()
-    assert picture.count("<circle") == len(scaling.REPLICAS) + len(scaling.MOLECULES)
-    assert "n^2.00" in picture and "n^1.00" in picture
+    assert picture.count("<circle") == len(scaling.REPLICAS) + len(scaling.MOLECULES) + 3
+    assert "n^2.00" in picture and "n^1.00" in picture and "n^-1.00" in picture
+
+
+def test_ratios_are_drawn_beside_what_is_wanted(monkeypatch, tmp_path, capfd):
+    found = {
+        "nve_ase": race.Result(20.0, 1.0, 20.0, "steps/s", 2.0),
+        "nve_overhead": race.Result(0.9, 1.0, 0.9, "s", 0.1),
+    }
+    monkeypatch.setattr(bench, "benchmark", lambda name: lambda: found[name])
+    chart = tmp_path / "ratios.svg"
+    assert main(["bench", *found, "--json", "--chart", str(chart)]) == 0
+    assert json.loads(capfd.readouterr().out)["nve_ase"]["ratio"] == 20.0
+    picture = chart.read_text()
+    assert "20 (20 against 1 steps/s)" in picture and "0.9 (0.9 against 1 s)" in picture
+    edges = [float(x) for x in re.findall(r'<rect x="([\d.]+)" y=', picture)]
+    assert edges[1] < edges[0], "what is slower than its peer goes to the left of 1"
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         ("--scaling nve_ase", "takes no names"),
-        ("--chart x.svg", "give --scaling too"),
+        ("--chart x.png", "must end in .svg"),
         ("--out x.txt", "must end in .json"),
     ],
 )

@@ -1,5 +1,7 @@
 """A short real sample: shapes, true forces, determinism, and every refusal."""
 
+import threading
+
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -8,7 +10,14 @@ from ase.io import write
 
 from fisherdash.dataset import load, save
 from fisherdash.errors import InputError
-from fisherdash.reference import molecule, molecule_bytes, molecule_names, sample
+from fisherdash.reference import (
+    keeping,
+    kept,
+    molecule,
+    molecule_bytes,
+    molecule_names,
+    sample,
+)
 from fisherdash.reference.dynamics import calculator
 
 SHORT = {"temperature": 400.0, "frames": 12, "interval_fs": 5.0, "equilibration_ps": 0.02}
@@ -33,6 +42,33 @@ def test_progress(reports):
     assert [r.frames for r in reports][4:] == [*range(13), 12]
     assert all(r.dataset is None for r in reports[:-1])
     assert all(50 < r.temperature_K < 1500 for r in reports[1:])
+
+
+def test_a_sample_is_on_disk_while_it_is_made(tmp_path, monkeypatch, water):
+    """Whoever is killed after some frames finds them, and they are those of the whole sample."""
+    monkeypatch.setattr(keeping, "EVERY", -1.0)
+    out = tmp_path / "water.npz"
+    for report in kept(sample(molecule("H2O"), seed=3, **SHORT), out):
+        assert out.exists() == (report.frames > 0)
+        if report.frames == 7:
+            break
+    found = load(out)
+    assert len(found) == 7 and found.temperature == 400.0
+    np.testing.assert_array_equal(found.positions, water.positions[:7])
+    np.testing.assert_array_equal(found.forces, water.forces[:7])
+
+
+def test_a_sample_that_is_stopped_keeps_what_it_has(tmp_path, water):
+    out, cancel = tmp_path / "water.npz", threading.Event()
+    for report in kept(sample(molecule("H2O"), seed=3, **SHORT), out, cancel):
+        if report.frames == 4:
+            cancel.set()
+    np.testing.assert_array_equal(load(out).positions, water.positions[:5])
+    nothing = tmp_path / "nothing.npz"
+    assert [r.stage for r in kept(sample(molecule("H2O"), **SHORT), nothing, cancel)] == [
+        "relaxing"
+    ]
+    assert not nothing.exists()
 
 
 def test_dataset(water):

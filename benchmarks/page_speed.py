@@ -1,6 +1,6 @@
 """How long each page takes to open and to run again, with a large run chosen.
 
-    python tools/page_speed.py [--record-every 200] [--json]
+    python benchmarks/page_speed.py [--record-every 200] [--json]
 
 A run of 10⁶ steps of 64 replicas and two heads is written into a fresh workspace (made-up numbers:
 only their amount matters). Each page is opened in Streamlit's own test runner, which leaves out the

@@ -1,0 +1,67 @@
+"""Benchmarks as one SVG picture: how many times faster than the peer, on a logarithmic axis."""
+
+import math
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from fisherdash.view.theme import DEFAULT
+
+WIDTH, ROW, LEFT, RIGHT, TOP, FOOT = 860, 34, 170, 250, 44, 44
+
+
+def race_picture(found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, float]) -> str:
+    """A bar for each benchmark, from 1 to its ratio, with its spread and the ratio wanted.
+
+    Args:
+        found: by name, the fields of :class:`fisherdash.bench.Result`.
+        wanted: by name, the ratio to be reached; marked with a line.
+    """
+    ratios = [float(one["ratio"]) for one in found.values()]
+    low = min(0, math.floor(math.log10(min(ratios, default=1.0))))
+    high = max(1, math.ceil(math.log10(max(ratios, default=1.0))))
+    height = TOP + ROW * len(found) + FOOT
+
+    def at(ratio: float) -> float:
+        share = (math.log10(max(ratio, 10.0**low)) - low) / (high - low)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    parts = [_text(LEFT, TOP - 20, "ratio to the peer; the line marks what is wanted", "start")]
+    for power in range(low, high + 1):
+        x = at(10.0**power)
+        parts.append(f'<path d="M{x:.1f} {TOP - 8}V{height - FOOT}" stroke="#d5dbe3"/>')
+        parts.append(_text(x, height - FOOT + 18, f"{10.0**power:g}", "middle"))
+    for row, (name, one) in enumerate(found.items()):
+        parts.append(_bar(TOP + ROW * row, name, one, wanted.get(name), at))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
+        f'height="{height}" role="img" font-family="sans-serif" font-size="12">'
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>'
+    )
+
+
+def _bar(top: float, name: str, one: Mapping[str, Any], wanted: float | None, at: Any) -> str:
+    ratio, spread, unit = float(one["ratio"]), float(one["spread"]), str(one["unit"])
+    middle, start, end = top + ROW / 2 - 2, at(1.0), at(ratio)
+    parts = [
+        _text(LEFT - 8, middle + 4, name, "end"),
+        f'<rect x="{min(start, end):.1f}" y="{top + 5}" width="{abs(end - start):.1f}" '
+        f'height="{ROW - 14}" fill="{DEFAULT.colour}"/>',
+        f'<path d="M{at(ratio - spread):.1f} {middle:.1f}H{at(ratio + spread):.1f}" '
+        'stroke="#1b2430" stroke-width="1.5"/>',
+    ]
+    if wanted is not None:
+        x = at(wanted)
+        parts.append(
+            f'<path d="M{x:.1f} {top + 1}V{top + ROW - 5}" stroke="#1b2430" stroke-width="2"/>'
+        )
+    words = f"{ratio:.3g} ({one['ours']:.3g} against {one['peer']:.3g} {unit})"
+    parts.append(_text(WIDTH - RIGHT + 14, middle + 4, words, "start"))
+    return "".join(parts)
+
+
+def _text(x: float, y: float, words: str, anchor: str) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#3c4450">'
+        f"{escape(words)}</text>"
+    )
