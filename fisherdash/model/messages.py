@@ -64,19 +64,19 @@ def _from_scalars(
     pairs: Pairs,
     x: Float[Array, "features 1 frames atoms"],
 ) -> Float[Array, "features c frames atoms"]:
-    """Σ_j Y_c (K R x_j): batched over atoms i, with the features last."""
+    """Σ_jl Y_cjl (K_l R_l x_j): batched over atoms i, with the features last."""
     features, _, frames, atoms = x.shape
     outputs = step.table.shape[-1]  # higher degrees of the filters couple to nothing that is kept
-    coupling = _degree_coupling(kernel, step.table[:, :outputs].sum(axis=(2, 3)))
-    sources = jnp.moveaxis(x[:, 0], 0, -1).reshape(frames, 1, atoms * features)
-    parts = []
-    for of_degree, w, ys in zip(coupling, radial, pairs.harmonics, strict=False):
-        filters = dot(pairs.basis, 0, w * of_degree, 0).reshape(frames, atoms, -1)
-        terms = (filters * sources).reshape(frames * atoms, atoms, features)
-        y = jnp.stack([jnp.swapaxes(y, 1, 2) for y in ys], axis=2)
-        parts.append(pairs.multiply(y.reshape(frames * atoms, len(ys), atoms), terms))
-    told = jnp.transpose(jnp.concatenate(parts, axis=1), (2, 1, 0))
-    return told.reshape(features, -1, frames, atoms)
+    weights = _coupled(kernel, step.table[:, :outputs].sum(axis=(2, 3)), radial)
+    degrees = weights.shape[1] // features
+    filters = dot(pairs.basis, 0, weights, 0).reshape(frames, atoms, -1)
+    sources = jnp.moveaxis(x[:, 0], 0, -1)[:, :, None]
+    sources = jnp.broadcast_to(sources, (frames, atoms, degrees, features))
+    terms = filters * sources.reshape(frames, 1, -1)
+    y = _by_degree(pairs.harmonics[:degrees])  # n j i a l
+    y = jnp.transpose(y, (0, 2, 3, 1, 4)).reshape(frames * atoms, outputs, -1)
+    told = pairs.multiply(y, terms.reshape(frames * atoms, atoms * degrees, features))
+    return jnp.transpose(told, (2, 1, 0)).reshape(features, outputs, frames, atoms)
 
 
 def _to_scalars(
@@ -86,22 +86,21 @@ def _to_scalars(
     pairs: Pairs,
     x: Float[Array, "features b frames atoms"],
 ) -> Float[Array, "features 1 frames atoms"]:
-    """Σ_j Σ_l K R_l (Σ_a Y_a x_a): batched over atoms j, with the features last."""
+    """Σ_l Σ_j K_l R_l (Σ_a Y_ila x_a): batched over atoms j, with the features last."""
     features, _, frames, atoms = x.shape
-    coupling = _degree_coupling(kernel, step.table.sum(axis=(2, 3)))
-    partner = np.asarray(step.table.any(axis=(0, 3))).argmax(
-        axis=1
-    )  # of a filter component, in the inputs
+    degrees = len(pairs.harmonics)
+    partner = np.asarray(step.table.any(axis=(0, 3))).argmax(axis=1)  # of a, in the inputs
     blocks = dict(zip(couplings.starts(step.inputs), split(step.inputs, x), strict=True))
-    terms = jnp.zeros((frames * atoms * atoms, features), x.dtype)
-    for degree, ys in enumerate(pairs.harmonics):
-        block = blocks[int(partner[degree**2])].reshape(features, len(ys), frames * atoms)
-        y = jnp.stack(ys, axis=-1).reshape(frames * atoms, atoms, len(ys))
-        sent = pairs.multiply(y, jnp.transpose(block, (2, 1, 0))).reshape(terms.shape)
-        terms += dot(pairs.basis, 0, radial[degree] * coupling[degree], 0) * sent
+    x = jnp.concatenate([blocks[int(partner[degree**2])] for degree in range(degrees)], axis=1)
+    x = jnp.transpose(x.reshape(features, -1, frames * atoms), (2, 1, 0))
+    y = jnp.swapaxes(_by_degree(pairs.harmonics), 3, 4)  # n j i l a
+    sent = pairs.multiply(y.reshape(frames * atoms, atoms * degrees, -1), x)
+    weights = _coupled(kernel, step.table.sum(axis=(2, 3)), radial)
+    terms = dot(pairs.basis, 0, weights, 0) * sent.reshape(-1, degrees * features)
     ones = jnp.ones((frames, 1, atoms), x.dtype)
-    told = pairs.multiply(ones, terms.reshape(frames, atoms, atoms * features))
-    return jnp.moveaxis(told.reshape(frames, atoms, features), -1, 0)[:, None]
+    told = pairs.multiply(ones, terms.reshape(frames, atoms, -1))
+    told = sum(jnp.split(told.reshape(frames, atoms, -1), degrees, axis=-1))
+    return jnp.moveaxis(told, -1, 0)[:, None]
 
 
 def _gather_and_couple(
@@ -123,8 +122,9 @@ def _gather_and_couple(
     sources = jnp.swapaxes(x, 1, 2).reshape(features * frames, inputs, atoms)
     gathered = pairs.multiply(sources, filters).reshape(features, frames, -1, atoms)
     gathered = jnp.swapaxes(gathered, 1, 2).reshape(features, -1, frames * atoms)
-    table = jnp.asarray(np.swapaxes(step.table, 1, 2), kernel.dtype)
-    coupling = dot(kernel, 0, table.reshape(len(table), -1), 0)
+    used = np.flatnonzero(step.table.any(axis=(1, 2, 3)))
+    table = jnp.asarray(np.swapaxes(step.table[used], 1, 2), kernel.dtype)
+    coupling = dot(kernel[used], 0, table.reshape(len(table), -1), 0)
     coupling = coupling.reshape(features, gathered.shape[1], -1)
     return dot(coupling, 1, gathered, 1, batch=1).reshape(features, -1, frames, atoms)
 
@@ -143,12 +143,31 @@ def _for_every_feature(
     return dot(copies, 0, rows, 0).reshape(len(rows), features, -1)
 
 
-def _degree_coupling(
-    kernel: Float[Array, "paths features"], table: Float[np.ndarray, "paths components"]
-) -> Float[Array, "degrees features"]:
-    """The weight of each degree; all orders of one have the same."""
+def _by_degree(
+    harmonics: list[list[Float[Array, "frames j i"]]],
+) -> Float[Array, "frames j i a degrees"]:
+    """Every component in the column of its degree, beside zeros.
+
+    A product with it takes care of all degrees at once.
+    """
+    columns = [
+        [y if column == degree else jnp.zeros_like(y) for column in range(len(harmonics))]
+        for degree, ys in enumerate(harmonics)
+        for y in ys
+    ]
+    return jnp.stack([jnp.stack(column, axis=-1) for column in columns], axis=-2)
+
+
+def _coupled(
+    kernel: Float[Array, "paths features"],
+    table: Float[np.ndarray, "paths components"],
+    radial: list[Float[Array, "basis features"]],
+) -> Float[Array, "basis degrees*features"]:
+    """Radial weights times the coupling of each degree, which all of its orders share."""
     first = np.arange(math.isqrt(table.shape[1])) ** 2
-    return dot(jnp.asarray(table[:, first], kernel.dtype), 0, kernel, 0)
+    coupling = dot(jnp.asarray(table[:, first], kernel.dtype), 0, kernel, 0)
+    parts = [w * of_degree for w, of_degree in zip(radial, coupling, strict=False)]
+    return jnp.concatenate(parts, axis=1)
 
 
 def split(
