@@ -53,7 +53,7 @@ def stability_check(job: Job, refit: Refit) -> None:
         "A lower force error is no promise of stable dynamics. The check runs heads along the "
         "path beside the default one and keeps the best that is no less stable."
     )
-    settings = stability_settings("check")
+    settings = stability_settings("check", refit.prepared.dataset)
     if st.button("Run the stability check", icon=":material/labs:"):
         info = job.info
         options = dataclasses.replace(

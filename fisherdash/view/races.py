@@ -7,7 +7,8 @@ from typing import Any
 
 from fisherdash.view.theme import DEFAULT
 
-WIDTH, ROW, LEFT, RIGHT, TOP, FOOT = 860, 34, 170, 250, 44, 44
+WIDTH, ROW, LEFT, RIGHT, TOP, FOOT = 860, 34, 120, 310, 44, 44
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def race_picture(found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, float]) -> str:
@@ -17,20 +18,20 @@ def race_picture(found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, fl
         found: by name, the fields of :class:`fisherdash.bench.Result`.
         wanted: by name, the ratio to be reached; marked with a line.
     """
-    ratios = [float(one["ratio"]) for one in found.values()]
-    low = min(0, math.floor(math.log10(min(ratios, default=1.0))))
-    high = max(1, math.ceil(math.log10(max(ratios, default=1.0))))
+    ratios = [1.0, *(float(one["ratio"]) for one in found.values()), *wanted.values()]
+    low = max((tick for tick in TICKS if tick < min(ratios)), default=TICKS[0])
+    high = min((tick for tick in TICKS if tick > max(ratios)), default=TICKS[-1])
     height = TOP + ROW * len(found) + FOOT
 
     def at(ratio: float) -> float:
-        share = (math.log10(max(ratio, 10.0**low)) - low) / (high - low)
+        share = math.log(min(max(ratio, low), high) / low) / math.log(high / low)
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     parts = [_text(LEFT, TOP - 20, "ratio to the peer; the line marks what is wanted", "start")]
-    for power in range(low, high + 1):
-        x = at(10.0**power)
+    for tick in (tick for tick in TICKS if low <= tick <= high):
+        x = at(tick)
         parts.append(f'<path d="M{x:.1f} {TOP - 8}V{height - FOOT}" stroke="#d5dbe3"/>')
-        parts.append(_text(x, height - FOOT + 18, f"{10.0**power:g}", "middle"))
+        parts.append(_text(x, height - FOOT + 18, f"{tick:g}", "middle"))
     for row, (name, one) in enumerate(found.items()):
         parts.append(_bar(TOP + ROW * row, name, one, wanted.get(name), at))
     return (
@@ -55,9 +56,13 @@ def _bar(top: float, name: str, one: Mapping[str, Any], wanted: float | None, at
         parts.append(
             f'<path d="M{x:.1f} {top + 1}V{top + ROW - 5}" stroke="#1b2430" stroke-width="2"/>'
         )
-    words = f"{ratio:.3g} ({one['ours']:.3g} against {one['peer']:.3g} {unit})"
+    words = f"{ratio:.3g} ({_digits(one['ours'])} against {_digits(one['peer'])} {unit})"
     parts.append(_text(WIDTH - RIGHT + 14, middle + 4, words, "start"))
     return "".join(parts)
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _text(x: float, y: float, words: str, anchor: str) -> str:

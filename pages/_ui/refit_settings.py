@@ -4,6 +4,7 @@ import streamlit as st
 
 from fisherdash.dataset import Dataset
 from fisherdash.fisher import HEAD_FORMS, METHODS, HeadForm, Method, Options, StabilitySettings
+from fisherdash.fisher.stability import FALLBACK_TEMPERATURE
 
 METHOD_WORDS: dict[Method, str] = {
     "forces": "from forces",
@@ -43,7 +44,7 @@ def choose_options(data: Dataset) -> Options | None:
             help="One vector for each element is still a closed form and has more freedom; the "
             "held-out errors show whether it is worth it.",
         )
-    ridge, stability = _ridge()
+    ridge, stability = _ridge(data)
     energy_weight, holdout, probes, temperature = _more(data, method)
     if method == "laplacian" and data.temperature is None and temperature is None:
         st.info(
@@ -64,7 +65,7 @@ def choose_options(data: Dataset) -> Options | None:
     )
 
 
-def _ridge() -> tuple[str | float, StabilitySettings]:
+def _ridge(data: Dataset) -> tuple[str | float, StabilitySettings]:
     """The rule that chooses the ridge, or its value, and the runs that one rule needs."""
     way = st.segmented_control(
         "Ridge λ chosen by",
@@ -89,13 +90,13 @@ def _ridge() -> tuple[str | float, StabilitySettings]:
         )
         return 10.0**power, StabilitySettings()
     if way == "stable":
-        return way, stability_settings("choose")
+        return way, stability_settings("choose", data)
     return way, StabilitySettings()
 
 
-def stability_settings(key: str) -> StabilitySettings:
-    """How the candidates are tried."""
-    usual = StabilitySettings()
+def stability_settings(key: str, data: Dataset) -> StabilitySettings:
+    """How the candidates are tried; to begin with, at the temperature of the data."""
+    usual, warm = StabilitySettings(), float(data.temperature or FALLBACK_TEMPERATURE)
     columns = st.columns(4)
     replicas = columns[0].number_input(
         "Replicas", 2, 512, usual.replicas, key=f"{key} replicas",
@@ -107,7 +108,7 @@ def stability_settings(key: str) -> StabilitySettings:
         help="Of each trajectory. Under-trained models often die within 1 to 4 ps.",
     )  # fmt: skip
     heat = columns[2].number_input(
-        "Temperature (K)", 1.0, 5000.0, 500.0, 50.0, key=f"{key} temperature",
+        "Temperature (K)", 1.0, 5000.0, min(warm, 5000.0), 50.0, key=f"{key} temperature {warm:g}",
         help="Of the initial momenta. Hotter runs find instabilities sooner.",
     )  # fmt: skip
     points = columns[3].number_input(

@@ -24,6 +24,13 @@ def planted_positions(frames: int = 40, replicas: int = 3) -> np.ndarray:
     return (molecule("CH3CH2OH").positions + shake).astype(np.float32)
 
 
+def planted_velocities(frames: int = 40, replicas: int = 3) -> np.ndarray:
+    """(2, R, F, 9, 3) Å/fs: every atom swings at 1,000 cm⁻¹, and a little of everything else."""
+    phase = 2 * np.pi * 2.998e-2 * 10.0 * np.arange(frames)  # c in cm⁻¹ per fs, 10 fs a frame
+    noise = np.random.default_rng(5).normal(size=(2, replicas, frames, 9, 3))
+    return (5e-3 * np.cos(phase)[:, None, None] + 5e-4 * noise).astype(np.float32)
+
+
 def plant_run(folder: Path, frames: int = 40, replicas: int = 3) -> None:
     """Ethanol that shakes under both heads, as a finished run.
 
@@ -56,7 +63,7 @@ def plant_run(folder: Path, frames: int = 40, replicas: int = 3) -> None:
             potential=change,
             kinetic=np.ones((2, replicas, frames)),
             positions=planted_positions(frames, replicas),
-            velocities=np.zeros((2, replicas, frames, 9, 3), np.float32),
+            velocities=planted_velocities(frames, replicas),
             died_step=died,
             broken_bond=np.where(died >= 0, 0, -1),
             step=settings["steps"],
