@@ -1,7 +1,8 @@
 """A population of models: train, re-fit and simulate everything that a TOML file asks for.
 
 What is finished is never done again, so the same command goes on after Ctrl-C, and does what is new
-when the file asks for more.
+when the file asks for more. A study's folder keeps the file and copies of the data:
+DIR/study.toml --out DIR goes on with it wherever the data were.
 """
 
 import argparse
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Run to the end or to Ctrl-C."""
     from fisherdash import study
+    from fisherdash.study.plan import SPEC_FILE
 
     path = Path(args.spec)
     try:
@@ -38,7 +40,8 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InputError(f"the specification {path} cannot be read: {why}") from error
-    spec = study.read_spec(text, path.parent)
+    begun = path.resolve() == (Path(args.out) / SPEC_FILE).resolve()
+    spec = study.read_begun(path.parent) if begun else study.read_spec(text, path.parent)
     last = None
     with console.stoppable() as cancel:
         for last in study.run_study(

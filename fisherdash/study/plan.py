@@ -66,6 +66,20 @@ def data_file(folder: Path, name: str) -> Path:
     return folder / "data" / f"{hashlib.sha256(name.encode()).hexdigest()[:12]}.npz"
 
 
+def read_begun(folder: Path) -> Spec:
+    """The specification that a study's folder keeps, on its own copies of the data.
+
+    Raises:
+        InputError: when it cannot be read, which says why.
+    """
+    spec = read_spec((folder / SPEC_FILE).read_text(encoding="utf-8"), folder)
+    copies = {
+        name: dataclasses.replace(data, file=data_file(folder, name))
+        for name, data in spec.data.items()
+    }
+    return dataclasses.replace(spec, data=copies)
+
+
 def make_plan(spec: Spec, whole: Mapping[str, Dataset]) -> Plan:
     """The plan of a specification over its data sets.
 

@@ -1,6 +1,5 @@
 """A study as a background job; it knows nothing of Streamlit."""
 
-import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +12,12 @@ from fisherdash.study import (
     Spec,
     open_plan,
     prepare_study,
+    read_begun,
     read_progress,
     read_spec,
     run_study,
 )
-from fisherdash.study.plan import SPEC_FILE, data_file
+from fisherdash.study.plan import SPEC_FILE
 
 
 def submit_study(text: str, data_folder: Path) -> jobs.Job:
@@ -34,13 +34,7 @@ def submit_study(text: str, data_folder: Path) -> jobs.Job:
 
 def go_on(folder: Path) -> jobs.Job:
     """Do what is left of a study of the workspace, on its own copies of the data."""
-    text = (folder / SPEC_FILE).read_text(encoding="utf-8")
-    spec = read_spec(text, folder)
-    copies = {
-        name: dataclasses.replace(data, file=data_file(folder, name))
-        for name, data in spec.data.items()
-    }
-    return _submit(dataclasses.replace(spec, data=copies), folder)
+    return _submit(read_begun(folder), folder)
 
 
 def models_left(folder: Path) -> int:

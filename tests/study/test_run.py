@@ -263,6 +263,15 @@ def test_the_shell_prints_the_promised_keys(
     assert json.loads(capfd.readouterr().out) == {"models": 4, "done": 4, "failed": 0}
 
 
+def test_a_studys_own_file_goes_on_with_it_wherever_the_data_were(
+    straight: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert not (straight / "planted.npz").exists()
+    words = ["study", str(straight / "study.toml"), "--out", str(straight), "--workers", "0"]
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["done"] == 4
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
