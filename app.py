@@ -2,11 +2,13 @@
 
 import streamlit as st
 
+from fisherdash.background import wake_devices
 from fisherdash.compilation import keep_compilations
 from pages._ui.sidebar import running_jobs
 from pages._ui.visitor import may_enter, sign_in, sign_out
 
 keep_compilations()
+wake_devices()
 
 st.set_page_config(page_title="FisherDash", page_icon="static/icon.png", layout="wide")
 welcome = may_enter()

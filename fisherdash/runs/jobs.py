@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+from fisherdash.background import step_back
 from fisherdash.errors import InputError
 from fisherdash.runs import failures, joblog, limits, people
 from fisherdash.runs.progress import Progress, progress_as_is
@@ -283,6 +284,7 @@ def _reaches(user: str, job: Job) -> bool:
 
 
 def _work(waiting: Turns[Job]) -> None:
+    step_back()
     while True:
         waiting.take().run()
 
@@ -294,6 +296,5 @@ def _stop_all(timeout: float = 5.0) -> None:
     for job in running:
         job.cancel()
     deadline = time.time() + timeout
-    for job in running:
-        if job.started:
-            job.wait(max(0.0, deadline - time.time()))
+    for job in (job for job in running if job.started):
+        job.wait(max(0.0, deadline - time.time()))

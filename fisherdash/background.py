@@ -1,0 +1,31 @@
+"""Computation that leaves the processor to whoever waits for a page.
+
+On Linux every thread has its own niceness and hands it on to the threads that it starts. JAX starts
+those that compute when it is first used, so who uses it first decides for all of them.
+"""
+
+import contextlib
+import functools
+import os
+import threading
+
+NICENESS = 10
+
+
+def step_back() -> None:
+    """The calling thread, and threads that it starts, take what others leave of the processor."""
+    with contextlib.suppress(OSError, AttributeError):  # no such thing on this system
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+@functools.cache
+def wake_devices() -> None:
+    """Let a thread that has stepped back be the first to use JAX; returns at once."""
+    threading.Thread(target=_first, name="devices", daemon=True).start()
+
+
+def _first() -> None:
+    step_back()
+    import jax
+
+    jax.local_devices()
