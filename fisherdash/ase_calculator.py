@@ -84,16 +84,19 @@ class FisherDashCalculator(Calculator):
         }
 
 
-def snippet(path: str | os.PathLike[str]) -> str:
-    """Python to paste: molecular dynamics in ASE with the checkpoint in ``path``."""
+def snippet(path: str | os.PathLike[str], start: str = "my_molecule.xyz") -> str:
+    """Python to paste: molecular dynamics in ASE with the checkpoint in ``path``.
+
+    ``start`` names a file with a geometry of the molecule that the model was trained on.
+    """
     return f"""\
 from ase import units
-from ase.build import molecule
+from ase.io import read
 from ase.md.verlet import VelocityVerlet
 from ase.md.velocitydistribution import thermalize_momenta
 from fisherdash.ase_calculator import FisherDashCalculator
 
-atoms = molecule("CH3CH2OH")  # any molecule of the elements that the model knows
+atoms = read({start!r})  # the molecule that the model was trained on
 atoms.calc = FisherDashCalculator({os.fspath(path)!r})
 thermalize_momenta(atoms, temperature_K=500)
 dynamics = VelocityVerlet(atoms, timestep=0.5 * units.fs)

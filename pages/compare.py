@@ -53,7 +53,8 @@ def runs_table(runs: list[Run]) -> None:
     )
     st.caption(
         "Drift is the median over the survivors with its 95 % interval, so read it together with "
-        "their share. Click a column to sort, a row to choose its run."
+        "their share. Click a column to sort, a row to choose its run; the paired test of the "
+        "heads of one run is on the Drift page."
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         csv_button(table, "runs")

@@ -84,6 +84,8 @@ def board(run: Run) -> None:
     drift_chart(run, traj, "drift", table=run.status != "running")
     found = library.comparison_of(run)
     st.markdown(f"**{plain(found.sentence)}**")
+    for caution in found.cautions:
+        st.caption(f":material/info: {plain(caution)}")
     numbers(found)
     draw(temperature_figure(traj, looks(run), end=end_of(run)), key="temperature", table=False)
 

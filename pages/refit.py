@@ -72,6 +72,7 @@ def report(job: Job, refit: Refit) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         refit_report.download(job.info["out"])
         onward("simulate", "Simulate both heads")
+    st.caption(f"Kept as {plain(job.info['out'].stem)}.")
     names = ["Ridge path", "Spectrum and head", "Boltzmann test", "Stability"]
     if refit.descent is not None:
         names.append("Descent")

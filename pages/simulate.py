@@ -29,33 +29,34 @@ def pair() -> list[str]:
 
 
 def settings(data: Dataset) -> MDSettings:
-    """What the user chooses about the run."""
+    """What the user chooses about the run; to begin with, what was chosen last for these data."""
+    fingerprint, last = st.session_state.get("simulated", ("", USUAL))
+    heat = last.temperature if fingerprint == data.fingerprint else data.temperature
     with st.grid(4, min_column_width=140):
         replicas = st.number_input(
             "Replicas",
-            value=USUAL.replicas,
+            value=last.replicas,
             min_value=1,
             help="Independent trajectories of every model; 16 to 64 show differences in survival.",
         )
         steps = st.number_input(
             "Steps",
-            value=USUAL.steps,
+            value=last.steps,
             min_value=1,
             step=1000,
             help="Of velocity Verlet; 2,000 to 1,000,000. Rare explosions need long runs.",
         )
         timestep = st.number_input(
             "Time step (fs)",
-            value=USUAL.timestep,
+            value=last.timestep,
             min_value=0.01,
             step=0.1,
             help="Usually 0.25 to 1 fs with hydrogen. Part of the drift is the time step's own: "
             "it falls with its square.",
         )
-        heat = data.temperature or USUAL.temperature
         temperature = st.number_input(
             "Temperature (K)",
-            value=float(heat),
+            value=float(heat or USUAL.temperature),
             min_value=1.0,
             step=50.0,
             help="Of the Maxwell–Boltzmann velocities at the start, usually that of the data; "
@@ -63,7 +64,7 @@ def settings(data: Dataset) -> MDSettings:
         )
         record = st.number_input(
             "Record every (steps)",
-            value=USUAL.record_every,
+            value=last.record_every,
             min_value=1,
             help="From one kept frame to the next, usually 5 to 50 steps.",
         )
@@ -119,6 +120,7 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
             dict(zip(models, paths, strict=True)), data_path, models, data, chosen
         )
         library.select("run", job.info["run"].name)
+        st.session_state["simulated"] = data.fingerprint, chosen
 
 
 st.title("Simulate")

@@ -142,6 +142,7 @@ def form(path: Path, data: Dataset) -> None:
     if submitted:
         plan = TrainingPlan(path, data, int(frames), int(valid), config, settings, name)
         submit_training(plan)
+        st.toast("The training has begun; its curves are below.", icon=":material/play_arrow:")
 
 
 def curve(job: jobs.Job) -> None:
@@ -163,7 +164,7 @@ def curve(job: jobs.Job) -> None:
     with st.grid(4, min_column_width=140):
         best = report.best_errors.get("valid_force_rmse")
         kept = f"{best:.3g}" if best is not None else "none yet"
-        st.metric("Best RMSE (eV/Å)", kept, border=True)
+        st.metric("Best validation force RMSE (eV/Å)", kept, border=True)
         st.metric("Seconds per epoch", f"{report.seconds:.3g}", border=True)
         st.metric("Compilation", clock(report.compile_seconds), border=True)
         st.metric("Time left", clock(left) if left and job.active else "none", border=True)
@@ -183,6 +184,11 @@ def ending(job: jobs.Job) -> None:
             if report
             else f"Kept as {plain(job.result.stem)}."
         )
+        if isinstance(report, EpochReport) and report.nothing_learned:
+            st.warning(report.nothing_learned, icon=":material/warning:")
+        if st.session_state.get("trained") != job.id:  # once: another choice may follow
+            st.session_state["trained"] = job.id
+            library.select("model", library.name_of(job.result))
         onward("refit", "Re-fit its last layer")
     if job.status == "cancelled" and job.info["training"].exists():
         go_on_button(job.info["training"], "trainings")

@@ -17,6 +17,10 @@ from fisherdash.analyse.survival import lifetimes, logrank_p_value, time_to_fail
 from fisherdash.analyse.trajectories import Trajectories
 
 SIGNIFICANT: Final = 0.05
+SHORT: Final = 1.0
+"""Picoseconds below which a slope of the energy says little of the drift of a long run."""
+STILL: Final = 1e-3
+"""Change of the potential, in parts of the kinetic energy, below which a surface is flat."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Comparison:
         time_to_failure: time by which half are dead, ps, by name; None if more than half live.
         lives_longer: of the first two heads, the name of the one with the longer mean life within
             the run; None if they are equal or there is one head.
+        flat: heads whose potential hardly changes while their atoms move.
     """
 
     names: tuple[str, ...]
@@ -50,6 +55,7 @@ class Comparison:
     logrank_p_value: float | None
     time_to_failure: dict[str, float | None]
     lives_longer: str | None
+    flat: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Numbers or null, never NaN."""
@@ -80,6 +86,33 @@ class Comparison:
         if calmer and not better and self.survivors[calmer] < max(self.survivors.values()):
             return f"{survival} {drift} Read it with care: fewer trajectories of {calmer} survive."
         return f"{survival} {drift}"
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What keeps the numbers from meaning what they seem to, a sentence each."""
+        found = [
+            f"The potential of {name} hardly changes while the atoms move: its drift is small for "
+            "want of forces, as an untrained model's is."
+            for name in self.flat
+        ]
+        if not any(self.survivors.values()):
+            after = max((time or 0.0) for time in self.time_to_failure.values())
+            found.append(
+                f"Nobody is alive at the end; half are dead after {after:.2g} ps at the latest. "
+                "These models do not hold this molecule together at this temperature: train longer "
+                "or on more frames before comparing heads."
+            )
+        elif self.duration < SHORT:
+            found.append(
+                f"{self.duration:.3g} ps are short: slopes over less than {SHORT:g} ps are mostly "
+                "vibrations, whatever the p value, and rare explosions take longer to come."
+            )
+        if len(self.names) > 2:
+            found.append(
+                f"The sentence compares {self.names[0]} and {self.names[1]} alone; the table has "
+                "all."
+            )
+        return tuple(found)
 
     def _survival(self) -> tuple[str, str | None]:
         first, second = self.names[:2]
@@ -140,4 +173,15 @@ def compare(traj: Trajectories, seed: int = 0) -> Comparison:
         logrank_p_value=logrank_p_value(traj),
         time_to_failure=time_to_failure(traj),
         lives_longer=longer,
+        flat=tuple(name for head, name in enumerate(traj.names) if _is_flat(traj, head)),
     )
+
+
+def _is_flat(traj: Trajectories, head: int) -> bool:
+    """Whether the potential of those alive stands still while they move."""
+    alive = traj.survivors[head]
+    if not alive.any() or len(traj.times) < 3:
+        return False
+    potential, kinetic = traj.potential[head, alive], traj.kinetic[head, alive]
+    change, motion = np.median(np.ptp(potential, axis=-1)), np.median(kinetic)
+    return bool(motion > 0 and change < STILL * motion)

@@ -22,4 +22,6 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
     comparison = analyse.compare(runs.open_run(folder).trajectories())
     console.note(comparison.sentence)
+    for caution in comparison.cautions:
+        console.note(caution)
     return comparison.to_json()

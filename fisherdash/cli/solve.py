@@ -107,8 +107,10 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     for warning in refit.warnings:
         console.note(f"warning: {warning}")
     console.note(refit.verdict)
-    if refit.boltzmann is not None:
+    if refit.boltzmann is not None and refit.boltzmann.consistent:
         console.note(refit.boltzmann.verdict)
+    if refit.kl is None and not args.quick:
+        console.note("the data have no temperature; --temperature K adds the KL divergence")
     return summary(refit) | ({"details": details(refit)} if args.details else {})
 
 

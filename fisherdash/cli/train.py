@@ -122,7 +122,7 @@ def ending(report: "EpochReport", out: Path) -> str:
         return f"{said}; the same command with --resume goes on"
     if report.status == "diverged":
         return f"{said}; a lower --learning-rate may help"
-    return said
+    return f"{said}. {report.nothing_learned}".removesuffix(". ")
 
 
 def nothing_kept(report: "EpochReport | None") -> str:

@@ -100,7 +100,7 @@ class Prepared:
                 "energy_weight": self.options.energy_weight,
                 "data": self.dataset.source,
                 "data_fingerprint": self.dataset.fingerprint,
-                "molecule": self.dataset.formula,
+                "molecule": self.checkpoint.provenance.get("molecule") or self.dataset.formula,
                 "temperature_K": self.temperature,
                 "frames_fit": len(self.division.fit),
                 "holdout": self.options.holdout,

@@ -99,10 +99,18 @@ def _about_data(prepared: "Prepared") -> Iterator[str]:
         )
     if not np.any(dataset.forces):
         yield "All forces are zero: the fitted head makes a flat energy surface."
-    if prepared.options.method == "laplacian" and test is not None and not test.consistent:
+    taught = prepared.checkpoint.provenance.get("molecule")
+    if taught and taught != dataset.formula:
         yield (
-            f"The fit without forces relies on a Boltzmann sample. {test.verdict} "
-            "Its head carries that error."
+            f"The network was trained on {taught} and these frames are {dataset.formula}: another "
+            "last layer does not make it a model of this molecule, whatever the errors below say."
+        )
+    if test is not None and not test.consistent:
+        yield test.verdict + (
+            " The fit without forces relies on a Boltzmann sample; its head carries that error."
+            if prepared.options.method == "laplacian"
+            else " The fit from forces does not rely on it; everything that uses the temperature "
+            "does, the KL divergence among it."
         )
 
 
@@ -127,8 +135,8 @@ def _about_head(
     if norm["default"] > 0 and norm["fisher"] > GROWN * norm["default"] and stability is None:
         yield (
             f"The head grew from {norm['default']:.3g} to {norm['fisher']:.3g} eV. Heads that grow "
-            "this much have made dynamics less stable while lowering the force error: run the "
-            "stability check, or use a larger ridge."
+            "this much have made dynamics less stable while lowering the force error: let short "
+            "dynamics choose the ridge (“stable dynamics”, --ridge stable), or use a larger one."
         )
     if stability is not None and stability.confirmation and not stability.confirmed:
         yield (

@@ -62,6 +62,7 @@ def report_of(
     status: Status,
     compile_seconds: float,
     checkpoint: Checkpoint | None,
+    force_rms: float = math.nan,
 ) -> EpochReport:
     """The report on what has been counted so far."""
     epochs, epoch = settings.epochs, progress.epoch
@@ -79,6 +80,7 @@ def report_of(
         best_errors=dict(progress.best_errors),
         history=tuple(progress.history),
         checkpoint=checkpoint,
+        force_rms=force_rms,
         **last,
     )
 

@@ -235,6 +235,7 @@ class _Training:
             self.settings,
             status,
             compile_seconds=self.compile_seconds,
+            force_rms=float(np.sqrt(np.mean(self.valid_set.forces**2))),
             checkpoint=self._kept(progress),
         )
 

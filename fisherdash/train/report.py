@@ -19,13 +19,18 @@ from fisherdash.train.step import LEARNING_UNIT
 Status = Literal["compiling", "running", "diverged", "stopped early", "cancelled", "finished"]
 
 
+NOTHING_LEARNED = 0.9
+"""Share of the forces themselves from which on an error of the forces is called that."""
+
+
 @dataclasses.dataclass(frozen=True)
 class EpochReport:
     """Where a training is after an epoch.
 
     Errors are in eV and eV/Å; those of the training frames are means over the epoch while the
     weights were moving. ``checkpoint`` holds the weights with the lowest validation loss so far,
-    None before the first epoch is through. ``seconds`` is the mean per epoch.
+    None before the first epoch is through. ``seconds`` is the mean per epoch. ``force_rms`` is the
+    root mean square of a force component of the validation frames.
     """
 
     epoch: int
@@ -45,6 +50,19 @@ class EpochReport:
     best_errors: dict[str, float] = dataclasses.field(default_factory=dict)
     history: tuple[dict[str, float], ...] = ()
     checkpoint: Checkpoint | None = None
+    force_rms: float = math.nan
+
+    @property
+    def nothing_learned(self) -> str:
+        """One sentence where the best weights are hardly better than no forces at all, else ""."""
+        best = self.best_errors.get("valid_force_rmse", math.nan)
+        if not best > NOTHING_LEARNED * self.force_rms:
+            return ""
+        return (
+            f"It has hardly learned any forces: the error of {best:.3g} eV/Å is that of a model "
+            f"without any ({self.force_rms:.3g} eV/Å). More epochs, smaller batches or a larger "
+            "weight of the forces help."
+        )
 
 
 def checkpoint_of(

@@ -29,11 +29,16 @@ def training_figure(
         for column, (name, colour, dash) in (("train", TRAIN), ("valid", VALID))
     ]
     if best is not None:
+        late = bool(epochs) and best > (epochs[0] + epochs[-1]) / 2
         series[1]["markLine"] = {
             "silent": True,
             "symbol": "none",
             "lineStyle": {"type": "dotted", "color": NEUTRAL},
-            "label": {"formatter": "best, epoch {c}", "position": "end", "distance": 2},
+            "label": {
+                "formatter": "best, epoch {c}",
+                "position": "insideEndTop" if late else "insideEndBottom",
+                "color": NEUTRAL,
+            },
             "data": [{"xAxis": int(best)}],
         }
     option = figure.chart(

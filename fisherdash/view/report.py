@@ -59,6 +59,7 @@ def html_report(header: RunHeader, traj: Trajectories, commands: Sequence[str]) 
     body = [
         f"<h1>{escape(header.title)}</h1>",
         f"<p><strong>{escape(found.sentence)}</strong></p>",
+        *(f"<p>{escape(caution)}</p>" for caution in found.cautions),
         _table(comparison_table(found)),
         f'<p class="quiet">{escape(tests_in_words(found))} Drift is that of the survivors only, so '
         "it is read together with their number. Slopes are Theil–Sen; intervals are bootstrapped "

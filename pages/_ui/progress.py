@@ -84,13 +84,14 @@ def facts(job: Job) -> str:
     progress, words = job.progress, []
     if job.status == "queued":
         ahead = jobs.place_in_queue(job)
-        return f"waits for {ahead} job{'s' if ahead != 1 else ''} before it"
+        words = f"waits for {ahead} job{'s' if ahead != 1 else ''} before it"
+        return words if ahead else "starting"
     if progress.detail:
         words.append(progress.detail)
     if progress.rate:
         words.append(f"{progress.rate:,.3g} {progress.rate_unit}")
     if job.active and progress.stage == "compiling":
-        words.append("5 to 30 s, once for each kind of network")
+        words.append("compiling takes 5 to 30 s, once for each kind of network")
     left = job.seconds_left
     if job.active and left is not None and progress.stage not in ("loading", "solving"):
         words.append(f"{clock(left)} left")

@@ -27,7 +27,7 @@ def before_and_after(refit: Refit) -> None:
         "head norm (eV)": refit.head_norm,
     }
     if refit.kl is not None:
-        rows["excess free energy (meV)"] = {
+        rows["KL divergence kT·D(data‖model) (meV)"] = {
             name: 1000 * found.value for name, found in refit.kl.items()
         }
     table = pd.DataFrame(
@@ -74,8 +74,8 @@ def _facts(refit: Refit) -> list[str]:
     if refit.kl is not None:
         default, fitted = refit.kl["default"], refit.kl["fisher"]
         lines.append(
-            f"excess free energy kT·D(data‖model) from {fitted.frames} frames, of which "
-            f"{default.effective_frames:.0f} and {fitted.effective_frames:.0f} carry the average"
+            f"KL divergence from {fitted.frames} frames; effective sample size "
+            f"{default.effective_frames:.0f} (default) and {fitted.effective_frames:.0f} (Fisher)"
         )
     return lines
 

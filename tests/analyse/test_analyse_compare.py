@@ -1,5 +1,6 @@
 """The comparison: keys, pairs, and what its sentence may and may not claim."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -119,3 +120,22 @@ def test_an_unfinished_run_can_be_compared(frames):
     assert found.pairs == 8
     json.dumps(found.to_json(), allow_nan=False)
     assert found.sentence
+
+
+def test_cautions_say_what_the_numbers_cannot():
+    long = _compare(_slopes(1.0, 0.5), frames=201)
+    assert long.duration == 2.0 and long.cautions == () and long.flat == ()
+    (short,) = _compare(_slopes(1.0, 0.5), frames=51).cautions
+    assert short.startswith("0.5 ps are short")
+    (dead,) = _compare(_slopes(1.0, 0.5), np.full((2, 24), 40)).cautions
+    assert dead.startswith("Nobody is alive at the end; half are dead after 0.02 ps")
+
+
+def test_a_head_without_forces_is_called_that():
+    traj = planted.trajectories(_slopes(1.0, 0.5), frames=201, names=NAMES)
+    still = traj.potential.copy()
+    still[1] = still[1, :, :1] + 1e-5 * np.sin(traj.times)
+    flat = dataclasses.replace(traj, potential=still, kinetic=0 * still + traj.kinetic[:, :, :1])
+    found = analyse.compare(flat)
+    assert found.flat == ("fisher",)
+    assert found.cautions[0].startswith("The potential of fisher hardly changes")

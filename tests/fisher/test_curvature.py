@@ -1,5 +1,7 @@
 """Laplacians, the fit without forces, the Boltzmann test, KL and descent: known answers."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -223,6 +225,17 @@ def test_repeated_frames_and_zero_forces_are_warned_about() -> None:
     flat = Dataset(data.positions, data.energies, 0 * data.forces, data.atomic_numbers)
     refit = fisher.solve(truth, flat, fisher.Options(ridge=0.0, test_boltzmann=False))
     assert any("All forces are zero" in text for text in refit.warnings)
+
+
+def test_another_molecule_than_that_of_the_training_is_warned_about() -> None:
+    truth = random_checkpoint()
+    data, options = planted_dataset(truth, 20), fisher.Options(test_boltzmann=False)
+    for molecule, said in (("C2H6O", False), ("C5H8O2", True)):
+        taught = dataclasses.replace(truth, provenance={"molecule": molecule})
+        refit = fisher.solve(taught, data, options)
+        assert (
+            any("trained on C5H8O2 and these frames are C2H6O" in w for w in refit.warnings) == said
+        )
 
 
 def test_a_planted_head_is_recovered_from_points_and_a_temperature_alone() -> None:

@@ -50,6 +50,19 @@ def test_reports_tell_the_story(reports: list[EpochReport]) -> None:
     assert len(reports[-1].history) == 6
 
 
+def test_a_training_that_learned_nothing_says_so(
+    reports: list[EpochReport], data: tuple[Dataset, Dataset]
+) -> None:
+    last = reports[-1]
+    assert last.force_rms == pytest.approx(float(np.sqrt(np.mean(data[1].forces ** 2))))
+    errors = last.best_errors | {"valid_force_rmse": 0.99 * last.force_rms}
+    idle = dataclasses.replace(last, best_errors=errors)
+    assert "hardly learned any forces" in idle.nothing_learned
+    errors = last.best_errors | {"valid_force_rmse": 0.5 * last.force_rms}
+    assert dataclasses.replace(last, best_errors=errors).nothing_learned == ""
+    assert reports[0].nothing_learned == ""
+
+
 def test_training_learns(reports: list[EpochReport], data: tuple[Dataset, Dataset]) -> None:
     first, last = reports[1], reports[-1]
     assert last.valid_loss < 0.9 * first.valid_loss
