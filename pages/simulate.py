@@ -30,7 +30,8 @@ def pair() -> list[str]:
 
 def settings(data: Dataset) -> MDSettings:
     """What the user chooses about the run; to begin with, what was chosen last for these data."""
-    fingerprint, last = st.session_state.get("simulated", ("", USUAL))
+    before: tuple[str, MDSettings] = st.session_state.get("simulated", ("", USUAL))
+    fingerprint, last = before
     heat = last.temperature if fingerprint == data.fingerprint else data.temperature
     with st.grid(4, min_column_width=140):
         replicas = st.number_input(
