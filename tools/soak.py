@@ -174,6 +174,8 @@ def report(crowd: Crowd, weights: np.ndarray, log: str) -> bool:
         print(f"runs of pages    {len(crowd.runs)}, median {median:.2f} s, p95 {most:.2f} s")
     print(f"memory           {weights[0, 1]:.0f} MiB at first, {weights[:, 1].max():.0f} at most, "
           f"{weights[-1, 1]:.0f} at the end")  # fmt: skip
+    thirds = [np.median(part) for part in np.array_split(weights[:, 1], 3)]
+    print("by thirds        " + ", ".join(f"{value:.0f}" for value in thirds) + " MiB (medians)")
     print(f"growth           {slope:+.1f} MiB a minute after the first third")
     for words, count in crowd.refused.most_common(5):
         print(f"refused          {count} × {words}")

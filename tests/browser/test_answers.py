@@ -7,7 +7,7 @@ from tests.browser.seeing import colours, pixels
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-CHART = "[data-testid=stEChartsChart] canvas"
+CHART = "[data-testid=stEChartsChart]"
 
 
 def fill(page: Page, name: str, value: float) -> None:
@@ -80,4 +80,5 @@ def test_the_landscape_around_a_model_is_mapped(tab: Page, address: str) -> None
     expect(tab.locator(CHART)).to_have_count(2)  # the map and the cut
     drawn(tab, 0)
     drawn(tab, 1)
+    tab.get_by_text("The same from a shell", exact=True).click()
     expect(tab.get_by_text("python -m fisherdash landscape").first).to_be_visible()
