@@ -10,10 +10,10 @@ import streamlit as st
 from fisherdash.analyse.origin import Cause, told_apart
 from fisherdash.runs import Run, describe_run, files, record, workspace
 from fisherdash.runs import jobs as running
-from fisherdash.runs.jobs import Job
+from fisherdash.runs.jobs import Job, Progress
 from fisherdash.runs.relatives import finer_run
 from fisherdash.runs.resuming import kept_models
-from fisherdash.simulate import Chunk, MDSettings, simulate
+from fisherdash.simulate import MDSettings, simulate
 from fisherdash.view.origin import origin_sentences, origin_table
 from pages._ui import library
 from pages._ui.as_commands import simulate_command
@@ -61,12 +61,13 @@ def submit_finer(run: Run, data_path: Path, cause: Cause) -> Job:
     title = f"{run.header.title}, {_BUTTONS[cause][0].removeprefix('Run ')}"
     header = describe_run(models, data, settings, title=title, command=command, roles=roles)
 
-    def work(cancel: threading.Event) -> Iterator[Chunk]:
-        yield from record(simulate(models, data, settings, cancel=cancel), folder, header, models)
+    def work(cancel: threading.Event) -> Iterator[Progress]:
+        chunks = simulate(models, data, settings, cancel=cancel)
+        yield from map(describe_chunk, record(chunks, folder, header, models))
         return folder
 
     info = {"run": folder, "command": command}
-    return running.submit("simulate", title, work, describe=describe_chunk, info=info)
+    return running.submit("simulate", title, work, info=info)
 
 
 def section(run: Run) -> None:

@@ -95,25 +95,27 @@ def submit_simulation(
     command = simulate_command(list(paths.values()), data_path, folder, settings)
     header = describe_run(models, data, settings, command=command)
 
-    def work(cancel: threading.Event) -> Iterator[Chunk]:
-        yield from record(simulate(models, data, settings, cancel=cancel), folder, header, models)
+    def work(cancel: threading.Event) -> Iterator[Progress]:
+        chunks = simulate(models, data, settings, cancel=cancel)
+        # What is known of a chunk, not the chunk: the list of jobs would hold its arrays for long.
+        yield from map(describe_chunk, record(chunks, folder, header, models))
         return folder
 
     info = {"run": folder, "command": command, "sizes": _sizes(header)}
-    return jobs.submit("simulate", header.title, work, describe=describe_chunk, info=info)
+    return jobs.submit("simulate", header.title, work, info=info)
 
 
 def submit_resume(folder: Path) -> Job:
     """Go on with a stopped run; raises InputError when it cannot."""
     left = unfinished_run(folder)
 
-    def work(cancel: threading.Event) -> Iterator[Chunk]:
+    def work(cancel: threading.Event) -> Iterator[Progress]:
         rest = resume(left.header, left.checkpoints, left.state, cancel=cancel)
-        yield from record_rest(rest, left)
+        yield from map(describe_chunk, record_rest(rest, left))
         return folder
 
     info = {"run": folder, "command": shell_command("resume", folder), "sizes": _sizes(left.header)}
-    return jobs.submit("simulate", left.header.title, work, describe=describe_chunk, info=info)
+    return jobs.submit("simulate", left.header.title, work, info=info)
 
 
 def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, seed: int = 0) -> Job:
