@@ -32,7 +32,14 @@ FINAL_SEED = 77
 def row(traj: analyse.Trajectories, head: int, solved: dict[str, Any], name: str) -> list[str]:
     """One line of the table; ``solved`` is the answer of ``solve``, empty for the default head."""
     again = f"{traj.names[head]}, again" if head == 0 else traj.names[head]
-    pair = dataclasses.replace(traj.of([0, head]), names=(traj.names[0], again))
+    two = [0, head]  # the default head is compared with itself
+    pair = dataclasses.replace(
+        traj,
+        names=(traj.names[0], again),
+        potential=traj.potential[two],
+        kinetic=traj.kinetic[two],
+        died_step=traj.died_step[two],
+    )
     found = analyse.compare(pair)
     alive = int(traj.survivors[head].sum())
     died = analyse.time_to_failure(pair)[pair.names[1]]
