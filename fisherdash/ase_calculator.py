@@ -84,11 +84,8 @@ class FisherDashCalculator(Calculator):
         }
 
 
-def snippet(path: str | os.PathLike[str], start: str = "my_molecule.xyz") -> str:
-    """Python to paste: molecular dynamics in ASE with the checkpoint in ``path``.
-
-    ``start`` names a file with a geometry of the molecule that the model was trained on.
-    """
+def snippet(path: str | os.PathLike[str]) -> str:
+    """Python to paste: molecular dynamics in ASE with the checkpoint in ``path``."""
     return f"""\
 from ase import units
 from ase.io import read
@@ -96,7 +93,7 @@ from ase.md.verlet import VelocityVerlet
 from ase.md.velocitydistribution import thermalize_momenta
 from fisherdash.ase_calculator import FisherDashCalculator
 
-atoms = read({start!r})  # the molecule that the model was trained on
+atoms = read('my_molecule.xyz')  # the molecule that the model was trained on
 atoms.calc = FisherDashCalculator({os.fspath(path)!r})
 thermalize_momenta(atoms, temperature_K=500)
 dynamics = VelocityVerlet(atoms, timestep=0.5 * units.fs)

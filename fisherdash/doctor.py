@@ -16,6 +16,7 @@ from typing import Any
 
 from fisherdash import __version__
 from fisherdash.compilation import MAX_BYTES
+from fisherdash.devices import cores
 from fisherdash.errors import InputError
 from fisherdash.runs import hold, index, joblog, stopped, workspace
 
@@ -87,8 +88,7 @@ def _devices() -> Check:
 
 
 def _processor() -> Check:
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Check("processor", f"{count} cores, {platform.machine()}, {platform.system()}")
+    return Check("processor", f"{cores()} cores, {platform.machine()}, {platform.system()}")
 
 
 def _workspace() -> Check:

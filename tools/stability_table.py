@@ -9,7 +9,6 @@ survive. Nothing is left out: a head that keeps no replica alive has a row like 
 """
 
 import argparse
-import dataclasses
 import sys
 import tempfile
 from pathlib import Path
@@ -32,14 +31,7 @@ FINAL_SEED = 77
 def row(traj: analyse.Trajectories, head: int, solved: dict[str, Any], name: str) -> list[str]:
     """One line of the table; ``solved`` is the answer of ``solve``, empty for the default head."""
     again = f"{traj.names[head]}, again" if head == 0 else traj.names[head]
-    two = [0, head]  # the default head is compared with itself
-    pair = dataclasses.replace(
-        traj,
-        names=(traj.names[0], again),
-        potential=traj.potential[two],
-        kinetic=traj.kinetic[two],
-        died_step=traj.died_step[two],
-    )
+    pair = traj.of([0, head], names=(traj.names[0], again))
     found = analyse.compare(pair)
     alive = int(traj.survivors[head].sum())
     died = analyse.time_to_failure(pair)[pair.names[1]]

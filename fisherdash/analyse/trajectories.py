@@ -99,12 +99,12 @@ class Trajectories:
         """Time of the last frame, ps; 0 before there is one."""
         return float(self.times[-1]) * 1e-3 if len(self.times) else 0.0
 
-    def of(self, heads: Sequence[int]) -> "Trajectories":
-        """The trajectories of some heads alone, in this order."""
+    def of(self, heads: Sequence[int], names: Sequence[str] | None = None) -> "Trajectories":
+        """The trajectories of some heads alone, in this order, under other names if given."""
         rows = list(heads)
         return dataclasses.replace(
             self,
-            names=tuple(self.names[row] for row in rows),
+            names=tuple(names or (self.names[row] for row in rows)),
             potential=self.potential[rows],
             kinetic=self.kinetic[rows],
             died_step=self.died_step[rows],

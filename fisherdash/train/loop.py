@@ -115,6 +115,7 @@ class _Training:
         self.atomic_numbers = jnp.asarray(train_set.atomic_numbers)
         self.train_frames = to_device(train_set, self.mean_energy)
         self.valid_frames = to_device(valid_set, self.mean_energy)
+        self.force_rms = float(np.sqrt(np.mean(valid_set.forces**2)))
         self.batch_size = min(settings.batch_size, len(train_set))
         self.steps = len(train_set) // self.batch_size
         self.weight = jnp.float32(settings.forces_weight)
@@ -235,7 +236,7 @@ class _Training:
             self.settings,
             status,
             compile_seconds=self.compile_seconds,
-            force_rms=float(np.sqrt(np.mean(self.valid_set.forces**2))),
+            force_rms=self.force_rms,
             checkpoint=self._kept(progress),
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fisherdash.view.svg import label, sheet
 from fisherdash.view.theme import DEFAULT, FISHER
 
 if TYPE_CHECKING:
@@ -19,12 +20,7 @@ LEFT, RIGHT, TOP, FOOT = 64, 16, 40, 48
 def growth_picture(growths: Sequence["Growth"]) -> str:
     """A panel for each growth, side by side: points, and the line of the fitted exponent."""
     panels = [_panel(growth, k * WIDTH) for k, growth in enumerate(growths)]
-    wide = WIDTH * len(panels)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {HEIGHT}" width="{wide}" '
-        f'height="{HEIGHT}" role="img" font-family="sans-serif" font-size="12">'
-        f'<rect width="{wide}" height="{HEIGHT}" fill="#ffffff"/>{"".join(panels)}</svg>'
-    )
+    return sheet(WIDTH * len(panels), HEIGHT, panels)
 
 
 def _panel(growth: "Growth", x0: int) -> str:
@@ -41,11 +37,11 @@ def _panel(growth: "Growth", x0: int) -> str:
     for power in range(ys[0], ys[1] + 1):
         x, y = at(10.0 ** xs[0], 10.0**power)
         parts.append(f'<path d="M{x:.1f} {y:.1f}H{x0 + WIDTH - RIGHT}" stroke="#d5dbe3"/>')
-        parts.append(_text(x - 6, y + 4, f"{10.0**power:g}", "end"))
+        parts.append(label(x - 6, y + 4, f"{10.0**power:g}", "end"))
     for power in range(xs[0], xs[1] + 1):
         x, y = at(10.0**power, 10.0 ** ys[0])
         parts.append(f'<path d="M{x:.1f} {y:.1f}V{TOP}" stroke="#d5dbe3"/>')
-        parts.append(_text(x, y + 16, f"{10.0**power:g}", "middle"))
+        parts.append(label(x, y + 16, f"{10.0**power:g}", "middle"))
     words = f"time of a step (ms) against {growth.of}"
     if growth.exponent is not None:
         words += f": grows as n^{growth.exponent:.2f}"
@@ -61,18 +57,11 @@ def _panel(growth: "Growth", x0: int) -> str:
         )
     for x, y in (at(n, ms) for n, ms in zip(counts, times, strict=True)):
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{DEFAULT.colour}"/>')
-    parts.append(_text(x0 + LEFT, TOP - 14, words, "start"))
-    parts.append(_text(x0 + (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, growth.of, "middle"))
+    parts.append(label(x0 + LEFT, TOP - 14, words, "start"))
+    parts.append(label(x0 + (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, growth.of, "middle"))
     return "".join(parts)
 
 
 def _decades(values: np.ndarray) -> tuple[int, int]:
     low, high = math.floor(np.log10(values.min())), math.ceil(np.log10(values.max()))
     return low, max(high, low + 1)
-
-
-def _text(x: float, y: float, words: str, anchor: str) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#3c4450">'
-        f"{escape(words)}</text>"
-    )

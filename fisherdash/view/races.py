@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
+from fisherdash.view.svg import label, sheet
 from fisherdash.view.theme import DEFAULT
 
 WIDTH, ROW, LEFT, RIGHT, TOP, FOOT = 860, 34, 120, 310, 44, 44
@@ -27,25 +27,21 @@ def race_picture(found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, fl
         share = math.log(min(max(ratio, low), high) / low) / math.log(high / low)
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
-    parts = [_text(LEFT, TOP - 20, "ratio to the peer; the line marks what is wanted", "start")]
+    parts = [label(LEFT, TOP - 20, "ratio to the peer; the line marks what is wanted", "start")]
     for tick in (tick for tick in TICKS if low <= tick <= high):
         x = at(tick)
         parts.append(f'<path d="M{x:.1f} {TOP - 8}V{height - FOOT}" stroke="#d5dbe3"/>')
-        parts.append(_text(x, height - FOOT + 18, f"{tick:g}", "middle"))
+        parts.append(label(x, height - FOOT + 18, f"{tick:g}", "middle"))
     for row, (name, one) in enumerate(found.items()):
         parts.append(_bar(TOP + ROW * row, name, one, wanted.get(name), at))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" role="img" font-family="sans-serif" font-size="12">'
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>'
-    )
+    return sheet(WIDTH, height, parts)
 
 
 def _bar(top: float, name: str, one: Mapping[str, Any], wanted: float | None, at: Any) -> str:
     ratio, spread, unit = float(one["ratio"]), float(one["spread"]), str(one["unit"])
     middle, start, end = top + ROW / 2 - 2, at(1.0), at(ratio)
     parts = [
-        _text(LEFT - 8, middle + 4, name, "end"),
+        label(LEFT - 8, middle + 4, name, "end"),
         f'<rect x="{min(start, end):.1f}" y="{top + 5}" width="{abs(end - start):.1f}" '
         f'height="{ROW - 14}" fill="{DEFAULT.colour}"/>',
         f'<path d="M{at(ratio - spread):.1f} {middle:.1f}H{at(ratio + spread):.1f}" '
@@ -57,16 +53,9 @@ def _bar(top: float, name: str, one: Mapping[str, Any], wanted: float | None, at
             f'<path d="M{x:.1f} {top + 1}V{top + ROW - 5}" stroke="#1b2430" stroke-width="2"/>'
         )
     words = f"{ratio:.3g} ({_digits(one['ours'])} against {_digits(one['peer'])} {unit})"
-    parts.append(_text(WIDTH - RIGHT + 14, middle + 4, words, "start"))
+    parts.append(label(WIDTH - RIGHT + 14, middle + 4, words, "start"))
     return "".join(parts)
 
 
 def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
-def _text(x: float, y: float, words: str, anchor: str) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#3c4450">'
-        f"{escape(words)}</text>"
-    )

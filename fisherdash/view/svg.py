@@ -105,3 +105,20 @@ def _legend(chart: Chart, names: Sequence[str]) -> str:
 def _text(x: float, y: float, words: str, anchor: str) -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#1c2430"'
     return f"<text {place}>{escape(words)}</text>"
+
+
+def sheet(width: int, height: int, parts: Sequence[str]) -> str:
+    """A whole picture of these parts on white."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" role="img" font-family="sans-serif" font-size="12">'
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>'
+    )
+
+
+def label(x: float, y: float, words: str, anchor: str) -> str:
+    """Words on such a picture; ``anchor`` is SVG's "start", "middle" or "end"."""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#3c4450">'
+        f"{escape(words)}</text>"
+    )

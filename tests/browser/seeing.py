@@ -40,3 +40,10 @@ def views(page: Page) -> list[Locator]:
     while min(colours(pixels(view)) for view in canvases.all()) < 50:
         assert time.monotonic() < deadline, "nothing is drawn in the 3D views"
     return canvases.all()
+
+
+def fill(page: Page, name: str, value: float) -> None:
+    """Type a number into a field and leave it."""
+    field = page.get_by_role("spinbutton", name=name, exact=True)
+    field.fill(str(value))
+    field.press("Enter")

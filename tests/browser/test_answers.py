@@ -3,18 +3,11 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.seeing import colours, pixels
+from tests.browser.seeing import colours, fill, pixels
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CHART = "[data-testid=stEChartsChart]"
-
-
-def fill(page: Page, name: str, value: float) -> None:
-    """Type a number into a field and leave it."""
-    field = page.get_by_role("spinbutton", name=name, exact=True)
-    field.fill(str(value))
-    field.press("Enter")
 
 
 def drawn(page: Page, number: int) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, TimeoutError, expect
 
-from tests.browser.seeing import differ, has_colour, pixels, views
+from tests.browser.seeing import differ, fill, has_colour, pixels, views
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -93,9 +93,7 @@ def test_a_long_run_is_paused_survives_a_refresh_and_is_cancelled(
     tab.goto(f"{address}/simulate")
     wanted = {"Replicas": 4, "Steps": 1_000_000, "Temperature (K)": 300, "Record every (steps)": 50}
     for name, value in wanted.items():
-        field = tab.get_by_role("spinbutton", name=name, exact=True)
-        field.fill(str(value))
-        field.press("Enter")
+        fill(tab, name, value)
     expect(tab.get_by_text("4 trajectories of 500 ps")).to_be_visible()
     tab.get_by_role("button", name="Simulate", exact=True).click()
     main = tab.locator("[data-testid=stMain]")
