@@ -1,11 +1,14 @@
 """Jobs: what ends them, what they remember, and that a device does one thing at a time."""
 
+import gc
 import logging
 import threading
+import weakref
 
 import pytest
 
 from fisherdash.errors import InputError
+from fisherdash.runs import job as job_module
 from fisherdash.runs import jobs
 from fisherdash.runs.jobs import Progress
 
@@ -36,12 +39,38 @@ def test_finishes_with_the_iterators_return_value_and_history():
 
 
 def test_history_is_bounded_and_empty_by_default(monkeypatch):
-    monkeypatch.setattr(jobs, "HISTORY", 3)
+    monkeypatch.setattr(job_module, "HISTORY", 3)
     short = jobs.submit("test", "short", lambda cancel: counted(5), keep=lambda item: item.detail)
     none = jobs.submit("test", "none", lambda cancel: counted(5))
     assert short.wait(PATIENCE) and none.wait(PATIENCE)
     assert short.history == ["3", "4", "5"]
     assert none.history == []
+
+
+def test_results_of_the_newest_only_and_nothing_that_made_them():
+    """A re-fit's result and its closure hold megabytes; the list remembers 200 jobs."""
+
+    class Large:
+        pass
+
+    def make():
+        inputs, result = Large(), Large()
+        seen.append(weakref.ref(inputs))
+
+        def work(cancel):
+            yield Progress(0.5, detail=str(inputs))
+            return result
+
+        return work
+
+    seen = []
+    done = [jobs.submit("large", str(number), make()) for number in range(jobs.RESULTS + 2)]
+    other = jobs.submit("small", "after them", lambda cancel: counted(1))
+    assert other.wait(PATIENCE)
+    gc.collect()
+    assert [job.result is not None for job in done] == [False] * 2 + [True] * jobs.RESULTS
+    assert {job.status for job in done} == {"finished"}
+    assert [reference() for reference in seen] == [None] * len(done)
 
 
 def test_input_error_ends_with_its_own_sentence():

@@ -109,10 +109,17 @@ class Prepared:
             covariance=self.posterior_at(ridge).covariance if covariance else None,
         )
 
-    @functools.lru_cache(maxsize=8)  # noqa: B019 - lives as long as the re-fit does
     def posterior_at(self, ridge: float) -> Posterior:
-        """Uncertainty of the head of one point of the path."""
-        return posterior(self.groups, ridge, self.start.head, self.heat, self.options.energy_weight)
+        """Uncertainty of the head of one point of the path; computed once for each."""
+        if ridge not in self._posteriors:
+            self._posteriors[ridge] = posterior(
+                self.groups, ridge, self.start.head, self.heat, self.options.energy_weight
+            )
+        return self._posteriors[ridge]
+
+    @functools.cached_property
+    def _posteriors(self) -> dict[float, Posterior]:
+        return {}
 
     @functools.cached_property
     def default_errors(self) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m atoms 3"]]:

@@ -12,160 +12,22 @@ program: one sentence for the user, the traceback in the log.
 
 import atexit
 import itertools
-import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
-from fisherdash.background import step_back
-from fisherdash.errors import InputError
-from fisherdash.runs import failures, joblog, limits, people
+from fisherdash.background import give_back, step_back
+from fisherdash.runs import limits, people
+from fisherdash.runs.job import Job, MakeIterator, at_work
 from fisherdash.runs.progress import Progress, progress_as_is
 from fisherdash.runs.turns import Turns
-
-Status = Literal["queued", "running", "finished", "cancelled", "failed"]
-
-HISTORY = 20_000
-"""Items kept of each job; the oldest go first."""
 
 REMEMBERED = 200
 """Jobs kept in the list; the oldest finished ones go first."""
 
-_log = logging.getLogger(__name__)
-
-
-class Job:
-    """One piece of background work; its attributes may be read from any thread at any time."""
-
-    def __init__(
-        self,
-        number: int,
-        kind: str,
-        title: str,
-        make_iterator: Callable[[threading.Event], Iterator[Any]],
-        describe: Callable[[Any], Progress],
-        keep: Callable[[Any], Any],
-        info: dict[str, Any],
-        device: str,
-        owner: str = people.EVERYBODY,
-    ) -> None:
-        self.id = f"{kind}-{number}"
-        self.kind, self.title, self.device, self.info = kind, title, device, info
-        self.owner = owner
-        self.status: Status = "queued"
-        self.progress = Progress(stage="queued")
-        self.latest: Any = None
-        self.result: Any = None
-        self.error: str | None = None
-        self.failure = ""
-        self.submitted, self.started, self.ended = time.time(), 0.0, 0.0
-        self._cancel = threading.Event()
-        self._done = threading.Event()
-        self._history: deque[Any] = deque(maxlen=HISTORY)
-        self._stage_began: tuple[str, float, float] = ("queued", 0.0, 0.0)
-        self._make, self._describe, self._keep = make_iterator, describe, keep
-        self._lock = threading.Lock()
-
-    @property
-    def active(self) -> bool:
-        """Waiting or at work."""
-        return self.status in ("queued", "running")
-
-    @property
-    def stage(self) -> str:
-        """One word: "queued", the stage of the work ("compiling", …), or how it ended."""
-        return self.progress.stage if self.status == "running" else self.status
-
-    @property
-    def history(self) -> list[Any]:
-        """What was kept of each item, oldest first."""
-        with self._lock:
-            return list(self._history)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds at work; never negative, also when the clock is set back meanwhile."""
-        return max(0.0, (self.ended or time.time()) - self.started) if self.started else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds left at the present stage's pace, None while that is unknown."""
-        _, began, fraction = self._stage_began
-        gained, spent = self.progress.fraction - fraction, time.time() - began
-        if self.status != "running" or gained <= 0.0 or spent < 0.0:
-            return None
-        return spent / gained * (1.0 - self.progress.fraction)
-
-    @property
-    def cancelling(self) -> bool:
-        """Asked to stop, not yet stopped."""
-        return self._cancel.is_set() and self.active
-
-    def cancel(self) -> None:
-        """Ask the job to stop; one that still waits in the queue never starts.
-
-        InputError when it is another user's.
-        """
-        if not _reaches(people.current(), self):
-            raise InputError("this job is another user's, who alone can cancel it")
-        self._cancel.set()
-        with self._lock:
-            if self.status == "queued":
-                self._end("cancelled")
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end; False if it has not come within ``timeout`` seconds."""
-        return self._done.wait(timeout)
-
-    def take(self, item: Any) -> None:
-        """Record one item (the worker calls this; so does :func:`report`)."""
-        progress = self._describe(item)
-        with self._lock:
-            if progress.stage != self._stage_began[0]:
-                self._stage_began = (progress.stage, time.time(), progress.fraction)
-            self.progress, self.latest = progress, item
-            kept = self._keep(item)
-            if kept is not None:
-                self._history.append(kept)
-
-    def run(self) -> None:
-        """Consume the iterator (in the worker thread)."""
-        with self._lock:
-            if self.status != "queued":
-                return
-            self.status, self.started = "running", time.time()
-        joblog.started(self)
-        try:
-            self.result = self._consume()
-            self._end("cancelled" if self._cancel.is_set() else "finished")
-        except InputError as error:
-            # Work that was told to stop may say so by refusing to go on.
-            stopped = self._cancel.is_set()
-            self.error = None if stopped else str(error)
-            self.failure = "" if stopped else "InputError"
-            self._end("cancelled" if stopped else "failed")
-        except Exception as error:  # noqa: BLE001 - logged and told; the worker must live on
-            _log.exception("job %s (%s) failed", self.id, self.kind)
-            self.error, self.failure = failures.in_words(self.kind, error), type(error).__name__
-            self._end("failed")
-
-    def _consume(self) -> Any:
-        _thread.job = self
-        with people.acting_for(self.owner):
-            iterator = self._make(self._cancel)
-            while True:
-                try:
-                    self.take(next(iterator))
-                except StopIteration as end:
-                    return end.value
-
-    def _end(self, status: Status) -> None:
-        self.status, self.ended = status, time.time()
-        if self.started:
-            joblog.ended(self)
-        self._done.set()
+RESULTS = 2
+"""Results kept of each user's jobs of one kind, the newest; a re-fit holds megabytes."""
 
 
 class Registry:
@@ -216,6 +78,13 @@ class Registry:
             )
         return order.index(job) + at_work if job in order else 0
 
+    def give_up_results(self, kind: str, owner: str) -> None:
+        """Keep the results of this user's newest jobs of one kind only."""
+        with self._lock:
+            alike = [job for job in self._jobs.values() if (job.kind, job.owner) == (kind, owner)]
+        for job in [job for job in alike if job.result is not None][:-RESULTS]:
+            job.result = None
+
     def _forget_old(self) -> None:
         ended = [job.id for job in self._jobs.values() if not job.active]
         for job_id in ended[: max(0, len(self._jobs) + 1 - REMEMBERED)]:
@@ -223,13 +92,12 @@ class Registry:
 
 
 _registry = Registry()
-_thread = threading.local()
 
 
 def submit(
     kind: str,
     title: str,
-    make_iterator: Callable[[threading.Event], Iterator[Any]],
+    make_iterator: MakeIterator,
     *,
     describe: Callable[[Any], Progress] = progress_as_is,
     keep: Callable[[Any], Any] = lambda item: None,
@@ -257,21 +125,20 @@ def submit(
 
 def report(item: Any) -> None:
     """From inside a job's iterator, between two items: record progress of a long call."""
-    job = getattr(_thread, "job", None)
+    job = at_work()
     if job is not None:
         job.take(item)
 
 
 def every(kind: str | None = None) -> list[Job]:
     """The user's jobs of one kind (or all), newest first."""
-    user = people.current()
-    return [job for job in _registry.all() if kind in (None, job.kind) and _reaches(user, job)]
+    return [job for job in _registry.all() if kind in (None, job.kind) and job.within_reach]
 
 
 def get(job_id: str) -> Job | None:
     """The user's job of that id, or None if there is none (any more)."""
     job = _registry.get(job_id)
-    return job if job is not None and _reaches(people.current(), job) else None
+    return job if job is not None and job.within_reach else None
 
 
 def place_in_queue(job: Job) -> int:
@@ -279,14 +146,13 @@ def place_in_queue(job: Job) -> int:
     return _registry.ahead_of(job)
 
 
-def _reaches(user: str, job: Job) -> bool:
-    return user in (people.EVERYBODY, job.owner)
-
-
 def _work(waiting: Turns[Job]) -> None:
     step_back()
     while True:
-        waiting.take().run()
+        job = waiting.take()
+        job.run()
+        _registry.give_up_results(job.kind, job.owner)
+        give_back()
 
 
 @atexit.register
