@@ -251,7 +251,12 @@ class Refit:
             len(division.report),
         )
 
-    @functools.lru_cache(maxsize=16)  # noqa: B019 - lives as long as the re-fit does
     def at(self, ridge: float) -> "Refit":
-        """The re-fit at another point of the path, from the same pass over the data."""
-        return self.prepared.refit(Choice(ridge, "given"))
+        """The re-fit at another point of the path, from the same pass; computed once for each."""
+        if ridge not in self._others:
+            self._others[ridge] = self.prepared.refit(Choice(ridge, "given"))
+        return self._others[ridge]
+
+    @functools.cached_property
+    def _others(self) -> dict[float, "Refit"]:
+        return {}
