@@ -65,10 +65,9 @@ class Job:
         """Waiting or at work."""
         return self.status in ("queued", "running")
 
-    @property
-    def within_reach(self) -> bool:
-        """Whether the present user may see and cancel it."""
-        return people.current() in (people.EVERYBODY, self.owner)
+    def within_reach_of(self, user: str) -> bool:
+        """Whether a user may see and cancel it."""
+        return user in (people.EVERYBODY, self.owner)
 
     @property
     def stage(self) -> str:
@@ -105,7 +104,7 @@ class Job:
 
         InputError when it is another user's.
         """
-        if not self.within_reach:
+        if not self.within_reach_of(people.current()):
             raise InputError("this job is another user's, who alone can cancel it")
         self._cancel.set()
         with self._lock:

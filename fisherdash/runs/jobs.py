@@ -132,13 +132,14 @@ def report(item: Any) -> None:
 
 def every(kind: str | None = None) -> list[Job]:
     """The user's jobs of one kind (or all), newest first."""
-    return [job for job in _registry.all() if kind in (None, job.kind) and job.within_reach]
+    user = people.current()
+    return [job for job in _registry.all() if kind in (None, job.kind) and job.within_reach_of(user)]
 
 
 def get(job_id: str) -> Job | None:
     """The user's job of that id, or None if there is none (any more)."""
     job = _registry.get(job_id)
-    return job if job is not None and job.within_reach else None
+    return job if job is not None and job.within_reach_of(people.current()) else None
 
 
 def place_in_queue(job: Job) -> int:
