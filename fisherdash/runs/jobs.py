@@ -133,7 +133,9 @@ def report(item: Any) -> None:
 def every(kind: str | None = None) -> list[Job]:
     """The user's jobs of one kind (or all), newest first."""
     user = people.current()
-    return [job for job in _registry.all() if kind in (None, job.kind) and job.within_reach_of(user)]
+    return [
+        job for job in _registry.all() if kind in (None, job.kind) and job.within_reach_of(user)
+    ]
 
 
 def get(job_id: str) -> Job | None:
