@@ -45,7 +45,7 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Path]:
             part.chmod(0o644)  # mkstemp's own mode is private to the user
             _force(part)
             if new:
-                _take_name(part, path)
+                take_name(part, path)
             else:
                 part.replace(path)
             _force(path.parent)
@@ -129,7 +129,8 @@ def sweep(folder: Path) -> int:
     return removed
 
 
-def _take_name(part: Path, path: Path) -> None:
+def take_name(part: Path, path: Path) -> None:
+    """Give a file another name, beside its own; FileExistsError when something has it."""
     try:
         os.link(part, path)
     except OSError as error:

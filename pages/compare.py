@@ -10,9 +10,10 @@ from fisherdash.runs import Run, jobs, list_runs
 from fisherdash.runs.commands import shell_command
 from fisherdash.view import overview
 from pages._ui import landscape, library
-from pages._ui.charts import csv_button, draw
+from pages._ui.charts import csv_button, draw, show_table
 from pages._ui.doors import command, door, next_step, onward
 from pages._ui.evaluating import submit_evaluation
+from pages._ui.own import own_file
 from pages._ui.progress import job_line, watch
 from pages._ui.share import share_button
 
@@ -42,14 +43,12 @@ def runs_table(runs: list[Run]) -> None:
         found = library.comparison_of(run)
         rows += overview.run_rows(run.id, run.header, found, run.typical_speed, models)
     table = pd.DataFrame(rows)
-    picked = st.dataframe(
+    picked = show_table(
         table,
-        hide_index=True,
+        "Drift, survival and speed of every head of every run",
         on_select="rerun",
         selection_mode="single-row",
         key="runs table",
-        column_config=library.formats(table),
-        alt="Drift, survival and speed of every head of every run",
     )
     st.caption(
         "Drift is the median over the survivors with its 95 % interval, so read it together with "
@@ -98,7 +97,7 @@ def evaluation() -> None:
     watch(job, functools.partial(job_line, job), every=0.5)
     if job.status == "finished" and job.result:
         table = overview.error_rows(job.result)
-        st.dataframe(table, hide_index=True, column_config=library.formats(table), alt="Errors")
+        show_table(table, "Errors")
         csv_button(table, "errors")
     command(job.info["command"])
 
@@ -108,7 +107,7 @@ def models_table() -> None:
     paths = library.options("checkpoints")
     models = {name: library.checkpoint_at(path) for name, path in paths.items()}
     table = overview.model_rows(models)
-    st.dataframe(table, hide_index=True, column_config=library.formats(table), alt="The models")
+    show_table(table, "The models")
     csv_button(table, "models")
     st.subheader("Errors on the same frames")
     evaluation()
@@ -123,6 +122,7 @@ def models_table() -> None:
             on_click="ignore",
         )
         share_button(path)
+        own_file(path, "model")
         st.markdown("Energies, forces and dynamics in ASE:")
         st.code(snippet(path.name), language="python")
 

@@ -1,5 +1,7 @@
 """Data: load frames or make a sample, and look at what is in them."""
 
+from pathlib import Path
+
 import numpy as np
 import streamlit as st
 
@@ -7,12 +9,13 @@ from fisherdash import dataset as datasets
 from fisherdash import reference
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.runs import jobs, limits, people, workspace
+from fisherdash.runs import jobs, limits, people, sharing, workspace
 from fisherdash.view import curves, viewer
 from fisherdash.view.theme import SeriesStyle
 from pages._ui import library, tasks
 from pages._ui.charts import draw
 from pages._ui.doors import command, complain, door, onward
+from pages._ui.own import own_file
 from pages._ui.progress import job_list, plain, watch
 from pages._ui.share import share_button
 from pages._ui.viewer import show_molecules
@@ -44,8 +47,11 @@ def load_upload() -> None:
     except InputError as error:
         st.session_state["load error"] = str(error)
         return
-    library.select("data", library.name_of(path))
-    st.session_state["loaded"] = (library.name_of(path), data)
+    name = library.name_of(path)
+    library.select("data", name)
+    st.session_state["loaded"] = (name, data)
+    if name != workspace.safe_stem(upload.name):
+        st.toast(f"Kept as {plain(name)}.", icon=":material/dataset:")
 
 
 def upload_form() -> None:
@@ -127,6 +133,36 @@ def sample_form() -> None:
         command(jobs.every("sample")[0].info["command"])
 
 
+def correct_temperature(path: Path, data: Dataset) -> None:
+    """Setting right the temperature of one's own frames; nothing for samples and shared ones."""
+    if not workspace.is_mine(path):
+        return
+    key = f"temperature of {path.name}"
+    st.session_state.setdefault(key, data.temperature)
+    with st.popover("Set the temperature", icon=":material/thermostat:"):
+        st.number_input(
+            "Temperature of the sample (K)",
+            value=None,
+            min_value=0.0,
+            placeholder="unknown",
+            key=key,
+            help="Of the thermostat that the frames were sampled with. Empty: unknown.",
+        )
+        st.button("Keep it", on_click=_keep_temperature, args=(path, key))
+    if problem := st.session_state.pop("temperature error", None):
+        complain(problem)
+
+
+def _keep_temperature(path: Path, key: str) -> None:
+    try:
+        with sharing.as_before(path):
+            datasets.set_temperature(datasets.load(path), st.session_state[key], path)
+    except InputError as error:
+        st.session_state["temperature error"] = str(error)
+        return
+    st.session_state.pop("loaded", None)
+
+
 def show(data: Dataset) -> None:
     """What is in the data set, and what was inferred."""
     heat = "unknown" if data.temperature is None else f"{data.temperature:g} K"
@@ -188,6 +224,7 @@ else:
         name, fresh = st.session_state.get("loaded", ("", None))
         # The upload knows what was inferred from it; its copy in the workspace is in eV and Å.
         show(fresh if fresh is not None and name == library.name_of(path) else data)
+        correct_temperature(path, data)
         look(data)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.download_button(
@@ -198,5 +235,6 @@ else:
                 on_click="ignore",
             )
             share_button(path)
+            own_file(path, "data")
             onward("train", "Train a model on it")
             onward("refit", "Re-fit a model on it")

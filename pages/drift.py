@@ -12,7 +12,7 @@ from fisherdash.view.drift import temperature_figure
 from fisherdash.view.report import html_report, run_picture
 from fisherdash.view.tables import comparison_numbers, comparison_table, tests_in_words
 from pages._ui import library, origin, structure, tasks
-from pages._ui.charts import csv_button, draw
+from pages._ui.charts import csv_button, draw, show_table
 from pages._ui.doors import command, complain, door, next_step, onward
 from pages._ui.progress import job_line, plain, watch
 from pages._ui.watching import drift_chart, end_of, looks
@@ -25,9 +25,9 @@ def job_of(run: Run) -> jobs.Job | None:
 
 def numbers(found: Comparison) -> None:
     """The table behind the sentence."""
-    st.dataframe(comparison_table(found), hide_index=True, alt="Drift and survival of each head")
+    show_table(comparison_table(found), "Drift and survival of each head")
     if words := tests_in_words(found):
-        st.caption(words)
+        st.caption(plain(words))
     st.caption(
         "Drift is that of the survivors only, so it is read together with their number. Slopes "
         "are Theil–Sen; intervals are bootstrapped over replicas."

@@ -106,7 +106,10 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
     for model in models.values():
         model.check_elements(data.atomic_numbers)
     if len(models) < len(paths):
-        st.error("Two of these models have the same name; rename one of their files.")
+        st.error(
+            "Two of these models have the same name; rename your own one on the Compare page, "
+            "under Models."
+        )
         return
     chosen = settings(data)
     price = cost(len(models), chosen.replicas, chosen.steps, chosen.record_every, data.num_atoms)

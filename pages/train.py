@@ -8,7 +8,7 @@ import streamlit as st
 
 from fisherdash.dataset import Dataset
 from fisherdash.model import ModelConfig
-from fisherdash.runs import jobs
+from fisherdash.runs import jobs, workspace
 from fisherdash.train import EpochReport, TrainSettings
 from fisherdash.view import curves
 from pages._ui import library
@@ -141,8 +141,11 @@ def form(path: Path, data: Dataset) -> None:
         submitted = st.form_submit_button("Train", type="primary", icon=":material/play_arrow:")
     if submitted:
         plan = TrainingPlan(path, data, int(frames), int(valid), config, settings, name)
-        submit_training(plan)
-        st.toast("The training has begun; its curves are below.", icon=":material/play_arrow:")
+        job = submit_training(plan)
+        kept = job.info["training"].name
+        taken = kept != workspace.safe_stem(name + ".x")
+        also = f" Its name is {plain(kept)}." if taken else ""
+        st.toast(f"The training has begun; its curves are below.{also}", icon=":material/school:")
 
 
 def curve(job: jobs.Job) -> None:

@@ -10,7 +10,7 @@ from fisherdash import fisher
 from fisherdash.analyse import Trajectories
 from fisherdash.view import curves, figure, refit, uncertainty, viewer
 from fisherdash.view.decimate import decimate
-from fisherdash.view.drift import drift_figure, temperature_figure
+from fisherdash.view.drift import drift_figure, temperature_figure, time_axis_end
 from fisherdash.view.theme import DEFAULT, FISHER, styles
 
 STYLES = (DEFAULT, FISHER)
@@ -262,3 +262,13 @@ def test_what_is_shown_of_a_growing_run_stays_until_it_is_halved():
         assert set(old) <= set(new) or set(new) <= set(old)
         assert set(old[::2]) <= set(new)
         old = new
+
+
+def test_the_axis_of_time_ends_behind_the_last_death_where_all_died_early():
+    everybody = [(head, replica, 3) for head in range(2) for replica in range(5)]
+    dead = trajectories(frames=400, deaths=everybody)
+    assert time_axis_end(dead, None) == pytest.approx(1.15 * 0.030, rel=1e-2)
+    one_lives = trajectories(frames=400, deaths=everybody[1:])
+    assert time_axis_end(one_lives, None) == pytest.approx(3.99)
+    at_once = trajectories(frames=400, deaths=[(h, r, 0) for h, r, _ in everybody])
+    assert time_axis_end(at_once, None) == pytest.approx(3.99)

@@ -59,13 +59,13 @@ def test_the_picture_puts_a_value_where_its_axis_says():
     times = np.array([0.0, 1.0, 2.0])
     line = linked.Line(0, -1, "a", DEFAULT, np.array([0.0, np.nan, 10.0]))
     chart = linked.Chart("one", "what (eV)", "eV", 100, (line,), (0.0, 10.0))
-    (path,) = curves_of(svg.picture(times, [chart], ["a"], width=290))
+    (path,) = curves_of(svg.picture(times, [chart], ["a"], end=float(times[-1]), width=290))
     # 200 pixels for 2 ps from x = 70, 100 for 10 eV from y = 34; the gap starts a new stroke
     assert path.get("d") == "M70.0 134.0M270.0 34.0"
     stepped = dataclasses.replace(
         chart, step=True, lines=(dataclasses.replace(line, values=np.array([0.0, 5.0, 10.0])),)
     )
-    (path,) = curves_of(svg.picture(times, [stepped], ["a"], width=290))
+    (path,) = curves_of(svg.picture(times, [stepped], ["a"], end=float(times[-1]), width=290))
     assert path.get("d") == "M70.0 134.0L170.0 134.0L170.0 84.0L270.0 84.0L270.0 34.0"
 
 

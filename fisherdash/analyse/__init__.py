@@ -21,6 +21,7 @@ from fisherdash.analyse.survival import (
     time_to_failure,
 )
 from fisherdash.analyse.trajectories import Trajectories, from_chunks
+from fisherdash.analyse.versus import Versus
 
 __all__ = [
     "Comparison",
@@ -28,6 +29,7 @@ __all__ = [
     "PairedDifference",
     "SurvivalCurve",
     "Trajectories",
+    "Versus",
     "bucketed",
     "compare",
     "fluctuations",

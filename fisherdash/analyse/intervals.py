@@ -15,6 +15,8 @@ FEWEST: Final = 6
 """Below this number a median has no 95 % interval (the whole range of five values covers it with
 94 %) and a signed-rank test cannot reach p < 0.05: neither is given."""
 
+SIGNIFICANT: Final = 0.05
+"""Below this p value a single test counts as significant."""
 _RESAMPLES: Final = 4000
 
 
@@ -45,10 +47,14 @@ class PairedDifference(Interval):
     @property
     def sign(self) -> int:
         """−1 or 1 where test and interval agree that the difference is not zero, else 0."""
+        return self.sign_at(SIGNIFICANT)
+
+    def sign_at(self, level: float) -> int:
+        """The same, with the test at another level; that of the interval stays 95 %."""
         if self.p_value is None or self.low is None or self.high is None:
             return 0
         excluded = int(self.low > 0) - int(self.high < 0)
-        return excluded if self.p_value < 0.05 else 0
+        return excluded if self.p_value < level else 0
 
 
 def median_interval(values: Float[np.ndarray, " values"], seed: int = 0) -> Interval | None:

@@ -20,7 +20,9 @@ REPORTS = False
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where it listens."""
-    parser.add_argument("--port", type=whole(1, 65535), default=8501, help="of the page")
+    parser.add_argument(
+        "--port", type=whole(1, 65535), default=8501, help="port of the page on this machine"
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:

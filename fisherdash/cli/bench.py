@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "names", metavar="NAME", nargs="*", help=f"(default: all) {', '.join(NAMES)}"
     )
-    parser.add_argument("--scaling", action="store_true", help="growth of the time of a step")
+    parser.add_argument(
+        "--scaling",
+        action="store_true",
+        help="how the time of a step grows with replicas, atoms, devices",
+    )
     parser.add_argument(
         "--out", metavar="FILE.json", help="keep the results, with date and machine"
     )

@@ -14,14 +14,22 @@ HELP = "make a checkpoint of an E3x tutorial's parameters"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The file, and what it does not say of itself."""
-    parser.add_argument("parameters", metavar="FILE", help="flax.serialization.to_bytes(params)")
+    parser.add_argument(
+        "parameters", metavar="FILE", help="what flax.serialization.to_bytes(params) wrote"
+    )
     parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
-    parser.add_argument("--cutoff", type=positive, required=True, metavar="Å", help="of training")
+    parser.add_argument(
+        "--cutoff",
+        type=positive,
+        required=True,
+        metavar="Å",
+        help="cutoff radius that the network was trained with",
+    )
     parser.add_argument(
         "--units",
         choices=("eV", "kcal/mol", "hartree"),
         required=True,
-        help="of the energies in training",
+        help="unit of the energies that it was trained on",
     )
     parser.add_argument(
         "--mean-energy",

@@ -12,8 +12,12 @@ HELP = "errors of a checkpoint on a data set"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A checkpoint and the data that it is held against."""
-    parser.add_argument("checkpoint", metavar="CKPT", help="a trained network")
-    parser.add_argument("data", metavar="DATA", help="any file that the loader knows")
+    parser.add_argument("checkpoint", metavar="CKPT", help="a trained model, as train writes it")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="frames with energies and forces: npz, extended XYZ, or see --format",
+    )
     add_data_options(parser)
 
 

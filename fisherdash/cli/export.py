@@ -25,9 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, the file, and which trajectory."""
     add_run_folder(parser)
     parser.add_argument("--out", required=True, metavar="FILE", help=f"one of {' '.join(ENDINGS)}")
-    parser.add_argument("--head", metavar="NAME", help="of the trajectory (default: the first)")
     parser.add_argument(
-        "--replica", type=whole(1), metavar="N", help="of the trajectory, from 1 (default: 1)"
+        "--head", metavar="NAME", help="whose trajectory goes into an .xyz (default: the first)"
+    )
+    parser.add_argument(
+        "--replica", type=whole(1), metavar="N", help="which of its replicas, from 1 (default: 1)"
     )
 
 

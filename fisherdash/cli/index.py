@@ -12,7 +12,11 @@ HELP = "count what the workspace holds, or rebuild the list of it"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Whether to begin anew."""
-    parser.add_argument("--rebuild", action="store_true", help="from the folders alone")
+    parser.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="make the index anew from the folders of the runs alone",
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:

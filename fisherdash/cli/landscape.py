@@ -26,26 +26,40 @@ HELP = "how sharp the loss is around checkpoints"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Checkpoints, the frames of the loss, the step and the plane."""
-    parser.add_argument("checkpoints", metavar="CKPT", nargs="+", help="any number")
-    parser.add_argument("--data", required=True, help="whose frames make the loss")
-    parser.add_argument("--frames", type=whole(1), default=100, help="evenly spread over the data")
+    parser.add_argument("checkpoints", metavar="CKPT", nargs="+", help="trained models, any number")
+    parser.add_argument("--data", required=True, help="frames of which the loss is made")
     parser.add_argument(
-        "--radius", type=not_negative, default=0.05, metavar="RHO", help="length of the step"
+        "--frames", type=whole(1), default=100, help="how many of them, evenly spread"
     )
-    parser.add_argument("--head-only", action="store_true", help="the body stays as it is")
     parser.add_argument(
-        "--forces-weight", type=not_negative, default=1.0, help="of the forces in the loss"
+        "--radius",
+        type=not_negative,
+        default=0.05,
+        metavar="RHO",
+        help="ρ, length of the step up the gradient that measures sharpness",
+    )
+    parser.add_argument(
+        "--head-only", action="store_true", help="move the head alone; the body stays as it is"
+    )
+    parser.add_argument(
+        "--forces-weight", type=not_negative, default=1.0, help="weight of the forces in the loss"
     )
     parser.add_argument("--out", metavar="FILE.npz", help="where the surfaces go; none otherwise")
     parser.add_argument(
-        "--span", type=positive, default=0.25, help="of the surface, in parts of the weights"
+        "--span",
+        type=positive,
+        default=0.25,
+        help="how far the surface reaches, in parts of the weights",
     )
     parser.add_argument(
         "--points", type=whole(3), default=11, help="along each direction, an odd number"
     )
-    parser.add_argument("--seed", type=whole(0), default=0, help="of the two directions")
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of the two directions")
     parser.add_argument(
-        "--precision", choices=("float32", "float64"), default="float32", help="of the network"
+        "--precision",
+        choices=("float32", "float64"),
+        default="float32",
+        help="precision of the network",
     )
     add_data_options(parser)
 

@@ -76,9 +76,17 @@ def _number(text: str, good: Callable[[float], bool], what: str) -> float:
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """What the loader can be told when its inference is to be overridden."""
-    parser.add_argument("--units", choices=UNITS, help="of the data file, instead of inferring")
-    parser.add_argument("--format", help="of the data file: npz, extxyz or an ASE format's name")
-    parser.add_argument("--labels", metavar="PREFIX", help="another set in the file, such as old")
+    parser.add_argument(
+        "--units", choices=UNITS, help="unit of energies in the data file, instead of inferring it"
+    )
+    parser.add_argument(
+        "--format", help="format of the data file: npz, extxyz or an ASE format's name"
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="PREFIX",
+        help="read another set of labels in the file, such as old (old_energies)",
+    )
 
 
 def add_run_folder(parser: argparse.ArgumentParser) -> None:

@@ -18,14 +18,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The molecule, its temperature and how many frames."""
     parser.add_argument("molecule", help="an ASE g2 name (CH3CH2OH) or a structure file")
     parser.add_argument(
-        "--temperature", type=positive, required=True, metavar="K", help="of the sample"
+        "--temperature",
+        type=positive,
+        required=True,
+        metavar="K",
+        help="temperature of the sample, usually 300 to 1000 K",
     )
-    parser.add_argument("--frames", type=whole(1), required=True, metavar="M", help="how many")
-    parser.add_argument("--out", required=True, metavar="FILE.npz", help="file to write")
-    parser.add_argument("--seed", type=whole(0), default=0, help="of the dynamics")
-    parser.add_argument("--interval-fs", type=positive, default=50.0, help="between frames")
     parser.add_argument(
-        "--equilibration-ps", type=not_negative, default=5.0, help="before the first frame"
+        "--frames",
+        type=whole(1),
+        required=True,
+        metavar="M",
+        help="number of frames, usually 500 to 2000",
+    )
+    parser.add_argument("--out", required=True, metavar="FILE.npz", help="file to write")
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of the dynamics")
+    parser.add_argument(
+        "--interval-fs", type=positive, default=50.0, help="time from one frame to the next, fs"
+    )
+    parser.add_argument(
+        "--equilibration-ps", type=not_negative, default=5.0, help="time before the first frame, ps"
     )
 
 

@@ -33,26 +33,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoints", metavar="CKPT", nargs="+", help="the first is compared with the others"
     )
-    parser.add_argument("--data", required=True, help="whose frames are the starts")
-    parser.add_argument("--out", required=True, metavar="RUN", help="a new folder")
-    parser.add_argument("--replicas", type=whole(1), default=32, help="of each")
-    parser.add_argument("--steps", type=whole(1), default=5000, help="of each replica")
-    parser.add_argument("--timestep-fs", type=positive, default=0.5, help="of Verlet")
+    parser.add_argument("--data", required=True, help="frames from which the starts are drawn")
+    parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run, a new one")
+    parser.add_argument(
+        "--replicas",
+        type=whole(1),
+        default=32,
+        help="trajectories of each checkpoint; 16 to 64 show survival",
+    )
+    parser.add_argument(
+        "--steps", type=whole(1), default=5000, help="velocity Verlet steps of each replica"
+    )
+    parser.add_argument(
+        "--timestep-fs",
+        type=positive,
+        default=0.5,
+        help="length of a step, fs; usually 0.25 to 1 with hydrogen",
+    )
     parser.add_argument(
         "--temperature",
         type=positive,
         metavar="K",
-        help="of the first momenta (default: that of the data, or 500)",
-    )
-    parser.add_argument("--seed", type=whole(0), default=0, help="of frames and momenta")
-    parser.add_argument(
-        "--precision", choices=("float32", "float64"), default="float32", help="of the network"
+        help="temperature of the first momenta (default: that of the data, or 500)",
     )
     parser.add_argument(
-        "--start", choices=("data", "relaxed"), default="data", help="frames or a minimum"
+        "--seed", type=whole(0), default=0, help="seed of the starting frames and momenta"
     )
     parser.add_argument(
-        "--record-every", type=whole(1), default=10, metavar="STEPS", help="between frames"
+        "--precision",
+        choices=("float32", "float64"),
+        default="float32",
+        help="precision of the network; the integrator is float64",
+    )
+    parser.add_argument(
+        "--start",
+        choices=("data", "relaxed"),
+        default="data",
+        help="from frames of the data, or from a minimum of the first model",
+    )
+    parser.add_argument(
+        "--record-every",
+        type=whole(1),
+        default=10,
+        metavar="STEPS",
+        help="steps from one kept frame to the next",
     )
     add_data_options(parser)
 

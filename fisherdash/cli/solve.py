@@ -28,8 +28,12 @@ HEADS: "dict[str, HeadForm]" = {"shared": "shared", "by-element": "by element"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to re-fit, on which data, and how strongly to hold on to the default head."""
-    parser.add_argument("checkpoint", metavar="CKPT", help="a trained network")
-    parser.add_argument("data", metavar="DATA", help="any file that the loader knows")
+    parser.add_argument("checkpoint", metavar="CKPT", help="a trained model, as train writes it")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="frames with energies and forces: npz, extended XYZ, or see --format",
+    )
     parser.add_argument("--out", required=True, metavar="CKPT2", help="file to write")
     parser.add_argument(
         "--method",
@@ -72,18 +76,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --json: also the path, the spectrum, the head, the posterior and the runs",
     )
-    parser.add_argument("--holdout", type=fraction, default=0.2, help="share of the frames")
-    parser.add_argument("--seed", type=whole(0), default=0, help="of the held-out frames")
     parser.add_argument(
-        "--temperature", type=positive, metavar="K", help="of the data, where the file is wrong"
+        "--holdout",
+        type=fraction,
+        default=0.2,
+        help="share of the frames that the fit does not see",
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=0, help="seed of the choice of these frames"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=positive,
+        metavar="K",
+        help="temperature of the data, where the file says none or a wrong one",
     )
     dynamics = parser.add_argument_group("for --ridge stable")
-    dynamics.add_argument("--replicas", type=whole(2), default=24, help="of every candidate")
-    dynamics.add_argument("--picoseconds", type=positive, default=1.0, help="length of each")
-    dynamics.add_argument("--points", type=whole(1), default=7, help="candidates on the path")
-    dynamics.add_argument("--timestep-fs", type=positive, default=0.5, help="of the dynamics")
     dynamics.add_argument(
-        "--md-temperature", type=positive, metavar="K", help="of the momenta; without, the data's"
+        "--replicas", type=whole(2), default=24, help="trajectories of every candidate head"
+    )
+    dynamics.add_argument(
+        "--picoseconds", type=positive, default=1.0, help="length of each trajectory, ps"
+    )
+    dynamics.add_argument(
+        "--points", type=whole(1), default=7, help="candidate heads along the ridge path"
+    )
+    dynamics.add_argument("--timestep-fs", type=positive, default=0.5, help="length of a step, fs")
+    dynamics.add_argument(
+        "--md-temperature",
+        type=positive,
+        metavar="K",
+        help="temperature of the first momenta (default: that of the data)",
     )
     add_data_options(parser)
 

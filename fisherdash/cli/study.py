@@ -19,9 +19,20 @@ HELP = "train, re-fit and simulate a population of models"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The specification, the folder, and who does the work."""
-    parser.add_argument("spec", metavar="SPEC.toml", help="what to do (docs/study.md)")
-    parser.add_argument("--out", required=True, metavar="DIR", help="new, or of the same study")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of Dask, such as tcp://HOST:8786")
+    parser.add_argument(
+        "spec", metavar="SPEC.toml", help="what to train, re-fit and simulate (docs/study.md)"
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder of the study: a new one, or one to go on with",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="address of a Dask scheduler, such as tcp://HOST:8786",
+    )
     parser.add_argument(
         "--workers",
         type=whole(0),

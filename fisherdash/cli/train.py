@@ -27,30 +27,83 @@ HELP = "train a network on a data set"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Data, network and schedule; the defaults are the published report's."""
-    parser.add_argument("data", metavar="DATA", help="any file that the loader knows")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="frames with energies and forces: npz, extended XYZ, or see --format",
+    )
     parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
-    parser.add_argument("--frames", type=whole(1), help="for training (default: the rest)")
-    parser.add_argument("--valid", type=whole(1), help="for validation (default: a tenth)")
-    parser.add_argument("--epochs", type=whole(1), default=100, help="passes over the frames")
-    parser.add_argument("--seed", type=whole(0), default=0, help="of split, weights and order")
+    parser.add_argument(
+        "--frames", type=whole(1), help="number of training frames (default: the rest)"
+    )
+    parser.add_argument(
+        "--valid", type=whole(1), help="number of validation frames (default: a tenth)"
+    )
+    parser.add_argument(
+        "--epochs", type=whole(1), default=100, help="passes over the training frames"
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=0, help="seed of split, first weights and order of frames"
+    )
     network = parser.add_argument_group("network")
-    network.add_argument("--features", type=whole(1), default=32, help="per atom")
-    network.add_argument("--max-degree", type=whole(0), default=2, help="of features")
-    network.add_argument("--iterations", type=whole(1), default=3, help="of messages")
-    network.add_argument("--basis", type=whole(2), default=32, help="functions")
-    network.add_argument("--cutoff", type=positive, default=3.0, metavar="Å", help="radius")
+    network.add_argument(
+        "--features", type=whole(1), default=32, help="numbers per atom, usually 16 to 64"
+    )
+    network.add_argument(
+        "--max-degree", type=whole(0), default=2, help="highest degree of the features, 0 to 3"
+    )
+    network.add_argument(
+        "--iterations",
+        type=whole(1),
+        default=3,
+        help="rounds of messages between neighbours, usually 2 to 4",
+    )
+    network.add_argument(
+        "--basis", type=whole(2), default=32, help="radial basis functions, usually 8 to 32"
+    )
+    network.add_argument(
+        "--cutoff",
+        type=positive,
+        default=3.0,
+        metavar="Å",
+        help="distance at which atoms stop seeing each other, usually 3 to 6",
+    )
     schedule = parser.add_argument_group("schedule")
-    schedule.add_argument("--batch-size", type=whole(1), default=30, help="frames")
-    schedule.add_argument("--learning-rate", type=positive, default=0.01, help="of Adam")
-    schedule.add_argument("--forces-weight", type=not_negative, default=1.0, help="in the loss")
     schedule.add_argument(
-        "--schedule", choices=("anneal", "cosine", "constant"), default="anneal", help="of the rate"
+        "--batch-size",
+        type=whole(1),
+        default=30,
+        help="frames of one step of the optimiser, usually 5 to 50",
     )
     schedule.add_argument(
-        "--average", type=share, default=0.0, help="of the weights: what a step leaves of it"
+        "--learning-rate",
+        type=positive,
+        default=0.01,
+        help="learning rate of Adam, usually 0.001 to 0.01",
     )
     schedule.add_argument(
-        "--clip", type=not_negative, default=0.0, help="gradients at so many usual lengths"
+        "--forces-weight",
+        type=not_negative,
+        default=1.0,
+        help="weight of the forces in the loss, usually 1 to 100",
+    )
+    schedule.add_argument(
+        "--schedule",
+        choices=("anneal", "cosine", "constant"),
+        default="anneal",
+        help="learning rate over time",
+    )
+    schedule.add_argument(
+        "--average",
+        type=share,
+        default=0.0,
+        help="moving average of the weights: share that a step leaves of it, such as 0.999",
+    )
+    schedule.add_argument(
+        "--clip",
+        type=not_negative,
+        default=0.0,
+        help="limit gradients to so many times their usual length; 0: never",
     )
     schedule.add_argument(
         "--sharpness-radius",

@@ -5,6 +5,7 @@ file or upload → reader → npz + layouts | structures (ASE) → inference (un
 
 from fisherdash.dataset.bonds import reference_bonds
 from fisherdash.dataset.core import Dataset, check_temperature, split
+from fisherdash.dataset.heat import set_temperature
 from fisherdash.dataset.inference import ENERGY_UNITS
 from fisherdash.dataset.npz import save
 from fisherdash.dataset.reader import clean_name, load, load_bytes
@@ -20,5 +21,6 @@ __all__ = [
     "load_bytes",
     "reference_bonds",
     "save",
+    "set_temperature",
     "split",
 ]

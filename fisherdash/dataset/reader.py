@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fisherdash.dataset.core import Dataset, check_temperature
+from fisherdash.dataset.heat import hinted
 from fisherdash.dataset.inference import check_units
 from fisherdash.dataset.layouts import Wish, from_arrays
 from fisherdash.dataset.npz import Arrays
@@ -90,7 +91,7 @@ def _read(stream: BinaryIO, size: int, name: str, format: str | None, wish: Wish
                 f"the format (npz, {', '.join(FORMATS)})."
             )
     if format == "npz":
-        return from_arrays(Arrays(stream, name), name, wish)
+        return hinted(from_arrays(Arrays(stream, name), name, wish), name)
     if format not in FORMATS:
         raise InputError(f"Unknown format {format!r}; use npz, {', '.join(FORMATS)}.")
     if size > LARGEST_TEXT:
@@ -98,4 +99,4 @@ def _read(stream: BinaryIO, size: int, name: str, format: str | None, wish: Wish
             f"{name} has {size / 2**30:.1f} GiB; at most {LARGEST_TEXT / 2**30:.0f} GiB of "
             f"{format} are read: convert it to npz."
         )
-    return from_structures(stream.read(), name, format, wish)
+    return hinted(from_structures(stream.read(), name, format, wish), name)

@@ -14,6 +14,7 @@ from ase.data import atomic_numbers as symbol_numbers
 
 from fisherdash.dataset.checks import check_count, check_elements
 from fisherdash.dataset.core import Dataset
+from fisherdash.dataset.heat import from_comments
 from fisherdash.dataset.inference import (
     ENERGY_UNITS,
     force_evidence,
@@ -61,15 +62,16 @@ def from_structures(data: bytes, name: str, form: str, wish: Wish) -> Dataset:
     notes = [why, *length_doubt(frames[0].positions, numbers)]
     if any(frame.pbc.any() for frame in frames):
         notes.append("The frames are marked periodic; the cell is ignored, the molecule is whole.")
+    temperature, told = from_comments((frame.info for frame in frames), wish.temperature)
     scale = ENERGY_UNITS[unit]
     return Dataset(
         positions=np.stack([frame.positions for frame in frames]),
         energies=energies * scale,
         forces=forces * scale,
         atomic_numbers=numbers,
-        temperature=wish.temperature,
+        temperature=temperature,
         source=f"{name} ({form})",
-        notes=tuple(notes),
+        notes=(*notes, *told),
     )
 
 

@@ -3,6 +3,8 @@
 Only data sets and models are shared; runs and trainings stay with whoever made them.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +21,7 @@ def is_everybodys(path: Path) -> bool:
 
 def is_own(path: Path) -> bool:
     """Whether a file is the user's to share."""
-    return bool(people.current()) and workspace.root() in path.parents
+    return bool(people.current()) and workspace.is_mine(path)
 
 
 def share(path: Path) -> Path:
@@ -50,6 +52,19 @@ def stop_sharing(path: Path) -> None:
     """Take one of the user's files back; what others have made from it stays theirs."""
     if (shared := shared_as(path)) is not None:
         shared.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def as_before(path: Path) -> Iterator[None]:
+    """Whoever saw a file before the block sees what the block has put in its place."""
+    shared = is_own(path) and shared_as(path) is not None
+    if shared:
+        stop_sharing(path)
+    try:
+        yield
+    finally:
+        if shared:
+            share(path)
 
 
 def _kind(path: Path) -> Shared:

@@ -83,6 +83,11 @@ def files(kind: Literal["datasets", "checkpoints"]) -> list[Path]:
     return found + own
 
 
+def is_mine(path: Path) -> bool:
+    """Whether a file lies in the present user's own workspace: no sample, and nobody else's."""
+    return root() in path.parents
+
+
 def inode(path: Path) -> int:
     """What two names of one file have in common; −1 for a file that is gone."""
     try:

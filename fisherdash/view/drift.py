@@ -49,8 +49,7 @@ def drift_figure(
         lower = {"xAxisIndex": 1, "yAxisIndex": 1, "step": "end"}
         series.append(figure.line(name, "t", f"alive {h}", style.colour, style.dash, **lower))
         series += [_replica(name, style, f"replica {h} {r}") for r in range(replicas)]
-    died = bool(np.any(alive[:, -1:] < replicas))
-    option = figure.chart(source, series, **_frame(change, replicas, died, end, times))
+    option = figure.chart(source, series, **_frame(change, traj, end))
     return Figure(
         option, _alt(names, alive, replicas, times), 484, _table(times, median, alive, names)
     )
@@ -80,7 +79,7 @@ def temperature_figure(
         source,
         series,
         grid=[figure.grid()],
-        xAxis=figure.axis("time (ps)", min=0, max=time_axis_end(times, end)),
+        xAxis=figure.axis("time (ps)", min=0, max=time_axis_end(traj, end)),
         yAxis=figure.axis("kinetic temperature (K)", vertical=True),
     )
     table = figure.columns(["time (ps)", *(f"{name} (K)" for name in names)], [times, *temperature])
@@ -93,12 +92,11 @@ def _replica(name: str, style: SeriesStyle, column: str) -> Option:
     return figure.line(name, "t", column, style.colour, style.dash, **quiet)
 
 
-def _frame(
-    change: np.ndarray, replicas: int, died: bool, end: float | None, times: np.ndarray
-) -> Option:
+def _frame(change: np.ndarray, traj: Trajectories, end: float | None) -> Option:
+    replicas, died = traj.replicas, not traj.survivors.all()
     limits = figure.limits(np.append(change, 0.0), robust=died)
     low, high = limits if limits else (-1.0, 1.0)
-    time = {"min": 0, "max": time_axis_end(times, end)}
+    time = {"min": 0, "max": time_axis_end(traj, end)}
     return {
         "grid": [
             figure.grid(height=280, bottom=None),
@@ -132,10 +130,15 @@ def _frame(
     }
 
 
-def time_axis_end(times: np.ndarray, end: float | None) -> float:
-    """Where the axis of time ends: at the last point, or, while a run goes on towards ``end``, at
-    the next of end/16, end/8, …, end, so that a young curve is not squeezed into a corner."""
-    last = float(times[-1])
+def time_axis_end(traj: Trajectories, end: float | None) -> float:
+    """Where the axis of time ends, ps: at the last frame, or, while a run goes on towards ``end``,
+    at the next of end/16, end/8, …, end, so that a young curve is not squeezed into a corner; where
+    everybody died before, a little behind the last death."""
+    last = traj.duration
+    if not traj.survivors.any():
+        death = 1.15e-3 * float(traj.died_step.max()) * traj.timestep
+        if 0.0 < death < last:
+            return figure.rounded(death, 3)
     if end is None:
         return figure.rounded(last, 6) or 1.0
     halvings = next(k for k in (4, 3, 2, 1, 0) if k == 0 or last <= 0.95 * end / 2**k)

@@ -97,7 +97,7 @@ def curves(
     alive = traj.survivors.sum(axis=1)
     return {
         "times": numbers(times),
-        "end": time_axis_end(traj.times / 1000.0, end),
+        "end": time_axis_end(traj, end),
         "heads": [
             {
                 "name": f"{name}: {alive[h]} of {traj.replicas} alive",

@@ -12,7 +12,7 @@ from fisherdash.evaluate import Errors
 from fisherdash.runs.header import RunHeader
 from fisherdash.view import figure
 from fisherdash.view.decimate import decimate
-from fisherdash.view.drift import median_of_living
+from fisherdash.view.drift import median_of_living, time_axis_end
 from fisherdash.view.figure import Figure
 from fisherdash.view.theme import styles
 
@@ -130,7 +130,7 @@ def _small(
         series,
         title={"text": name, "textStyle": {"fontSize": 13}, "top": 2, "padding": 0, "left": 60},
         grid=[figure.grid(top=40 + 18 * len(labels))],
-        xAxis=figure.axis("time (ps)", min=0, max=figure.rounded(traj.duration, 6) or 1.0),
+        xAxis=figure.axis("time (ps)", min=0, max=time_axis_end(traj, None)),
         yAxis=figure.axis("ΔE (meV/atom)", vertical=True, min=limits[0], max=limits[1]),
     )
     option["legend"] |= {"top": 22, "left": 54, "orient": "vertical", "itemHeight": 6, "itemGap": 4}

@@ -11,6 +11,7 @@ import pandas as pd
 
 from fisherdash.analyse import Trajectories, compare
 from fisherdash.runs.header import RunHeader
+from fisherdash.view.drift import time_axis_end
 from fisherdash.view.linked import charts
 from fisherdash.view.svg import picture
 from fisherdash.view.tables import comparison_table, tests_in_words
@@ -31,7 +32,7 @@ svg { width: 100%; height: auto; } .quiet { color: #5b6572; font-size: .9rem; }
 def run_picture(traj: Trajectories, roles: Sequence[str]) -> str:
     """The curves of a run as SVG."""
     times, made = charts(traj, styles(roles), POINTS)
-    return picture(times, made, traj.names)
+    return picture(times, made, traj.names, time_axis_end(traj, None))
 
 
 def html_report(header: RunHeader, traj: Trajectories, commands: Sequence[str]) -> str:

@@ -13,29 +13,29 @@ DASHES = {"solid": "", "dashed": "7 4", "dotted": "2 3"}
 
 
 def picture(
-    times: np.ndarray, charts: Sequence[Chart], names: Sequence[str], width: int = 900
+    times: np.ndarray,
+    charts: Sequence[Chart],
+    names: Sequence[str],
+    end: float,
+    width: int = 900,
 ) -> str:
     """The charts below each other over one axis of time.
 
-    Args: times (P,) in ps; charts of :func:`fisherdash.view.linked.charts`; names of the heads.
+    Args: times (P,) in ps; charts of :func:`fisherdash.view.linked.charts`; names of the heads; the
+    end of the axis of time, ps.
     """
-    end = float(times[-1]) or 1.0
     wide = width - LEFT - RIGHT
-    parts, top = [_legend(charts[0], names)], 34
+    parts, top = _legend(charts[0], names, width)
     for chart in charts:
         parts.append(_panel(times, chart, top, wide, end))
         top += chart.height + GAP
     bottom = top - GAP
     for value in ticks(0.0, end, 8):
         x = LEFT + value / end * wide
-        parts.append(_text(x, bottom + 16, f"{value:g}", "middle"))
-    parts.append(_text(LEFT + wide / 2, bottom + 36, "time (ps)", "middle"))
+        parts.append(label(x, bottom + 16, f"{value:g}", "middle"))
+    parts.append(label(LEFT + wide / 2, bottom + 36, "time (ps)", "middle"))
     height = bottom + FOOT
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" role="img" font-family="sans-serif" font-size="12">'
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>' + "".join(parts) + "</svg>"
-    )
+    return sheet(width, height, parts)
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
@@ -57,7 +57,7 @@ def _panel(times: np.ndarray, chart: Chart, top: int, wide: int, end: float) -> 
     for value in chart.ticks or ticks(low, high, max(3, chart.height // 45)):
         y = top + (high - value) / (high - low) * chart.height
         parts.append(f'<path d="M{LEFT} {y:.1f}h{wide}" stroke="#d5dbe3"/>')
-        parts.append(_text(LEFT - 7, y + 4, f"{value:g}", "end"))
+        parts.append(label(LEFT - 7, y + 4, f"{value:g}", "end"))
     middle = top + chart.height / 2
     parts.append(
         f'<text transform="translate(16 {middle:.0f}) rotate(-90)" text-anchor="middle">'
@@ -88,23 +88,21 @@ def _curve(times: np.ndarray, line: Line, chart: Chart, top: int, wide: int, end
     return f'<path d="{"".join(words)}" stroke="{line.style.colour}" {look}{dash}/>'
 
 
-def _legend(chart: Chart, names: Sequence[str]) -> str:
-    parts, x = [], float(LEFT)
+def _legend(chart: Chart, names: Sequence[str], width: int) -> tuple[list[str], int]:
+    """The names beside their lines, in as many rows as they need; where the charts begin."""
+    parts, x, y = [], float(LEFT), 16
     styles = {line.head: line.style for line in chart.lines}
     for head, name in enumerate(names):
-        style = styles[head]
+        style, long = styles[head], 62 + 7.0 * len(name)
+        if x > LEFT and x + long > width:
+            x, y = float(LEFT), y + 18
         parts.append(
-            f'<path d="M{x:.0f} 16h34" stroke="{style.colour}" stroke-width="3" '
+            f'<path d="M{x:.0f} {y}h34" stroke="{style.colour}" stroke-width="3" '
             f'stroke-dasharray="{DASHES[style.dash]}"/>'
         )
-        parts.append(_text(x + 42, 20, name, "start"))
-        x += 62 + 7.0 * len(name)
-    return "".join(parts)
-
-
-def _text(x: float, y: float, words: str, anchor: str) -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#1c2430"'
-    return f"<text {place}>{escape(words)}</text>"
+        parts.append(label(x + 42, y + 4, name, "start"))
+        x += long
+    return parts, y + 18
 
 
 def sheet(width: int, height: int, parts: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from fisherdash.analyse import Comparison, Interval
+from fisherdash.analyse import Comparison, Interval, Versus
 
 
 def spread(value: Interval | None) -> str:
@@ -55,15 +55,19 @@ def comparison_numbers(found: Comparison) -> pd.DataFrame:
 
 
 def tests_in_words(found: Comparison) -> str:
-    """Both statistical tests in words; empty where neither can be made."""
+    """The statistical tests in words, for each later head; empty where none can be made."""
+    return " ".join(filter(None, map(_tests, found.against)))
+
+
+def _tests(one: Versus) -> str:
     words = []
-    if found.difference is not None:
-        p_value = found.difference.p_value
+    if one.difference is not None:
+        p_value = one.difference.p_value
         words.append(
-            f"Paired difference of |drift|, second minus first, over {found.pairs} pairs of "
-            f"survivors: {spread(found.difference)} meV/atom/ps"
+            f"Paired difference of |drift|, {one.second} minus {one.first}, over {one.pairs} pairs "
+            f"of survivors: {spread(one.difference)} meV/atom/ps"
             + (f" (signed-rank p = {p_value:.2g})" if p_value is not None else "")
         )
-    if found.logrank_p_value is not None:
-        words.append(f"equal survival: log-rank p = {found.logrank_p_value:.2g}")
+    if one.logrank_p_value is not None:
+        words.append(f"equal survival: log-rank p = {one.logrank_p_value:.2g}")
     return "; ".join(words) + "." if words else ""

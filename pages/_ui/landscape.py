@@ -19,7 +19,7 @@ from fisherdash.runs.jobs import Job, Progress
 from fisherdash.view import landscape as figures
 from fisherdash.view.theme import styles
 from pages._ui import library
-from pages._ui.charts import csv_button, draw
+from pages._ui.charts import csv_button, draw, show_table
 from pages._ui.doors import command, door
 from pages._ui.progress import job_line, plain, watch
 
@@ -152,9 +152,7 @@ def show(job: Job, found: Mapping[str, Landscape]) -> None:
     """Numbers first, then the maps and the cut."""
     st.markdown(f"**{plain(figures.sharpness_sentence(found))}**")
     table = figures.sharpness_table(found)
-    st.dataframe(
-        table, hide_index=True, column_config=library.formats(table), alt="Sharpness of each model"
-    )
+    show_table(table, "Sharpness of each model")
     csv_button(table, "sharpness")
     st.caption(
         "Sharpness is the loss after one step of length ρ up its own gradient, less the loss here. "

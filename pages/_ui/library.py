@@ -6,10 +6,9 @@ and can be sent to a colleague on the same machine.
 
 import contextlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from fisherdash import checkpoint as checkpoints
@@ -156,12 +155,6 @@ def spectrum_of(run: Run) -> Spectrum:
     return _spectrum(str(run.folder), len(run.times), run)
 
 
-def formats(table: pd.DataFrame) -> dict[str, Any]:
-    """Three significant digits for every column of broken numbers."""
-    numbers = table.select_dtypes("float").columns
-    return {name: st.column_config.NumberColumn(format="%.3g") for name in numbers}
-
-
 @st.cache_data(max_entries=64, show_spinner=False)
 def _comparison(folder: str, step: int, frames: int, _run: Run) -> Comparison:
     return compare(_run.trajectories())
@@ -193,12 +186,12 @@ def _opened(folder: str) -> Run:
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the data")
-def _dataset(path: str, _changed: int) -> Dataset:
+def _dataset(path: str, changed: int) -> Dataset:
     return datasets.load(path)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _checkpoint(path: str, _changed: int) -> Checkpoint:
+def _checkpoint(path: str, changed: int) -> Checkpoint:
     return checkpoints.load(path)
 
 

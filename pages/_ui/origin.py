@@ -17,7 +17,7 @@ from fisherdash.simulate import MDSettings, simulate
 from fisherdash.view.origin import origin_sentences, origin_table
 from pages._ui import library
 from pages._ui.as_commands import simulate_command
-from pages._ui.charts import csv_button
+from pages._ui.charts import csv_button, show_table
 from pages._ui.doors import door
 from pages._ui.progress import job_line, plain, watch
 from pages._ui.tasks import describe_chunk
@@ -114,7 +114,7 @@ def _answer(run: Run, finer: Run, cause: Cause) -> None:
     for sentence in origin_sentences(found):
         st.markdown(f"- {plain(sentence)}")
     table = origin_table(found)
-    st.dataframe(table, hide_index=True, alt=f"Drift told apart from what is due to the {cause}")
+    show_table(table, f"Drift told apart from what is due to the {cause}")
     words = (
         f"Over the first {found.duration:.3g} ps of {run.id} and {finer.id}, replicas that survive "
         "both. Intervals are 95 %, bootstrapped over replicas."

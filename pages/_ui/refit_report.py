@@ -9,7 +9,7 @@ import streamlit as st
 from fisherdash.fisher import WORDS, Refit, Tried
 from fisherdash.view import refit as figures
 from fisherdash.view.uncertainty import temperature_figure
-from pages._ui.charts import draw
+from pages._ui.charts import draw, numbers, show_table
 from pages._ui.progress import plain
 
 NUMBER = "%.4g"
@@ -42,7 +42,7 @@ def before_and_after(refit: Refit) -> None:
     )
     left, right = st.columns(2)
     with left:
-        st.dataframe(table, hide_index=True, alt="Errors before and after the re-fit")
+        show_table(table, "Errors before and after the re-fit")
         fitted, chose, reported = refit.frames
         st.caption(
             f"On {reported} frames that neither the fit ({fitted}) nor the choice of the ridge "
@@ -98,8 +98,7 @@ def path(refit: Refit, key: str) -> float | None:
         "Measured on the frames that choose the ridge. Click a point, or move the slider, to see "
         "that head."
     )
-    with st.expander("The numbers", icon=":material/table:"):
-        st.dataframe(figure.table, hide_index=True, height=260, alt=figure.alt)
+    numbers(figure, f"{key} path")
     nearest = min(ridges, key=lambda ridge: abs(ridge - min(refit.ridge, ridges[0])))
     st.session_state.setdefault(slider, nearest)
     chosen = st.select_slider(
@@ -147,10 +146,8 @@ def stability(refit: Refit) -> None:
     if check is None:
         return
     names = {math.inf: "default head"}
-    st.dataframe(
-        pd.DataFrame([_row(one, names) for one in check.tried]),
-        hide_index=True,
-        alt="Survival of the candidates",
+    show_table(
+        pd.DataFrame([_row(one, names) for one in check.tried]), "Survival of the candidates"
     )
     st.caption(
         f"NVE over {check.picoseconds:g} ps at {check.temperature:g} K, all heads from the same "
@@ -159,10 +156,9 @@ def stability(refit: Refit) -> None:
     )
     if check.confirmation:
         st.markdown("**Confirmation from new initial states**")
-        st.dataframe(
+        show_table(
             pd.DataFrame([_row(one, names) for one in check.confirmation]),
-            hide_index=True,
-            alt="Survival of the default and the chosen head from new initial states",
+            "Survival of the default and the chosen head from new initial states",
         )
 
 

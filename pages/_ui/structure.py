@@ -11,7 +11,7 @@ from fisherdash.view.structure import structure_figure, structure_sentence
 from fisherdash.view.theme import SeriesStyle
 from fisherdash.view.vibrations import spectrum_figure, spectrum_sentence
 from pages._ui import library
-from pages._ui.charts import csv_button, draw
+from pages._ui.charts import csv_button, draw, show_table
 from pages._ui.doors import door
 from pages._ui.progress import plain
 from pages._ui.watching import looks
@@ -80,9 +80,7 @@ def bonds_and_angles(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) ->
     name = st.selectbox("Bond or angle", list(kinds), key="kind")
     draw(kind_figure(kinds[name], styles), key="kind chart")
     table = kinds_table(list(kinds.values()))
-    st.dataframe(
-        table, hide_index=True, column_config=library.formats(table), alt="Bonds and angles"
-    )
+    show_table(table, "Bonds and angles")
     csv_button(table, f"{run.id} bonds and angles")
     st.caption(
         "Mean ± standard deviation over the living. Away from data: how far the values have to be "

@@ -7,7 +7,7 @@ from fisherdash.study.statistics import DEFAULT, Condition, Findings, survival, 
 from fisherdash.view.study import effects, population, tables
 from fisherdash.view.study.looks import looks
 from fisherdash.view.study.survival import kinds_figure, survival_figure
-from pages._ui.charts import csv_button, draw
+from pages._ui.charts import csv_button, draw, show_table
 
 EFFECTS: dict[str, effects.Effect] = {
     "Survival": "survivors",
@@ -54,7 +54,7 @@ def survival_part(found: Findings, condition: Condition) -> None:
         "the mean kinetic energy."
     )
     rows = tables.comparison_rows(found.of(condition))
-    st.dataframe(rows, hide_index=True, alt="Every re-fitted head against the default one")
+    show_table(rows, "Every re-fitted head against the default one")
     st.caption(
         "Brackets are 95 % intervals that draw models, then replicas. Survival and drift are "
         "signed-rank tests over models, corrected after Holm for everything in this study; the "
@@ -89,7 +89,7 @@ def when_part(found: Findings, condition: Condition) -> None:
     draw(figure, key="quality")
     thirds = {head: found.thirds[head, condition] for head in shown}
     rows = tables.third_rows(thirds, effect)
-    st.dataframe(rows, hide_index=True, alt="Effects in thirds of the models")
+    show_table(rows, "Effects in thirds of the models")
     st.caption(
         f"{tables.SHORT[effect]} in thirds of the models, by the default head's force error."
     )
@@ -97,7 +97,7 @@ def when_part(found: Findings, condition: Condition) -> None:
     for sentence in words.association_sentences(here):
         st.markdown(f"- {sentence}")
     with st.expander("All rank correlations", icon=":material/table:"):
-        st.dataframe(tables.association_rows(here), hide_index=True, alt="Rank correlations")
+        show_table(tables.association_rows(here), "Rank correlations")
 
 
 def members_part(found: Findings, condition: Condition) -> None:
@@ -142,7 +142,7 @@ def cost_part(found: Findings, condition: Condition) -> None:
             st.markdown(words.cost_sentence(one))
     ahead = [one for one in found.expected if one.condition == condition]
     rates = [one for one in found.rates if one.condition == condition]
-    st.dataframe(tables.rate_rows(rates, ahead), hide_index=True, alt="Failures per ns")
+    show_table(tables.rate_rows(rates, ahead), "Failures per ns")
     st.caption(
         "Failures in 100 ns go on with the rate of the runs' second half, as if it never changed: "
         "an assumption over four orders of magnitude in time. Times are measured, on the device "
@@ -156,13 +156,13 @@ def remedies_part(found: Findings, condition: Condition) -> None:
     here = [one for one in found.recipes if one.condition == condition]
     if here:
         rows = tables.comparison_rows(here).rename(columns={"head": "remedy"})
-        st.dataframe(rows, hide_index=True, alt="Other ways to train, against the main recipe")
+        show_table(rows, "Other ways to train, against the main recipe")
         st.caption("Paired by network: the same data, frames, seed and architecture.")
     else:
         st.caption("All models of this study were trained in one way.")
     st.subheader("Errors, structure, sharpness")
     changes = [*found.force_errors, *found.structure, *found.sharpness]
-    st.dataframe(tables.change_rows(changes), hide_index=True, alt="Errors with each head")
+    show_table(tables.change_rows(changes), "Errors with each head")
 
 
 def empty(study: shelf.Kept, data: Tables) -> None:

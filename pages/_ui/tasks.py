@@ -20,6 +20,7 @@ from fisherdash.runs import unfinished as unfinished_run
 from fisherdash.runs.commands import shell_command
 from fisherdash.runs.estimate import cost
 from fisherdash.runs.jobs import Job, Progress
+from fisherdash.runs.names import refit_name, run_name
 from fisherdash.simulate import Chunk, MDSettings, resume, simulate
 from pages._ui.as_commands import simulate_command, solve_command
 
@@ -57,7 +58,7 @@ def submit_refit(
     options: fisher.Options,
 ) -> Job:
     """Re-fit the head; the result is the Refit, its checkpoint is in the workspace."""
-    out = workspace.new_path("checkpoints", f"{checkpoint_path.stem}-fisher", ".safetensors")
+    out = workspace.new_path("checkpoints", refit_name(checkpoint_path.stem), ".safetensors")
 
     def work(cancel: threading.Event) -> Iterator[Progress]:
         yield Progress(0.0, "solving", f"{len(data)} frames")
@@ -91,7 +92,7 @@ def submit_simulation(
     Raises InputError when the run is larger than its user may ask for.
     """
     _check_cost(len(models), data.num_atoms, settings)
-    folder = workspace.new_path("runs", "-".join(paths), "")
+    folder = workspace.new_path("runs", run_name(list(paths)), "")
     command = simulate_command(list(paths.values()), data_path, folder, settings)
     header = describe_run(models, data, settings, command=command)
 
@@ -121,7 +122,7 @@ def submit_resume(folder: Path) -> Job:
 def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, seed: int = 0) -> Job:
     """The whole story in one job: load, re-fit, simulate both heads."""
     folder = workspace.new_path("runs", "demo", "")
-    refit_path = workspace.new_path("checkpoints", f"{checkpoint_path.stem}-fisher", ".safetensors")
+    refit_path = workspace.new_path("checkpoints", refit_name(checkpoint_path.stem), ".safetensors")
     commands = (
         shell_command("solve", checkpoint_path, data_path, out=refit_path, quick=True),
         simulate_command([checkpoint_path, refit_path], data_path, folder, settings),

@@ -114,6 +114,27 @@ def test_one_head_and_three_heads():
     assert set(three.to_json()["survivors"]) == {"head 0", "head 1", "head 2"}
 
 
+def test_every_later_head_is_compared_with_the_first_at_a_divided_level():
+    quiet = np.ones(24)
+    found = analyse.compare(planted.trajectories(np.stack([quiet, 0.5 * quiet, 2.0 * quiet])))
+    assert [(one.first, one.second) for one in found.against] == [
+        ("head 0", "head 1"), ("head 0", "head 2"),
+    ]  # fmt: skip
+    assert "head 1 drifts less than head 0" in found.sentence
+    assert "head 0 drifts less than head 2" in found.sentence
+    assert [one.level for one in found.against] == [0.025, 0.025]
+    assert any("below p = 0.025" in caution for caution in found.cautions)
+
+
+def test_one_of_many_heads_is_not_called_different_by_chance():
+    rng = np.random.default_rng(7)
+    claims = 0
+    for _ in range(40):
+        alike = rng.normal(1.0, 0.5, size=(6, 24))
+        claims += "drifts less" in analyse.compare(planted.trajectories(alike)).sentence
+    assert claims <= 6  # 5 % of 40 families are expected, 23 % of them at an undivided level
+
+
 @pytest.mark.parametrize("frames", [0, 1, 2, 3])
 def test_an_unfinished_run_can_be_compared(frames):
     found = analyse.compare(planted.trajectories(np.ones((2, 8)), frames=frames))

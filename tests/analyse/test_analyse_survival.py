@@ -73,4 +73,4 @@ def test_everybody_dead_at_the_start():
     assert [curve.fraction[-1] for curve in analyse.survival_curves(traj)] == [0.0, 0.0]
     comparison = analyse.compare(traj)
     assert comparison.survivors == {"head 0": 0, "head 1": 0}
-    assert comparison.lives_longer is None
+    assert comparison.against[0].lives_longer is None

@@ -1,0 +1,84 @@
+"""The temperature of a sample: what a file says of it, and how a user sets it right.
+
+Nothing else in the frames tells at which temperature they were sampled: their kinetic energies are
+gone. What every frame names alike is taken; what only hints at one is told and left to the user.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fisherdash.dataset.core import Dataset, check_temperature
+from fisherdash.dataset.npz import save
+
+_KEYS = ("temperature", "temperature_k", "temp")
+_IN_NAME = re.compile(r"(?<![0-9.])([1-9][0-9]{1,3})\s?K(?![A-Za-z0-9])")
+_BY_HAND = "The temperature was set by hand."
+_BY_NAME = "The file's name says"
+_BY_COMMENTS = ("The temperature of", "Comments name temperatures")
+
+
+def from_comments(
+    comments: Iterable[Mapping[str, Any]], wished: float | None
+) -> tuple[float | None, list[str]]:
+    """The temperature that the comments of all frames name alike, K, and what to tell of it.
+
+    Args:
+        comments: key and value of every frame's comment.
+        wished: what the user says, which counts.
+    """
+    if wished is not None:
+        return wished, []
+    said = [_number(comment) for comment in comments]
+    found = [value for value in said if value is not None]
+    if not found:
+        return None, []
+    low, high = min(found), max(found)
+    if len(found) == len(said) and high - low <= 1e-6 * high:
+        return low, [f"{_BY_COMMENTS[0]} {low:g} K is what every frame's comment says."]
+    return None, [
+        f"{_BY_COMMENTS[1]} from {low:g} to {high:g} K, which look like those of single moments; "
+        "give that of the thermostat."
+    ]
+
+
+def hinted(dataset: Dataset, name: str) -> Dataset:
+    """With a note where the temperature is unknown and the file's name seems to say it."""
+    found = _IN_NAME.findall(Path(name).stem.replace("_", " "))
+    settled = dataset.temperature is not None or _says(dataset, _BY_NAME, _BY_HAND)
+    if settled or len(found) != 1:
+        return dataset
+    note = (
+        f"{_BY_NAME} {found[0]} K, nothing in it does: the temperature stays unknown "
+        "until you give it."
+    )
+    return dataclasses.replace(dataset, notes=(*dataset.notes, note))
+
+
+def set_temperature(dataset: Dataset, temperature: float | None, path: Path) -> Dataset:
+    """The same frames at another temperature (K, None if unknown), written to a FisherDash npz.
+
+    The fingerprint stays, so runs and models of these frames still know them. InputError for a
+    temperature that is none, or when the file cannot be written.
+    """
+    outdated = (_BY_HAND, _BY_NAME, *_BY_COMMENTS)
+    notes = [note for note in dataset.notes if not note.startswith(outdated)]
+    changed = dataclasses.replace(
+        dataset, temperature=check_temperature(temperature), notes=(*notes, _BY_HAND)
+    )
+    save(changed, path)
+    return changed
+
+
+def _says(dataset: Dataset, *beginnings: str) -> bool:
+    return any(note.startswith(beginnings) for note in dataset.notes)
+
+
+def _number(comment: Mapping[str, Any]) -> float | None:
+    for key, value in comment.items():
+        if key.lower() in _KEYS and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value) if math.isfinite(value) and value > 0 else None
+    return None

@@ -1,0 +1,100 @@
+"""Renaming, deleting and naming what is in the workspace."""
+
+import doctest
+
+import pytest
+
+from fisherdash.errors import InputError
+from fisherdash.runs import names, own, people, sharing, workspace
+
+ANNA, BEN = people.named("anna"), people.named("ben")
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """Makes a model of the present user; its path."""
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
+
+    def make(name="mine", words=b"weights"):
+        path = workspace.folder("checkpoints") / f"{name}.safetensors"
+        path.write_bytes(words)
+        return path
+
+    return make
+
+
+def test_a_renamed_file_is_the_same_file(file):
+    path = file()
+    new = own.rename(path, "Ethanol at 300 K")
+    assert new.name == "Ethanol-at-300-K.safetensors" and new.parent == path.parent
+    assert new.read_bytes() == b"weights" and workspace.files("checkpoints")[-1] == new
+    assert not path.exists()
+
+
+def test_a_name_cannot_leave_the_workspace(file):
+    new = own.rename(file(), "../../../etc/passwd")
+    assert new.parent == workspace.place("checkpoints") and new.stem == "passwd"
+
+
+def test_a_name_that_is_taken_replaces_nothing(file):
+    path, other = file("mine"), file("other", b"others")
+    with pytest.raises(InputError, match="the name other is taken"):
+        own.rename(path, "other")
+    assert path.read_bytes() == b"weights" and other.read_bytes() == b"others"
+
+
+@pytest.mark.parametrize("name", ["", "   "])
+def test_an_empty_name_is_refused(file, name):
+    with pytest.raises(InputError, match="needs a name"):
+        own.rename(file(), name)
+
+
+def test_its_own_name_is_no_change(file):
+    path = file()
+    assert own.rename(path, "mine") == path and path.exists()
+
+
+@pytest.mark.parametrize("change", [lambda path: own.rename(path, "x"), own.delete])
+def test_samples_and_what_is_gone_stay_as_they_are(file, change):
+    file()
+    (sample, *_) = workspace.samples().glob("*.safetensors")
+    with pytest.raises(InputError, match="not a file of your own"):
+        change(sample)
+    assert sample.exists()
+    gone = workspace.place("checkpoints") / "gone.safetensors"
+    with pytest.raises(InputError, match="there is no gone any more"):
+        change(gone)
+
+
+def test_others_do_not_reach_it_and_deleting_takes_it_back(file):
+    with people.acting_for(ANNA):
+        path = file()
+        shared = sharing.share(path)
+    with people.acting_for(BEN):
+        for reached in (path, shared):
+            with pytest.raises(InputError, match="not a file of your own"):
+                own.delete(reached)
+    with people.acting_for(ANNA):
+        renamed = own.rename(path, "better")
+        assert sharing.shared_as(renamed) == shared  # others go on to see it
+        own.delete(renamed)
+    assert not renamed.exists() and not shared.exists()
+
+
+def test_what_replaces_a_shared_file_is_shared(file):
+    with people.acting_for(ANNA):
+        path = file()
+        sharing.share(path)
+        with sharing.as_before(path):
+            path.unlink()
+            path.write_bytes(b"corrected")
+        shared = sharing.shared_as(path)
+        assert shared is not None and shared.read_bytes() == b"corrected"
+
+
+def test_names_say_what_is_new():
+    assert doctest.testmod(names).failed == 0
+    assert names.run_name(["a"]) == "a"
+    assert names.run_name(["model-a", "model-b", "other"]) == "model-a-vs-b-vs-other"
+    assert names.run_name(["same", "same"]) == "same-vs-same"
+    assert len(names.run_name(["long" * 30] * 3)) <= 48
