@@ -12,6 +12,8 @@ import os
 import threading
 
 NICENESS = 10
+_ARENA_MAX = -8
+"""glibc's number of that setting."""
 
 
 def step_back() -> None:
@@ -24,6 +26,15 @@ def step_back() -> None:
 def wake_devices() -> None:
     """Let a thread that has stepped back be the first to use JAX; returns at once."""
     threading.Thread(target=_first, name="devices", daemon=True).start()
+
+
+def few_arenas() -> None:
+    """Let all threads share two pools of memory, before there are threads; does nothing elsewhere.
+
+    glibc would give every thread its own, up to eight for each core, and each keeps its holes.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
 
 
 def give_back() -> None:

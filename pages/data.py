@@ -176,6 +176,10 @@ def show(data: Dataset) -> None:
         st.caption(f"From {plain(data.source)}")
     for note in data.notes:
         st.caption(f":material/info: {plain(note)}")
+
+
+def histograms(data: Dataset) -> None:
+    """How energies and forces are spread."""
     left, right = st.columns(2)
     with left:
         relative = data.energies - data.energies.mean()
@@ -225,6 +229,7 @@ else:
         # The upload knows what was inferred from it; its copy in the workspace is in eV and Å.
         show(fresh if fresh is not None and name == library.name_of(path) else data)
         correct_temperature(path, data)
+        histograms(data)
         look(data)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.download_button(

@@ -83,7 +83,8 @@ def board(run: Run) -> None:
         return
     drift_chart(run, traj, "drift", table=run.status != "running")
     found = library.comparison_of(run)
-    st.markdown(f"**{plain(found.sentence)}**")
+    mark = "- " if len(found.sentences) > 1 else ""
+    st.markdown("\n".join(f"{mark}**{plain(sentence)}**" for sentence in found.sentences))
     for caution in found.cautions:
         st.caption(f":material/info: {plain(caution)}")
     numbers(found)

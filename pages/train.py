@@ -167,7 +167,7 @@ def curve(job: jobs.Job) -> None:
     with st.grid(4, min_column_width=140):
         best = report.best_errors.get("valid_force_rmse")
         kept = f"{best:.3g}" if best is not None else "none yet"
-        st.metric("Best validation force RMSE (eV/Å)", kept, border=True)
+        st.metric("Best RMSE (eV/Å)", kept, border=True, help="Of forces, validation.")
         st.metric("Seconds per epoch", f"{report.seconds:.3g}", border=True)
         st.metric("Compilation", clock(report.compile_seconds), border=True)
         st.metric("Time left", clock(left) if left and job.active else "none", border=True)

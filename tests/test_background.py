@@ -12,6 +12,20 @@ from fisherdash.runs import jobs
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="niceness of a thread is Linux's own")
 
+HOLES = """
+import ctypes, numpy as np
+from fisherdash.background import give_back, few_arenas
+few_arenas()
+def used():
+    return int(open("/proc/self/statm").read().split()[1]) * 4 // 1024
+blocks = [np.ones(3000) for _ in range(8000)]  # 183 MiB, too small for the system's own pages
+last, before = blocks[-1], used()
+del blocks
+kept = used()
+give_back()
+print(before, kept, used())
+"""
+
 PROGRAM = """
 import os, threading
 from fisherdash.background import wake_devices
@@ -35,6 +49,15 @@ def test_a_job_steps_back_and_who_asked_for_it_does_not():
     job = jobs.submit("test", "niceness", work)
     assert job.wait(30) and job.latest == NICENESS
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before < NICENESS
+
+
+@linux
+def test_memory_in_holes_goes_back_to_the_system():
+    words = [sys.executable, "-c", HOLES]
+    answer = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    before, kept, after = map(int, answer.stdout.split())
+    assert before - after > 150, "MiB"
+    assert kept > before - 30, "the allocator would have given it back by itself"
 
 
 @linux

@@ -136,7 +136,8 @@ def test_temperature_is_that_of_the_kinetic_energy():
     heat = temperature_figure(trajectories(), STYLES)
     # three internal degrees of freedom: T = 2 · 0.1 eV / (3 k_B)
     assert source(heat)["T 0"][0] == pytest.approx(0.2 / (3 * 8.617333e-5), rel=1e-5)
-    assert heat.option["series"][0]["markLine"]["data"] == [{"yAxis": 300.0}]
+    assert heat.option["series"][-1]["name"] == "momenta drawn at 300 K"
+    assert set(source(heat)["drawn"]) == {300.0}
 
 
 def test_every_option_is_plain_data():
@@ -163,10 +164,14 @@ def test_every_option_is_plain_data():
 
 
 def test_training_curve_marks_the_epoch_that_is_kept():
-    made = curves.training_figure([1, 2, 3], [0.5, 0.3, 0.2], [0.6, 0.4, 0.5], best=2)
+    made = curves.training_figure([1, 2, 3], [0.5, 0.3, 0.1], [0.6, 0.4, 0.5], best=2)
     assert source(made)["valid"].tolist() == [0.6, 0.4, 0.5]
     assert made.option["series"][1]["markLine"]["data"] == [{"xAxis": 2}]
     assert made.option["yAxis"]["type"] == "log"
+    short = curves.training_figure([1, 2], [1.05, 1.01], [1.02, 1.0], best=2)
+    assert short.option["yAxis"]["type"] == "value"  # else a fifth of the chart for all of it
+    for few in ([], [1.0]):
+        curves.training_figure(list(range(len(few))), few, few, best=None)
 
 
 def test_ridge_path_runs_from_the_default_head_to_the_free_one():
@@ -267,8 +272,8 @@ def test_what_is_shown_of_a_growing_run_stays_until_it_is_halved():
 def test_the_axis_of_time_ends_behind_the_last_death_where_all_died_early():
     everybody = [(head, replica, 3) for head in range(2) for replica in range(5)]
     dead = trajectories(frames=400, deaths=everybody)
-    assert time_axis_end(dead, None) == pytest.approx(1.15 * 0.030, rel=1e-2)
+    assert time_axis_end(dead, None) == 0.04  # the frame at 0.03 ps is the first without anybody
     one_lives = trajectories(frames=400, deaths=everybody[1:])
     assert time_axis_end(one_lives, None) == pytest.approx(3.99)
-    at_once = trajectories(frames=400, deaths=[(h, r, 0) for h, r, _ in everybody])
-    assert time_axis_end(at_once, None) == pytest.approx(3.99)
+    late = trajectories(frames=400, deaths=[(h, r, 399) for h, r, _ in everybody])
+    assert time_axis_end(late, None) == pytest.approx(3.99)

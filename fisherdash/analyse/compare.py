@@ -75,11 +75,18 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """What the numbers say, in plain words."""
+        return " ".join(self.sentences)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The same, for each later head by itself."""
         if not self.against:
             (name,) = self.names
             alive = alive_words(name, self.survivors[name], self.replicas)
-            return f"{alive}; there is no second head to compare with."
-        return " ".join(one.sentence for one in self.against)
+            return (f"{alive}; there is no second head to compare with.",)
+        if len(self.against) == 1:
+            return (self.against[0].sentence,)
+        return tuple(f"{one.second} against {one.first}: {one.sentence}" for one in self.against)
 
     @property
     def cautions(self) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ RESAMPLES = 2000
 FEW_FRAMES = 50
 WIDE = 0.1
 GROWN = 5.0
+ANOTHER_ZERO = 1.0
+"""Mean error of the energy in eV that no sound model of the same data makes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +163,14 @@ def _about_errors(
             f"{'Only ' if few else ''}{frames} held-out frames leave the change of the force error "
             f"uncertain by ±{100 * (change.high - change.low) / 2:.2g} percentage points; "
             f"{'at least ' + str(FEW_FRAMES) + ' are better.' if few else 'hold out more.'}"
+        )
+    energies, _ = prepared.default_errors
+    off = energies - prepared.division.report.energies
+    if abs(off.mean()) > ANOTHER_ZERO and abs(off.mean()) > 10 * off.std():
+        yield (
+            f"The default head's energies lie {off.mean():+.4g} eV off those of the data: another "
+            "zero of energy or another level of theory, and its energy error says no more than "
+            "that. The re-fit takes the zero of the data."
         )
     if kl is not None and any(item.doubtful for item in kl.values()):
         effective = min(item.effective_frames for item in kl.values())

@@ -12,12 +12,15 @@ from fisherdash.view.theme import DEFAULT, NEUTRAL
 
 TRAIN = ("training", "#7a7f87", "solid")
 VALID = ("validation", DEFAULT.colour, "solid")
+FALL = 3.0
+"""Ratio of the largest to the least error from which on a logarithmic axis serves better."""
 
 
 def training_figure(
     epochs: Sequence[int], train: Sequence[float], valid: Sequence[float], best: int | None
 ) -> Figure:
-    """Force RMSE on training and validation frames against the epoch, on a logarithmic axis.
+    """Force RMSE on training and validation frames against the epoch, on a logarithmic axis where
+    it falls by more than FALL.
 
     Args: train, valid in eV/Å; best: the epoch whose weights are kept, marked.
     """
@@ -41,13 +44,16 @@ def training_figure(
             },
             "data": [{"xAxis": int(best)}],
         }
+    # A logarithmic axis reaches from power to power, too far for curves that hardly fall.
+    wide = np.nanmax(values, initial=0.0) > FALL * np.nanmin(values, initial=np.inf)
+    scale: Option = {"type": "log", "logBase": 2} if wide else {}
     option = figure.chart(
         source,
         series,
         grid=[figure.grid(top=52)],
         dataZoom=[{"type": "inside", "filterMode": "none"}],
         xAxis=figure.axis("epoch", minInterval=1),
-        yAxis=figure.axis("force RMSE (eV/Å)", vertical=True, type="log", logBase=2),
+        yAxis=figure.axis("force RMSE (eV/Å)", vertical=True, **scale),
     )
     table = pd.DataFrame({"epoch": epochs, "training (eV/Å)": train, "validation (eV/Å)": valid})
     return Figure(option, "Force RMSE of training and validation against the epoch", 340, table)

@@ -51,7 +51,10 @@ def drift_figure(
         series += [_replica(name, style, f"replica {h} {r}") for r in range(replicas)]
     option = figure.chart(source, series, **_frame(change, traj, end))
     return Figure(
-        option, _alt(names, alive, replicas, times), 484, _table(times, median, alive, names)
+        option,
+        _alt(names, alive, replicas, times),
+        448 + figure.below_legend(heads),
+        _table(times, median, alive, names),
     )
 
 
@@ -68,17 +71,14 @@ def temperature_figure(
         for name, label, style in zip(names, labels, styles, strict=True)
     ]
     if traj.temperature is not None:
-        series[0]["markLine"] = {
-            "silent": True,
-            "symbol": "none",
-            "lineStyle": {"type": "dotted", "color": NEUTRAL},
-            "label": {"formatter": "momenta drawn at {c} K", "position": "insideEndTop"},
-            "data": [{"yAxis": figure.rounded(traj.temperature, 4)}],
-        }
+        drawn = figure.rounded(traj.temperature, 4)
+        source["drawn"] = drawn
+        words = f"momenta drawn at {drawn:g} K"
+        series.append(figure.line(words, "t", "drawn", NEUTRAL, "dotted"))
     option = figure.chart(
         source,
         series,
-        grid=[figure.grid()],
+        grid=[figure.grid(top=figure.below_legend(len(series)))],
         xAxis=figure.axis("time (ps)", min=0, max=time_axis_end(traj, end)),
         yAxis=figure.axis("kinetic temperature (K)", vertical=True),
     )
@@ -96,11 +96,12 @@ def _frame(change: np.ndarray, traj: Trajectories, end: float | None) -> Option:
     replicas, died = traj.replicas, not traj.survivors.all()
     limits = figure.limits(np.append(change, 0.0), robust=died)
     low, high = limits if limits else (-1.0, 1.0)
+    top = figure.below_legend(len(traj.names))
     time = {"min": 0, "max": time_axis_end(traj, end)}
     return {
         "grid": [
-            figure.grid(height=280, bottom=None),
-            figure.grid(top=352, height=84, bottom=None),
+            figure.grid(top=top, height=280, bottom=None),
+            figure.grid(top=top + 316, height=84, bottom=None),
         ],
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
         "dataZoom": [{"type": "inside", "xAxisIndex": [0, 1], "filterMode": "none"}],
@@ -135,10 +136,9 @@ def time_axis_end(traj: Trajectories, end: float | None) -> float:
     at the next of end/16, end/8, …, end, so that a young curve is not squeezed into a corner; where
     everybody died before, a little behind the last death."""
     last = traj.duration
-    if not traj.survivors.any():
-        death = 1.15e-3 * float(traj.died_step.max()) * traj.timestep
-        if 0.0 < death < last:
-            return figure.rounded(death, 3)
+    nobody = np.flatnonzero(~traj.alive.any(axis=(0, 1)))
+    if len(nobody) and (dead := figure.round_above(1.1e-3 * float(traj.times[nobody[0]]))) < last:
+        return dead
     if end is None:
         return figure.rounded(last, 6) or 1.0
     halvings = next(k for k in (4, 3, 2, 1, 0) if k == 0 or last <= 0.95 * end / 2**k)

@@ -97,6 +97,19 @@ def limits(
     )
 
 
+def below_legend(names: int) -> int:
+    """Where a chart begins below a legend of so many names, of which two fit into a narrow row."""
+    return 36 + 20 * max(0, math.ceil(names / 2) - 1)
+
+
+def round_above(value: float) -> float:
+    """The least of 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10 times 10ⁿ that is not below a positive
+    value: an end of an axis that is not too close to a tick."""
+    power = 10.0 ** math.floor(math.log10(value))
+    steps = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+    return rounded(power * next(step for step in steps if step * power >= value * (1 - 1e-9)))
+
+
 def rounded(value: float, digits: int = 3) -> float:
     """The value with so many significant digits, as plain float."""
     return float(f"{value:.{digits}g}")

@@ -1,6 +1,7 @@
 """What a re-fit says of itself, panel by panel."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -145,10 +146,7 @@ def stability(refit: Refit) -> None:
     check = refit.stability
     if check is None:
         return
-    names = {math.inf: "default head"}
-    show_table(
-        pd.DataFrame([_row(one, names) for one in check.tried]), "Survival of the candidates"
-    )
+    show_table(_tried(check.tried), "Survival of the candidates")
     st.caption(
         f"NVE over {check.picoseconds:g} ps at {check.temperature:g} K, all heads from the same "
         "initial states. Chosen: the lowest held-out divergence among those that lost no more "
@@ -157,19 +155,27 @@ def stability(refit: Refit) -> None:
     if check.confirmation:
         st.markdown("**Confirmation from new initial states**")
         show_table(
-            pd.DataFrame([_row(one, names) for one in check.confirmation]),
+            _tried(check.confirmation),
             "Survival of the default and the chosen head from new initial states",
         )
 
 
-def _row(one: Tried, names: dict[float, str]) -> dict[str, str]:
+def _tried(heads: Sequence[Tried]) -> pd.DataFrame:
+    """A row a head, without what is known of none."""
+    return pd.DataFrame([_row(one) for one in heads]).dropna(axis="columns", how="all")
+
+
+def _row(one: Tried) -> dict[str, str | None]:
+    default = math.isinf(one.ridge)
     points = [100 * value for value in (one.difference, one.low, one.high)]
     return {
-        "head": names.get(one.ridge, f"λ = {figures.ridge_label(one.ridge)}"),
+        "head": "default head" if default else f"λ = {figures.ridge_label(one.ridge)}",
         "alive": f"{one.survivors} of {one.replicas}",
         "mean life (ps)": f"{one.mean_life:.3g}",
-        "against default (points)": "{:+.0f} [{:+.0f}, {:+.0f}]".format(*points),
-        "divergence (eV²/Å²)": "" if one.divergence is None else f"{one.divergence:.4g}",
+        "against default (points)": (
+            None if default else "{:+.0f} [{:+.0f}, {:+.0f}]".format(*points)
+        ),
+        "divergence (eV²/Å²)": None if one.divergence is None else f"{one.divergence:.4g}",
     }
 
 

@@ -5,10 +5,12 @@ import sys
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web.cli import main
 
+from fisherdash.background import few_arenas
 from fisherdash.errors import InputError
 from fisherdash.runs import limits
 
 if __name__ == "__main__":
+    few_arenas()
     try:
         limits.check_variables()
     except InputError as error:

@@ -227,6 +227,16 @@ def test_repeated_frames_and_zero_forces_are_warned_about() -> None:
     assert any("All forces are zero" in text for text in refit.warnings)
 
 
+def test_another_zero_of_energy_is_told_and_a_sound_model_is_not_accused() -> None:
+    truth, options = random_checkpoint(), fisher.Options(test_boltzmann=False)
+    data = planted_dataset(truth, 20)
+    for shift, said in ((0.0, False), (-3900.0, True)):
+        moved = Dataset(data.positions, data.energies + shift, data.forces, data.atomic_numbers)
+        refit = fisher.solve(truth, moved, options)
+        assert any("another zero of energy" in warning for warning in refit.warnings) == said
+        assert refit.energy_rmse["fisher"] < 1e-3
+
+
 def test_another_molecule_than_that_of_the_training_is_warned_about() -> None:
     truth = random_checkpoint()
     data, options = planted_dataset(truth, 20), fisher.Options(test_boltzmann=False)
