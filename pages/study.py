@@ -13,17 +13,14 @@ from fisherdash.runs.commands import shell_command
 from fisherdash.study import shelf
 from fisherdash.study.statistics import Condition, Findings
 from pages._ui import library, studies, studying
-from pages._ui.doors import command, door, next_step
+from pages._ui.doors import command, complain, door, next_step
 from pages._ui.progress import job_line, plain, watch
 
 
 def choose() -> shelf.Kept | None:
     """Which study is shown."""
     found = {study.name: study for study in shelf.kept()}
-    if not found:
-        return None
-    name = st.selectbox("Study", list(found), key="study", bind="query-params")
-    return found.get(name) if name else None
+    return library.choose_of("Study", found, "study") if found else None
 
 
 def show(study: shelf.Kept) -> None:
@@ -118,6 +115,7 @@ def begin() -> None:
         with door():
             job = studying.submit_study(edited, path.parent)
             st.session_state["latest study"] = job.id
+            library.select("study", job.info["folder"].name)
     job = jobs.get(st.session_state.get("latest study", ""))
     if job is not None:
         watch(job, functools.partial(job_line, job), every=1.0)
@@ -129,7 +127,7 @@ def example(path: Path) -> str:
     try:
         data = library.dataset_at(path)
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        complain(error)
         return ""
     return shelf.example(path, len(data), data.temperature)
 

@@ -5,8 +5,9 @@ and can be sent to a colleague on the same machine.
 """
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -23,6 +24,7 @@ from fisherdash.runs import Run, delete_run, list_runs, open_run, sharing, works
 from fisherdash.runs.living import last_velocities, living_positions
 from pages._ui.progress import plain
 
+T = TypeVar("T")
 Kind = Literal["datasets", "checkpoints"]
 
 
@@ -45,7 +47,11 @@ def select(key: str, value: object) -> None:
 
 def choose(label: str, kind: Kind, key: str, help: str | None = None) -> Path | None:
     """A selector of one file; None when there is nothing to choose."""
-    found = options(kind)
+    return choose_of(label, options(kind), key, help)
+
+
+def choose_of(label: str, found: Mapping[str, T], key: str, help: str | None = None) -> T | None:
+    """A selector of these, by the name shown; None when there is nothing to choose."""
     _apply(key)
     if st.session_state.get(key) not in found:
         st.session_state.pop(key, None)

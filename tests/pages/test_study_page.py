@@ -143,6 +143,7 @@ def test_a_study_from_the_page_ends_with_tables_and_an_answer(open_page, water):
     assert len(found.models) == 2 and len(found.trajectories) == 2 * 2 * 2
     app.segmented_control[0].set_value("What it says").run()
     assert not app.exception and "water, small: 2 models" in texts(app)
+    assert app.selectbox(key="study").value == job.info["folder"].name  # not a sample
     kept = shelf.named(job.info["folder"].name)
     with zipfile.ZipFile(io.BytesIO(shelf.as_zip(kept, found))) as archive:
         assert set(archive.namelist()) == {"study.toml", *(f"tables/{n}.csv" for n in COLUMNS)}
