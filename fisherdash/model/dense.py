@@ -3,7 +3,9 @@
 For small molecules every atom sees nearly every other, so all pairs are taken, and the whole
 network becomes a chain of matrix products: radial basis and harmonics of all pairs once, here; the
 messages of each step in :mod:`fisherdash.model.messages`; between them the dense layers, with the
-features in front (f feature, n frame, i and j atoms, a, b, c angular components).
+features in front (f feature, n frame, i and j atoms, a, b, c angular components). For large ones a
+list of neighbours takes the place of all pairs (:mod:`fisherdash.model.neighbours`), and
+:mod:`fisherdash.model.listed` that of their messages.
 
 Three rules keep the compiled program lean, and its derivatives too. Every product is a dot of
 arrays with at most one batch, one free and one summed axis each: with more, XLA copies the operands
@@ -21,10 +23,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.model import couplings
+from fisherdash.model import couplings, listed
 from fisherdash.model.body import Body, pool
 from fisherdash.model.config import ModelConfig
 from fisherdash.model.messages import Pairs, batched, batched_for_reverse, dot, message, split
+from fisherdash.model.neighbours import Neighbours, from_neighbours
 
 
 def descriptors(
@@ -34,14 +37,18 @@ def descriptors(
     positions: Float[Array, "frames atoms 3"],
     *,
     forward_mode: bool = False,
+    neighbours: Neighbours | None = None,
 ) -> Float[Array, "frames descriptors"]:
     """D = Σ_i h_i, the vector that the head multiplies (one for each element with its own head).
 
     The network runs in the precision of ``body``; displacements are formed in that of
     ``positions`` before they are rounded to it. With ``forward_mode`` it is written for derivatives
-    that are pushed forward (``jax.jvp``, ``linearize``, ``jet``), else for reverse mode.
+    that are pushed forward (``jax.jvp``, ``linearize``, ``jet``), else for reverse mode, which a
+    list of ``neighbours`` needs; without a list all pairs of atoms are taken.
     """
-    h = features(config, body, atomic_numbers, positions, forward_mode=forward_mode)
+    h = features(
+        config, body, atomic_numbers, positions, forward_mode=forward_mode, neighbours=neighbours
+    )
     return pool(config, atomic_numbers, jnp.moveaxis(h, 0, -1))
 
 
@@ -52,16 +59,18 @@ def features(
     positions: Float[Array, "frames atoms 3"],
     *,
     forward_mode: bool = False,
+    neighbours: Neighbours | None = None,
 ) -> Float[Array, "features frames atoms"]:
     """Scalar features h of every atom, features first."""
     dtype = body["Embed_0"]["embedding"].dtype
     frames, atoms = positions.shape[:2]
-    distances, unit = _displacements(positions, dtype)
-    pairs = Pairs(
-        _radial_basis(config, distances).reshape(config.basis, -1),
-        _harmonics(config.max_degree, unit),
-        batched if forward_mode else batched_for_reverse,
-    )
+    distances, unit = _displacements(positions, dtype, neighbours)
+    basis = _radial_basis(config, distances).reshape(config.basis, -1)
+    harmonics = _harmonics(config.max_degree, unit)
+    if neighbours is None:
+        pairs = Pairs(basis, harmonics, batched if forward_mode else batched_for_reverse)
+    else:
+        pairs = listed.Pairs(basis, harmonics, neighbours)
     embedding = jnp.take(body["Embed_0"]["embedding"][:, 0, 0, :], atomic_numbers, axis=0)
     x = jnp.broadcast_to(embedding.T[:, None, None, :], (config.features, 1, frames, atoms))
     for iteration, step in enumerate(couplings.steps(config)):
@@ -74,14 +83,23 @@ def features(
 
 
 def _displacements(
-    positions: Float[Array, "frames atoms 3"], dtype: jnp.dtype
-) -> tuple[Float[Array, "frames atoms atoms"], tuple[Float[Array, "frames atoms atoms"], ...]]:
-    """Distances r_ji and the components of (x_j − x_i)/r_ji; an atom is far from itself."""
+    positions: Float[Array, "frames atoms 3"], dtype: jnp.dtype, neighbours: Neighbours | None
+) -> tuple[Float[Array, "frames j i"], tuple[Float[Array, "frames j i"], ...]]:
+    """Distances r_ji and the components of (x_j − x_i)/r_ji; an atom is far from itself.
+
+    With a list the axes are frames, i and its slots, with neighbour j in them.
+    """
     coordinates = jnp.moveaxis(positions, -1, 0)
-    displacement = (coordinates[:, :, :, None] - coordinates[:, :, None, :]).astype(dtype)
-    # Beyond any cutoff, in no particular direction: the diagonal contributes nothing, and its
-    # derivatives are finite.
-    self_distance = 1e6 * jnp.eye(positions.shape[1], dtype=dtype)
+    # Beyond any cutoff, in no particular direction: the diagonal and the empty slots contribute
+    # nothing, and their derivatives are finite.
+    if neighbours is None:
+        displacement = (coordinates[:, :, :, None] - coordinates[:, :, None, :]).astype(dtype)
+        self_distance = 1e6 * jnp.eye(positions.shape[1], dtype=dtype)
+    else:
+        theirs = [from_neighbours(neighbours, x.reshape(-1)) for x in coordinates]
+        theirs = jnp.stack(theirs).reshape(3, *neighbours.atom.shape)
+        displacement = (theirs - coordinates[..., None]).astype(dtype)
+        self_distance = 1e6 * neighbours.empty.astype(dtype)
     squared = jnp.sum(displacement**2, axis=0) + self_distance
     inverse = 1 / jnp.sqrt(squared)
     return squared * inverse, tuple(displacement * inverse)

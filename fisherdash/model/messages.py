@@ -12,7 +12,7 @@ be copied for every feature (:func:`_from_scalars`, :func:`_to_scalars`).
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,14 @@ from jaxtyping import Array, Float
 
 from fisherdash.model import couplings
 from fisherdash.model.body import Body
+
+
+class Forms(NamedTuple):
+    """The three functions that sum messages, of all pairs or of a list of neighbours."""
+
+    from_scalars: Callable[..., Array]
+    to_scalars: Callable[..., Array]
+    gather_and_couple: Callable[..., Array]
 
 
 class Pairs(NamedTuple):
@@ -36,14 +44,22 @@ class Pairs(NamedTuple):
     harmonics: list[list[Float[Array, "frames j i"]]]
     multiply: Callable[[Array, Array], Array]
 
+    @property
+    def forms(self) -> Forms:
+        """How messages of all pairs are summed."""
+        return Forms(_from_scalars, _to_scalars, _gather_and_couple)
+
 
 def message(
     weights: Body,
     step: couplings.Step,
-    pairs: Pairs,
+    pairs: Any,
     x: Float[Array, "features b frames atoms"],
 ) -> Float[Array, "features c frames atoms"]:
-    """What every atom is told by the others."""
+    """What every atom is told by the others.
+
+    ``pairs`` is a :class:`Pairs`, or :class:`fisherdash.model.listed.Pairs` with a list.
+    """
     kernel = weights["tensor"]["kernel"].reshape(-1, len(x))
     irreps = [(0, degree) for degree in range(len(pairs.harmonics))]
     names = [couplings.kernel_name(irrep, has_parity=False) for irrep in irreps]
@@ -51,10 +67,10 @@ def message(
     couples = np.asarray(step.table.any(axis=0))
     inputs, outputs = couples.shape[1:]
     if inputs == 1 and np.array_equal(couples[:, 0], np.eye(len(couples), outputs)):
-        return _from_scalars(kernel, step, radial, pairs, x)
+        return pairs.forms.from_scalars(kernel, step, radial, pairs, x)
     if outputs == 1 and (couples[..., 0].sum(axis=1) == 1).all():
-        return _to_scalars(kernel, step, radial, pairs, x)
-    return _gather_and_couple(kernel, step, radial, pairs, x)
+        return pairs.forms.to_scalars(kernel, step, radial, pairs, x)
+    return pairs.forms.gather_and_couple(kernel, step, radial, pairs, x)
 
 
 def _from_scalars(
@@ -66,14 +82,13 @@ def _from_scalars(
 ) -> Float[Array, "features c frames atoms"]:
     """Σ_jl Y_cjl (K_l R_l x_j): batched over atoms i, with the features last."""
     features, _, frames, atoms = x.shape
-    outputs = step.table.shape[-1]  # higher degrees of the filters couple to nothing that is kept
-    weights = _coupled(kernel, step.table[:, :outputs].sum(axis=(2, 3)), radial)
-    degrees = weights.shape[1] // features
+    outputs = step.table.shape[-1]
+    weights, degrees = outward(kernel, step, radial)
     filters = dot(pairs.basis, 0, weights, 0).reshape(frames, atoms, -1)
     sources = jnp.moveaxis(x[:, 0], 0, -1)[:, :, None]
     sources = jnp.broadcast_to(sources, (frames, atoms, degrees, features))
     terms = filters * sources.reshape(frames, 1, -1)
-    y = _by_degree(pairs.harmonics[:degrees])  # n j i a l
+    y = by_degree(pairs.harmonics[:degrees])  # n j i a l
     y = jnp.transpose(y, (0, 2, 3, 1, 4)).reshape(frames * atoms, outputs, -1)
     told = pairs.multiply(y, terms.reshape(frames * atoms, atoms * degrees, features))
     return jnp.transpose(told, (2, 1, 0)).reshape(features, outputs, frames, atoms)
@@ -89,13 +104,10 @@ def _to_scalars(
     """Σ_l Σ_j K_l R_l (Σ_a Y_ila x_a): batched over atoms j, with the features last."""
     features, _, frames, atoms = x.shape
     degrees = len(pairs.harmonics)
-    partner = np.asarray(step.table.any(axis=(0, 3))).argmax(axis=1)  # of a, in the inputs
-    blocks = dict(zip(couplings.starts(step.inputs), split(step.inputs, x), strict=True))
-    x = jnp.concatenate([blocks[int(partner[degree**2])] for degree in range(degrees)], axis=1)
-    x = jnp.transpose(x.reshape(features, -1, frames * atoms), (2, 1, 0))
-    y = jnp.swapaxes(_by_degree(pairs.harmonics), 3, 4)  # n j i l a
+    x = by_atom(partners(step, degrees, x))
+    y = jnp.swapaxes(by_degree(pairs.harmonics), 3, 4)  # n j i l a
     sent = pairs.multiply(y.reshape(frames * atoms, atoms * degrees, -1), x)
-    weights = _coupled(kernel, step.table.sum(axis=(2, 3)), radial)
+    weights = inward(kernel, step, radial)
     terms = dot(pairs.basis, 0, weights, 0) * sent.reshape(-1, degrees * features)
     ones = jnp.ones((frames, 1, atoms), x.dtype)
     told = pairs.multiply(ones, terms.reshape(frames, atoms, -1))
@@ -122,11 +134,20 @@ def _gather_and_couple(
     sources = jnp.swapaxes(x, 1, 2).reshape(features * frames, inputs, atoms)
     gathered = pairs.multiply(sources, filters).reshape(features, frames, -1, atoms)
     gathered = jnp.swapaxes(gathered, 1, 2).reshape(features, -1, frames * atoms)
+    return couple(kernel, step, gathered).reshape(features, -1, frames, atoms)
+
+
+def couple(
+    kernel: Float[Array, "paths features"],
+    step: couplings.Step,
+    gathered: Float[Array, "features b*a atoms"],
+) -> Float[Array, "features c atoms"]:
+    """Σ_ba K S."""
     used = np.flatnonzero(step.table.any(axis=(1, 2, 3)))
     table = jnp.asarray(np.swapaxes(step.table[used], 1, 2), kernel.dtype)
     coupling = dot(kernel[used], 0, table.reshape(len(table), -1), 0)
-    coupling = coupling.reshape(features, gathered.shape[1], -1)
-    return dot(coupling, 1, gathered, 1, batch=1).reshape(features, -1, frames, atoms)
+    coupling = coupling.reshape(len(gathered), gathered.shape[1], -1)
+    return dot(coupling, 1, gathered, 1, batch=1)
 
 
 def _for_every_feature(
@@ -143,9 +164,9 @@ def _for_every_feature(
     return dot(copies, 0, rows, 0).reshape(len(rows), features, -1)
 
 
-def _by_degree(
-    harmonics: list[list[Float[Array, "frames j i"]]],
-) -> Float[Array, "frames j i a degrees"]:
+def by_degree(
+    harmonics: list[list[Float[Array, "*pairs"]]],
+) -> Float[Array, "*pairs a degrees"]:
     """Every component in the column of its degree, beside zeros.
 
     A product with it takes care of all degrees at once.
@@ -156,6 +177,43 @@ def _by_degree(
         for y in ys
     ]
     return jnp.stack([jnp.stack(column, axis=-1) for column in columns], axis=-2)
+
+
+def outward(
+    kernel: Float[Array, "paths features"],
+    step: couplings.Step,
+    radial: list[Float[Array, "basis features"]],
+) -> tuple[Float[Array, "basis degrees*features"], int]:
+    """K_l R_l of a step whose inputs are scalars, and how many degrees that is.
+
+    Higher degrees of the filters couple to nothing that is kept.
+    """
+    outputs = step.table.shape[-1]
+    weights = _coupled(kernel, step.table[:, :outputs].sum(axis=(2, 3)), radial)
+    return weights, weights.shape[1] // kernel.shape[1]
+
+
+def inward(
+    kernel: Float[Array, "paths features"],
+    step: couplings.Step,
+    radial: list[Float[Array, "basis features"]],
+) -> Float[Array, "basis degrees*features"]:
+    """K_l R_l of a step whose outputs are scalars."""
+    return _coupled(kernel, step.table.sum(axis=(2, 3)), radial)
+
+
+def partners(
+    step: couplings.Step, degrees: int, x: Float[Array, "features b frames atoms"]
+) -> Float[Array, "features a frames atoms"]:
+    """The inputs in the order of the filters' components that they couple to, one each."""
+    partner = np.asarray(step.table.any(axis=(0, 3))).argmax(axis=1)  # of a, in the inputs
+    blocks = dict(zip(couplings.starts(step.inputs), split(step.inputs, x), strict=True))
+    return jnp.concatenate([blocks[int(partner[degree**2])] for degree in range(degrees)], axis=1)
+
+
+def by_atom(x: Float[Array, "features b frames atoms"]) -> Float[Array, "atoms b features"]:
+    """Atoms of all frames first, features last."""
+    return jnp.transpose(x.reshape(*x.shape[:2], -1), (2, 1, 0))
 
 
 def _coupled(
