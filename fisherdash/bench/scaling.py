@@ -1,8 +1,10 @@
 """How the time of one step of dynamics grows with replicas and atoms, and falls with devices.
 
 Replicas of ethanol are independent, so their time grows in proportion once the device is busy.
-Atoms are those of several ethanol molecules, repeated on a grid, as one system: all pairs of atoms
-are looked at, so the time grows with their square once pairs decide, whatever the cutoff.
+Atoms are those of several ethanol molecules, repeated on a grid, as one system. Where all pairs of
+atoms are taken the time grows with their square once pairs decide; with a list of neighbours
+(:mod:`fisherdash.model.neighbours`: here from 36 atoms on) in proportion to the atoms, but for the
+distances among which the neighbours are found, and those are cheap.
 The exponent p of t = c·nᵖ is fitted where the time has at least doubled from its least value; what
 comes before is the cost of starting a step at all. Where there are several devices they share 1,024
 replicas; the exponent of all points is −1 at best.

@@ -3,9 +3,9 @@
 Every atom has the same number of slots, which follows from the cutoff and the number of atoms
 alone, so that a configuration and a molecule have one compiled program. Who is in the slots is
 decided anew at every evaluation, inside that program: the distances of all pairs are cheap beside
-the network. Nothing is differentiated there, for at the cutoff an atom's contribution and all of its
-derivatives are zero. Where the slots do not hold all neighbours, :func:`choose` says so, and all
-pairs are taken instead (:mod:`fisherdash.model.potential`).
+the network. Nothing is differentiated there, for at the cutoff an atom's contribution and all of
+its derivatives are zero. Where the slots do not hold all neighbours, :func:`choose` says so, and
+all pairs are taken instead (:mod:`fisherdash.model.potential`).
 
 That j is a neighbour of i means that i is one of j. So the slots come in pairs, each of which knows
 the other, and what would be a slow scatter, a sum over those who have i in their lists, is a gather
@@ -23,14 +23,15 @@ DENSITY = 0.16
 """Most atoms per Å³ within the cutoff of an atom. Water and liquid ethanol have 0.1, polyethylene
 0.12, the crowded middle of neopentane within 3 Å 0.14."""
 
-_LEAST_MOLECULE = 2
-"""Atoms for each slot from which on the list is faster than all pairs (docs/performance.md)."""
+_FEWEST_ATOMS, _FEWEST_PER_SLOT = 24, 1.5
+"""Molecules from which on the list is faster than all pairs, measured (docs/performance.md). For
+less than that many atoms it is the number of operations that takes the time, not their size."""
 
 
 def slots(cutoff: float, atoms: int) -> int | None:
     """How many neighbours an atom has room for, or None where all pairs are the faster way."""
     most = 4 * math.ceil(DENSITY * 4 / 3 * math.pi * cutoff**3 / 4)
-    return most if atoms >= _LEAST_MOLECULE * most else None
+    return most if atoms >= max(_FEWEST_ATOMS, _FEWEST_PER_SLOT * most) else None
 
 
 class Neighbours(NamedTuple):
@@ -103,16 +104,16 @@ def _take(values: Array, at: Int[Array, "..."]) -> Array:
 
 @jax.custom_vjp
 def from_neighbours(
-    neighbours: Neighbours, values: Float[Array, "atoms *width"]
-) -> Float[Array, "pairs *width"]:
+    neighbours: Neighbours, values: Float[Array, "atoms ..."]
+) -> Float[Array, "pairs ..."]:
     """In every slot the value of the atom that is in it."""
     return values.at[neighbours.atom.reshape(-1)].get(mode="promise_in_bounds")
 
 
 @jax.custom_vjp
 def to_neighbours(
-    neighbours: Neighbours, values: Float[Array, "pairs *width"]
-) -> Float[Array, "atoms *width"]:
+    neighbours: Neighbours, values: Float[Array, "pairs ..."]
+) -> Float[Array, "atoms ..."]:
     """For every atom the sum of what its neighbours have in the slots in which it is.
 
     What is in empty slots must be zero. This is :func:`from_neighbours` reversed.

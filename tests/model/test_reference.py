@@ -10,6 +10,7 @@ import pytest
 
 from fisherdash.errors import InputError
 from fisherdash.model import ModelConfig, body_shapes, descriptors, init, reference_descriptors
+from fisherdash.model.neighbours import choose
 from fisherdash.model.network import Network
 from tests.randomised import ETHANOL, displaced_ethanol, random_body
 
@@ -34,6 +35,11 @@ def test_descriptors_equal_the_reference(max_degree: int, iterations: int) -> No
     assert np.abs(double - reference).max() < 1e-12 * scale
     assert single.dtype == jnp.float32
     assert np.abs(single - reference).max() < 2e-6 * scale
+    listed, unusable = choose(config.cutoff, 8, jnp.asarray(positions))
+    assert not unusable
+    weights = jax.tree.map(jnp.asarray, body)
+    among = jax.jit(functools.partial(descriptors, config, neighbours=listed))
+    assert np.abs(among(weights, ETHANOL, positions) - reference).max() < 1e-12 * scale
 
 
 @pytest.mark.parametrize("atomic_numbers", [[8, 1, 1], [6, 1, 1, 1, 1]])
