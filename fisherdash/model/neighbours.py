@@ -24,8 +24,8 @@ DENSITY = 0.16
 0.12, the crowded middle of neopentane within 3 Å 0.14."""
 
 _FEWEST_ATOMS, _FEWEST_PER_SLOT = 24, 1.5
-"""Molecules from which on the list is faster than all pairs, measured (docs/performance.md). For
-less than that many atoms it is the number of operations that takes the time, not their size."""
+"""Molecules from which on the list is faster than all pairs, with something to spare, measured on
+two cores (docs/performance.md)."""
 
 
 def slots(cutoff: float, atoms: int) -> int | None:
