@@ -13,6 +13,7 @@ from fisherdash.bench.race import Result
 _PLACES = {
     "forces_batch64": "forces.batch64",
     "forces_single": "forces.single",
+    "forces_large": "forces.large",
     "train_step": "learning.train_step",
     "solve_forces": "learning.solve_forces",
     "solve_laplacian": "learning.solve_laplacian",

@@ -63,10 +63,13 @@ def energy_and_forces(
     """
     frames, atoms = positions.shape[:2]
     room = slots(config.cutoff, atoms)
-    block = functools.partial(_block, config, body, atomic_numbers)
-    most = CPU_BLOCK
+
+    def of(heads: Array, x: Array, neighbours: Neighbours | None = None) -> Evaluation:
+        return together(config, body, heads, atomic_numbers, x, neighbours)
+
+    block, most = of, CPU_BLOCK
     if room is not None:
-        block = functools.partial(_with_list, block, config.cutoff, room)
+        block = functools.partial(_with_list, of, config.cutoff, room)
         most = max(1, CPU_SLOTS // (atoms * room))
     if jax.default_backend() != "cpu" or frames <= most:
         return block(head, positions)
@@ -82,15 +85,15 @@ def energy_and_forces(
     return e.reshape(-1)[:frames], f.reshape(-1, *positions.shape[1:])[:frames]
 
 
-def _block(
+def together(
     config: ModelConfig,
     body: Body,
-    atomic_numbers: Array,
     heads: Array,
+    atomic_numbers: Array,
     x: Array,
     neighbours: Neighbours | None = None,
 ) -> Evaluation:
-    """Frames that go through the network together."""
+    """Energies and forces of frames in one go: of all pairs of atoms, or of a list."""
 
     def total(x: Array) -> tuple[Array, Array]:
         per_frame = energies(config, body, heads, atomic_numbers, x, neighbours)
