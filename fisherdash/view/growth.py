@@ -45,7 +45,7 @@ def _panel(growth: "Growth", x0: int) -> str:
     words = f"time of a step (ms) against {growth.of}"
     if growth.exponent is not None:
         words += f": grows as n^{growth.exponent:.2f}"
-        ends = [counts[-1] / 10 ** (0.6 * (xs[1] - xs[0])), counts[-1]]
+        ends = [max(counts[0], counts[-1] / 10 ** (0.6 * (xs[1] - xs[0]))), counts[-1]]
         line = [at(n, times[-1] * (n / counts[-1]) ** growth.exponent) for n in ends]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in line)
         clip = f"inset-{escape(growth.of)}"
