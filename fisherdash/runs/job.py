@@ -5,10 +5,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 from fisherdash.errors import InputError
-from fisherdash.runs import failures, joblog, people
+from fisherdash.runs import failures, joblog, people, workspace
 from fisherdash.runs.progress import Progress
 
 Status = Literal["queued", "running", "finished", "cancelled", "failed"]
@@ -162,6 +163,9 @@ class Job:
 
     def _end(self, status: Status) -> None:
         self._make = None
+        for place in self.info.values():
+            if isinstance(place, Path):
+                workspace.release(place)  # a name that was kept free for what never came
         self.status, self.ended = status, time.time()
         if self.started:
             joblog.ended(self)

@@ -125,6 +125,13 @@ def new_path(kind: Kind, name: str, suffix: str) -> Path:
     return path
 
 
+def release(path: Path) -> None:
+    """Give up the claim on a path, if there is one: whoever wanted it has ended without it."""
+    with _lock, contextlib.suppress(OSError):
+        if path in _claimed:
+            _give_back(path)
+
+
 def _claim(path: Path) -> bool:
     """Whether nobody else wants this path; from now on we do."""
     try:

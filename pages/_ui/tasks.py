@@ -127,7 +127,7 @@ def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, se
         shell_command("solve", checkpoint_path, data_path, out=refit_path, quick=True),
         simulate_command([checkpoint_path, refit_path], data_path, folder, settings),
     )
-    info: dict[str, Any] = {"run": folder, "command": "\n".join(commands)}
+    info: dict[str, Any] = {"run": folder, "out": refit_path, "command": "\n".join(commands)}
 
     def work(cancel: threading.Event) -> Iterator[Progress]:
         yield Progress(0.0, "loading")
