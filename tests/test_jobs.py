@@ -9,7 +9,7 @@ import pytest
 
 from fisherdash.errors import InputError
 from fisherdash.runs import job as job_module
-from fisherdash.runs import jobs
+from fisherdash.runs import jobs, people, workspace
 from fisherdash.runs.jobs import Progress
 
 PATIENCE = 10.0
@@ -71,6 +71,31 @@ def test_results_of_the_newest_only_and_nothing_that_made_them():
     assert [job.result is not None for job in done] == [False] * 2 + [True] * jobs.RESULTS
     assert {job.status for job in done} == {"finished"}
     assert [reference() for reference in seen] == [None] * len(done)
+
+
+def test_names_kept_free_for_what_never_came_are_free_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("FISHERDASH_MAX_JOBS", "1")
+    hold, owner = threading.Event(), people.named("anna")
+
+    def refit(work):
+        out = workspace.new_path("checkpoints", "model", ".safetensors")
+        return jobs.submit("refit", "a re-fit", work, info={"out": out})
+
+    def waiting(cancel):
+        hold.wait(PATIENCE)
+        yield Progress(1.0)
+
+    with people.acting_for(owner):
+        first = refit(waiting)
+        assert first.info["out"].name == "model.safetensors"
+        with pytest.raises(InputError, match="allows 1"):
+            refit(waiting)
+        hold.set()
+        assert first.wait(PATIENCE)
+        again = refit(waiting)  # neither the refused nor the finished one has left a file
+        assert again.info["out"].name == "model.safetensors" and again.wait(PATIENCE)
+        assert not list(tmp_path.rglob(".part-claim-*"))
 
 
 def test_input_error_ends_with_its_own_sentence():

@@ -27,6 +27,13 @@ def at_work() -> "Job | None":
     return getattr(_thread, "job", None)
 
 
+def release_names(info: dict[str, Any]) -> None:
+    """Give up the names that were kept free for what a job would have made, and did not."""
+    for place in info.values():
+        if isinstance(place, Path):
+            workspace.release(place)
+
+
 class Job:
     """One piece of background work; its attributes may be read from any thread at any time."""
 
@@ -163,9 +170,7 @@ class Job:
 
     def _end(self, status: Status) -> None:
         self._make = None
-        for place in self.info.values():
-            if isinstance(place, Path):
-                workspace.release(place)  # a name that was kept free for what never came
+        release_names(self.info)
         self.status, self.ended = status, time.time()
         if self.started:
             joblog.ended(self)

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from fisherdash.background import give_back, step_back
+from fisherdash.errors import InputError
 from fisherdash.runs import limits, people
-from fisherdash.runs.job import Job, MakeIterator, at_work
+from fisherdash.runs.job import Job, MakeIterator, at_work, release_names
 from fisherdash.runs.progress import Progress, progress_as_is
 from fisherdash.runs.turns import Turns
 
@@ -47,7 +48,11 @@ class Registry:
         owner = people.current()
         with self._lock:
             active = sum(job.active and job.owner == owner for job in self._jobs.values())
-            limits.check_jobs(active, owner)
+            try:
+                limits.check_jobs(active, owner)
+            except InputError:
+                release_names(how["info"])
+                raise
             job = Job(next(self._numbers), kind, title, device=device, owner=owner, **how)
             self._forget_old()
             self._jobs[job.id] = job
