@@ -104,8 +104,10 @@ def evaluation() -> None:
 
 def models_table() -> None:
     """What is known of each model, and a door out for the one that is chosen."""
-    paths = library.options("checkpoints")
-    models = {name: library.checkpoint_at(path) for name, path in paths.items()}
+    models = {}
+    for name, path in library.options("checkpoints").items():
+        with door():
+            models[name] = library.checkpoint_at(path)
     table = overview.model_rows(models)
     show_table(table, "The models")
     csv_button(table, "models")

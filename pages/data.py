@@ -137,7 +137,7 @@ def correct_temperature(path: Path, data: Dataset) -> None:
     """Setting right the temperature of one's own frames; nothing for samples and shared ones."""
     if not workspace.is_mine(path):
         return
-    key = f"temperature of {path.name}"
+    key = f"temperature of {path.name}, {data.temperature}"  # another value, another field
     st.session_state.setdefault(key, data.temperature)
     with st.popover("Set the temperature", icon=":material/thermostat:"):
         st.number_input(
@@ -240,6 +240,6 @@ else:
                 on_click="ignore",
             )
             share_button(path)
-            own_file(path, "data")
             onward("train", "Train a model on it")
             onward("refit", "Re-fit a model on it")
+    own_file(path, "data")  # also of a file that cannot be read

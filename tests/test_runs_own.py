@@ -43,10 +43,39 @@ def test_a_name_that_is_taken_replaces_nothing(file):
     assert path.read_bytes() == b"weights" and other.read_bytes() == b"others"
 
 
-@pytest.mark.parametrize("name", ["", "   "])
+@pytest.mark.parametrize("name", ["", "   ", "///", "..", "???", "-"])
 def test_an_empty_name_is_refused(file, name):
     with pytest.raises(InputError, match="needs a name"):
         own.rename(file(), name)
+
+
+def test_a_name_that_a_waiting_job_will_write_is_taken(file):
+    path = file()
+    claimed = workspace.new_path("checkpoints", "mine-fisher", ".safetensors")
+    with pytest.raises(InputError, match="the name mine-fisher is taken"):
+        own.rename(path, "mine-fisher")
+    workspace.release(claimed)
+    assert own.rename(path, "mine-fisher") == claimed
+
+
+def test_the_name_of_what_was_deleted_is_free(file):
+    kept = workspace.save_new("checkpoints", "a", ".safetensors", lambda p: p.write_bytes(b"1"))
+    own.delete(kept)
+    assert own.rename(file("b"), "a") == kept
+
+
+@pytest.mark.parametrize(
+    ("typed", "stem"),
+    [
+        ("x.safetensors", "x"),
+        ("foo/", "foo"),
+        ("a\\", "a"),
+        ("v1.2", "v1.2"),
+        (".dot", "dot"),
+    ],
+)
+def test_what_is_typed_becomes_a_plain_name(file, typed, stem):
+    assert own.rename(file(), typed).name == f"{stem}.safetensors"
 
 
 def test_its_own_name_is_no_change(file):
@@ -84,12 +113,14 @@ def test_others_do_not_reach_it_and_deleting_takes_it_back(file):
 def test_what_replaces_a_shared_file_is_shared(file):
     with people.acting_for(ANNA):
         path = file()
-        sharing.share(path)
+        before = sharing.share(path)
+        with pytest.raises(InputError), sharing.as_before(path):
+            raise InputError("refused")
+        assert sharing.shared_as(path) == before
         with sharing.as_before(path):
             path.unlink()
             path.write_bytes(b"corrected")
-        shared = sharing.shared_as(path)
-        assert shared is not None and shared.read_bytes() == b"corrected"
+        assert sharing.shared_as(path) == before and before.read_bytes() == b"corrected"
 
 
 def test_names_say_what_is_new():

@@ -22,6 +22,7 @@ from fisherdash.runs import (
     begin_training,
     delete_training,
     index,
+    own,
     stopped,
     trainings,
     unfinished_training,
@@ -128,6 +129,22 @@ def test_one_that_was_cancelled_keeps_its_best_and_its_name(tmp_path):
     assert (
         len(workspace.files("checkpoints")) - len(list(workspace.samples().glob("*.safet*"))) == 1
     )
+
+
+def test_going_on_overwrites_its_own_model_and_nobody_elses():
+    writer, reports = begun()
+    iterator = writer.record(reports)
+    for _ in range(3):
+        next(iterator)
+    iterator.close()  # as a cancelled job leaves it
+    first = writer.model
+    assert first is not None and first.stem == "water"
+    renamed = own.rename(first, "water-early")
+    early, other = renamed.read_bytes(), b"somebody else's"
+    first.write_bytes(other)
+    _, writer = rest(writer.folder)
+    assert writer.model is not None and writer.model.stem == "water-2"
+    assert first.read_bytes() == other and renamed.read_bytes() == early
 
 
 def test_one_at_work_is_neither_gone_on_with_nor_deleted(killed):

@@ -275,5 +275,7 @@ def test_the_axis_of_time_ends_behind_the_last_death_where_all_died_early():
     assert time_axis_end(dead, None) == 0.04  # the frame at 0.03 ps is the first without anybody
     one_lives = trajectories(frames=400, deaths=everybody[1:])
     assert time_axis_end(one_lives, None) == pytest.approx(3.99)
+    at_once = trajectories(frames=400, deaths=[(h, r, 0) for h, r, _ in everybody])
+    assert time_axis_end(at_once, None) == pytest.approx(3.99)
     late = trajectories(frames=400, deaths=[(h, r, 399) for h, r, _ in everybody])
     assert time_axis_end(late, None) == pytest.approx(3.99)

@@ -110,8 +110,9 @@ class Comparison:
             )
         if len(self.against) > 1:
             found.append(
-                f"Each head is compared with {self.names[0]}; of {len(self.against)} such tests "
-                f"one counts as significant below p = {self.against[0].level:.2g}."
+                f"Every other head is compared with {self.names[0]}; of the {len(self.against)} "
+                f"tests of drift, and as many of survival, one counts as significant below "
+                f"p = {self.against[0].level:.2g}."
             )
         return tuple(found)
 

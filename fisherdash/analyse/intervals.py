@@ -17,6 +17,7 @@ FEWEST: Final = 6
 
 SIGNIFICANT: Final = 0.05
 """Below this p value a single test counts as significant."""
+
 _RESAMPLES: Final = 4000
 
 

@@ -16,7 +16,7 @@ class Trajectories:
     """Recorded energies of H heads times R replicas at K times.
 
     Attributes:
-        names: of the heads; comparisons are of the second with the first.
+        names: of the heads; comparisons are with the first.
         times: fs, increasing, shape (K,).
         potential: eV, any constant left out, shape (H, R, K).
         kinetic: eV, shape (H, R, K).

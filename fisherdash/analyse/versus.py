@@ -74,7 +74,9 @@ class Versus:
         )
 
     def _drift(self) -> tuple[str, str | None]:
-        if self.pairs < FEWEST or self.difference is None:
+        # n pairs that all point one way have p = 2 / 2ⁿ in the signed-rank test.
+        least = 2.0 ** (1 - self.pairs)
+        if self.pairs < FEWEST or least >= self.level or self.difference is None:
             return f"Too few pairs of survivors ({self.pairs}) to compare their drift.", None
         by = self.difference
         numbers = (

@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
-    """Read the recorded energies and compare the first two checkpoints pair by pair."""
+    """Read the recorded energies and compare every later head with the first, pair by pair.
+
+    The JSON has the first two alone; the notes speak of all.
+    """
     folder = run_folder(args)
     from fisherdash import analyse, runs
 

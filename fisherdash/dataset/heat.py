@@ -6,6 +6,7 @@ gone. What every frame names alike is taken; what only hints at one is told and 
 
 import dataclasses
 import math
+import numbers
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,10 +16,11 @@ from fisherdash.dataset.core import Dataset, check_temperature
 from fisherdash.dataset.npz import save
 
 _KEYS = ("temperature", "temperature_k", "temp")
-_IN_NAME = re.compile(r"(?<![0-9.])([1-9][0-9]{1,3})\s?K(?![A-Za-z0-9])")
+_IN_NAME = re.compile(r"(?<![0-9.])([1-9][0-9]{2,3})\s?K(?![A-Za-z0-9])")
 _BY_HAND = "The temperature was set by hand."
+_UNKNOWN_BY_HAND = "The temperature was declared unknown by hand."
 _BY_NAME = "The file's name says"
-_BY_COMMENTS = ("The temperature of", "Comments name temperatures")
+_BY_COMMENTS = ("The temperature of", "Comments name")
 
 
 def from_comments(
@@ -39,16 +41,19 @@ def from_comments(
     low, high = min(found), max(found)
     if len(found) == len(said) and high - low <= 1e-6 * high:
         return low, [f"{_BY_COMMENTS[0]} {low:g} K is what every frame's comment says."]
+    span = f"{low:g} K" if low == high else f"from {low:g} to {high:g} K"
     return None, [
-        f"{_BY_COMMENTS[1]} from {low:g} to {high:g} K, which look like those of single moments; "
-        "give that of the thermostat."
+        f"{_BY_COMMENTS[1]} a temperature of {span} in {len(found)} of {len(said)} frames, those "
+        "of moments or of several samples; give that of the thermostat, if there was one."
     ]
 
 
 def hinted(dataset: Dataset, name: str) -> Dataset:
     """With a note where the temperature is unknown and the file's name seems to say it."""
     found = _IN_NAME.findall(Path(name).stem.replace("_", " "))
-    settled = dataset.temperature is not None or _says(dataset, _BY_NAME, _BY_HAND)
+    settled = dataset.temperature is not None or _says(
+        dataset, _BY_NAME, _BY_HAND, _UNKNOWN_BY_HAND
+    )
     if settled or len(found) != 1:
         return dataset
     note = (
@@ -64,10 +69,11 @@ def set_temperature(dataset: Dataset, temperature: float | None, path: Path) -> 
     The fingerprint stays, so runs and models of these frames still know them. InputError for a
     temperature that is none, or when the file cannot be written.
     """
-    outdated = (_BY_HAND, _BY_NAME, *_BY_COMMENTS)
+    outdated = (_BY_HAND, _UNKNOWN_BY_HAND, _BY_NAME, *_BY_COMMENTS)
     notes = [note for note in dataset.notes if not note.startswith(outdated)]
+    note = _BY_HAND if temperature is not None else _UNKNOWN_BY_HAND
     changed = dataclasses.replace(
-        dataset, temperature=check_temperature(temperature), notes=(*notes, _BY_HAND)
+        dataset, temperature=check_temperature(temperature), notes=(*notes, note)
     )
     save(changed, path)
     return changed
@@ -79,6 +85,7 @@ def _says(dataset: Dataset, *beginnings: str) -> bool:
 
 def _number(comment: Mapping[str, Any]) -> float | None:
     for key, value in comment.items():
-        if key.lower() in _KEYS and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value) if math.isfinite(value) and value > 0 else None
+        if key.lower() in _KEYS and isinstance(value, numbers.Real) and not isinstance(value, bool):
+            number = float(value)
+            return number if math.isfinite(number) and number > 0 else None
     return None

@@ -63,7 +63,7 @@ class Job:
         self._done = threading.Event()
         self._history: deque[Any] = deque(maxlen=HISTORY)
         self._stage_began: tuple[str, float, float] = ("queued", 0.0, 0.0)
-        # Given up when the work begins: it holds models and data, and the list is long.
+        # Given up when the work ends: it holds models and data, and the list is long.
         self._make: MakeIterator | None = make_iterator
         self._describe, self._keep = describe, keep
         self._lock = threading.Lock()
@@ -160,13 +160,16 @@ class Job:
         if make is None:
             raise RuntimeError(f"{self.id} has run before")
         _thread.job = self
-        with people.acting_for(self.owner):
-            iterator = make(self._cancel)
-            while True:
-                try:
-                    self.take(next(iterator))
-                except StopIteration as end:
-                    return end.value
+        try:
+            with people.acting_for(self.owner):
+                iterator = make(self._cancel)
+                while True:
+                    try:
+                        self.take(next(iterator))
+                    except StopIteration as end:
+                        return end.value
+        finally:
+            _thread.job = None
 
     def _end(self, status: Status) -> None:
         self._make = None

@@ -87,8 +87,8 @@ class Registry:
         """Keep the results of this user's newest jobs of one kind only."""
         with self._lock:
             alike = [job for job in self._jobs.values() if (job.kind, job.owner) == (kind, owner)]
-        for job in [job for job in alike if job.result is not None][:-RESULTS]:
-            job.result = None
+        for job in [job for job in alike if not job.active][:-RESULTS]:
+            job.result = job.latest = None
 
     def _forget_old(self) -> None:
         ended = [job.id for job in self._jobs.values() if not job.active]

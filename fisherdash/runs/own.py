@@ -1,5 +1,6 @@
 """Renaming and deleting one's own data sets and models."""
 
+import re
 from pathlib import Path
 
 from fisherdash import disk
@@ -17,17 +18,22 @@ def rename(path: Path, name: str) -> Path:
       InputError: when it is not the user's, the name is taken or empty, or the disk refuses.
     """
     _check(path)
-    if not name.strip():
+    typed = name.strip().replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    stem = workspace.safe_stem(typed.removesuffix(path.suffix) + ".x")
+    if not re.search(r"[A-Za-z0-9]", typed):
         raise InputError(f"{path.stem} needs a name with at least one letter or number")
-    new = path.with_name(workspace.safe_stem(name + ".x") + path.suffix)
+    new = path.with_name(stem + path.suffix)
     if new == path:
         return path
-    with disk.telling(new):
-        try:
-            disk.take_name(path, new)  # renaming would replace what has the name
-        except FileExistsError:
-            raise InputError(f"the name {new.stem} is taken; choose another one") from None
-        path.unlink(missing_ok=True)
+    if not workspace.claim(new):  # also where a job that waits will write
+        raise InputError(f"the name {new.stem} is taken; choose another one")
+    try:
+        with disk.telling(new):
+            disk.take_name(path, new)
+            path.unlink(missing_ok=True)
+    finally:
+        workspace.release(new)
+        workspace.release(path)
     return new
 
 
@@ -41,6 +47,7 @@ def delete(path: Path) -> None:
         if sharing.is_own(path):
             sharing.stop_sharing(path)
         path.unlink(missing_ok=True)
+    workspace.release(path)
 
 
 def _check(path: Path) -> None:

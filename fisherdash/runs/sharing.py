@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from fisherdash import disk
 from fisherdash.errors import InputError
 from fisherdash.runs import people, workspace
 
@@ -56,15 +57,18 @@ def stop_sharing(path: Path) -> None:
 
 @contextlib.contextmanager
 def as_before(path: Path) -> Iterator[None]:
-    """Whoever saw a file before the block sees what the block has put in its place."""
-    shared = is_own(path) and shared_as(path) is not None
-    if shared:
-        stop_sharing(path)
-    try:
-        yield
-    finally:
-        if shared:
-            share(path)
+    """Whoever saw a file before the block sees what the block has put in its place.
+
+    Under the same name as before; InputError when the disk refuses.
+    """
+    shared = shared_as(path) if is_own(path) else None
+    yield
+    if shared is not None and workspace.inode(path) != workspace.inode(shared):
+        with disk.telling(shared):
+            part = shared.with_name(f"{disk.PART}share-{shared.name}")
+            part.unlink(missing_ok=True)
+            part.hardlink_to(path)
+            part.replace(shared)
 
 
 def _kind(path: Path) -> Shared:

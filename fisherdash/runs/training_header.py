@@ -30,6 +30,7 @@ class TrainingHeader:
         command: the shell command that repeats the training.
         model: file name in the workspace under which the best network is kept at the end, once it
             has one.
+        published: fingerprint of what was last kept there.
         versions: of the packages whose change could change a number.
         created: time of creation, UTC, ISO 8601.
         number: counts the trainings of a workspace; 0 outside one.
@@ -42,6 +43,7 @@ class TrainingHeader:
     dataset: dict[str, Any] = dataclasses.field(default_factory=dict)
     command: str = ""
     model: str = ""
+    published: str = ""
     versions: dict[str, str] = dataclasses.field(default_factory=versions)
     created: str = dataclasses.field(default_factory=utc_now)
     number: int = dataclasses.field(default=0, compare=False)

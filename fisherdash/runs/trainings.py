@@ -98,16 +98,27 @@ class TrainingWriter:
         """The best network among the workspace's models, under the name it had there before."""
         if self.folder.resolve().parent != workspace.place("trainings"):
             return self.folder / MODEL
-        if self.header.model:
-            path = workspace.folder("checkpoints") / Path(self.header.model).name
+        path = workspace.folder("checkpoints") / Path(self.header.model).name
+        if self.header.model and self._is_ours(path):
             checkpoint.save(best, path)
-            return path
-        name = self.header.name
-        path = workspace.save_new(
-            "checkpoints", name, ".safetensors", lambda part: checkpoint.save(best, part)
-        )
-        self.header = dataclasses.replace(self.header, model=path.name)
+        else:
+            path = workspace.save_new(
+                "checkpoints",
+                self.header.name,
+                ".safetensors",
+                lambda part: checkpoint.save(best, part),
+            )
+        self.header = dataclasses.replace(self.header, model=path.name, published=best.fingerprint)
         return path
+
+    def _is_ours(self, path: Path) -> bool:
+        """Whether this training made what is under that name now, or nothing is."""
+        if not path.exists() or not self.header.published:
+            return True
+        try:
+            return checkpoint.load(path).fingerprint == self.header.published
+        except InputError:
+            return False
 
     def _write_history(self, rows: Iterable[dict[str, float]]) -> None:
         rows = list(rows)

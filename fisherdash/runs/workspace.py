@@ -125,6 +125,12 @@ def new_path(kind: Kind, name: str, suffix: str) -> Path:
     return path
 
 
+def claim(path: Path) -> bool:
+    """Keep a path free for this process until released; False where it is taken or claimed."""
+    with _lock, disk.telling(path):
+        return not path.exists() and _claim(path)
+
+
 def release(path: Path) -> None:
     """Give up the claim on a path, if there is one: whoever wanted it has ended without it."""
     with _lock, contextlib.suppress(OSError):

@@ -137,7 +137,8 @@ def time_axis_end(traj: Trajectories, end: float | None) -> float:
     everybody died before, a little behind the last death."""
     last = traj.duration
     nobody = np.flatnonzero(~traj.alive.any(axis=(0, 1)))
-    if len(nobody) and (dead := figure.round_above(1.1e-3 * float(traj.times[nobody[0]]))) < last:
+    first = float(traj.times[nobody[0]]) if len(nobody) else 0.0
+    if first > 0.0 and (dead := figure.round_above(1.1e-3 * first)) < last:
         return dead
     if end is None:
         return figure.rounded(last, 6) or 1.0

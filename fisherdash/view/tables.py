@@ -69,5 +69,8 @@ def _tests(one: Versus) -> str:
             + (f" (signed-rank p = {p_value:.2g})" if p_value is not None else "")
         )
     if one.logrank_p_value is not None:
-        words.append(f"equal survival: log-rank p = {one.logrank_p_value:.2g}")
+        words.append(
+            f"equal survival of {one.first} and {one.second}: log-rank p = "
+            f"{one.logrank_p_value:.2g}"
+        )
     return "; ".join(words) + "." if words else ""

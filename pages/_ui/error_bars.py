@@ -48,6 +48,8 @@ def _with_bars() -> dict[str, Path]:
 def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
     """A folded panel; it computes nothing until it is asked to."""
     with st.expander("Error bars of the forces", icon=":material/error_med:"):
+        if not st.toggle("Show them for this replica", key="bars"):
+            return
         model = library.choose_of("Re-fitted checkpoint", _with_bars(), "bars model")
         if model is None:
             next_step(
@@ -55,8 +57,6 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
                 "refit",
                 "Re-fit a model",
             )
-            return
-        if not st.toggle("Show them for this replica", key="bars"):
             return
         with door():
             frames = len(run.times)

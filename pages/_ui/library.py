@@ -52,7 +52,8 @@ def choose(label: str, kind: Kind, key: str, help: str | None = None) -> Path | 
 
 def choose_of(label: str, found: Mapping[str, T], key: str, help: str | None = None) -> T | None:
     """A selector of these, by the name shown; None when there is nothing to choose."""
-    _apply(key)
+    if st.session_state.get(f"next {key}") in found:  # else it is still to come
+        _apply(key)
     if st.session_state.get(key) not in found:
         st.session_state.pop(key, None)
     name = st.selectbox(label, list(found), key=key, help=help, bind="query-params")
@@ -110,7 +111,7 @@ def forget_run(folder: Path) -> None:
 
 def dataset_at(path: Path) -> Dataset:
     """The data set in a file, read once."""
-    return _dataset(str(path), path.stat().st_mtime_ns)
+    return _dataset(str(path), _changed(path))
 
 
 def data_of(run: Run) -> Path:
@@ -128,7 +129,7 @@ def data_of(run: Run) -> Path:
 
 def checkpoint_at(path: Path) -> Checkpoint:
     """The checkpoint in a file, read once."""
-    return _checkpoint(str(path), path.stat().st_mtime_ns)
+    return _checkpoint(str(path), _changed(path))
 
 
 def checkpoints_by_fingerprint() -> dict[str, Checkpoint]:
@@ -207,6 +208,13 @@ def only_a_number(key: str) -> None:
     if value is not None and not (value.isascii() and value.isdigit() and len(value) < 10):
         del st.query_params[key]
         st.rerun()  # in this run the field would still begin with it
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        raise InputError(f"there is no {path.stem} any more; choose another one") from None
 
 
 def _apply(key: str) -> None:

@@ -37,6 +37,7 @@ def own_file(path: Path, key: str) -> None:
 
 
 def _rename(path: Path, key: str, name: str) -> None:
+    st.session_state.pop("loaded", None)  # what the Data page remembers of an upload, by its name
     try:
         library.select(key, library.name_of(own.rename(path, st.session_state[name])))
     except InputError as error:
@@ -44,6 +45,7 @@ def _rename(path: Path, key: str, name: str) -> None:
 
 
 def _delete(path: Path) -> None:
+    st.session_state.pop("loaded", None)
     try:
         own.delete(path)
     except InputError as error:

@@ -41,16 +41,16 @@ def test_what_the_user_says_counts(xyz):
 
 
 @pytest.mark.parametrize(
-    "comments",
+    ("comments", "said"),
     [
-        [{"temperature": 290.0}, {"temperature": 315.0}],
-        [{"temperature": 300.0}, {}],
+        ([{"temperature": 290.0}, {"temperature": 315.0}], "from 290 to 315 K in 2 of 2"),
+        ([{"temperature": 300}, {}], "of 300 K in 1 of 2"),
     ],
 )
-def test_momentary_temperatures_are_told_and_not_taken(xyz, comments):
+def test_temperatures_that_differ_or_lack_are_told_and_not_taken(xyz, comments, said):
     data = datasets.load(xyz("w.xyz", comments))
     assert data.temperature is None
-    assert any("give that of the thermostat" in note for note in data.notes)
+    assert any(f"{said} frames" in note and "thermostat" in note for note in data.notes)
 
 
 @pytest.mark.parametrize("said", [{"temperature": "hot"}, {"temperature": -1.0}, {"temp": True}])
@@ -66,7 +66,9 @@ def test_a_name_only_hints(xyz, name):
     assert sum("name says 300 K" in note for note in data.notes) == 1
 
 
-@pytest.mark.parametrize("name", ["water.xyz", "300KeV.xyz", "from_300K_to_600K.xyz", "0.5K.xyz"])
+@pytest.mark.parametrize(
+    "name", ["water.xyz", "300KeV.xyz", "from_300K_to_600K.xyz", "0.5K.xyz", "ethanol_10K.xyz"]
+)
 def test_names_that_hint_at_nothing(xyz, name):
     assert not any("name says" in note for note in datasets.load(xyz(name, [{}] * 2)).notes)
 
@@ -83,7 +85,7 @@ def test_set_by_hand_it_stays_and_the_frames_are_the_same(xyz, tmp_path):
     datasets.set_temperature(again, None, kept)
     unknown = datasets.load(kept)
     assert unknown.temperature is None
-    assert sum("set by hand" in note for note in unknown.notes) == 1
+    assert sum("by hand" in note for note in unknown.notes) == 1
     assert not any("name says" in note for note in unknown.notes)
 
 

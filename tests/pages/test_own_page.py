@@ -37,12 +37,12 @@ def test_a_deleted_data_set_is_gone_and_the_page_says_what_to_do(open_page, wate
 def test_the_temperature_is_set_right_in_place(open_page, water):
     app = open_page("data")
     assert metrics(app)["Temperature"] == "300 K"
-    app.number_input(key="temperature of water.npz").set_value(350.0).run()
+    app.number_input(key="temperature of water.npz, 300.0").set_value(350.0).run()
     button(app, "Keep it").click().run()
     assert metrics(app)["Temperature"] == "350 K" and "set by hand" in texts(app)
     kept = dataset.load(workspace.folder("datasets") / "water.npz")
     assert kept.temperature == 350.0 and kept.fingerprint == water.fingerprint
-    app.number_input(key="temperature of water.npz").set_value(None).run()
+    app.number_input(key="temperature of water.npz, 350.0").set_value(None).run()
     button(app, "Keep it").click().run()
     assert metrics(app)["Temperature"] == "unknown"
 
@@ -68,3 +68,16 @@ def test_samples_have_no_such_menu(open_page, water, monkeypatch, tmp_path):
 def samples_file(folder):
     folder.mkdir()
     return folder / "water.npz"
+
+
+def test_a_file_that_cannot_be_read_can_be_deleted(open_page, water, model):
+    (workspace.folder("datasets") / "broken.npz").write_bytes(b"no npz")
+    app = open_page("data")
+    assert app.selectbox(key="data").value == "broken" and len(app.error) == 1
+    button(app, "Delete broken").click().run()
+    assert app.selectbox(key="data").value == "water" and not app.error
+    (workspace.folder("checkpoints") / "broken.safetensors").write_bytes(b"nothing")
+    app = open_page("compare")
+    app.segmented_control[0].set_value("Models").run()
+    assert not app.exception and len(app.error) == 1 and "broken" in app.error[0].value
+    assert "tiny" in app.dataframe[0].value["model"].tolist()

@@ -166,11 +166,12 @@ def test_error_bars_of_a_replica_need_a_re_fitted_checkpoint(open_page, short_ru
     )
     size = len(other.head)
     fitted = other.with_head(other.head, other.element_bias, "fitted", {}, np.eye(size))
-    assert "Only a re-fit leaves a head with error bars" in texts(open_page("trajectories"))
-    checkpoints.save(fitted, workspace.folder("checkpoints") / "fitted.safetensors")
     app = open_page("trajectories")
-    assert app.selectbox(key="bars model").options == ["fitted"]
     app.toggle(key="bars").set_value(True).run()
+    assert "Only a re-fit leaves a head with error bars" in texts(app)
+    checkpoints.save(fitted, workspace.folder("checkpoints") / "fitted.safetensors")
+    app.run()
+    assert app.selectbox(key="bars model").options == ["fitted"]
     assert not app.exception and not app.error
     assert "the error of the body comes on top" in texts(app).lower()
 
