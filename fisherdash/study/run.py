@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fisherdash import dataset, disk
+from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.study import store
 from fisherdash.study.collect import collect
@@ -63,10 +64,16 @@ def prepare_study(spec: Spec, folder: Path) -> Plan:
     for name, data in whole.items():
         copy = data_file(folder, name)
         if copy.exists():
-            if dataset.load(copy).fingerprint != data.fingerprint:
+            kept = dataset.load(copy)
+            if kept.fingerprint != data.fingerprint:
                 raise InputError(
                     f"{folder} holds a study of other frames called {name!r}; give the data set "
                     "another name, or the study another folder"
+                )
+            if kept.temperature != data.temperature:
+                raise InputError(
+                    f"{folder} was begun with {name!r} at {_heat(kept)} and it is at {_heat(data)} "
+                    "now; give the study another folder"
                 )
             continue
         with disk.replacing(copy) as part:
@@ -74,6 +81,10 @@ def prepare_study(spec: Spec, folder: Path) -> Plan:
     with disk.replacing(folder / SPEC_FILE) as part:
         part.write_text(spec.text, encoding="utf-8")
     return open_plan(folder)
+
+
+def _heat(data: Dataset) -> str:
+    return "an unknown temperature" if data.temperature is None else f"{data.temperature:g} K"
 
 
 def run_study(

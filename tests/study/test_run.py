@@ -240,6 +240,12 @@ def test_a_folder_of_other_frames_is_refused(home: Path, straight: Path) -> None
         prepare_study(spec, straight)
 
 
+def test_frames_that_have_another_temperature_since_are_refused(home: Path, straight: Path) -> None:
+    warmer = spec_of(home, 1, **{"temperature = 500": "temperature = 555"})
+    with pytest.raises(InputError, match="at 500 K and it is at 555 K now"):
+        prepare_study(warmer, straight)
+
+
 def test_a_scheduler_that_does_not_answer_is_told_of(home: Path) -> None:
     reports = run_study(spec_of(home, 1), home / "nobody", scheduler="tcp://127.0.0.1:1")
     with pytest.raises(InputError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:1'"):
