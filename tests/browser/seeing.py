@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 from tests.browser.conftest import PATIENCE
 
@@ -35,11 +35,23 @@ def views(page: Page) -> list[Locator]:
     """The two 3D views, once something is drawn in them."""
     canvases = page.locator(".fd .canvas canvas")
     expect(canvases).to_have_count(2)
-    canvases.first.scroll_into_view_if_needed()
+    show(canvases.first)
     deadline = time.monotonic() + PATIENCE / 1000
     while min(colours(pixels(view)) for view in canvases.all()) < 50:
         assert time.monotonic() < deadline, "nothing is drawn in the 3D views"
     return canvases.all()
+
+
+def show(element: Locator) -> None:
+    """Scroll to it, again where the page puts a new one in its place meanwhile."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while True:
+        try:
+            element.scroll_into_view_if_needed()
+            return
+        except Error as error:
+            if "not attached" not in error.message or time.monotonic() > deadline:
+                raise
 
 
 def fill(page: Page, name: str, value: float) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.seeing import colours, fill, pixels
+from tests.browser.seeing import colours, fill, pixels, show
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -13,7 +13,7 @@ CHART = "[data-testid=stEChartsChart]"
 def drawn(page: Page, number: int) -> None:
     """Wait until the chart of this number has more than its frame on it."""
     chart = page.locator(CHART).nth(number)
-    chart.scroll_into_view_if_needed()
+    show(chart)
     expect(chart).to_be_visible()
     for _ in range(100):
         if colours(pixels(chart)) > 20:
@@ -63,7 +63,7 @@ def test_the_landscape_around_a_model_is_mapped(tab: Page, address: str) -> None
     tab.get_by_role("radio", name="Loss landscape").click()
     expect(tab.get_by_role("button", name="Map the landscape")).to_be_disabled()
     tab.get_by_role("combobox", name="Models").click()
-    tab.get_by_role("option", name="ethanol-undertrained").click()
+    tab.get_by_role("option", name="ethanol-undertrained (sample)").click()
     tab.keyboard.press("Escape")
     fill(tab, "Frames", 20)
     tab.get_by_text("The plane", exact=True).click()

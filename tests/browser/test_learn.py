@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 
 from fisherdash import learn
 from fisherdash.view import lesson
-from tests.browser.seeing import colours, differ, pixels
+from tests.browser.seeing import colours, differ, pixels, show
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -24,7 +24,7 @@ def test_theta_is_dragged_solved_and_descended(tab: Page, address: str) -> None:
     assert divergence(tab) == pytest.approx(start, rel=1e-9)
     before = pixels(mine)
     assert colours(before) > 50
-    plane.scroll_into_view_if_needed()
+    show(plane)
     area = plane.bounding_box()
     assert area is not None
     # From the default head at the upper right towards the bottom of the bowl at the lower left.

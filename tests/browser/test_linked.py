@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import FloatRect, Page, expect
 
 from tests.browser.conftest import planted_positions
-from tests.browser.seeing import differ, has_colour, pixels, views
+from tests.browser.seeing import differ, has_colour, pixels, show, views
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -25,7 +25,7 @@ def page(tab: Page, address: str) -> Page:
 def box(page: Page) -> FloatRect:
     """Where the chart of the energy drift is, scrolled into the window."""
     chart = page.get_by_test_id("chart-drift")
-    chart.scroll_into_view_if_needed()
+    show(chart)
     found = chart.bounding_box()
     assert found is not None
     return found

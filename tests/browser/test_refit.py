@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from fisherdash import dataset
+from tests.browser.seeing import show
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -31,7 +32,7 @@ def click_points_until(page: Page, answer: Locator, count: int) -> None:
     The point of the current head is a point like the others, and a click on it changes nothing.
     """
     canvas = page.locator("[data-testid=stEChartsChart] canvas").first
-    canvas.scroll_into_view_if_needed()
+    show(canvas)
     box = canvas.bounding_box()
     assert box is not None
     for share in np.linspace(0.25, 0.75, 140):
