@@ -1,4 +1,4 @@
-"""Shared fixtures: a private workspace, and the published data where they are at hand."""
+"""Shared fixtures: a private workspace, no jobs of other tests, and the published data where they are at hand."""
 
 import os
 import tempfile
@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 
 # Set before anything imports fisherdash, so that no test touches the user's own workspace.
-os.environ["FISHERDASH_WORKSPACE"] = tempfile.mkdtemp(prefix="fisherdash-tests-")
+_WORKSPACE = tempfile.TemporaryDirectory(prefix="fisherdash-tests-")  # removed at the end
+os.environ["FISHERDASH_WORKSPACE"] = _WORKSPACE.name
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_jobs_of_other_tests(monkeypatch):
+    """The list of jobs belongs to the process; each test has one of its own."""
+    from fisherdash.runs import jobs  # not before the workspace is set
+
+    monkeypatch.setattr(jobs, "_registry", jobs.Registry())
 
 
 @pytest.fixture(scope="session")

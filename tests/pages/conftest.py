@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from fisherdash import checkpoint, dataset
 from fisherdash.model import MAX_ATOMIC_NUMBER, ModelConfig, init
-from fisherdash.runs import RunHeader, RunWriter, jobs, workspace
+from fisherdash.runs import RunHeader, RunWriter, workspace
 from tests.test_runs_store import SETTINGS, chunk
 
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
@@ -17,8 +17,6 @@ CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0
 def own_workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path / "work"))
     monkeypatch.setattr(workspace, "samples", lambda: tmp_path / "no samples")
-    # Nor the jobs that tests of other rooms have left in this process.
-    monkeypatch.setattr(jobs, "_registry", jobs.Registry())
     return tmp_path / "work"
 
 
