@@ -9,7 +9,7 @@ from fisherdash.fisher import Refit
 from fisherdash.runs import jobs
 from fisherdash.runs.jobs import Job
 from pages._ui import library, refit_report, tasks
-from pages._ui.doors import command, door, next_step, onward
+from pages._ui.doors import command, door, kept_as, next_step, onward
 from pages._ui.models import own_model
 from pages._ui.progress import job_line, plain, watch
 from pages._ui.refit_settings import choose_options, stability_settings
@@ -72,7 +72,7 @@ def report(job: Job, refit: Refit) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         refit_report.download(job.info["out"])
         onward("simulate", "Simulate both heads")
-    st.caption(f"Kept as {plain(job.info['out'].stem)}.")
+    st.caption(f"{kept_as(job.info['out'])}.")
     names = ["Ridge path", "Spectrum and head", "Boltzmann test", "Stability"]
     if refit.descent is not None:
         names.append("Descent")

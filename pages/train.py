@@ -13,7 +13,7 @@ from fisherdash.train import EpochReport, TrainSettings
 from fisherdash.view import curves
 from pages._ui import library
 from pages._ui.charts import draw
-from pages._ui.doors import command, door, next_step, onward
+from pages._ui.doors import command, door, kept_as, next_step, onward
 from pages._ui.progress import clock, job_line, plain, watch
 from pages._ui.stopped import go_on_button, stopped_work
 from pages._ui.training_tasks import TrainingPlan, submit_training
@@ -183,9 +183,9 @@ def ending(job: jobs.Job) -> None:
         )
     if job.result is not None:
         st.success(
-            f"Kept as {plain(job.result.stem)}: the weights of epoch {report.best_epoch}."
+            f"{kept_as(job.result)}: the weights of epoch {report.best_epoch}."
             if report
-            else f"Kept as {plain(job.result.stem)}."
+            else f"{kept_as(job.result)}."
         )
         if isinstance(report, EpochReport) and report.nothing_learned:
             st.warning(report.nothing_learned, icon=":material/warning:")

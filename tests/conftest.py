@@ -1,4 +1,4 @@
-"""Shared fixtures: a private workspace, no jobs of other tests, and the published data where they are at hand."""
+"""Shared fixtures: a private workspace and list of jobs, the published data if at hand."""
 
 import os
 import tempfile

@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="frames with energies and forces: npz, extended XYZ, or see --format",
     )
     parser.add_argument("--out", required=True, metavar="CKPT2", help="file to write")
+    _add_fit(parser)
+    _add_dynamics(parser.add_argument_group("for --ridge stable"))
+    add_data_options(parser)
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         choices=METHODS,
@@ -91,7 +97,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="temperature of the data, where the file says none or a wrong one",
     )
-    dynamics = parser.add_argument_group("for --ridge stable")
+
+
+def _add_dynamics(dynamics: "argparse._ArgumentGroup") -> None:
     dynamics.add_argument(
         "--replicas", type=whole(2), default=24, help="trajectories of every candidate head"
     )
@@ -108,7 +116,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="temperature of the first momenta (default: that of the data)",
     )
-    add_data_options(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:

@@ -45,7 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=whole(0), default=0, help="seed of split, first weights and order of frames"
     )
-    network = parser.add_argument_group("network")
+    _add_network(parser.add_argument_group("network"))
+    _add_schedule(parser.add_argument_group("schedule"))
+    parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")
+    parser.add_argument("--name", help="of the model (default: from --out)")
+    add_data_options(parser)
+
+
+def _add_network(network: "argparse._ArgumentGroup") -> None:
     network.add_argument(
         "--features", type=whole(1), default=32, help="numbers per atom, usually 16 to 64"
     )
@@ -68,7 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="Å",
         help="distance at which atoms stop seeing each other, usually 3 to 6",
     )
-    schedule = parser.add_argument_group("schedule")
+
+
+def _add_schedule(schedule: "argparse._ArgumentGroup") -> None:
     schedule.add_argument(
         "--batch-size",
         type=whole(1),
@@ -112,9 +121,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of sharpness-aware training, which doubles the time",
     )
     schedule.add_argument("--patience", type=whole(1), help="epochs without gain before it stops")
-    parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")
-    parser.add_argument("--name", help="of the model (default: from --out)")
-    add_data_options(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import streamlit as st
 
@@ -32,6 +33,12 @@ def next_step(sentence: str, page: str, label: str) -> None:
 def onward(page: str, label: str) -> None:
     """A link to another page, by its file's name."""
     st.page_link(f"pages/{page}.py", label=plain(label), icon=":material/arrow_forward:")
+
+
+def kept_as(path: Path) -> str:
+    """What to say of a file that a job has written, also once it was renamed or deleted."""
+    name = plain(path.stem)
+    return f"Kept as {name}" if path.exists() else f"{name} was renamed or deleted since"
 
 
 def command(*lines: str) -> None:

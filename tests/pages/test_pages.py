@@ -7,7 +7,7 @@ import pytest
 from flax.serialization import to_bytes
 
 from fisherdash import checkpoint as checkpoints
-from fisherdash.runs import jobs, workspace
+from fisherdash.runs import jobs, own, workspace
 from pages._ui.progress import plain
 
 PATIENCE = 180.0
@@ -158,6 +158,11 @@ def test_refit_from_the_page_shows_before_and_after(open_page, water, model):
     assert plain(job.result.verdict) in texts(app)
     assert "python -m fisherdash solve" in app.code[0].value
     assert job.info["out"].exists()
+    name = job.info["out"].stem
+    assert f"Kept as {plain(name)}." in texts(app)
+    own.rename(job.info["out"], "another name")
+    app.run()
+    assert f"{plain(name)} was renamed or deleted since." in texts(app)
 
 
 def test_error_bars_of_a_replica_need_a_re_fitted_checkpoint(open_page, short_run, model):
