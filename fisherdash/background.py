@@ -12,8 +12,19 @@ import os
 import threading
 
 NICENESS = 10
+
+MOST_PROGRAMS = 40
+"""Compiled programs that a process holds. One of the loop of dynamics takes some 25 MiB, and every
+number of replicas is another one; the cache on disk gives them back in half a second."""
+
+_WORTH_COUNTING = 0.02
+"""Seconds that it takes at least to compile or load a program that is large."""
+
 _ARENA_MAX = -8
 """glibc's number of that setting."""
+
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+"""What JAX calls the event; also sent for programs that come from the disk."""
 
 
 def step_back() -> None:
@@ -40,12 +51,44 @@ def few_arenas() -> None:
 def give_back() -> None:
     """Return the memory of what is no longer used to the system; takes about a tenth of a second.
 
-    Loading compiled programs leaves hundreds of MiB of holes in the allocator of glibc, which keeps
-    them unless it is asked.
+    Programs that JAX holds go first, once they are many: it would keep all of them for ever.
+    Loading them leaves hundreds of MiB of holes in the allocator of glibc, which keeps them unless
+    it is asked.
     """
+    _programs.let_go_of_many()
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
+
+
+class _Programs:
+    """How many large programs JAX has compiled or loaded since they were last let go."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def heard(self, event: str, duration_secs: float, **_: object) -> None:
+        """JAX tells of something that took a while."""
+        self.count += event == _COMPILED and duration_secs >= _WORTH_COUNTING
+
+    def let_go_of_many(self) -> None:
+        """Forget all of them when they are too many; what runs or is needed again is not harmed."""
+        if self.count > MOST_PROGRAMS:
+            import jax
+
+            jax.clear_caches()
+            self.count = 0
+
+
+_programs = _Programs()
+
+
+@functools.cache
+def count_programs() -> None:
+    """Let :func:`give_back` know how many compiled programs there are; imports JAX."""
+    import jax
+
+    jax.monitoring.register_event_duration_secs_listener(_programs.heard)
 
 
 def _first() -> None:

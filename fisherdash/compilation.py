@@ -10,6 +10,7 @@ import os
 
 import jax
 
+from fisherdash.background import count_programs
 from fisherdash.errors import InputError
 from fisherdash.runs import people
 from fisherdash.runs.workspace import folder
@@ -21,8 +22,10 @@ MAX_BYTES = 1_000_000_000
 def keep_compilations() -> None:
     """Switches the cache on, in the workspace unless JAX_COMPILATION_CACHE_DIR names a place.
 
-    Where the workspace cannot be written, everything works as before and compiles each time.
+    Where the workspace cannot be written, everything works as before and compiles each time. A
+    process that keeps them on disk need not hold them all: :mod:`fisherdash.background` counts.
     """
+    count_programs()
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         with contextlib.suppress(InputError):
             _keep_in_workspace()

@@ -43,3 +43,41 @@ def test_a_second_start_of_the_same_work_compiles_nothing(tmp_path):
     assert first["misses"] > 0
     assert second["misses"] == 0 and second["hits"] >= first["misses"]
     assert first["bounded"]
+
+
+MANY = """
+import json
+import jax
+from fisherdash import background
+from fisherdash.compilation import keep_compilations
+from fisherdash.runs import jobs
+from fisherdash.simulate import MDSettings, simulate
+from tests import networks
+from tests.randomised import random_checkpoint
+keep_compilations()
+background.MOST_PROGRAMS = 3
+checkpoint, data = random_checkpoint(), networks.water()
+background.give_back()  # what making them took
+held, ends = [], []
+def work(replicas):
+    settings = MDSettings(replicas=replicas, steps=3, record_every=1)
+    return lambda cancel: simulate({"x": checkpoint}, data, settings)
+for replicas in (1, 2, 3, 4, 5, 1):
+    job = jobs.submit("test", "a shape", work(replicas))
+    assert job.wait(120) and job.status == "finished", job.error
+    ends.append(float(job.latest.positions[-1].sum()))
+    # What the worker does after a job, here where it can be waited for.
+    background.give_back()
+    held.append(len(jax.local_devices()[0].client.live_executables()))
+print(json.dumps({"held": held, "ends": ends}))
+"""
+
+
+def test_a_process_holds_a_bounded_number_of_programs(tmp_path):
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
+    words = [sys.executable, "-c", MANY]
+    answer = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    found = json.loads(answer.stdout)
+    held = found["held"]
+    assert held == [1, 2, 3, 0, 1, 2], "each shape is kept until they are more than three"
+    assert found["ends"][0] == found["ends"][-1] != found["ends"][1], "forgotten, loaded, the same"

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from ase.data import chemical_symbols
 from jaxtyping import Float
-from scipy import stats
 
 from fisherdash.errors import InputError
 
@@ -149,7 +149,7 @@ def _kind(
         return float(values.mean()), float(values.std())
 
     def away(values: np.ndarray, other: np.ndarray) -> float:
-        return float(stats.wasserstein_distance(values.ravel(), other.ravel()))
+        return float(scipy.stats.wasserstein_distance(values.ravel(), other.ravel()))
 
     densities: dict[str | None, np.ndarray] = {None: density(data)}
     densities |= {head: density(values) for head, values in measured.items()}

@@ -8,8 +8,8 @@ import dataclasses
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 FEWEST: Final = 6
 """Below this number a median has no 95 % interval (the whole range of five values covers it with
@@ -81,6 +81,6 @@ def paired(differences: Float[np.ndarray, " pairs"], seed: int = 0) -> PairedDif
     p_value = None
     if interval.count >= FEWEST:
         same = not np.any(differences)  # the test knows no answer for a sample of zeros
-        test: Any = None if same else stats.wilcoxon(differences)
+        test: Any = None if same else scipy.stats.wilcoxon(differences)
         p_value = 1.0 if same else float(test.pvalue)
     return PairedDifference(interval.median, interval.low, interval.high, interval.count, p_value)

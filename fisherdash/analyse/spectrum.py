@@ -13,8 +13,8 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import signal
 
 from fisherdash.errors import InputError
 
@@ -88,7 +88,7 @@ def _power(
     total = np.zeros(length // 2 + 1)
     for one in velocities:  # replica by replica: all at once would take the memory several times
         signals = np.asarray(one, np.float64)
-        _, power = signal.welch(signals, nperseg=length, detrend=_AS_IT_IS, axis=0)
+        _, power = scipy.signal.welch(signals, nperseg=length, detrend=_AS_IT_IS, axis=0)
         total += np.einsum("fai,a->f", power, masses)
     return total / (total.sum() * width)
 

@@ -23,6 +23,7 @@ def warm_start() -> Result:
         checkpoint.save(ethanol.checkpoint(), place / "model.safetensors")
         save(ethanol.dataset(40), place / "data.npz")
         environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(place / "cache")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a second start finds bytecode, too
 
         def run(name: str) -> None:
             words = (

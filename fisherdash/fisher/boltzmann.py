@@ -18,8 +18,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from fisherdash.errors import InputError
 from fisherdash.fisher.moments import Moments
@@ -118,7 +118,7 @@ def boltzmann_test(
     difference = _half_width(single_resampled - pooled_resampled[:, None])
     usable = np.isfinite(single) & (difference > 0)
     z = np.abs(single - pooled)[usable] / difference[usable]
-    p = 2 * stats.t.sf(z, len(groups) - 1)
+    p = 2 * scipy.stats.t.sf(z, len(groups) - 1)
     p_descriptors = float(min(1.0, len(p) * p.min())) if len(p) else 1.0
     stderr = float(_half_width(pooled_resampled[:, None])[0])
     agrees = believed is None or abs(pooled - believed) < 1.96 * stderr

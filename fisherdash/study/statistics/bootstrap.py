@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from fisherdash.analyse.intervals import FEWEST
 
@@ -137,7 +137,7 @@ def _estimate(value: float | None, drawn: np.ndarray, models: int, pairs: int) -
 
 def _levels(models: int) -> tuple[float, float]:
     """Where a 95 % interval ends among the draws of so many models."""
-    tail = float(stats.norm.cdf(stats.t.ppf(0.025, models - 1)))
+    tail = float(scipy.stats.norm.cdf(scipy.stats.t.ppf(0.025, models - 1)))
     return tail, 1 - tail
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from fisherdash.analyse.intervals import FEWEST
 from fisherdash.study.statistics.pairing import Paired
@@ -65,14 +65,14 @@ def signed_rank(effects: Float[np.ndarray, " models"]) -> float | None:
         return None
     if not np.any(effects):
         return 1.0
-    test: Any = stats.wilcoxon(effects)
+    test: Any = scipy.stats.wilcoxon(effects)
     return float(test.pvalue)
 
 
 def sign_test(values: Float[np.ndarray, "models replicas"]) -> Float[np.ndarray, " models"]:
     """Exact two-sided sign test within each model; 1 where no pair differs."""
     up, down = (values > 0).sum(axis=1), (values < 0).sum(axis=1)
-    return np.minimum(1.0, 2.0 * stats.binom.cdf(np.minimum(up, down), up + down, 0.5))
+    return np.minimum(1.0, 2.0 * scipy.stats.binom.cdf(np.minimum(up, down), up + down, 0.5))
 
 
 def logrank(pairs: Paired) -> float | None:

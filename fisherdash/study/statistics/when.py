@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from fisherdash.study.statistics import bootstrap, significance
 from fisherdash.study.statistics.bootstrap import Estimate
@@ -104,7 +104,7 @@ def rank_correlation(
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Estimate(None, None, None, len(x), len(x)), Tested(None)
     estimate = bootstrap.over_models(lambda drawn: _spearman(drawn, x, y), len(x), seed)
-    test: Any = stats.spearmanr(x, y)
+    test: Any = scipy.stats.spearmanr(x, y)
     return estimate, Tested(float(test.pvalue) if estimate.low is not None else None)
 
 
