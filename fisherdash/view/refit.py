@@ -67,8 +67,6 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Figure:
         )
     ]
     series[0]["markLine"] = _guides(points[0].force_rmse, mark)
-    forces = figure.limits(source["forces"].to_numpy(), least=0.05) or (0.0, 1.0)
-    energies = figure.limits(source["energy"].to_numpy(), least=0.1) or (0.0, 1.0)
     option = figure.chart(
         source,
         series,
@@ -78,28 +76,42 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Figure:
             figure.grid(top=304, height=90, bottom=None),
         ],
         axisPointer={"link": [{"xAxisIndex": "all"}]},
-        xAxis=[
+        **_path_axes(source),
+    )
+    alt = "Held-out force and energy errors and the change of the head along the ridge"
+    return Figure(option, alt, 446, _path_table(points, source))
+
+
+def _path_axes(source: pd.DataFrame) -> dict[str, list[Option]]:
+    """One axis of λ below three panels."""
+    name = {
+        "name": "ridge λ: close to the default head ← → free",
+        "nameLocation": "middle",
+        "nameGap": 28,
+    }
+    forces = figure.limits(source["forces"].to_numpy(), least=0.05) or (0.0, 1.0)
+    energies = figure.limits(source["energy"].to_numpy(), least=0.1) or (0.0, 1.0)
+    return {
+        "xAxis": [
             {"type": "category", "gridIndex": 0, "axisLabel": {"show": False}},
             {"type": "category", "gridIndex": 1, "axisLabel": {"show": False}},
-            {
-                "type": "category",
-                "gridIndex": 2,
-                "name": "ridge λ: close to the default head ← → free",
-                "nameLocation": "middle",
-                "nameGap": 28,
-            },
+            {"type": "category", "gridIndex": 2, **name},
         ],
-        yAxis=[
+        "yAxis": [
             figure.axis("forces (eV/Å)", vertical=True, gridIndex=0, splitNumber=4,
                         min=forces[0], max=forces[1]),
             figure.axis("energy (meV)", vertical=True, gridIndex=1, splitNumber=3,
                         min=energies[0], max=energies[1]),
             figure.axis("log₁₀ |θ − θ₀|/eV", vertical=True, gridIndex=2, splitNumber=3),
         ],
-    )  # fmt: skip
-    table = pd.DataFrame(
+    }  # fmt: skip
+
+
+def _path_table(points: Sequence["RidgePoint"], source: pd.DataFrame) -> pd.DataFrame:
+    """All that is known of each point, in the order of the figure."""
+    return pd.DataFrame(
         {
-            "ridge": labels,
+            "ridge": source["ridge"],
             "force RMSE (eV/Å)": source["forces"],
             "energy RMSE (meV)": source["energy"],
             "Fisher divergence (eV²/Å²)": [point.divergence for point in points],
@@ -109,8 +121,6 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Figure:
             "GCV score (eV²/Å²)": [point.gcv for point in points],
         }
     )
-    alt = "Held-out force and energy errors and the change of the head along the ridge"
-    return Figure(option, alt, 446, table)
 
 
 def spectrum_figure(eigenvalues: Sequence[float], ridge: float) -> Figure:

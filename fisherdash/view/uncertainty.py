@@ -30,7 +30,26 @@ def temperature_figure(test: "Boltzmann") -> Figure:
     half = (len(surest) + 1) // 2
     within = np.concatenate([(value - 2 * bar)[:half], (value + 2 * bar)[:half], known])
     low, high = figure.limits(within if len(within) else spread) or (0.0, 1.0)
-    dots: Option = {
+    ends = np.clip(np.column_stack([value - bar, value + bar]), low, high)
+    option = figure.chart(
+        source,
+        [_dots(place, ends), _levels(test)],
+        legend={"show": False},
+        tooltip={"trigger": "item", "valueFormatter": "%.4g"},
+        grid=[figure.grid(top=16)],
+        xAxis=figure.axis("descriptor, the best determined first", min=0, minInterval=1),
+        yAxis=figure.axis("temperature (K)", vertical=True, min=low, max=high),
+    )
+    table = pd.DataFrame(
+        {"descriptor": surest + 1, "temperature (K)": value, "standard error (K)": bar}
+    )
+    alt = f"Temperature of each descriptor; pooled {test.temperature:.0f} ± {test.stderr:.0f} K"
+    return Figure(option, alt, 320, table)
+
+
+def _dots(place: np.ndarray, ends: np.ndarray) -> Option:
+    """A point for each descriptor, with the line between the ends of its error bar."""
+    return {
         "type": "scatter",
         "name": "descriptor",
         "encode": {"x": "place", "y": "temperature"},
@@ -42,19 +61,21 @@ def temperature_figure(test: "Boltzmann") -> Figure:
             "symbol": "none",
             "label": {"show": False},
             "data": [
-                [
-                    {"coord": [int(x), figure.rounded(float(np.clip(a, low, high)), 6)]},
-                    {"coord": [int(x), figure.rounded(float(np.clip(b, low, high)), 6)]},
-                ]
-                for x, a, b in zip(place, value - bar, value + bar, strict=True)
+                [{"coord": [int(x), figure.rounded(float(end), 6)]} for end in both]
+                for x, both in zip(place, ends, strict=True)
             ],
             "lineStyle": {"type": "solid", "color": FISHER.colour, "width": 1.5},
         },
     }
-    levels = [(f"pooled {test.temperature:.0f} K", test.temperature, NEUTRAL)]
+
+
+def _levels(test: "Boltzmann") -> Option:
+    """Lines at the pooled temperature and at the one that the data claim."""
+    levels = [(f"pooled {test.temperature:.0f} K", test.temperature, NEUTRAL, "insideEndTop")]
     if test.believed:
-        levels.append((f"believed {test.believed:g} K", test.believed, DEFAULT.colour))
-    guides: Option = {
+        name = f"believed {test.believed:g} K"
+        levels.append((name, test.believed, DEFAULT.colour, "insideStartTop"))
+    return {
         "type": "line",
         "name": "levels",
         "data": [],
@@ -67,26 +88,10 @@ def temperature_figure(test: "Boltzmann") -> Figure:
                     "lineStyle": {"type": "dashed", "color": colour},
                     "label": {"formatter": name, "position": position},
                 }
-                for (name, level, colour), position in zip(
-                    levels, ("insideEndTop", "insideStartTop"), strict=False
-                )
+                for name, level, colour, position in levels
             ],
         },
     }
-    option = figure.chart(
-        source,
-        [dots, guides],
-        legend={"show": False},
-        tooltip={"trigger": "item", "valueFormatter": "%.4g"},
-        grid=[figure.grid(top=16)],
-        xAxis=figure.axis("descriptor, the best determined first", min=0, minInterval=1),
-        yAxis=figure.axis("temperature (K)", vertical=True, min=low, max=high),
-    )
-    table = pd.DataFrame(
-        {"descriptor": surest + 1, "temperature (K)": value, "standard error (K)": bar}
-    )
-    alt = f"Temperature of each descriptor; pooled {test.temperature:.0f} ± {test.stderr:.0f} K"
-    return Figure(option, alt, 320, table)
 
 
 def error_bar_figure(
