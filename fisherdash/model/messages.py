@@ -12,7 +12,7 @@ be copied for every feature (:func:`_from_scalars`, :func:`_to_scalars`).
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,20 @@ class Forms(NamedTuple):
     from_scalars: Callable[..., Array]
     to_scalars: Callable[..., Array]
     gather_and_couple: Callable[..., Array]
+
+
+class Neighbourhood(Protocol):
+    """Who is told by whom: :class:`Pairs`, or those of :mod:`fisherdash.model.listed`."""
+
+    @property
+    def harmonics(self) -> list[list[Array]]:
+        """Of the directions between atoms, by degree and order."""
+        ...
+
+    @property
+    def forms(self) -> Forms:
+        """How its messages are summed."""
+        ...
 
 
 class Pairs(NamedTuple):
@@ -53,13 +67,10 @@ class Pairs(NamedTuple):
 def message(
     weights: Body,
     step: couplings.Step,
-    pairs: Any,
+    pairs: Neighbourhood,
     x: Float[Array, "features b frames atoms"],
 ) -> Float[Array, "features c frames atoms"]:
-    """What every atom is told by the others.
-
-    ``pairs`` is a :class:`Pairs`, or :class:`fisherdash.model.listed.Pairs` with a list.
-    """
+    """What every atom is told by the others."""
     kernel = weights["tensor"]["kernel"].reshape(-1, len(x))
     irreps = [(0, degree) for degree in range(len(pairs.harmonics))]
     names = [couplings.kernel_name(irrep, has_parity=False) for irrep in irreps]
