@@ -2,118 +2,20 @@
 
 import functools
 from pathlib import Path
-from typing import Literal
 
 import streamlit as st
 
 from fisherdash.dataset import Dataset
-from fisherdash.model import ModelConfig
 from fisherdash.runs import jobs, workspace
-from fisherdash.train import EpochReport, TrainSettings
+from fisherdash.train import EpochReport
 from fisherdash.view import curves
 from pages._ui import library
 from pages._ui.charts import draw
 from pages._ui.doors import command, door, kept_as, next_step, onward
 from pages._ui.progress import clock, job_line, plain, watch
 from pages._ui.stopped import go_on_button, stopped_work
+from pages._ui.training_settings import network, schedule
 from pages._ui.training_tasks import TrainingPlan, submit_training
-
-REPORT = ModelConfig()
-USUAL = TrainSettings()
-
-
-def network() -> ModelConfig:
-    """The network's hyperparameters."""
-    with st.grid(5, min_column_width=140):
-        features = st.number_input(
-            "Features",
-            value=REPORT.features,
-            min_value=1,
-            help="Numbers per atom, and of descriptors in the last layer; usually 16 to 64.",
-        )
-        degree = st.number_input(
-            "Highest degree",
-            value=REPORT.max_degree,
-            min_value=0,
-            max_value=3,
-            help="Of the equivariant features: 0 knows distances only, 1 adds directions, 2 the "
-            "shape of neighbourhoods; more is slower.",
-        )
-        iterations = st.number_input(
-            "Iterations",
-            value=REPORT.iterations,
-            min_value=1,
-            max_value=8,
-            help="Rounds of messages between neighbours, usually 2 to 4.",
-        )
-        basis = st.number_input(
-            "Radial basis",
-            value=REPORT.basis,
-            min_value=2,
-            help="Functions that resolve a distance, usually 8 to 32.",
-        )
-        cutoff = st.number_input(
-            "Cutoff (Å)",
-            value=REPORT.cutoff,
-            min_value=1.0,
-            step=0.5,
-            help="Distance at which two atoms stop seeing each other, usually 3 to 6 Å.",
-        )
-    return ModelConfig(int(features), int(degree), int(iterations), int(basis), float(cutoff))
-
-
-def schedule() -> TrainSettings:
-    """How to train."""
-    with st.grid(5, min_column_width=140):
-        epochs = st.number_input(
-            "Epochs", value=USUAL.epochs, min_value=1, help="Passes over the training frames."
-        )
-        batch = st.number_input(
-            "Batch size",
-            value=USUAL.batch_size,
-            min_value=1,
-            help="Frames for one step of the optimiser, usually 5 to 50.",
-        )
-        rate = st.number_input(
-            "Learning rate",
-            value=USUAL.learning_rate,
-            min_value=0.0,
-            format="%.4f",
-            step=0.001,
-            help="Of Adam, usually 0.001 to 0.01; too high a rate diverges.",
-        )
-        weight = st.number_input(
-            "Weight of forces",
-            value=USUAL.forces_weight,
-            min_value=0.0,
-            help="Of the force error (eV/Å)² against the energy error (eV)² in the loss; "
-            "usually 1 to 100.",
-        )
-        seed = st.number_input(
-            "Seed", value=0, min_value=0, help="Of the split, the first weights and the order."
-        )
-        form: Literal["anneal", "constant"] = st.selectbox(
-            "Learning rate over time",
-            ("anneal", "constant"),
-            help="Anneal holds it for 60 % of the epochs, then lowers it to a hundredth.",
-        )
-        patience = st.number_input(
-            "Patience (epochs)",
-            value=None,
-            min_value=1,
-            placeholder="never",
-            help="Stop early, after so many epochs without a better validation loss; usually "
-            "20 to 100.",
-        )
-    return TrainSettings(
-        epochs=int(epochs),
-        batch_size=int(batch),
-        learning_rate=float(rate),
-        forces_weight=float(weight),
-        schedule=form,
-        patience=None if patience is None else int(patience),
-        seed=int(seed),
-    )
 
 
 def form(path: Path, data: Dataset) -> None:

@@ -38,7 +38,8 @@ def test_simulate_comes_back_with_every_setting():
 def test_train_comes_back_with_every_setting(root):
     config = ModelConfig(features=8, max_degree=1, iterations=2, basis=6, cutoff=4.25)
     settings = TrainSettings(epochs=3, batch_size=4, learning_rate=2e-4, forces_weight=50.0,
-                             schedule="constant", patience=7, seed=5)  # fmt: skip
+                             schedule="cosine", average=0.99, clip=1.5, sharpness_radius=0.02,
+                             patience=7, seed=5)  # fmt: skip
     path = root / "sample_models" / "ethanol_500K.npz"
     plan = TrainingPlan(path, load(path), 40, 20, config, settings, "x")
     found = parsed(as_commands.train_command(plan, Path("out.safetensors")))

@@ -123,9 +123,12 @@ def test_training_from_the_page_ends_with_a_checkpoint(open_page, water):
     app = open_page("train")
     for label, value in {
         "Training frames": 20, "Validation frames": 10, "Epochs": 2, "Features": 4,
-        "Highest degree": 0, "Iterations": 1, "Radial basis": 4,
+        "Highest degree": 0, "Iterations": 1, "Radial basis": 4, "Averaging": 0.5,
+        "Longest gradient": 2.0, "Sharpness radius": 0.01,
     }.items():  # fmt: skip
         next(item for item in app.number_input if item.label == label).set_value(value)
+    rate = next(item for item in app.selectbox if item.label == "Learning rate over time")
+    rate.set_value("cosine")
     submit(app, "Train")
     job = jobs.every("train")[0]
     assert job.wait(PATIENCE) and job.status == "finished", job.error
@@ -134,6 +137,8 @@ def test_training_from_the_page_ends_with_a_checkpoint(open_page, water):
     assert "water-model" in texts(app) and "of epoch" in app.success[0].value
     assert metrics(app)["Time left"] == "none"
     assert "python -m fisherdash train" in app.code[0].value
+    for words in ("average 0.5", "clip 2 ", "sharpness-radius 0.01", "schedule cosine"):
+        assert f"--{words}" in app.code[0].value
     assert (workspace.folder("checkpoints") / "water-model.safetensors").exists()
 
 
