@@ -45,7 +45,11 @@ def watch(job: Job | None, draw: Callable[[], None], every: float = 1.0) -> None
         if active and job is not None and not job.active:
             st.rerun()
 
-    part()
+    # A part that runs again takes its unsent elements out of the queue, also its own place among
+    # those of the page; what the page wrote after it would then come to a place that has no
+    # predecessor, which a browser refuses. The place belongs to the page instead.
+    with st.container():
+        part()
 
 
 def job_line(job: Job) -> None:

@@ -1,0 +1,52 @@
+"""What is still on its way to a browser when a watched part of a page runs again."""
+
+import threading
+
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+
+from fisherdash.runs import jobs
+
+
+def drawn(messages):
+    """Draws as a browser does; a delta whose place has no predecessor is an error there."""
+    tree = {}
+    for message in messages:
+        if not message.HasField("delta"):
+            continue
+        place = tree
+        for index in message.metadata.delta_path:
+            if index > len(place):
+                raise IndexError(f"{index} should be between 0 and {len(place)}")
+            place = place.setdefault(index, {})
+    return tree
+
+
+def test_no_place_is_missing_when_a_part_runs_again_before_it_was_sent(open_page, water, model):
+    goes_on = threading.Event()
+
+    def work(cancel):
+        yield jobs.Progress(0.1, "solving")
+        goes_on.wait(60)
+
+    info = {"command": "python -m fisherdash solve"}
+    job = jobs.submit("refit", "a slow one", work, info=info)
+    app, page = open_page(), []
+    ForwardMsgQueue.on_before_enqueue_msg(page.append)
+    try:
+        app.switch_page("pages/refit.py").run()
+    finally:
+        ForwardMsgQueue.on_before_enqueue_msg(None)
+        goes_on.set()
+    assert job.wait(60)
+    assert not app.exception
+    parts = {message.delta.fragment_id for message in page if message.HasField("delta")} - {""}
+    assert parts, "the job that goes on is watched"
+    whole = drawn(page)
+    for part in parts:
+        queue = ForwardMsgQueue()
+        for message in page:
+            queue.enqueue(message)
+        queue.clear(retain_lifecycle_msgs=True, fragment_ids_this_run=[part])
+        left = drawn(queue.flush())
+        assert left[0].keys() == whole[0].keys()
+        assert left != whole, "the part itself is drawn anew"
