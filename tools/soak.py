@@ -65,19 +65,21 @@ async def rehearse(address: str) -> list[str]:
     Returns what went wrong.
     """
     visitor = Visitor(address)
-    await visitor.arrive()
     for page, button in (("simulate", ""), ("refit", "Re-fit"), ("", "Run the demo")):
+        await visitor.arrive()
         await visitor.open(page)
-        if button:  # changes the pair of models that dynamics begin with
+        if button:
             await visitor.click(button)
             await ended(visitor)
+            await visitor.leave()
+            await visitor.arrive()  # a new tab begins with the models that were just made
         for replicas in REPLICAS:
             await visitor.open("simulate")
             visitor.fill("Steps", 20)
             visitor.fill("Replicas", replicas)
             await visitor.click("Simulate")
             await ended(visitor)
-    await visitor.leave()
+        await visitor.leave()
     return visitor.problems + visitor.alerts
 
 
