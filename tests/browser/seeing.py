@@ -2,6 +2,8 @@
 
 import io
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -9,10 +11,13 @@ from playwright.sync_api import Error, Locator, Page, expect
 
 from tests.browser.conftest import PATIENCE
 
+Seen = TypeVar("Seen")
+
 
 def pixels(element: Locator) -> np.ndarray:
     """What is on the screen there, (height, width, 3)."""
-    return np.asarray(Image.open(io.BytesIO(element.screenshot())).convert("RGB"), np.int16)
+    image = Image.open(io.BytesIO(_while_it_is_there(element.screenshot)))
+    return np.asarray(image.convert("RGB"), np.int16)
 
 
 def colours(image: np.ndarray) -> int:
@@ -43,12 +48,16 @@ def views(page: Page) -> list[Locator]:
 
 
 def show(element: Locator) -> None:
-    """Scroll to it, again where the page puts a new one in its place meanwhile."""
+    """Scroll to it."""
+    _while_it_is_there(element.scroll_into_view_if_needed)
+
+
+def _while_it_is_there(act: Callable[[], Seen]) -> Seen:
+    """Do something with an element, again where the page puts a new one in its place meanwhile."""
     deadline = time.monotonic() + PATIENCE / 1000
     while True:
         try:
-            element.scroll_into_view_if_needed()
-            return
+            return act()
         except Error as error:
             if "not attached" not in error.message or time.monotonic() > deadline:
                 raise
