@@ -1,13 +1,10 @@
 """Every page: its title, what it says with nothing to show, and what it shows with something."""
 
-import ast
 import shutil
 
 import numpy as np
 import pytest
 from flax.serialization import to_bytes
-from streamlit import config
-from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 
 from fisherdash import checkpoint as checkpoints
 from fisherdash.runs import jobs, own, workspace
@@ -289,17 +286,3 @@ def test_an_address_that_names_no_run_falls_back_to_the_newest(open_page, short_
 def submit(app, label):
     next(item for item in app.button if item.label == label).click().run()
     assert not app.exception, app.exception
-
-
-def test_a_page_is_compiled_while_other_threads_read_arrays(root, monkeypatch):
-    """NumPy parses the header of an array with ``ast``; CPython 3.11 stands one such at a time."""
-
-    def parse(*_args, **_how):
-        raise SystemError("AST constructor recursion depth mismatch")
-
-    monkeypatch.setattr(ast, "parse", parse)
-    page = str(root / "pages" / "simulate.py")
-    assert ScriptCache().get_bytecode(page).co_filename == page
-    monkeypatch.setattr(config, "get_option", lambda name: True)  # as Streamlit has it
-    with pytest.raises(SystemError):
-        ScriptCache().get_bytecode(page)

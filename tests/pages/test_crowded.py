@@ -1,8 +1,12 @@
-"""What is still on its way to a browser when a watched part of a page runs again."""
+"""What only a server with much to do does to a page: late messages, threads that parse at once."""
 
+import ast
 import threading
 
+import pytest
+from streamlit import config
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 
 from fisherdash.runs import jobs
 
@@ -50,3 +54,17 @@ def test_no_place_is_missing_when_a_part_runs_again_before_it_was_sent(open_page
         left = drawn(queue.flush())
         assert left[0].keys() == whole[0].keys()
         assert left != whole, "the part itself is drawn anew"
+
+
+def test_a_page_is_compiled_while_other_threads_read_arrays(root, monkeypatch):
+    """NumPy parses the header of an array with ``ast``; CPython 3.11 stands one such at a time."""
+
+    def parse(*_args, **_how):
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    monkeypatch.setattr(ast, "parse", parse)
+    page = str(root / "pages" / "simulate.py")
+    assert ScriptCache().get_bytecode(page).co_filename == page
+    monkeypatch.setattr(config, "get_option", lambda name: True)  # as Streamlit has it
+    with pytest.raises(SystemError):
+        ScriptCache().get_bytecode(page)
