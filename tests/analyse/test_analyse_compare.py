@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
-import planted
+from tests.analyse import planted
 import pytest
 
 from fisherdash import analyse

@@ -1,7 +1,7 @@
 """Survival against counts by hand, and planted hazards."""
 
 import numpy as np
-import planted
+from tests.analyse import planted
 import pytest
 from scipy import stats
 

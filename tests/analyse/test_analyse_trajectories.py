@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-import planted
+from tests.analyse import planted
 import pytest
 
 from fisherdash.analyse import Trajectories

@@ -2,7 +2,7 @@
 
 import threading
 
-import force_fields as ff
+from tests.simulate import force_fields as ff
 import numpy as np
 import pytest
 

@@ -1,6 +1,6 @@
 """Initial states: canonical, without overall motion, the same for everybody."""
 
-import force_fields as ff
+from tests.simulate import force_fields as ff
 import numpy as np
 import pytest
 from scipy import stats

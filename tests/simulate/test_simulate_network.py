@@ -2,7 +2,7 @@
 
 import dataclasses
 
-import force_fields as ff
+from tests.simulate import force_fields as ff
 import numpy as np
 import pytest
 

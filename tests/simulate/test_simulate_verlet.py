@@ -1,6 +1,6 @@
 """The integrator against theorems and exact solutions."""
 
-import force_fields as ff
+from tests.simulate import force_fields as ff
 import jax
 import jax.numpy as jnp
 import numpy as np
