@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from fisherdash.background import wake_devices
-from fisherdash.compilation import keep_compilations
-from pages._ui.sidebar import running_jobs
-from pages._ui.visitor import may_enter, sign_in, sign_out
+from fisherdash.background import keep_compilations, wake_devices
+from pages.ui.progress import running_jobs
+from pages.ui.server import may_enter, sign_in, sign_out
 
 keep_compilations()
 wake_devices()

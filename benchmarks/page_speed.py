@@ -35,9 +35,10 @@ AGAIN = 5
 
 def large_run(record_every: int) -> tuple[str, float]:
     """Writes the run; its name and its size in MB."""
-    from fisherdash import dataset, runs
-    from fisherdash.runs import workspace
-    from fisherdash.simulate import MDSettings, initial
+    from fisherdash import dataset
+    from fisherdash import workspace as runs
+    from fisherdash.md import MDSettings, initial
+    from fisherdash.workspace import paths
 
     data = dataset.load(ROOT / "sample_models" / "ethanol_500K.npz")
     settings = MDSettings(
@@ -51,7 +52,7 @@ def large_run(record_every: int) -> tuple[str, float]:
         settings=settings.to_json(),
         dataset={"source": data.source, "fingerprint": data.fingerprint},
     )
-    folder = workspace.folder("runs") / "large"
+    folder = paths.folder("runs") / "large"
     writer = runs.RunWriter(folder, header)
     for chunk in chunks(settings, data, initial.find_bonds(data)):
         writer.append(chunk)
@@ -61,7 +62,7 @@ def large_run(record_every: int) -> tuple[str, float]:
 
 def chunks(settings, data, bonds) -> Iterator:
     """Frames whose energies wander a little, with the atoms where the data have them."""
-    from fisherdash.simulate import Chunk
+    from fisherdash.md import Chunk
 
     rng = np.random.default_rng(0)
     frames = STEPS // settings.record_every + 1
@@ -93,11 +94,11 @@ def chunks(settings, data, bonds) -> Iterator:
 
 def large_study() -> str:
     """Writes a study of :data:`MEMBERS` models with five heads; its name."""
-    from fisherdash.runs import workspace
     from fisherdash.study import write_tables
+    from fisherdash.workspace import paths
     from tests.study import planted
 
-    folder = workspace.folder("studies") / "large"
+    folder = paths.folder("studies") / "large"
     write_tables(planted.tables(models=MEMBERS), folder / "tables")
     return folder.name
 

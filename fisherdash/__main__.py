@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Final
 
 from fisherdash import __version__
-from fisherdash.cli.common import Help, Parser, execute
+from fisherdash.cli.console import Help, Parser, execute
 
 COMMANDS: Final = (
     "sample", "train", "evaluate", "solve", "simulate", "resume", "compare", "export",

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from fisherdash import __version__
-from fisherdash.compilation import MAX_BYTES
+from fisherdash.background import MAX_BYTES
 from fisherdash.devices import cores
 from fisherdash.errors import InputError
-from fisherdash.runs import hold, index, joblog, stopped, workspace
+from fisherdash.workspace import index, interrupted, jobs, locks, paths
 
 PACKAGES = (
     "jax", "jaxlib", "flax", "e3x", "optax", "numpy", "scipy", "ase", "safetensors", "tblite",
@@ -92,10 +92,10 @@ def _processor() -> Check:
 
 
 def _workspace() -> Check:
-    place = workspace.root()
+    place = paths.root()
     try:
-        with tempfile.TemporaryDirectory(dir=workspace.workspace(), prefix=".part-") as probe:
-            hold.Hold(Path(probe)).release()
+        with tempfile.TemporaryDirectory(dir=paths.workspace(), prefix=".part-") as probe:
+            locks.Hold(Path(probe)).release()
     except (InputError, OSError) as error:
         advice = "allow writing there, or set FISHERDASH_WORKSPACE to a folder that can be written"
         return Check("workspace", f"{place} cannot be written ({error})", advice)
@@ -103,7 +103,7 @@ def _workspace() -> Check:
 
 
 def _disk() -> Check:
-    above = _existing(workspace.root())
+    above = _existing(paths.root())
     usage = shutil.disk_usage(above)
     found = f"{usage.free / GB:.1f} of {usage.total / GB:.1f} GB free"
     low = usage.free < LEAST_FREE
@@ -128,7 +128,7 @@ def _index() -> Check:
 
 
 def _unfinished_work() -> Check:
-    left = stopped.stopped("runs", "trainings")
+    left = interrupted.stopped("runs", "trainings")
     if not left:
         return Check("unfinished work", "none")
     folders = ", ".join(str(one.entry.folder) for one in left[:3])
@@ -139,7 +139,7 @@ def _unfinished_work() -> Check:
 
 def _compiled_programs() -> Check:
     named = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    place = Path(named) if named else workspace.everybodys() / "cache" / "jax"
+    place = Path(named) if named else paths.everybodys() / "cache" / "jax"
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     found = f"{size / GB:.2f} of at most {MAX_BYTES / GB:g} GB in {place}"
     above = _existing(place)
@@ -162,9 +162,9 @@ def _molecules_in_3d() -> Check:
 
 
 def _log() -> Check:
-    files = sorted(joblog.path().parent.glob(f"{joblog.FILE}*"))
+    files = sorted(jobs.path().parent.glob(f"{jobs.FILE}*"))
     size = sum(file.stat().st_size for file in files)
-    return Check("log of jobs", f"{joblog.path()}, {size / 1e6:.2f} MB")
+    return Check("log of jobs", f"{jobs.path()}, {size / 1e6:.2f} MB")
 
 
 def _existing(path: Path) -> Path:

@@ -5,17 +5,15 @@ import functools
 import pandas as pd
 import streamlit as st
 
-from fisherdash.ase_calculator import snippet
-from fisherdash.runs import Run, jobs, list_runs
-from fisherdash.runs.commands import shell_command
-from fisherdash.view import overview
-from pages._ui import landscape, library
-from pages._ui.charts import csv_button, draw, show_table
-from pages._ui.doors import command, door, next_step, onward
-from pages._ui.evaluating import submit_evaluation
-from pages._ui.own import own_file
-from pages._ui.progress import job_line, watch
-from pages._ui.share import share_button
+from fisherdash.plots import overview
+from fisherdash.potentials.calculator import snippet
+from fisherdash.tasks import submit_evaluation
+from fisherdash.workspace import Run, jobs, list_runs
+from fisherdash.workspace.commands import shell_command
+from pages.ui import landscape, library
+from pages.ui.charts import csv_button, draw, show_table
+from pages.ui.library import own_file, share_button
+from pages.ui.progress import command, door, job_line, next_step, onward, watch
 
 
 def chosen_runs() -> list[Run]:

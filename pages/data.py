@@ -6,19 +6,16 @@ import numpy as np
 import streamlit as st
 
 from fisherdash import dataset as datasets
-from fisherdash import reference
+from fisherdash import reference, tasks, viewer
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.runs import jobs, limits, people, sharing, workspace
-from fisherdash.view import curves, viewer
-from fisherdash.view.theme import SeriesStyle
-from pages._ui import library, tasks
-from pages._ui.charts import draw
-from pages._ui.doors import command, complain, door, onward
-from pages._ui.own import own_file
-from pages._ui.progress import job_list, plain, watch
-from pages._ui.share import share_button
-from pages._ui.viewer import show_molecules
+from fisherdash.plots import drift
+from fisherdash.plots.figure import SeriesStyle
+from fisherdash.workspace import jobs, limits, ownership, paths, users
+from pages.ui import library
+from pages.ui.charts import draw, show_molecules
+from pages.ui.library import own_file, share_button
+from pages.ui.progress import command, complain, door, job_list, onward, plain, watch
 
 INFER = "inferred"
 FORMATS = ("by its name", "npz", *datasets.FORMATS)
@@ -32,7 +29,7 @@ def load_upload() -> None:
         return
     units, kind = st.session_state["upload units"], st.session_state["upload format"]
     try:
-        limits.check_room(upload.size, people.current())
+        limits.check_room(upload.size, users.current())
         data = datasets.load_bytes(
             upload.name,
             upload.getvalue(),
@@ -41,8 +38,8 @@ def load_upload() -> None:
             temperature=st.session_state["upload temperature"],
             labels=st.session_state["upload labels"].strip() or None,
         )
-        path = workspace.save_new(
-            "datasets", workspace.safe_stem(upload.name), ".npz", lambda p: datasets.save(data, p)
+        path = paths.save_new(
+            "datasets", paths.safe_stem(upload.name), ".npz", lambda p: datasets.save(data, p)
         )
     except InputError as error:
         st.session_state["load error"] = str(error)
@@ -50,7 +47,7 @@ def load_upload() -> None:
     name = library.name_of(path)
     library.select("data", name)
     st.session_state["loaded"] = (name, data)
-    if name != workspace.safe_stem(upload.name):
+    if name != paths.safe_stem(upload.name):
         st.toast(f"Kept as {plain(name)}.", icon=":material/dataset:")
 
 
@@ -135,7 +132,7 @@ def sample_form() -> None:
 
 def correct_temperature(path: Path, data: Dataset) -> None:
     """Setting right the temperature of one's own frames; nothing for samples and shared ones."""
-    if not workspace.is_mine(path):
+    if not paths.is_mine(path):
         return
     key = f"temperature of {path.name}, {data.temperature}"  # another value, another field
     st.session_state.setdefault(key, data.temperature)
@@ -155,7 +152,7 @@ def correct_temperature(path: Path, data: Dataset) -> None:
 
 def _keep_temperature(path: Path, key: str) -> None:
     try:
-        with sharing.as_before(path):
+        with ownership.as_before(path):
             datasets.set_temperature(datasets.load(path), st.session_state[key], path)
     except InputError as error:
         st.session_state["temperature error"] = str(error)
@@ -183,9 +180,9 @@ def histograms(data: Dataset) -> None:
     left, right = st.columns(2)
     with left:
         relative = data.energies - data.energies.mean()
-        draw(curves.histogram_figure(relative, "energy − mean (eV)"), key="energies", table=False)
+        draw(drift.histogram_figure(relative, "energy − mean (eV)"), key="energies", table=False)
     with right:
-        figure = curves.histogram_figure(data.forces.ravel(), "force component (eV/Å)")
+        figure = drift.histogram_figure(data.forces.ravel(), "force component (eV/Å)")
         draw(figure, key="forces", table=False)
 
 

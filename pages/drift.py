@@ -4,18 +4,22 @@ import functools
 
 import streamlit as st
 
-from fisherdash.analyse import Comparison
+from fisherdash import tasks
+from fisherdash.analysis import Comparison
 from fisherdash.errors import InputError
-from fisherdash.runs import Run, jobs
-from fisherdash.runs.commands import commands_of
-from fisherdash.view.drift import temperature_figure
-from fisherdash.view.report import html_report, run_picture
-from fisherdash.view.tables import comparison_numbers, comparison_table, tests_in_words
-from pages._ui import library, origin, structure, tasks
-from pages._ui.charts import csv_button, draw, show_table
-from pages._ui.doors import command, complain, door, next_step, onward
-from pages._ui.progress import job_line, plain, watch
-from pages._ui.watching import drift_chart, end_of, looks
+from fisherdash.plots.drift import temperature_figure
+from fisherdash.plots.report import (
+    comparison_numbers,
+    comparison_table,
+    html_report,
+    run_picture,
+    tests_in_words,
+)
+from fisherdash.workspace import Run, jobs
+from fisherdash.workspace.commands import commands_of
+from pages.ui import library, run_panels
+from pages.ui.charts import csv_button, draw, drift_chart, end_of, looks, show_table
+from pages.ui.progress import command, complain, door, job_line, next_step, onward, plain, watch
 
 
 def job_of(run: Run) -> jobs.Job | None:
@@ -130,8 +134,8 @@ with door():
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
         watch(job_of(run), functools.partial(board, run), every=1.0)
-        origin.section(run)
-        structure.section(run)
+        run_panels.origin_section(run)
+        run_panels.structure_section(run)
         take_away(run)
         about(run)
         command(*commands_of(run))

@@ -4,14 +4,14 @@ import functools
 
 import streamlit as st
 
-from fisherdash.analyse import compare
-from fisherdash.runs import Run, jobs, workspace
-from fisherdash.simulate import MDSettings
-from pages._ui import library, tasks
-from pages._ui.doors import command, door, onward
-from pages._ui.progress import job_line, plain, watch
-from pages._ui.stopped import stopped_work
-from pages._ui.watching import molecules
+from fisherdash import tasks
+from fisherdash.analysis import compare
+from fisherdash.md import MDSettings
+from fisherdash.workspace import Run, jobs, paths
+from pages.ui import library
+from pages.ui.charts import molecules
+from pages.ui.progress import command, door, job_line, onward, plain, watch
+from pages.ui.stopped import stopped_work
 
 # Hot on purpose: what a weak model does wrong shows within picoseconds instead of long runs.
 DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=1500.0, record_every=10)
@@ -25,8 +25,8 @@ def demo_job() -> jobs.Job | None:
 def start() -> None:
     """Start the demo on the least trained sample model."""
     with door():
-        data = next(iter(workspace.files("datasets")), None)
-        models = workspace.files("checkpoints")
+        data = next(iter(paths.files("datasets")), None)
+        models = paths.files("checkpoints")
         weak = [path for path in models if "under" in path.stem] or models
         if data is None or not weak:
             st.session_state["no samples"] = True

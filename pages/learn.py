@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from fisherdash.view import lesson
-from pages._ui.doors import onward
-from pages._ui.lesson import show_lesson
+from fisherdash.plots import lesson
+from pages.ui.charts import show_lesson
+from pages.ui.progress import onward
 
 SOURCES: dict[lesson.Source, str] = {
     "boltzmann": "a Boltzmann sample",

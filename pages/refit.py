@@ -4,15 +4,16 @@ import dataclasses
 
 import streamlit as st
 
-from fisherdash.checkpoint import Checkpoint
+from fisherdash import tasks
 from fisherdash.fisher import Refit
-from fisherdash.runs import jobs
-from fisherdash.runs.jobs import Job
-from pages._ui import library, refit_report, tasks
-from pages._ui.doors import command, door, kept_as, next_step, onward
-from pages._ui.models import own_model
-from pages._ui.progress import job_line, plain, watch
-from pages._ui.refit_settings import choose_options, stability_settings
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.workspace import jobs
+from fisherdash.workspace.jobs import Job
+from pages.ui import library
+from pages.ui import refit as refit_report
+from pages.ui.library import own_model
+from pages.ui.progress import command, door, job_line, kept_as, next_step, onward, plain, watch
+from pages.ui.refit import choose_options, stability_settings
 
 
 def facts(model: Checkpoint) -> None:

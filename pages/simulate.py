@@ -4,14 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from fisherdash.checkpoint import Checkpoint
+from fisherdash import tasks
 from fisherdash.dataset import Dataset
-from fisherdash.runs import jobs
-from fisherdash.runs.estimate import cost
-from fisherdash.simulate import TOLERANCE, MDSettings
-from pages._ui import library, tasks
-from pages._ui.doors import command, door, next_step, onward
-from pages._ui.progress import job_list, watch
+from fisherdash.md import TOLERANCE, MDSettings
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.workspace import jobs
+from fisherdash.workspace.limits import cost
+from pages.ui import library
+from pages.ui.progress import command, door, job_list, next_step, onward, watch
 
 USUAL = MDSettings()
 

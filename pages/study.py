@@ -7,23 +7,23 @@ from pathlib import Path
 
 import streamlit as st
 
+from fisherdash import tasks
 from fisherdash.errors import InputError
-from fisherdash.runs import jobs
-from fisherdash.runs.commands import shell_command
-from fisherdash.study import shelf
+from fisherdash.study import results
 from fisherdash.study.statistics import Condition, Findings
-from pages._ui import library, studies, studying
-from pages._ui.doors import command, complain, door, next_step
-from pages._ui.progress import job_line, plain, watch
+from fisherdash.workspace import jobs
+from fisherdash.workspace.commands import shell_command
+from pages.ui import library, studies
+from pages.ui.progress import command, complain, door, job_line, next_step, plain, watch
 
 
-def choose() -> shelf.Kept | None:
+def choose() -> results.Kept | None:
     """Which study is shown."""
-    found = {study.name: study for study in shelf.kept()}
+    found = {study.name: study for study in results.kept()}
     return library.choose_of("Study", found, "study") if found else None
 
 
-def show(study: shelf.Kept) -> None:
+def show(study: results.Kept) -> None:
     """Everything about one study, the answer first."""
     found = studies.findings_of(study)
     models, failed = len(found.whole.models), int(found.whole.models["diverged"].sum())
@@ -53,14 +53,14 @@ PARTS: dict[str, Callable[[Findings, Condition], None]] = {
 }
 
 
-def take_away(study: shelf.Kept, found: Findings) -> None:
+def take_away(study: results.Kept, found: Findings) -> None:
     """The tables and the specification, and the statistics."""
     st.subheader("Take it away")
     stem = study.folder.name
     with st.container(horizontal=True):
         st.download_button(
             "Tables and specification (zip)",
-            data=lambda: shelf.as_zip(study, found.whole),
+            data=lambda: results.as_zip(study, found.whole),
             file_name=f"{stem}.zip",
             icon=":material/folder_zip:",
             on_click="ignore",
@@ -75,23 +75,23 @@ def take_away(study: shelf.Kept, found: Findings) -> None:
     command(shell_command("study", "study.toml", out=stem))
 
 
-def at_work(study: shelf.Kept) -> None:
+def at_work(study: results.Kept) -> None:
     """The job that works on a study, or the offer to go on with one that was left."""
-    job = studying.study_job(study.folder)
+    job = tasks.study_job(study.folder)
     if job is not None and (job.active or job.error):
         watch(job, functools.partial(job_line, job), every=1.0)
     if study.members.is_dir() and (job is None or not job.active):
         with door():
-            left = studying.models_left(study.folder)
+            left = tasks.models_left(study.folder)
             if left:
                 st.caption(f"{left} model{'s are' if left != 1 else ' is'} not finished.")
                 st.button("Go on with it", icon=":material/resume:", on_click=go_on, args=(study,))
 
 
-def go_on(study: shelf.Kept) -> None:
+def go_on(study: results.Kept) -> None:
     """Do what is left of a study."""
     with door():
-        studying.go_on(study.folder)
+        tasks.go_on(study.folder)
 
 
 def begin() -> None:
@@ -113,7 +113,7 @@ def begin() -> None:
         submitted = st.form_submit_button("Begin", type="primary", icon=":material/play_arrow:")
     if submitted:
         with door():
-            job = studying.submit_study(edited, path.parent)
+            job = tasks.submit_study(edited, path.parent)
             st.session_state["latest study"] = job.id
             library.select("study", job.info["folder"].name)
     job = jobs.get(st.session_state.get("latest study", ""))
@@ -129,7 +129,7 @@ def example(path: Path) -> str:
     except InputError as error:
         complain(error)
         return ""
-    return shelf.example(path, len(data), data.temperature)
+    return results.example(path, len(data), data.temperature)
 
 
 st.title("Study")

@@ -6,16 +6,25 @@ from pathlib import Path
 import streamlit as st
 
 from fisherdash.dataset import Dataset
-from fisherdash.runs import jobs, workspace
+from fisherdash.plots import drift
+from fisherdash.tasks import TrainingPlan, submit_training
 from fisherdash.train import EpochReport
-from fisherdash.view import curves
-from pages._ui import library
-from pages._ui.charts import draw
-from pages._ui.doors import command, door, kept_as, next_step, onward
-from pages._ui.progress import clock, job_line, plain, watch
-from pages._ui.stopped import go_on_button, stopped_work
-from pages._ui.training_settings import network, schedule
-from pages._ui.training_tasks import TrainingPlan, submit_training
+from fisherdash.workspace import jobs, paths
+from pages.ui import library
+from pages.ui.charts import draw
+from pages.ui.progress import (
+    clock,
+    command,
+    door,
+    job_line,
+    kept_as,
+    next_step,
+    onward,
+    plain,
+    watch,
+)
+from pages.ui.stopped import go_on_button, stopped_work
+from pages.ui.training_settings import network, schedule
 
 
 def form(path: Path, data: Dataset) -> None:
@@ -45,7 +54,7 @@ def form(path: Path, data: Dataset) -> None:
         plan = TrainingPlan(path, data, int(frames), int(valid), config, settings, name)
         job = submit_training(plan)
         kept = job.info["training"].name
-        taken = kept != workspace.safe_stem(name + ".x")
+        taken = kept != paths.safe_stem(name + ".x")
         also = f" Its name is {plain(kept)}." if taken else ""
         st.toast(f"The training has begun; its curves are below.{also}", icon=":material/school:")
 
@@ -58,7 +67,7 @@ def curve(job: jobs.Job) -> None:
         st.caption("The curves begin after the first epoch.")
         return
     rows = report.history
-    figure = curves.training_figure(
+    figure = drift.training_figure(
         [int(row["epoch"]) for row in rows],
         [row["train_force_rmse"] for row in rows],
         [row["valid_force_rmse"] for row in rows],

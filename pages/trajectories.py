@@ -4,14 +4,13 @@ import functools
 
 import streamlit as st
 
-from fisherdash.runs import Run, jobs, workspace
-from fisherdash.runs.commands import shell_command
-from fisherdash.runs.export import extended_xyz
-from pages._ui import library
-from pages._ui.doors import command, door, next_step
-from pages._ui.error_bars import error_bars
-from pages._ui.progress import plain, watch
-from pages._ui.watching import death, molecules
+from fisherdash.workspace import Run, jobs, paths
+from fisherdash.workspace.commands import shell_command
+from fisherdash.workspace.runs import extended_xyz
+from pages.ui import library
+from pages.ui.charts import death, molecules
+from pages.ui.progress import command, door, next_step, plain, watch
+from pages.ui.run_panels import error_bars
 
 
 def heads(run: Run) -> tuple[int, ...]:
@@ -74,7 +73,7 @@ def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
             st.download_button(
                 f"{plain(name)}, replica {index + 1} (extended XYZ)",
                 data=lambda head=head: b"".join(extended_xyz(run, head, index)),
-                file_name=f"{run.id}-{workspace.safe_stem(name + '.x')}-{index + 1}.xyz",
+                file_name=f"{run.id}-{paths.safe_stem(name + '.x')}-{index + 1}.xyz",
                 mime="chemical/x-xyz",
                 icon=":material/download:",
                 on_click="ignore",

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(autouse=True)
 def no_jobs_of_other_tests(monkeypatch):
     """The list of jobs belongs to the process; each test has one of its own."""
-    from fisherdash.runs import jobs  # not before the workspace is set
+    from fisherdash.workspace import jobs  # not before the workspace is set
 
     monkeypatch.setattr(jobs, "_registry", jobs.Registry())
 

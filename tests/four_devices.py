@@ -19,8 +19,8 @@ import numpy as np
 
 from fisherdash import devices
 from fisherdash.fisher.moments import accumulate_groups
-from fisherdash.simulate import MDSettings, engine, simulate
-from fisherdash.simulate.groups import group_checkpoints
+from fisherdash.md import MDSettings, engine, simulate
+from fisherdash.md.engine import group_checkpoints
 from tests.networks import OTHER_CONFIG, WATER, checkpoint, water
 
 STEPS = 8

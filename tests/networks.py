@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
-from fisherdash.model import ModelConfig, body_shapes, descriptors
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.e3x import ModelConfig, body_shapes, descriptors
 
 WATER = np.array([8, 1, 1])
 CONFIG = ModelConfig(features=16, max_degree=1, iterations=2, basis=12, cutoff=4.0)

@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 
-from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
-from fisherdash.evaluate import predict
-from fisherdash.model import MAX_ATOMIC_NUMBER, Body, ModelConfig, body_shapes
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.e3x import MAX_ATOMIC_NUMBER, Body, ModelConfig, body_shapes
+from fisherdash.potentials.evaluate import predict
 
 ETHANOL = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
 ETHANOL_POSITIONS = np.array(

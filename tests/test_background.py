@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from fisherdash.background import NICENESS
-from fisherdash.runs import jobs
+from fisherdash.workspace import jobs
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="niceness of a thread is Linux's own")
 

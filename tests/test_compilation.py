@@ -9,14 +9,14 @@ from pathlib import Path
 PROGRAM = """
 import collections, json
 import jax, numpy as np
-from fisherdash.compilation import MAX_BYTES, keep_compilations
+from fisherdash.background import MAX_BYTES, keep_compilations
 keep_compilations()
 events = collections.Counter()
 jax.monitoring.register_event_listener(lambda name, **_: events.update([name]))
 from fisherdash import model
-from fisherdash.checkpoint import Checkpoint
+from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
-from fisherdash.simulate import MDSettings, simulate
+from fisherdash.md import MDSettings, simulate
 config = model.ModelConfig(features=4, max_degree=1, iterations=1, basis=4)
 weights = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), model.body_shapes(config))
 water = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
@@ -49,9 +49,9 @@ MANY = """
 import json
 import jax
 from fisherdash import background
-from fisherdash.compilation import keep_compilations
-from fisherdash.runs import jobs
-from fisherdash.simulate import MDSettings, simulate
+from fisherdash.background import keep_compilations
+from fisherdash.workspace import jobs
+from fisherdash.md import MDSettings, simulate
 from tests import networks
 from tests.randomised import random_checkpoint
 keep_compilations()

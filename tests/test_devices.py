@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fisherdash import devices
-from fisherdash.simulate import Group, engine
-from tests.simulate.force_fields import Harmonic
+from fisherdash.md import Group, engine
+from tests.md.force_fields import Harmonic
 
 
 @pytest.mark.parametrize(

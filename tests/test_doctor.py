@@ -8,9 +8,11 @@ import pytest
 from fisherdash import doctor
 from fisherdash.__main__ import main
 from fisherdash.errors import InputError
-from fisherdash.runs import failures, index, joblog, jobs, store, workspace
-from fisherdash.runs.jobs import Progress
-from tests.test_runs_store import chunk, header
+from fisherdash.workspace import index, jobs, paths, runs
+from fisherdash.workspace import jobs as failures
+from fisherdash.workspace import jobs as joblog
+from fisherdash.workspace.jobs import Progress
+from tests.workspace.test_runs import chunk, header
 
 PATIENCE = 10.0
 
@@ -41,11 +43,11 @@ def test_a_sound_machine_is_told_so(capfd, own_workspace):
 
 
 def test_what_is_amiss_comes_with_what_to_do(monkeypatch, tmp_path, capfd):
-    folder = workspace.folder("runs") / "killed"
-    writer = store.RunWriter(folder, header())
+    folder = paths.folder("runs") / "killed"
+    writer = runs.RunWriter(folder, header())
     writer.append(chunk(0))
     writer._hold.release()  # as the kernel does when the process dies
-    (workspace.folder("runs") / "no run").mkdir()
+    (paths.folder("runs") / "no run").mkdir()
     index.path().write_text("no database " * 100)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: _Usage(10**12, 10**12, 10**8))
     monkeypatch.setattr(doctor, "PACKAGES", ("jax", "no-such-package"))

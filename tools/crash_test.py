@@ -52,7 +52,8 @@ class Tally:
 
 def prepare(folder: Path) -> None:
     """A workspace with data and two models."""
-    from fisherdash import checkpoint, dataset
+    from fisherdash import dataset
+    from fisherdash.potentials import checkpoint
     from tests import networks
 
     (folder / "datasets").mkdir(parents=True)
@@ -88,8 +89,8 @@ def undisturbed(folder: Path, cache: Path) -> dict[str, float]:
 
 def on_disk(folder: Path) -> dict[str, Any]:
     """Everything that the workspace's training and run say now, as arrays by name."""
-    from fisherdash import checkpoint
-    from fisherdash.runs import open_run
+    from fisherdash.potentials import checkpoint
+    from fisherdash.workspace import open_run
 
     found: dict[str, Any] = {"epochs": [], "times": np.zeros(0)}
     for training in sorted((folder / "trainings").glob("[!.]*")):

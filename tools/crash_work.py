@@ -13,14 +13,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fisherdash import checkpoint, dataset  # noqa: E402 - found through the line above
-from fisherdash.compilation import keep_compilations  # noqa: E402
+from fisherdash import dataset, tasks  # noqa: E402
+from fisherdash.background import keep_compilations  # noqa: E402
 from fisherdash.errors import InputError  # noqa: E402
-from fisherdash.model import ModelConfig  # noqa: E402
-from fisherdash.runs import delete_run, index, unfinished, workspace  # noqa: E402
-from fisherdash.simulate import MDSettings  # noqa: E402
+from fisherdash.md import MDSettings  # noqa: E402
+from fisherdash.potentials import checkpoint  # noqa: E402
+from fisherdash.potentials.e3x import ModelConfig  # noqa: E402
 from fisherdash.train import TrainSettings  # noqa: E402
-from pages._ui import tasks, training_tasks  # noqa: E402
+from fisherdash.workspace import delete_run, index, paths, unfinished  # noqa: E402
 
 EPOCHS, STEPS, RECORD_EVERY = 400, 24_000, 20
 
@@ -45,12 +45,12 @@ def _training() -> Any:
     for entry in index.entries("trainings"):
         if entry.status == "finished":
             return None
-        return training_tasks.submit_rest_of_training(entry.folder)
+        return tasks.submit_rest_of_training(entry.folder)
     config = ModelConfig(features=4, max_degree=1, iterations=1, basis=6, cutoff=3.0)
     settings = TrainSettings(epochs=EPOCHS, batch_size=10, average=0.9, seed=1)
     path = _data()
-    plan = training_tasks.TrainingPlan(path, dataset.load(path), 40, 15, config, settings, "net")
-    return training_tasks.submit_training(plan)
+    plan = tasks.TrainingPlan(path, dataset.load(path), 40, 15, config, settings, "net")
+    return tasks.submit_training(plan)
 
 
 def _simulation() -> Any:
@@ -61,16 +61,16 @@ def _simulation() -> Any:
         if _has_begun(entry.folder):
             return tasks.submit_resume(entry.folder)
         delete_run(entry.folder)  # killed before its first state: nothing was computed
-    paths = {name: workspace.place("checkpoints") / f"{name}.safetensors" for name in ("a", "b")}
-    models = {name: checkpoint.load(path) for name, path in paths.items()}
+    files = {name: paths.place("checkpoints") / f"{name}.safetensors" for name in ("a", "b")}
+    models = {name: checkpoint.load(path) for name, path in files.items()}
     settings = MDSettings(
         replicas=4, steps=STEPS, timestep=0.25, temperature=300.0, record_every=RECORD_EVERY
     )
-    return tasks.submit_simulation(paths, _data(), models, dataset.load(_data()), settings)
+    return tasks.submit_simulation(files, _data(), models, dataset.load(_data()), settings)
 
 
 def _data() -> Path:
-    return workspace.place("datasets") / "water.npz"
+    return paths.place("datasets") / "water.npz"
 
 
 def _has_begun(folder: Path) -> bool:

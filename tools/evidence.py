@@ -12,9 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from fisherdash.plots.evidence import evidence, summary  # noqa: E402
 from fisherdash.study.statistics import Findings  # noqa: E402 - found through the line above
 from fisherdash.study.tables import read_tables  # noqa: E402
-from fisherdash.view.study.evidence import evidence, summary  # noqa: E402
 
 
 def write(study: Path, document: Path, found: Findings, specification: str) -> None:

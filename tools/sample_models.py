@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fisherdash import checkpoint, dataset
+from fisherdash import dataset
 from fisherdash.dataset import Dataset
-from fisherdash.evaluate import evaluate
+from fisherdash.potentials import checkpoint
+from fisherdash.potentials.evaluate import evaluate
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "sample_models"

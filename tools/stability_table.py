@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from shell import shell
 
-from fisherdash import analyse, runs
+from fisherdash import analysis, workspace
 
 HEADS = {
     "plain T⁻¹c": ["--ridge", "0", "--quick"],
@@ -28,15 +28,15 @@ HEADS = {
 FINAL_SEED = 77
 
 
-def row(traj: analyse.Trajectories, head: int, solved: dict[str, Any], name: str) -> list[str]:
+def row(traj: analysis.Trajectories, head: int, solved: dict[str, Any], name: str) -> list[str]:
     """One line of the table; ``solved`` is the answer of ``solve``, empty for the default head."""
     again = f"{traj.names[head]}, again" if head == 0 else traj.names[head]
     pair = traj.of([0, head], names=(traj.names[0], again))
-    found = analyse.compare(pair)
+    found = analysis.compare(pair)
     alive = int(traj.survivors[head].sum())
-    died = analyse.time_to_failure(pair)[pair.names[1]]
+    died = analysis.time_to_failure(pair)[pair.names[1]]
     p, difference = found.logrank_p_value, found.difference
-    drift = analyse.median_interval(np.abs(analyse.slopes(traj)[head]))
+    drift = analysis.median_interval(np.abs(analysis.slopes(traj)[head]))
     numbers = solved or {}
     return [
         name,
@@ -109,7 +109,7 @@ def main() -> int:
         settings = ["--replicas", args.replicas, "--steps", steps, "--seed", FINAL_SEED]
         settings += ["--timestep-fs", args.timestep_fs, "--temperature", args.temperature]
         shell("simulate", args.checkpoint, *files, "--data", args.data, "--out", run, *settings)
-        traj = runs.open_run(run).trajectories()
+        traj = workspace.open_run(run).trajectories()
     print(
         f"{args.replicas} replicas of {args.picoseconds:g} ps at {args.temperature:g} K, "
         f"{args.timestep_fs:g} fs, the same initial states for all heads:\n"

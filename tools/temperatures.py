@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fisherdash import checkpoint, dataset, fisher
-from fisherdash.fisher.boltzmann import SIGNIFICANT
+from fisherdash import dataset, fisher
+from fisherdash.fisher.diagnostics import SIGNIFICANT
+from fisherdash.potentials import checkpoint
 from fisherdash.units import BOLTZMANN
 
 

@@ -11,17 +11,17 @@ from importlib import import_module
 from fisherdash.bench.race import Result
 
 _PLACES = {
-    "forces_batch64": "forces.batch64",
-    "forces_single": "forces.single",
-    "forces_large": "forces.large",
-    "train_step": "learning.train_step",
-    "solve_forces": "learning.solve_forces",
-    "solve_laplacian": "learning.solve_laplacian",
+    "forces_batch64": "network.batch64",
+    "forces_single": "network.single",
+    "forces_large": "network.large",
+    "train_step": "network.train_step",
+    "solve_forces": "network.solve_forces",
+    "solve_laplacian": "network.solve_laplacian",
     "nve_ase": "dynamics.nve_ase",
     "nve_jax_md": "dynamics.nve_jax_md",
     "nve_overhead": "dynamics.nve_overhead",
-    "warm_start": "start.warm_start",
-    "matrix_product": "machine.matrix_product",
+    "warm_start": "network.warm_start",
+    "matrix_product": "inputs.matrix_product",
 }
 
 WANTED = {

@@ -1,6 +1,20 @@
-"""NVE dynamics: against the report's ASE loop, jax-md, and bare evaluations of the forces."""
+"""NVE dynamics: against the report's ASE loop, jax-md, and bare evaluations of the forces.
 
-from collections.abc import Callable
+How the time of one step of dynamics grows with replicas and atoms, and falls with devices.
+
+Replicas of ethanol are independent, so their time grows in proportion once the device is busy.
+Atoms are those of several ethanol molecules, repeated on a grid, as one system. Where all pairs of
+atoms are taken the time grows with their square once pairs decide; with a list of neighbours
+(:mod:`fisherdash.potentials.e3x.sparse`: here from 36 atoms on) in proportion to the atoms, but for
+the distances among which the neighbours are found, and those are cheap.
+The exponent p of t = c·nᵖ is fitted where the time has at least doubled from its least value; what
+comes before is the cost of starting a step at all. Where there are several devices they share 1,024
+replicas; the exponent of all points is −1 at best.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -12,11 +26,11 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.md.verlet import VelocityVerlet
 
-from fisherdash.bench import ethanol
-from fisherdash.bench.race import Result, compare_times, race
+from fisherdash.bench import inputs
+from fisherdash.bench.race import Result, compare_times, race, seconds
 from fisherdash.errors import InputError
-from fisherdash.simulate import MDSettings, engine, initial, start
-from fisherdash.simulate.groups import group_checkpoints
+from fisherdash.md import MDSettings, engine, initial, start
+from fisherdash.md.engine import group_checkpoints
 
 REPLICAS = 64
 STEPS = 50
@@ -33,10 +47,10 @@ class _E3xCalculator(Calculator):
     def calculate(self, atoms=None, properties=None, system_changes=all_changes) -> None:
         """One evaluation in single precision."""
         super().calculate(atoms, properties, system_changes)
-        checkpoint = ethanol.checkpoint()
+        checkpoint = inputs.checkpoint()
         assert atoms is not None
-        with ethanol.plain_jax():
-            energies, forces = ethanol.reference_forces(
+        with inputs.plain_jax():
+            energies, forces = inputs.reference_forces(
                 checkpoint.body,
                 checkpoint.head.astype(np.float32),
                 atoms.positions[None].astype(np.float32),
@@ -46,7 +60,7 @@ class _E3xCalculator(Calculator):
 
 def nve_ase() -> Result:
     """64 replicas in our loop against one molecule in ASE's, in replica-steps per second."""
-    atoms = ase.Atoms(ethanol.MOLECULE)
+    atoms = ase.Atoms(inputs.MOLECULE)
     atoms.calc = _E3xCalculator()
     integrator = VelocityVerlet(atoms, timestep=0.5 * ase.units.fs)
     advance = stepper(REPLICAS)
@@ -73,22 +87,22 @@ def nve_jax_md() -> Result:
         raise InputError(
             "jax-md is not installed; 'pip install -r requirements-bench.txt' adds it"
         ) from None
-    checkpoint, steps = ethanol.checkpoint(), 10 * STEPS
+    checkpoint, steps = inputs.checkpoint(), 10 * STEPS
     # Its units are ours but for time, which follows from eV, Å and amu.
     timestep = np.float32(MDSettings().timestep * ase.units.fs)
-    with ethanol.plain_jax():
+    with inputs.plain_jax():
         body, head = jax.device_put((checkpoint.body, checkpoint.head.astype(np.float32)))
         _, shift = space.free()
         start_at, step = theirs.nve(
-            lambda x, **_: ethanol.reference_energies(body, head, x[None])[0], shift, timestep
+            lambda x, **_: inputs.reference_energies(body, head, x[None])[0], shift, timestep
         )
-        masses = jnp.asarray(initial.masses(ethanol.NUMBERS), jnp.float32)[:, None]
-        at = ethanol.positions(1, np.float32)[0]
+        masses = jnp.asarray(initial.masses(inputs.NUMBERS), jnp.float32)[:, None]
+        at = inputs.positions(1, np.float32)[0]
         state = start_at(jax.random.key(0), jnp.asarray(at), kT=0.025, mass=masses)
         advance = jax.jit(lambda state: jax.lax.fori_loop(0, steps, lambda _, s: step(s), state))
 
     def peer() -> None:
-        with ethanol.plain_jax():
+        with inputs.plain_jax():
             jax.block_until_ready(advance(state).position)
 
     ours = stepper(1)
@@ -144,12 +158,12 @@ def stepper(replicas: int, molecules: int = 1, devices: int | None = None) -> Ca
 
 
 def _start(replicas: int, molecules: int = 1):
-    numbers = np.tile(ethanol.NUMBERS, molecules)
-    (group,) = group_checkpoints({"benchmark": ethanol.checkpoint()}, numbers, "float32")
-    masses, x = initial.masses(numbers), ethanol.cluster(replicas, molecules)
+    numbers = np.tile(inputs.NUMBERS, molecules)
+    (group,) = group_checkpoints({"benchmark": inputs.checkpoint()}, numbers, "float32")
+    masses, x = initial.masses(numbers), inputs.cluster(replicas, molecules)
     state = start(x, initial.thermal_momenta(x, masses, 300.0, 0), heads=1)
-    settings, bonds = MDSettings(), initial.find_bonds(ethanol.dataset(40))
-    pairs = [bonds.pairs + k * len(ethanol.NUMBERS) for k in range(molecules)]
+    settings, bonds = MDSettings(), initial.find_bonds(inputs.dataset(40))
+    pairs = [bonds.pairs + k * len(inputs.NUMBERS) for k in range(molecules)]
     scenery = engine.Scenery(
         masses,
         np.concatenate(pairs),
@@ -158,3 +172,90 @@ def _start(replicas: int, molecules: int = 1):
         np.int64(settings.record_every),
     )
     return group, group.params, state, scenery
+
+
+REPLICA_NUMBERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+MOLECULES = (1, 2, 3, 4, 6, 8, 12, 16, 22)
+"""9 to 198 atoms."""
+
+CALL_SECONDS = 0.3
+ROUNDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """Time of a step against the number of something.
+
+    Attributes:
+        of: "replicas", "atoms" or "devices".
+        counts: of these.
+        milliseconds: of one step, the median of several calls.
+        exponent: p of t = c·nᵖ where the time has at least doubled, for devices of all points;
+            None with fewer than two points.
+        stderr: of the exponent; None with fewer than three points.
+    """
+
+    of: str
+    counts: tuple[int, ...]
+    milliseconds: tuple[float, ...]
+    exponent: float | None
+    stderr: float | None
+
+    @classmethod
+    def fitted(cls, of: str, counts: list[int], milliseconds: list[float]) -> "Growth":
+        """With the exponent of these times."""
+        least = min(milliseconds)
+        busy = [k for k, ms in enumerate(milliseconds) if ms >= 2 * least]
+        busy = [k for k in busy if k >= milliseconds.index(least)]
+        if of == "devices":
+            busy = list(range(len(counts)))
+        exponent = stderr = None
+        if len(busy) >= 2:
+            x = np.log([counts[k] for k in busy])
+            y = np.log([milliseconds[k] for k in busy])
+            exponent, offset = (float(one) for one in np.polyfit(x, y, 1))
+            if len(busy) >= 3:
+                left = y - exponent * x - offset
+                scatter = float(np.sum(left**2)) / (len(busy) - 2)
+                stderr = math.sqrt(scatter / float(np.sum((x - x.mean()) ** 2)))
+        return cls(of, tuple(counts), tuple(milliseconds), exponent, stderr)
+
+
+Watch = Callable[[int, int, str], None]
+"""Called with the points done, their total and what comes next."""
+
+
+def scaling(watch: Watch | None = None) -> Iterator[Growth]:
+    """Growth with replicas, then with atoms, then with devices where there are several."""
+    plan: list[tuple[str, list[tuple[int, int, int | None]]]] = [
+        ("replicas", [(count, 1, None) for count in REPLICA_NUMBERS]),
+        ("atoms", [(1, count, None) for count in MOLECULES]),
+    ]
+    if len(devices := device_counts()) > 1:
+        plan.append(("devices", [(REPLICA_NUMBERS[-1], 1, count) for count in devices]))
+    done, total = 0, sum(len(points) for _, points in plan)
+    for of, points in plan:
+        counts, times = [], []
+        for replicas, molecules, share in points:
+            atoms = molecules * len(inputs.NUMBERS)
+            if watch is not None:
+                where = f" on {share} devices" if share else ""
+                watch(done, total, f"{replicas} replicas of {atoms} atoms{where}")
+            counts.append({"replicas": replicas, "atoms": atoms, "devices": share}[of])
+            times.append(1e3 * seconds_per_step(replicas, molecules, share))
+            done += 1
+        yield Growth.fitted(of, counts, times)
+
+
+def device_counts() -> list[int]:
+    """1, 2, 4 … of the local devices."""
+    return [2**k for k in range(jax.local_device_count().bit_length())]
+
+
+def seconds_per_step(replicas: int, molecules: int, devices: int | None = None) -> float:
+    """Median time of one step of our loop, calls of about CALL_SECONDS."""
+    call = stepper(replicas, molecules, devices)
+    call(1)  # compiles
+    once = seconds(lambda: call(2)) / 2
+    steps = max(1, round(CALL_SECONDS / once))
+    return float(np.median([seconds(lambda: call(steps)) / steps for _ in range(ROUNDS)]))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fisherdash
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import whole
 from fisherdash.errors import InputError
 
@@ -43,5 +43,5 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
                 f"example --port {args.port % 65535 + 1}."
             ) from error
     os.chdir(script.parent)
-    command = ["-m", "pages._ui.serve", "--server.port", str(args.port)]
+    command = ["-m", "pages.ui.serve", "--server.port", str(args.port)]
     os.execv(sys.executable, [sys.executable, *command])

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fisherdash import disk
+from fisherdash import storage
 from fisherdash.bench import NAMES
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console, json_safe
 from fisherdash.cli.options import output_file
-from fisherdash.cli.report import json_safe
 from fisherdash.errors import InputError
 
 HELP = "how fast this machine is, beside the usual ways to do the same"
@@ -47,9 +46,9 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     chart = output_file(args.chart, ".svg") if args.chart else None
     found = _scaling(console, chart) if args.scaling else _races(args.names, console, chart)
     if out is not None:
-        from fisherdash.bench.machine import description
+        from fisherdash.bench.inputs import description
 
-        with disk.replacing(out) as part:
+        with storage.replacing(out) as part:
             kept = json_safe({"machine": description(), "results": found})
             part.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return found
@@ -69,18 +68,18 @@ def _races(names: Sequence[str], console: Console, chart: Path | None) -> dict[s
                 raise
             console.note(f"{name} is left out: {error}")
     if chart is not None:
-        from fisherdash.view.races import race_picture
+        from fisherdash.plots.bench import race_picture
 
         _draw(chart, race_picture(found, bench.WANTED))
     return found
 
 
 def _scaling(console: Console, chart: Path | None) -> dict[str, Any]:
-    from fisherdash.bench.scaling import scaling
+    from fisherdash.bench.dynamics import scaling
 
     growths = list(scaling(console.progress))
     if chart is not None:
-        from fisherdash.view.growth import growth_picture
+        from fisherdash.plots.bench import growth_picture
 
         _draw(chart, growth_picture(growths))
     return {
@@ -95,5 +94,5 @@ def _scaling(console: Console, chart: Path | None) -> dict[str, Any]:
 
 
 def _draw(chart: Path, picture: str) -> None:
-    with disk.replacing(chart) as part:
+    with storage.replacing(chart) as part:
         part.write_text(picture + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import add_run_folder, run_folder
 
 HELP = "statistics of a run"
@@ -21,9 +21,9 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     The JSON has the first two alone; the notes speak of all.
     """
     folder = run_folder(args)
-    from fisherdash import analyse, runs
+    from fisherdash import analysis, workspace
 
-    comparison = analyse.compare(runs.open_run(folder).trajectories())
+    comparison = analysis.compare(workspace.open_run(folder).trajectories())
     console.note(comparison.sentence)
     for caution in comparison.cautions:
         console.note(caution)

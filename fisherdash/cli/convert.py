@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import output_file, positive
 from fisherdash.errors import InputError
 
@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Infer the hyperparameters from the shapes, convert the units, write the checkpoint."""
     out = output_file(args.out, inputs=[args.parameters])
-    from fisherdash import checkpoint, tutorial
+    from fisherdash.potentials import checkpoint
+    from fisherdash.potentials.e3x import tutorial
 
     try:
         data = Path(args.parameters).read_bytes()

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 
 HELP = "check this machine and the workspace"
 

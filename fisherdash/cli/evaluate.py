@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import add_data_options, read_checkpoint, read_data
 
 HELP = "errors of a checkpoint on a data set"
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Evaluate every frame."""
     model = read_checkpoint(args.checkpoint)
     data = read_data(args.data, args, console)
-    from fisherdash.evaluate import evaluate
+    from fisherdash.potentials.evaluate import evaluate
 
     errors = evaluate(model, data)
     return {

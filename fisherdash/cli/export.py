@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fisherdash import disk
-from fisherdash.cli.common import Console
+from fisherdash import storage
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import add_run_folder, output_file, run_folder, whole
 from fisherdash.errors import InputError
 
 if TYPE_CHECKING:
-    from fisherdash.runs import Run
+    from fisherdash.workspace import Run
+
 
 HELP = "take a trajectory, a figure, a table or a report away from a run"
 ENDINGS = (".xyz", ".html", ".svg", ".csv")
@@ -40,19 +41,19 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         raise InputError(f"--out {args.out!r} must end in one of {', '.join(ENDINGS)}.")
     if out.suffix != ".xyz" and (args.head or args.replica):
         raise InputError("--head and --replica choose a trajectory: give --out a name with .xyz")
-    from fisherdash import runs
+    from fisherdash import workspace
 
-    found = runs.open_run(folder)
+    found = workspace.open_run(folder)
     if not len(found.times):
         raise InputError(f"the run {folder.name!r} has no frames yet")
     parts = _trajectory(found, args) if out.suffix == ".xyz" else _whole(found, out.suffix)
-    with disk.replacing(out) as part, Path(part).open("wb") as file:
+    with storage.replacing(out) as part, Path(part).open("wb") as file:
         size = sum(file.write(block) for block in parts)
     return {"run": found.id, "out": str(out), "frames": len(found.times), "bytes": size}
 
 
 def _trajectory(found: "Run", args: argparse.Namespace) -> Iterator[bytes]:
-    from fisherdash.runs.export import extended_xyz
+    from fisherdash.workspace.runs import extended_xyz
 
     names = found.header.names
     if args.head is not None and args.head not in names:
@@ -64,16 +65,16 @@ def _trajectory(found: "Run", args: argparse.Namespace) -> Iterator[bytes]:
 def _whole(found: "Run", ending: str) -> Iterator[bytes]:
     traj = found.trajectories()
     if ending == ".html":
-        from fisherdash.runs.commands import commands_of
-        from fisherdash.view.report import html_report
+        from fisherdash.plots.report import html_report
+        from fisherdash.workspace.commands import commands_of
 
         yield html_report(found.header, traj, commands_of(found)).encode()
     elif ending == ".svg":
-        from fisherdash.view.report import run_picture
+        from fisherdash.plots.report import run_picture
 
         yield run_picture(traj, found.header.roles).encode()
     else:
-        from fisherdash.analyse import compare
-        from fisherdash.view.tables import comparison_numbers
+        from fisherdash.analysis import compare
+        from fisherdash.plots.report import comparison_numbers
 
         yield comparison_numbers(compare(traj)).to_csv(index=False).encode()

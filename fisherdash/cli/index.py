@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 
 HELP = "count what the workspace holds, or rebuild the list of it"
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Bring the index up to date; counts by kind, and of folders that cannot be opened."""
-    from fisherdash.runs import index
+    from fisherdash.workspace import index
 
     started = time.perf_counter()
     if args.rebuild:

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
     add_data_options,
     not_negative,
@@ -20,6 +20,7 @@ from fisherdash.cli.simulate import named
 
 if TYPE_CHECKING:
     from fisherdash.landscape import Landscape
+
 
 HELP = "how sharp the loss is around checkpoints"
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.errors import InputError
 
 if TYPE_CHECKING:
-    from fisherdash.checkpoint import Checkpoint
     from fisherdash.dataset import Dataset
+    from fisherdash.potentials.checkpoint import Checkpoint
+
 
 RIDGE_RULES = ("auto", "evidence", "gcv", "stable")  # those of fisher.RULES
 UNITS = ("eV", "kcal/mol", "kJ/mol", "hartree")  # those of dataset.ENERGY_UNITS
@@ -123,7 +124,7 @@ def read_data(
 def read_checkpoint(path: str) -> "Checkpoint":
     """The checkpoint at ``path``; InputError if it cannot be used."""
     existing_file(path, "checkpoint")
-    from fisherdash import checkpoint
+    from fisherdash.potentials import checkpoint
 
     return checkpoint.load(path)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fisherdash.cli import simulate as simulate_command
 from fisherdash.cli import train as train_command
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import add_run_folder, run_folder
 from fisherdash.errors import InputError
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Run to the end or to Ctrl-C, from the last step or epoch that is on disk."""
     folder = run_folder(args)
-    from fisherdash.runs.training_header import TRAINING
+    from fisherdash.workspace.headers import TRAINING
 
     if (folder / TRAINING).exists():
         return go_on_training(folder, console)
@@ -31,22 +31,22 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 def go_on_simulating(folder: Path, console: Console) -> Mapping[str, Any]:
     """The rest of a simulation; its numbers are those of ``simulate``."""
-    from fisherdash import runs, simulate
+    from fisherdash import md, workspace
 
-    left = runs.unfinished(folder)
+    left = workspace.unfinished(folder)
     console.note(f"going on from step {max(0, left.step):,}")
     with console.stoppable() as cancel:
-        chunks = simulate.resume(left.header, left.checkpoints, left.state, cancel=cancel)
-        for chunk in runs.go_on(chunks, left):
+        chunks = md.resume(left.header, left.checkpoints, left.state, cancel=cancel)
+        for chunk in workspace.go_on(chunks, left):
             console.progress(chunk.step, chunk.steps, simulate_command.describe(chunk))
-        return simulate_command.summary(runs.open_run(folder))
+        return simulate_command.summary(workspace.open_run(folder))
 
 
 def go_on_training(folder: Path, console: Console) -> Mapping[str, Any]:
     """The rest of a training; its numbers are those of ``train``, with the model's file."""
-    from fisherdash import runs, train
+    from fisherdash import train, workspace
 
-    left = runs.unfinished_training(folder)
+    left = workspace.unfinished_training(folder)
     report = None
     with console.stoppable() as cancel:
         sets = left.train_set, left.valid_set

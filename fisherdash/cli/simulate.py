@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
     add_data_options,
     output_folder,
@@ -20,10 +20,11 @@ from fisherdash.cli.options import (
 from fisherdash.errors import InputError
 
 if TYPE_CHECKING:
-    from fisherdash.checkpoint import Checkpoint
     from fisherdash.dataset import Dataset
-    from fisherdash.runs import Run
-    from fisherdash.simulate import Chunk
+    from fisherdash.md import Chunk
+    from fisherdash.potentials.checkpoint import Checkpoint
+    from fisherdash.workspace import Run
+
 
 HELP = "molecular dynamics of one or more checkpoints"
 
@@ -86,9 +87,9 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     out = output_folder(args.out)
     checkpoints = named(args.checkpoints)
     data = read_data(args.data, args, console)
-    from fisherdash import runs, simulate
+    from fisherdash import md, workspace
 
-    settings = simulate.MDSettings(
+    settings = md.MDSettings(
         replicas=args.replicas,
         steps=args.steps,
         timestep=args.timestep_fs,
@@ -98,12 +99,12 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         precision=args.precision,
         start=args.start,
     )
-    header = runs.describe_run(checkpoints, data, settings, command=args.command_line)
+    header = workspace.describe_run(checkpoints, data, settings, command=args.command_line)
     with console.stoppable() as cancel:
-        chunks = simulate.simulate(checkpoints, data, settings, cancel=cancel)
-        for chunk in runs.record(chunks, out, header, checkpoints):
+        chunks = md.simulate(checkpoints, data, settings, cancel=cancel)
+        for chunk in workspace.record(chunks, out, header, checkpoints):
             console.progress(chunk.step, chunk.steps, describe(chunk))
-        return summary(runs.open_run(out))
+        return summary(workspace.open_run(out))
 
 
 def named(paths: Sequence[str]) -> dict[str, "Checkpoint"]:
@@ -137,9 +138,9 @@ def describe(chunk: "Chunk") -> str:
 
 def summary(run: "Run") -> dict[str, Any]:
     """The keys promised to scripts; ``steps`` is how far it came."""
-    from fisherdash import analyse
+    from fisherdash import analysis
 
-    drift = analyse.head_drift(run.trajectories())
+    drift = analysis.head_drift(run.trajectories())
     return {
         "run": str(run.folder),
         "steps": run.step,

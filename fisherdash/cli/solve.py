@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
     RIDGE_RULES,
     add_data_options,
@@ -20,6 +20,7 @@ from fisherdash.cli.options import (
 
 if TYPE_CHECKING:
     from fisherdash.fisher import HeadForm, Options
+
 
 HELP = "re-fit the last layer"
 METHODS = ("forces", "laplacian", "gradient")
@@ -123,8 +124,9 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     out = output_file(args.out, inputs=[args.checkpoint, args.data])
     model = read_checkpoint(args.checkpoint)
     data = read_data(args.data, args, console, args.temperature)
-    from fisherdash import checkpoint, fisher
-    from fisherdash.fisher.summary import details, summary
+    from fisherdash import fisher
+    from fisherdash.fisher.refit import details, summary
+    from fisherdash.potentials import checkpoint
 
     options = _options(args)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import whole
 from fisherdash.errors import InputError
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fisherdash.cli.common import Console
+from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
     add_data_options,
     not_negative,
@@ -21,6 +21,7 @@ from fisherdash.errors import InputError
 if TYPE_CHECKING:
     from fisherdash.dataset import Dataset
     from fisherdash.train import EpochReport
+
 
 HELP = "train a network on a data set"
 
@@ -127,8 +128,9 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Train to the end, to the early stop or to Ctrl-C; write the best network."""
     out = output_file(args.out, inputs=[args.data])
     data = read_data(args.data, args, console)
-    from fisherdash import checkpoint, dataset, train
-    from fisherdash.model import ModelConfig
+    from fisherdash import dataset, train
+    from fisherdash.potentials import checkpoint
+    from fisherdash.potentials.e3x import ModelConfig
 
     shape = [field.name for field in fields(ModelConfig) if field.name != "head_elements"]
     config = ModelConfig(**{name: getattr(args, name) for name in shape})

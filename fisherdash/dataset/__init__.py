@@ -3,13 +3,12 @@
 file or upload → reader → npz + layouts | structures (ASE) → inference (units) → Dataset
 """
 
-from fisherdash.dataset.bonds import reference_bonds
-from fisherdash.dataset.core import Dataset, check_temperature, split
-from fisherdash.dataset.heat import set_temperature
+from fisherdash.dataset.core import Dataset, check_temperature, reference_bonds, split
 from fisherdash.dataset.inference import ENERGY_UNITS
 from fisherdash.dataset.npz import save
 from fisherdash.dataset.reader import clean_name, load, load_bytes
 from fisherdash.dataset.structures import FORMATS
+from fisherdash.dataset.temperature import set_temperature
 
 __all__ = [
     "ENERGY_UNITS",

@@ -2,6 +2,12 @@
 
 A Dataset is immutable and refuses wrong content at birth, so whatever holds one may rely on its
 shapes, its finiteness and its units (eV, Å, eV/Å) without looking again.
+
+Which atoms of a geometry are bonded, from covalent radii.
+
+Atoms i and j are bonded when r_ij < 1.3 (R_i + R_j), with the single-bond radii R of Cordero et
+al., Dalton Trans. 2832 (2008), as tabulated in ase.data. The factor lies well between a stretched
+bond at a few hundred kelvin (about 1.15) and the nearest non-bonded pair (about 1.5).
 """
 
 import hashlib
@@ -9,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from ase.data import chemical_symbols
+from ase.data import chemical_symbols, covalent_radii
 from ase.formula import Formula
 
 from fisherdash.dataset.checks import check_arrays
@@ -136,3 +142,24 @@ def split(dataset: Dataset, train: int, valid: int, seed: int) -> tuple[Dataset,
         )
     order = np.random.default_rng(seed).permutation(len(dataset))
     return dataset.subset(order[:train]), dataset.subset(order[train : train + valid])
+
+
+TOLERANCE = 1.3
+
+
+def reference_bonds(
+    atomic_numbers: np.ndarray, positions: np.ndarray, tolerance: float = TOLERANCE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bonded pairs of one geometry.
+
+    Args: atomic_numbers (N,), positions (N, 3) in Å, tolerance the factor of the rule above.
+    Returns: pairs (P, 2) int64 with i < j, in ascending order, and their lengths (P,) in Å.
+    """
+    numbers = np.asarray(atomic_numbers)
+    positions = np.asarray(positions, dtype=np.float64)
+    first, second = np.triu_indices(len(numbers), k=1)
+    lengths = np.linalg.norm(positions[first] - positions[second], axis=-1)
+    radii = covalent_radii[numbers]
+    bonded = lengths < tolerance * (radii[first] + radii[second])
+    pairs = np.stack([first[bonded], second[bonded]], axis=1).astype(np.int64)
+    return pairs, lengths[bonded]

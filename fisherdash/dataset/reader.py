@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fisherdash.dataset.core import Dataset, check_temperature
-from fisherdash.dataset.heat import hinted
 from fisherdash.dataset.inference import check_units
-from fisherdash.dataset.layouts import Wish, from_arrays
-from fisherdash.dataset.npz import Arrays
+from fisherdash.dataset.npz import Arrays, Wish, from_arrays
 from fisherdash.dataset.structures import FORMATS, from_structures
+from fisherdash.dataset.temperature import hinted
 from fisherdash.errors import InputError
 
 LARGEST_TEXT = 2**30

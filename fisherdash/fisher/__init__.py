@@ -1,15 +1,38 @@
 """The closed-form re-fit of the last layer by score matching, and what it says about itself."""
 
-from fisherdash.fisher.boltzmann import Boltzmann, boltzmann_test
-from fisherdash.fisher.choice import RULES, WORDS, Choice, Rule, choose
-from fisherdash.fisher.descent import Descent, descend
-from fisherdash.fisher.equations import Equations, Spectrum, equations
-from fisherdash.fisher.kl import Divergence, kl_divergence
-from fisherdash.fisher.moments import Moments, accumulate, accumulate_groups
+from fisherdash.fisher.diagnostics import (
+    Boltzmann,
+    Divergence,
+    Posterior,
+    boltzmann_test,
+    force_stderr,
+    kl_divergence,
+    posterior,
+)
+from fisherdash.fisher.moments import (
+    Equations,
+    Moments,
+    Spectrum,
+    accumulate,
+    accumulate_groups,
+    equations,
+)
 from fisherdash.fisher.options import HEAD_FORMS, METHODS, HeadForm, Method, Options
-from fisherdash.fisher.posterior import Posterior, force_stderr, posterior
 from fisherdash.fisher.refit import Prepared, Refit
-from fisherdash.fisher.ridge import RidgePoint, gcv, head_at, log_evidence, ridge_path
+from fisherdash.fisher.ridge import (
+    RULES,
+    WORDS,
+    Choice,
+    Descent,
+    RidgePoint,
+    Rule,
+    choose,
+    descend,
+    gcv,
+    head_at,
+    log_evidence,
+    ridge_path,
+)
 from fisherdash.fisher.solve import prepare, solve, try_heads
 from fisherdash.fisher.stability import (
     StabilityCheck,

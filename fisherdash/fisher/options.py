@@ -8,7 +8,7 @@ import numpy as np
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.fisher.choice import RULES, Rule
+from fisherdash.fisher.ridge import RULES, Rule
 from fisherdash.fisher.stability import StabilitySettings
 
 Method = Literal["forces", "laplacian", "gradient"]
@@ -26,7 +26,7 @@ class Options:
         method: "forces" (explicit score matching), "laplacian" (implicit: the fit and the choice
             of the ridge see positions and the temperature, never forces), or "gradient" (descent
             to what "forces" gives in one step, with its path).
-        ridge: λ over the largest eigenvalue, or a rule of :mod:`fisherdash.fisher.choice`.
+        ridge: λ over the largest eigenvalue, or a rule of :mod:`fisherdash.fisher.ridge`.
         temperature: of the frames in K; None for the data set's own.
         head: "shared" (one θ for all atoms) or "by element" (one for each element).
         energy_weight: of the squared energy error (eV²) against the mean squared force component

@@ -3,16 +3,30 @@
 With A = VΛVᵀ the solution is θ = θ₀ + V (Λ + λ)⁻¹ Vᵀ(b − Aθ₀): it starts at the default head θ₀
 for λ → ∞ and ends at A⁻¹b for λ → 0. Directions of A that are zero to rounding are never touched.
 λ is always given as a multiple of the largest eigenvalue of A, which makes it a pure number.
+
+Which ridge: the rules, and how sure the choice is.
+
+"auto" takes the lowest loss on held-out frames, "evidence" the highest marginal likelihood, "gcv"
+the lowest generalised cross-validation score, "stable" (see :mod:`fisherdash.fisher.stability`) the
+lowest held-out divergence among heads whose dynamics lose no more replicas than the default's.
+
+Gradient descent on the Fisher divergence: the slow way to the closed form, for teaching.
+
+The loss is a quadratic, so its gradient is (A + λI)θ − (b + λθ₀). Plain descent needs as many
+steps as A is badly conditioned; Nesterov's momentum (Soviet Math. Dokl. 27, 372 (1983)) needs the
+square root of it. The path is recorded at steps that grow by a constant factor.
 """
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from fisherdash.fisher.equations import Equations
-from fisherdash.fisher.moments import Moments
+from fisherdash.errors import InputError
+from fisherdash.fisher.moments import Equations, Moments
 
 GRID = np.concatenate([[0.0], np.logspace(-14, 2, 65)])
 
@@ -151,3 +165,158 @@ def ridge_path(
             )
         )
     return tuple(points)
+
+
+Rule = Literal["auto", "evidence", "gcv", "stable"]
+RULES: tuple[Rule, ...] = ("auto", "evidence", "gcv", "stable")
+WORDS = {
+    "auto": "lowest loss on held-out frames",
+    "evidence": "highest marginal likelihood",
+    "gcv": "generalised cross-validation",
+    "stable": "stability-aware",
+    "given": "given by hand",
+}
+RESAMPLES = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A ridge and the rule that chose it.
+
+    Attributes:
+        ridge: λ over the largest eigenvalue; infinite where the default head is kept.
+        rule: one of :data:`RULES`, or "given".
+        low, high: where 68 % of the choices fall when the held-out frames are drawn again, in
+            groups; None unless they chose.
+    """
+
+    ridge: float
+    rule: str
+    low: float | None = None
+    high: float | None = None
+
+
+def choose(
+    rule: Rule,
+    path: Sequence[RidgePoint],
+    problem: Equations,
+    held_out: Sequence[Equations],
+    default: Float[np.ndarray, " d"],
+    seed: int,
+) -> Choice:
+    """The choice of a rule that needs no dynamics; "stable" starts from that of "auto".
+
+    Args:
+        rule: how to choose.
+        path: the ridge path.
+        problem: its equations.
+        held_out: those of groups of held-out frames, for the uncertainty.
+        default: θ₀.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: for a rule that needs forces where the fit has none.
+    """
+    if rule in ("evidence", "gcv") and problem.square is None:
+        raise InputError(
+            f"the rule {rule!r} compares with forces, which the Laplacian way does not use; "
+            'choose "auto", "stable" or a number'
+        )
+    if rule == "evidence":
+        return Choice(max(path, key=lambda point: point.log_evidence or -np.inf).ridge, rule)
+    if rule == "gcv":
+        return Choice(
+            min(path, key=lambda point: np.inf if point.gcv is None else point.gcv).ridge, rule
+        )
+    best = min(path, key=lambda point: point.criterion).ridge
+    low, high = _spread(problem, held_out, default, seed)
+    return Choice(best, rule, low, high)
+
+
+def _spread(
+    problem: Equations,
+    held_out: Sequence[Equations],
+    default: Float[np.ndarray, " d"],
+    seed: int,
+) -> tuple[float, float] | tuple[None, None]:
+    """Central 68 % of the best ridges over bootstrap samples of the held-out groups."""
+    if len(held_out) < 4:
+        return None, None
+    heads = [head_at(ridge, problem, default) for ridge in map(float, GRID)]
+    losses = np.array([[group.loss(head) for head in heads] for group in held_out])
+    weights = np.array([group.rows for group in held_out], float)
+    chosen = np.random.default_rng(seed).integers(len(held_out), size=(RESAMPLES, len(held_out)))
+    drawn = np.einsum("rg,rgk->rk", weights[chosen], losses[chosen])
+    best = GRID[np.argmin(drawn, axis=1)]
+    low, high = np.quantile(best, [0.16, 0.84], method="nearest")
+    return float(low), float(high)
+
+
+STEPS = 200_000
+TOLERANCE = 1e-10
+
+
+@dataclasses.dataclass(frozen=True)
+class Descent:
+    """A descent and where it went.
+
+    Attributes:
+        head: where it ended, shape (D,), eV.
+        steps: at which the path was recorded.
+        distance: |θ − θ*|/|θ*| to the closed form at these steps.
+        excess: J − J* at these steps, in the units of J.
+        converged: whether the gradient fell to TOLERANCE of its first size.
+    """
+
+    head: Float[np.ndarray, " d"]
+    steps: tuple[int, ...]
+    distance: tuple[float, ...]
+    excess: tuple[float, ...]
+    converged: bool
+
+
+def descend(
+    problem: Equations,
+    default: Float[np.ndarray, " d"],
+    ridge: float,
+    steps: int = STEPS,
+) -> Descent:
+    """Minimises ½θᵀAθ − θᵀb + ½λ|θ − θ₀|² from θ₀ with Nesterov's momentum.
+
+    Args:
+        problem: A and b.
+        default: θ₀, shape (D,), where it starts.
+        ridge: λ over the largest eigenvalue of A.
+        steps: at most.
+    """
+    spec = problem.spectrum
+    lam = ridge * spec.values[0]
+    matrix = problem.matrix + lam * np.eye(len(default))
+    right = problem.target + lam * default
+    best = head_at(ridge, problem, default)
+    top = spec.values[0] + lam
+    bottom = (spec.values[-1] if spec.rank == len(spec.values) else 0.0) + lam
+    root = np.sqrt(max(bottom, 1e-300) / top)
+    momentum = (1 - root) / (1 + root)
+    marks = {0, *np.unique(np.geomspace(1, steps, 60).astype(int)).tolist()}
+    theta, before = default.copy(), default.copy()
+    start = np.linalg.norm(matrix @ theta - right)
+    path, converged = [], False
+    for step in range(steps + 1):
+        if step in marks or converged:
+            away = theta - best
+            path.append((step, np.linalg.norm(away), 0.5 * away @ matrix @ away))
+        if converged or step == steps:
+            break
+        ahead = theta + momentum * (theta - before)
+        gradient = matrix @ ahead - right
+        before, theta = theta, ahead - gradient / top
+        converged = bool(np.linalg.norm(gradient) <= TOLERANCE * start)
+    scale = max(float(np.linalg.norm(best)), 1e-300)
+    return Descent(
+        head=theta,
+        steps=tuple(int(step) for step, _, _ in path),
+        distance=tuple(float(away) / scale for _, away, _ in path),
+        excess=tuple(float(value) for _, _, value in path),
+        converged=converged,
+    )

@@ -12,15 +12,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.fisher.boltzmann import GROUPS, Boltzmann, boltzmann_test
-from fisherdash.fisher.choice import Choice, choose
+from fisherdash.fisher.diagnostics import GROUPS, Boltzmann, boltzmann_test
 from fisherdash.fisher.moments import Moments, accumulate_groups
 from fisherdash.fisher.options import Options, divide
 from fisherdash.fisher.refit import Prepared, Refit
+from fisherdash.fisher.ridge import Choice, choose
 from fisherdash.fisher.stability import StabilityCheck, candidates, check_stability
+from fisherdash.potentials.checkpoint import Checkpoint
 
 HELD_OUT_GROUPS = 10
 Report = Callable[[str, float], None]

@@ -20,11 +20,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.ridge import RidgePoint
-from fisherdash.simulate import MDSettings, simulate
+from fisherdash.md import MDSettings, simulate
+from fisherdash.potentials.checkpoint import Checkpoint
 
 DEFAULT = "default"
 RESAMPLES = 2000

@@ -3,14 +3,15 @@
 name or structure file → molecules → sampling (dynamics: tblite and BAOAB) → keeping → a file
 """
 
-from fisherdash.reference.keeping import kept
-from fisherdash.reference.molecules import (
+from fisherdash.reference.sampling import (
     STRUCTURE_SUFFIXES,
+    SampleProgress,
+    kept,
     molecule,
     molecule_bytes,
     molecule_names,
+    sample,
 )
-from fisherdash.reference.sampling import SampleProgress, sample
 
 __all__ = [
     "STRUCTURE_SUFFIXES",

@@ -5,20 +5,192 @@ fixed. The molecule is free, its energy does not depend on where it is or how it
 under the full dynamics the internal coordinates follow exp(−U/kT) exactly, with the volume
 element of Cartesian space, and the kinetic temperature is 2K/(3N k) without any correction. It
 drifts as a Brownian particle; each recorded frame is moved to its centre of mass.
+
+The molecule to sample: from a name of ASE's g2 set or from a structure file.
+
+GFN2-xTB forces under Langevin dynamics that is split as BAOAB.
+
+    dx = v dt,   m dv = F dt − γ m v dt + √(2 γ m kT) dW
+
+BAOAB (Leimkuhler and Matthews, J. Chem. Phys. 138, 174102 (2013)) takes half a kick B, half a
+drift A, the exact Ornstein–Uhlenbeck step O, A, B. Its configurations carry no error of the time
+step for harmonic modes, where other schemes come out hot by about (ωΔt)²/4 in the stiffest. Its
+velocities at the end of a step come out cold by as much, so the kinetic temperature reads about
+one per cent low at 0.5 fs; the positions, which are what is sampled, do not.
+
+GFN2-xTB: Bannwarth, Ehlert and Grimme, J. Chem. Theory Comput. 15, 1652 (2019), from tblite.
+
+A sample that is on disk while it is made: what was recorded is never lost.
 """
 
+import difflib
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms, units
+from ase.build import molecule as build_molecule
+from ase.build.molecule import extra
+from ase.calculators.calculator import CalculationFailed, SCFError
+from ase.calculators.calculator import InputError as CalculatorInputError
+from ase.collections import g2
+from ase.md.langevinbaoab import LangevinBAOAB
 from ase.optimize import BFGS
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from fisherdash.dataset import Dataset, check_temperature
+from fisherdash import dataset
+from fisherdash.dataset import Dataset, check_temperature, clean_name, load_bytes, reference_bonds
+from fisherdash.dataset.checks import check_elements
+from fisherdash.dataset.structures import read_frames
 from fisherdash.errors import InputError
-from fisherdash.reference.dynamics import METHOD, calculator, fragments, langevin, refusing
-from fisherdash.reference.molecules import check_atoms
+
+HEAVIEST = 86
+"""The last element that GFN2-xTB knows, radon."""
+
+STRUCTURE_SUFFIXES = {
+    ".xyz": "extxyz",
+    ".extxyz": "extxyz",
+    ".sdf": "sdf",
+    ".mol": "mol",
+    ".pdb": "proteindatabank",
+}
+
+
+def molecule_names() -> list[str]:
+    """The names that `molecule` knows: ASE's g2 set and its few additions, at least two atoms."""
+    return [name for name in [*g2.names, *extra] if len(build_molecule(name)) > 1]
+
+
+def molecule(name_or_path: str | Path) -> Atoms:
+    """A molecule from an ASE g2 name (CH3CH2OH) or the first frame of a structure file.
+
+    Files: .xyz, .extxyz, .sdf, .mol, .pdb, or .npz as data sets are. Cell and periodicity are
+    dropped. Raises InputError for an unknown name, an unreadable file, fewer than two atoms,
+    elements beyond radon.
+    """
+    name = str(name_or_path)
+    if name in g2.names or name in extra:
+        return _free(build_molecule(name))
+    try:
+        content = Path(name).read_bytes()
+    except (FileNotFoundError, ValueError):
+        near = difflib.get_close_matches(name, molecule_names(), n=3, cutoff=0.5)
+        raise InputError(
+            f"{name[:80]!r} is neither a structure file nor a name of ASE's g2 set"
+            f"{'; near it are ' + ', '.join(near) if near else ' such as CH3CH2OH or H2O'}."
+        ) from None
+    except OSError as error:
+        raise InputError(f"Cannot read {name[:80]}: {error.strerror}.") from None
+    return molecule_bytes(name, content)
+
+
+def molecule_bytes(name: str, data: bytes) -> Atoms:
+    """`molecule` for an upload: the name gives the kind of file and is never used as a path."""
+    name = clean_name(name)
+    suffix = Path(name).suffix.lower()
+    if suffix == ".npz":
+        frames = load_bytes(name, data)
+        return _free(Atoms(numbers=frames.atomic_numbers, positions=frames.positions[0]))
+    if suffix not in STRUCTURE_SUFFIXES:
+        raise InputError(
+            f"{name} has the unknown suffix {suffix!r}; structure files are "
+            f"{', '.join(STRUCTURE_SUFFIXES)} or .npz."
+        )
+    if not data:
+        raise InputError(f"{name} is empty.")
+    atoms = read_frames(data, name, STRUCTURE_SUFFIXES[suffix])[0]
+    if len(atoms) == 0:
+        raise InputError(f"{name} holds no atoms that can be read as {suffix}.")
+    return _free(atoms)
+
+
+def _free(atoms: Atoms) -> Atoms:
+    """The atoms without calculator, constraints, cell and periodicity, checked."""
+    atoms.calc = None
+    atoms.set_constraint()
+    atoms.set_cell(None)
+    atoms.pbc = False
+    check_atoms(atoms)
+    return atoms
+
+
+def check_atoms(atoms: Atoms) -> None:
+    """InputError for fewer than two atoms, elements GFN2-xTB lacks, non-finite positions."""
+    numbers = check_elements(atoms.numbers)
+    if numbers.max() > HEAVIEST:
+        raise InputError(
+            f"GFN2-xTB knows the elements up to {HEAVIEST} (Rn), received {numbers.max()}."
+        )
+    if not np.isfinite(atoms.positions).all():
+        raise InputError("The structure holds NaN or infinite positions.")
+
+
+METHOD = "GFN2-xTB"
+
+_ELECTRONIC_ERRORS = (CalculationFailed, CalculatorInputError, SCFError, RuntimeError)
+
+
+def langevin(
+    atoms: Atoms, temperature: float, timestep_fs: float, friction_fs: float, seed: int
+) -> LangevinBAOAB:
+    """BAOAB dynamics of atoms that have a calculator, started from Maxwell–Boltzmann momenta."""
+    random = np.random.default_rng(seed)
+    spread = np.sqrt(atoms.get_masses() * units.kB * temperature)[:, None]
+    atoms.set_momenta(spread * random.normal(size=(len(atoms), 3)))
+    # Without an external stress `hydrostatic` only spares a matrix exponential in every step.
+    return LangevinBAOAB(
+        atoms,
+        timestep_fs * units.fs,
+        temperature_K=temperature,
+        T_tau=friction_fs * units.fs,
+        hydrostatic=True,
+        rng=random,
+    )
+
+
+def calculator(atoms: Atoms) -> Any:
+    """A silent GFN2-xTB calculator with the charge and spin of the atoms.
+
+    Raises RuntimeError when tblite is not installed in working order.
+    """
+    # One thread is fastest for a few atoms, and keeps the sums in one order. Only libraries
+    # loaded from here on see the variable; a user's own setting is kept.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        from tblite.ase import TBLite
+    except (ImportError, OSError) as error:
+        raise RuntimeError(f"{METHOD} is not available, tblite cannot be loaded: {error}") from None
+    electrons = int(atoms.numbers.sum() - round(atoms.get_initial_charges().sum()))
+    unpaired = abs(round(atoms.get_initial_magnetic_moments().sum()))
+    if (electrons - unpaired) % 2:  # the moments were not given: the lowest spin that fits
+        unpaired = electrons % 2
+    return TBLite(method=METHOD, verbosity=0, multiplicity=unpaired + 1)
+
+
+@contextmanager
+def refusing(doing: str) -> Iterator[None]:
+    """Turns a failure of the electronic structure into one sentence for the user."""
+    try:
+        yield
+    except _ELECTRONIC_ERRORS as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+        raise InputError(f"{METHOD} failed while {doing}: {reason}.") from None
+
+
+def fragments(atoms: Atoms, tolerance: float) -> int:
+    """Number of pieces that hang together when bonds reach `tolerance` × the covalent radii."""
+    pairs, _ = reference_bonds(atoms.numbers, atoms.positions, tolerance)
+    size = len(atoms)
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
+    return int(connected_components(graph, directed=False, return_labels=False))
+
 
 BONDED = 1.3
 """Bonds of the relaxed geometry reach this far, in sums of covalent radii."""
@@ -177,3 +349,27 @@ def _dataset(atoms: Atoms, plan: _Plan, positions: list, energies: list, forces:
             f"frame every {interval:g} fs, seed {plan.seed}"
         ),
     )
+
+
+EVERY = 5.0
+"""Seconds from one writing of the file to the next."""
+
+
+def kept(
+    reports: Iterator[SampleProgress], out: Path, cancel: threading.Event | None = None
+) -> Iterator[SampleProgress]:
+    """The same reports, while ``out`` gets every frame within some seconds.
+
+    The file is whole at any moment, with the frames recorded until then. When ``cancel`` is set the
+    sampling ends with what it has; before the first frame nothing is written.
+    """
+    written = time.monotonic()
+    for report in reports:
+        stopped = cancel is not None and cancel.is_set()
+        due = time.monotonic() - written > EVERY
+        if report.so_far is not None and (due or stopped or report.dataset is not None):
+            dataset.save(report.so_far(), out)
+            written = time.monotonic()
+        yield report
+        if stopped:
+            return

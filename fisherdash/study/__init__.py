@@ -4,11 +4,10 @@
 does them all, here or on Dask, and ``tables`` is what comes out.
 """
 
-from fisherdash.study.collect import collect
 from fisherdash.study.plan import Plan, make_plan, open_plan, read_begun
 from fisherdash.study.run import Progress, prepare_study, read_progress, run_study
 from fisherdash.study.spec import Spec, read_spec
-from fisherdash.study.tables import COLUMNS, Tables, empty, read_tables, write_tables
+from fisherdash.study.tables import COLUMNS, Tables, collect, empty, read_tables, write_tables
 
 __all__ = [
     "COLUMNS",

@@ -13,16 +13,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fisherdash import dataset, disk
+from fisherdash import dataset, storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.study import store
-from fisherdash.study.collect import collect
-from fisherdash.study.plan import SPEC_FILE, Plan, data_file, make_plan, open_plan
+from fisherdash.study.plan import (
+    FAILED,
+    SPEC_FILE,
+    Interrupted,
+    Plan,
+    data_file,
+    is_done,
+    make_plan,
+    open_plan,
+)
 from fisherdash.study.spec import Spec
-from fisherdash.study.tables import write_tables
-from fisherdash.study.unit import FAILED, Interrupted, is_done
-from fisherdash.study.work import do_unit
+from fisherdash.study.stages import do_unit
+from fisherdash.study.tables import collect, write_tables
 
 POLL_SECONDS = 0.5
 RETRIES = 3
@@ -59,7 +66,7 @@ def prepare_study(spec: Spec, folder: Path) -> Plan:
         whole[name] = dataset.load(data.file, temperature=data.temperature, units=data.units)
     make_plan(spec, whole)  # refuses before anything is written
     folder = Path(folder)
-    with disk.telling(folder):
+    with storage.telling(folder):
         (folder / "data").mkdir(parents=True, exist_ok=True)
     for name, data in whole.items():
         copy = data_file(folder, name)
@@ -76,9 +83,9 @@ def prepare_study(spec: Spec, folder: Path) -> Plan:
                     "now; give the study another folder"
                 )
             continue
-        with disk.replacing(copy) as part:
+        with storage.replacing(copy) as part:
             dataset.save(data, part)
-    with disk.replacing(folder / SPEC_FILE) as part:
+    with storage.replacing(folder / SPEC_FILE) as part:
         part.write_text(spec.text, encoding="utf-8")
     return open_plan(folder)
 
@@ -200,7 +207,7 @@ def _on_dask(
 
 
 def _task(folder: str, unit: list[str]) -> None:
-    from fisherdash.compilation import keep_compilations
+    from fisherdash.background import keep_compilations
 
     keep_compilations()
     do_unit(Path(folder), unit)

@@ -32,6 +32,8 @@
 
 Everything else has the default of the command that does the same (``train``, ``solve``,
 ``simulate``).
+
+Settings out of a TOML file, each refused in one sentence that says what would be right.
 """
 
 import dataclasses
@@ -43,10 +45,87 @@ from typing import Any, Final
 
 from fisherdash.errors import InputError
 from fisherdash.fisher import Options, StabilitySettings
-from fisherdash.model import ModelConfig
-from fisherdash.simulate import MDSettings
-from fisherdash.study import fields
+from fisherdash.md import MDSettings
+from fisherdash.potentials.e3x import ModelConfig
 from fisherdash.train import TrainSettings
+
+
+def build(kind: type, fields: Mapping[str, Any], where: str) -> Any:
+    """An object of settings; what it refuses, with the place in the file in front."""
+    try:
+        return kind(**fields)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    except TypeError as error:
+        raise InputError(
+            f"{where}: a setting has the wrong type ({dict(fields)!r:.200})"
+        ) from error
+
+
+def only(table: Any, where: str, known: Sequence[str]) -> None:
+    """Refuses what is no table, and settings that are not known there."""
+    if not isinstance(table, dict):
+        raise InputError(f"{where} must be a table of settings, received {table!r:.60}")
+    for name in table:
+        if name not in known:
+            raise InputError(f"{where} knows {', '.join(known)}; received {name!r}")
+
+
+def tables(found: Mapping[str, Any], name: str) -> list[Any]:
+    """The tables of [[name]]; at least one."""
+    tables = found.get(name, [])
+    if not isinstance(tables, list):
+        raise InputError(f"write [[{name}]] with two brackets: there may be several")
+    if not tables:
+        raise InputError(f"a study needs at least one [[{name}]] table")
+    return tables
+
+
+def named_tables(found: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The tables of [name.NAME] by name; there may be none."""
+    tables = found.get(name, {})
+    if not isinstance(tables, dict) or not all(isinstance(one, dict) for one in tables.values()):
+        raise InputError(f"write [{name}.NAME] with a name of your own for every {name} table")
+    for key in tables:
+        if not key.strip() or len(key) > 60 or not key.isprintable():
+            raise InputError(f"[{name}.NAME] needs a name of 1 to 60 characters, received {key!r}")
+    return dict(tables)
+
+
+def listed(value: Any) -> list[Any]:
+    """A list of different values, also of a single one."""
+    return list(dict.fromkeys(value)) if isinstance(value, list) and _plain(value) else [value]
+
+
+def _plain(values: list[Any]) -> bool:
+    if not all(isinstance(value, (int, float, str, bool)) for value in values):
+        raise InputError(f"a list of settings holds numbers or words, received {values!r:.60}")
+    return True
+
+
+def value(table: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
+    """A setting of one type."""
+    value = table.get(name, default)
+    if not isinstance(value, kind):
+        raise InputError(f"{name} must be {_KINDS[kind]}, received {value!r:.60}")
+    return value
+
+
+_KINDS = {str: "text in quotes", int: "a whole number"}
+
+
+def counted(table: Mapping[str, Any], name: str, default: int | None = None) -> int:
+    """A whole number from 1."""
+    value = table.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} must be a whole number from 1, received {value!r:.60}")
+    return value
+
+
+def number(value: Any, above: float) -> bool:
+    """Whether it is a number above a bound (and below 1e9)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and above < value < 1e9
+
 
 MOST_MODELS: Final = 5000
 MOST_BYTES: Final = 1_000_000
@@ -125,18 +204,18 @@ def read_spec(text: str, folder: Path, *, inside: Path | None = None) -> Spec:
         found = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"the specification is not TOML: {error}") from error
-    fields.only(found, "the specification", _TOP)
-    data = _data(fields.tables(found, "data"), folder, inside)
-    recipes = {PLAIN: {}} | fields.named_tables(found, "recipe")
-    heads = _heads(fields.named_tables(found, "heads"), found.get("stability", {}))
+    only(found, "the specification", _TOP)
+    data = _data(tables(found, "data"), folder, inside)
+    recipes = {PLAIN: {}} | named_tables(found, "recipe")
+    heads = _heads(named_tables(found, "heads"), found.get("stability", {}))
     return Spec(
-        title=fields.value(found, "title", str, "Study"),
+        title=value(found, "title", str, "Study"),
         data=data,
-        models=_models(fields.tables(found, "models"), recipes, data),
+        models=_models(tables(found, "models"), recipes, data),
         heads=heads,
         dynamics=_dynamics(found.get("dynamics", {})),
         sharpness=_sharpness(found),
-        together=fields.counted(found, "together", 8),
+        together=counted(found, "together", 8),
         text=text,
     )
 
@@ -156,14 +235,14 @@ def _models(
     tables: Sequence[Any], recipes: Mapping[str, Any], data: Mapping[str, Data]
 ) -> tuple[Model, ...]:
     for name, recipe in recipes.items():
-        fields.only(recipe, f"the recipe {name!r}", _RECIPE)
+        only(recipe, f"the recipe {name!r}", _RECIPE)
     models: dict[Model, None] = {}
     for table in tables:
-        fields.only(table, "[[models]]", _AXES)
+        only(table, "[[models]]", _AXES)
         axes = {"data": list(data), "recipe": PLAIN, **table}
         if "frames" not in axes:
             raise InputError('[[models]] needs "frames", the number of training frames or a list')
-        lists = {name: fields.listed(value) for name, value in axes.items()}
+        lists = {name: listed(value) for name, value in axes.items()}
         size = 1
         for name, values in lists.items():
             size *= len(values)
@@ -182,13 +261,11 @@ def _model(chosen: dict[str, Any], recipes: Mapping[str, Any], data: Mapping[str
     for value, known, what in ((name, data, "data set"), (recipe, recipes, "recipe")):
         if not isinstance(value, str) or value not in known:
             raise InputError(f"there is no {what} {value!r}; there are {', '.join(known)}")
-    frames = fields.counted(chosen, "frames")
-    config = fields.build(
-        ModelConfig, {k: chosen[k] for k in _NETWORK if k in chosen}, "[[models]]"
-    )
+    frames = counted(chosen, "frames")
+    config = build(ModelConfig, {k: chosen[k] for k in _NETWORK if k in chosen}, "[[models]]")
     training = {k: chosen[k] for k in _TRAINING if k in chosen} | dict(recipes[recipe])
     factor = training.pop("epochs_factor", 1)
-    settings = fields.build(TrainSettings, training, f"[[models]] with the recipe {recipe!r}")
+    settings = build(TrainSettings, training, f"[[models]] with the recipe {recipe!r}")
     if not isinstance(factor, (int, float)) or not 0 < factor <= 1000:
         raise InputError(f"epochs_factor must be above 0 and at most 1000, received {factor!r}")
     epochs = max(1, round(settings.epochs * factor))
@@ -198,24 +275,24 @@ def _model(chosen: dict[str, Any], recipes: Mapping[str, Any], data: Mapping[str
 def _data(tables: Sequence[Any], folder: Path, inside: Path | None) -> dict[str, Data]:
     found: dict[str, Data] = {}
     for table in tables:
-        fields.only(table, "[[data]]", tuple(field.name for field in dataclasses.fields(Data)))
-        file = fields.value(table, "file", str)
+        only(table, "[[data]]", tuple(field.name for field in dataclasses.fields(Data)))
+        file = value(table, "file", str)
         try:
             path = (folder / file).resolve()
         except (OSError, ValueError) as error:
             raise InputError(f"[[data]] file = {file!r} is not the name of a file") from error
         if inside is not None and not path.is_relative_to(inside.resolve()):
             raise InputError(f"[[data]] file = {file!r} is outside of the folder of the data")
-        name = fields.value(table, "name", str, Path(file).stem)
+        name = value(table, "name", str, Path(file).stem)
         if name in found:
             raise InputError(f"two data sets are called {name!r}; give one another name")
         temperature = table.get("temperature")
-        if temperature is not None and not fields.number(temperature, above=0):
+        if temperature is not None and not number(temperature, above=0):
             raise InputError(f"[[data]] temperature must be above 0 K, received {temperature!r}")
         units = table.get("units")
         if units is not None and not isinstance(units, str):
             raise InputError(f"[[data]] units must be a name in quotes, received {units!r}")
-        valid, test = fields.counted(table, "valid", 50), fields.counted(table, "test", 200)
+        valid, test = counted(table, "valid", 50), counted(table, "test", 200)
         found[name] = Data(name, path, valid, test, temperature, units)
     if not found:
         raise InputError("a study needs at least one [[data]] table with a file")
@@ -223,29 +300,29 @@ def _data(tables: Sequence[Any], folder: Path, inside: Path | None) -> dict[str,
 
 
 def _heads(tables: Mapping[str, Any], stability: Any) -> dict[str, Options]:
-    fields.only(stability, "[stability]", _STABILITY)
-    check = fields.build(StabilitySettings, stability, "[stability]")
+    only(stability, "[stability]", _STABILITY)
+    check = build(StabilitySettings, stability, "[stability]")
     found: dict[str, Options] = {}
     for name, table in tables.items():
         if name == DEFAULT_HEAD:
             raise InputError(f'[heads.{name}] cannot be: "{name}" is the trained head itself')
-        fields.only(table, f"[heads.{name}]", _HEAD)
+        only(table, f"[heads.{name}]", _HEAD)
         # The Laplacians of the test take longer than everything else, and have their own page.
         wanted = {"test_boltzmann": False, **table, "stability": check}
-        found[name] = fields.build(Options, wanted, f"[heads.{name}]")
+        found[name] = build(Options, wanted, f"[heads.{name}]")
     return found
 
 
 def _dynamics(table: Any) -> tuple[MDSettings, ...]:
-    fields.only(table, "[dynamics]", _DYNAMICS)
+    only(table, "[dynamics]", _DYNAMICS)
     duration = table.get("picoseconds", 10.0)
-    if not fields.number(duration, above=0):
+    if not number(duration, above=0):
         raise InputError(f"[dynamics] picoseconds must be above 0, received {duration!r}")
-    frames = fields.counted(table, "frames", 100)
+    frames = counted(table, "frames", 100)
     found = []
-    for temperature in fields.listed(table.get("temperature", 500.0)):
-        for timestep in fields.listed(table.get("timestep", 1.0)):
-            if not fields.number(timestep, above=0):
+    for temperature in listed(table.get("temperature", 500.0)):
+        for timestep in listed(table.get("timestep", 1.0)):
+            if not number(timestep, above=0):
                 raise InputError(f"[dynamics] timestep must be above 0 fs, received {timestep!r}")
             steps = max(1, round(1000 * duration / timestep))
             wanted = {
@@ -257,7 +334,7 @@ def _dynamics(table: Any) -> tuple[MDSettings, ...]:
                 "steps": steps,
                 "record_every": max(1, steps // frames),
             }
-            found.append(fields.build(MDSettings, wanted, "[dynamics]"))
+            found.append(build(MDSettings, wanted, "[dynamics]"))
     if len(found) > 100 or len({(f.temperature, f.timestep) for f in found}) < len(found):
         raise InputError("[dynamics] takes up to 100 different temperatures and time steps")
     return tuple(found)
@@ -265,6 +342,6 @@ def _dynamics(table: Any) -> tuple[MDSettings, ...]:
 
 def _sharpness(found: Mapping[str, Any]) -> float | None:
     radius = found.get("sharpness")
-    if radius is not None and not fields.number(radius, above=0):
+    if radius is not None and not number(radius, above=0):
         raise InputError(f"sharpness must be a radius above 0, received {radius!r}")
     return radius

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fisherdash import disk
+from fisherdash import storage
 from fisherdash.errors import InputError
 
 VERSION = 1
@@ -35,7 +35,7 @@ def home(folder: Path, member: str) -> Path:
 def write(path: Path, fields: dict[str, Any]) -> None:
     """Writes one stage's result, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with disk.replacing(path) as part:
+    with storage.replacing(path) as part:
         part.write_text(
             json.dumps({"version": VERSION, **fields}, allow_nan=False), encoding="utf-8"
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from fisherdash.study.statistics import VERDICTS, Comparison, Estimate, Findings, Tested
-from fisherdash.study.statistics.cost import TARGET, Cost, Expected
+from fisherdash.study.statistics.quality import TARGET, Cost, Expected
 from fisherdash.study.statistics.when import OUTCOMES, PREDICTORS, Association
 
 _GOOD: Final = ("helps", "steadier survivors")

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.model import ModelConfig, energy_and_forces
+from fisherdash.potentials.e3x import ModelConfig, energy_and_forces
 from fisherdash.units import KCAL_PER_MOL
 
 LEARNING_UNIT = KCAL_PER_MOL

@@ -9,7 +9,8 @@ import pytest
 
 from fisherdash import bench
 from fisherdash.__main__ import main
-from fisherdash.bench import dynamics, ethanol, race, scaling
+from fisherdash.bench import dynamics, inputs, race
+from fisherdash.bench import dynamics as scaling
 from fisherdash.errors import InputError
 
 
@@ -70,15 +71,15 @@ def test_an_unknown_benchmark_is_refused(capfd):
 
 
 def test_the_benchmark_molecules_differ_and_hold_together():
-    x = ethanol.positions(40)
-    assert np.abs(x - ethanol.MOLECULE.positions).max() < 0.3
+    x = inputs.positions(40)
+    assert np.abs(x - inputs.MOLECULE.positions).max() < 0.3
     assert np.ptp(x, axis=0).min() > 0.05
 
 
 def test_a_cluster_repeats_the_molecule_and_keeps_its_copies_apart():
-    x = ethanol.cluster(2, 22)
+    x = inputs.cluster(2, 22)
     assert x.shape == (2, 198, 3)
-    np.testing.assert_array_equal(x[:, :9], ethanol.positions(2))
+    np.testing.assert_array_equal(x[:, :9], inputs.positions(2))
     nearest = min(
         np.linalg.norm(x[0, 9 * i : 9 * i + 9, None] - x[0, 9 * j : 9 * j + 9], axis=-1).min()
         for i in range(22)
@@ -112,7 +113,7 @@ def test_scaling_measures_each_point_and_keeps_what_it_found(monkeypatch, tmp_pa
     kept = json.loads(out.read_text())
     assert kept["results"] == printed and kept["machine"]["date"] and kept["machine"]["device"]
     picture = chart.read_text()
-    assert picture.count("<circle") == len(scaling.REPLICAS) + len(scaling.MOLECULES) + 3
+    assert picture.count("<circle") == len(scaling.REPLICA_NUMBERS) + len(scaling.MOLECULES) + 3
     assert "n^2.00" in picture and "n^1.00" in picture and "n^-1.00" in picture
 
 

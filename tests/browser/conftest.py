@@ -10,7 +10,7 @@ import pytest
 from ase.build import molecule
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
-from fisherdash.runs import RunHeader, RunWriter
+from fisherdash.workspace import RunHeader, RunWriter
 from tests.browser import chromium
 
 PATIENCE = 120_000

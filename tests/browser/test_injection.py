@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from fisherdash import checkpoint, dataset
-from fisherdash.model import ModelConfig
+from fisherdash import dataset
+from fisherdash.potentials import checkpoint
+from fisherdash.potentials.e3x import ModelConfig
 from tests.browser import chromium
 from tests.browser.conftest import plant_run
 from tests.randomised import ETHANOL, displaced_ethanol, random_checkpoint

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fisherdash import learn
-from fisherdash.view import lesson
+from fisherdash.plots import lesson
 from tests.browser.seeing import colours, differ, pixels, show
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -80,7 +80,7 @@ def test_a_point_of_the_path_becomes_a_head_to_keep(
     with tab.expect_download() as kept:
         main.get_by_role("button", name="Download that checkpoint").click()
     content = Path(kept.value.path()).read_bytes()
-    from fisherdash import checkpoint
+    from fisherdash.potentials import checkpoint
 
     head = checkpoint.load_bytes(content)
     assert head.provenance["ridge_rule"] == "given by hand"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fisherdash import checkpoint, dataset, fisher
+from fisherdash import dataset, fisher
+from fisherdash.potentials import checkpoint
 
 
 @pytest.mark.validate

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fisherdash import fisher
-from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.evaluate import evaluate
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.evaluate import evaluate
 from tests.randomised import planted_dataset, random_checkpoint
 
 

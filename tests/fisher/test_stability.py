@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fisherdash import fisher
-from fisherdash.checkpoint import Checkpoint
 from fisherdash.errors import InputError
+from fisherdash.potentials.checkpoint import Checkpoint
 from tests import networks
 
 GOOD = networks.checkpoint(0)

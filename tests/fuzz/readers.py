@@ -12,10 +12,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fisherdash import checkpoint, dataset, tutorial
+from fisherdash import dataset
 from fisherdash.errors import InputError
-from fisherdash.runs import open_run, workspace
+from fisherdash.potentials import checkpoint
+from fisherdash.potentials.e3x import tutorial
 from fisherdash.study import read_spec
+from fisherdash.workspace import open_run, paths
 from tests.fuzz import damage, seeds
 
 STRUCTURES = ("extxyz", "traj", *dataset.FORMATS)
@@ -90,12 +92,12 @@ def _study(data: bytes, chance: random.Random) -> object:
 
 def _names(data: bytes, chance: random.Random) -> object:
     name = data.decode("utf-8", "surrogateescape")
-    stem = workspace.safe_stem(name)
+    stem = paths.safe_stem(name)
     shown = dataset.clean_name(name)
     assert re.fullmatch(r"[A-Za-z0-9._+-]{1,80}", stem) and not stem.startswith(".")
     if chance.random() < 0.05:  # every path is given out once, so many of one name take long
-        path = workspace.new_path("datasets", name, ".npz")
-        assert path.resolve().parent == workspace.folder("datasets").resolve()
+        path = paths.new_path("datasets", name, ".npz")
+        assert path.resolve().parent == paths.folder("datasets").resolve()
     assert shown.isprintable() and "/" not in shown and "\\" not in shown
     return stem
 

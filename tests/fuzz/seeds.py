@@ -13,8 +13,9 @@ import numpy as np
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from fisherdash import checkpoint, dataset
-from fisherdash.model import ModelConfig
+from fisherdash import dataset
+from fisherdash.potentials import checkpoint
+from fisherdash.potentials.e3x import ModelConfig
 from tests.randomised import random_checkpoint
 
 _KCAL = 23.0605
@@ -121,7 +122,7 @@ def tutorial_files() -> list[bytes]:
 
 def run_headers() -> list[bytes]:
     """The ``run.json`` of a run, as somebody may have edited it."""
-    from fisherdash.runs import RunHeader
+    from fisherdash.workspace import RunHeader
 
     settings = {"replicas": 2, "steps": 10, "timestep": 0.5, "temperature": 300.0,
                 "record_every": 1, "seed": 0}  # fmt: skip

@@ -10,10 +10,12 @@ import msgpack
 import numpy as np
 import pytest
 
-from fisherdash import checkpoint, dataset, tutorial
+from fisherdash import dataset
 from fisherdash.dataset import checks
 from fisherdash.errors import InputError
-from fisherdash.runs import RunHeader
+from fisherdash.potentials import checkpoint
+from fisherdash.potentials.e3x import tutorial
+from fisherdash.workspace import RunHeader
 from tests.fuzz import seeds
 
 

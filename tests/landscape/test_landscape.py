@@ -10,11 +10,10 @@ import optax
 import pytest
 
 from fisherdash import fisher
-from fisherdash.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.landscape import Objective, directions, sharpness, surface
-from fisherdash.landscape.loss import moved, norm
+from fisherdash.landscape import Objective, directions, moved, norm, sharpness, surface
+from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.train.step import Frames, validate
 from fisherdash.units import KCAL_PER_MOL
 from tests.randomised import planted_dataset, random_checkpoint

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from fisherdash import checkpoint, dataset
+from fisherdash import dataset
 from fisherdash.__main__ import main
 from fisherdash.errors import InputError
 from fisherdash.landscape import Settings, evenly, save, sharpness, surface, survey
+from fisherdash.potentials import checkpoint
 from tests.networks import checkpoint as water_model
 from tests.networks import water
 

@@ -5,10 +5,11 @@ import pytest
 from ase.build import molecule
 from streamlit.testing.v1 import AppTest
 
-from fisherdash import checkpoint, dataset
-from fisherdash.model import MAX_ATOMIC_NUMBER, ModelConfig, init
-from fisherdash.runs import RunHeader, RunWriter, workspace
-from tests.test_runs_store import SETTINGS, chunk
+from fisherdash import dataset
+from fisherdash.potentials import checkpoint
+from fisherdash.potentials.e3x import MAX_ATOMIC_NUMBER, ModelConfig, init
+from fisherdash.workspace import RunHeader, RunWriter, paths
+from tests.workspace.test_runs import SETTINGS, chunk
 
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
 
@@ -16,7 +17,7 @@ CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0
 @pytest.fixture(autouse=True)
 def own_workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path / "work"))
-    monkeypatch.setattr(workspace, "samples", lambda: tmp_path / "no samples")
+    monkeypatch.setattr(paths, "samples", lambda: tmp_path / "no samples")
     return tmp_path / "work"
 
 
@@ -34,7 +35,7 @@ def water():
         temperature=300.0,
         source="harmonic water",
     )
-    path = workspace.folder("datasets") / "water.npz"
+    path = paths.folder("datasets") / "water.npz"
     dataset.save(data, path)
     return data
 
@@ -51,7 +52,7 @@ def model():
         elements=(1, 8),
         name="tiny",
     )
-    checkpoint.save(made, workspace.folder("checkpoints") / "tiny.safetensors")
+    checkpoint.save(made, paths.folder("checkpoints") / "tiny.safetensors")
     return made
 
 
@@ -66,7 +67,7 @@ def short_run():
         settings=SETTINGS,
         command="python -m fisherdash simulate one two --data water.npz --out run",
     )
-    folder = workspace.folder("runs") / "short"
+    folder = paths.folder("runs") / "short"
     writer = RunWriter(folder, header)
     for number in range(3):
         part = chunk(number)

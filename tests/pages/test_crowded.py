@@ -8,7 +8,7 @@ from streamlit import config
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 
-from fisherdash.runs import jobs
+from fisherdash.workspace import jobs
 
 
 def drawn(messages):

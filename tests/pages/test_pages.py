@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from flax.serialization import to_bytes
 
-from fisherdash import checkpoint as checkpoints
-from fisherdash.runs import jobs, own, workspace
-from pages._ui.progress import plain
+from fisherdash.potentials import checkpoint as checkpoints
+from fisherdash.workspace import jobs, ownership, paths
+from pages.ui.progress import plain
 
 PATIENCE = 180.0
 
@@ -63,7 +63,7 @@ def test_data_shows_the_frames_in_the_projects_units(open_page, water):
 def test_a_good_upload_is_kept_and_chosen(open_page, water, tmp_path):
     app = open_page("data")
     app.segmented_control(key="add data").set_value("Load a file").run()
-    content = (workspace.folder("datasets") / "water.npz").read_bytes()
+    content = (paths.folder("datasets") / "water.npz").read_bytes()
     app.file_uploader(key="upload").upload("../../my water.npz", content)
     submit(app, "Load")
     assert not app.error
@@ -100,7 +100,7 @@ def test_a_bad_checkpoint_is_one_sentence_and_leaves_the_chosen_one(open_page, w
 
 
 def test_tutorial_parameters_become_a_checkpoint(open_page, water, model):
-    loaded = checkpoints.load(workspace.folder("checkpoints") / "tiny.safetensors")
+    loaded = checkpoints.load(paths.folder("checkpoints") / "tiny.safetensors")
     params = {
         **loaded.body,
         "Dense_2": {"kernel": loaded.head[:, None]},
@@ -136,7 +136,7 @@ def test_training_from_the_page_ends_with_a_checkpoint(open_page, water):
     assert "python -m fisherdash train" in app.code[0].value
     for words in ("average 0.5", "clip 2 ", "sharpness-radius 0.01", "schedule cosine"):
         assert f"--{words}" in app.code[0].value
-    assert (workspace.folder("checkpoints") / "water-model.safetensors").exists()
+    assert (paths.folder("checkpoints") / "water-model.safetensors").exists()
 
 
 def test_too_many_frames_are_refused_with_the_loaders_sentence(open_page, water):
@@ -165,7 +165,7 @@ def test_refit_from_the_page_shows_before_and_after(open_page, water, model):
     assert job.info["out"].exists()
     name = job.info["out"].stem
     assert f"Kept as {plain(name)}." in texts(app)
-    own.rename(job.info["out"], "another name")
+    ownership.rename(job.info["out"], "another name")
     app.run()
     assert f"{plain(name)} was renamed or deleted since." in texts(app)
 
@@ -179,7 +179,7 @@ def test_error_bars_of_a_replica_need_a_re_fitted_checkpoint(open_page, short_ru
     app = open_page("trajectories")
     app.toggle(key="bars").set_value(True).run()
     assert "Only a re-fit leaves a head with error bars" in texts(app)
-    checkpoints.save(fitted, workspace.folder("checkpoints") / "fitted.safetensors")
+    checkpoints.save(fitted, paths.folder("checkpoints") / "fitted.safetensors")
     app.run()
     assert app.selectbox(key="bars model").options == ["fitted"]
     assert not app.exception and not app.error

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pages._ui.progress import plain
+from pages.ui.progress import plain
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from fisherdash.dataset import split
-from fisherdash.model import ModelConfig
-from fisherdash.runs import TrainingHeader, begin_training, jobs, stopped, trainings, workspace
+from fisherdash.potentials.e3x import ModelConfig
 from fisherdash.train import TrainSettings, resume
+from fisherdash.workspace import TrainingHeader, begin_training, interrupted, jobs, paths, trainings
 from tests.pages.test_pages import texts
 
 PATIENCE = 180.0
@@ -20,9 +20,9 @@ def killed(water):
     settings = TrainSettings(epochs=4, batch_size=10)
     header = TrainingHeader("a <b>title</b>", "net", config.to_json(), settings.to_json())
     sets = split(water, 20, 10, 0)
-    whole = workspace.new_path("trainings", "whole", "")
+    whole = paths.new_path("trainings", "whole", "")
     writer = begin_training(whole, header, *sets)
-    folder = workspace.place("trainings") / "killed"
+    folder = paths.place("trainings") / "killed"
     for report in writer.record(resume(header, *sets, trainings.state_file(whole))):
         if report.epoch == 2 and not folder.exists():
             shutil.copytree(whole, folder)
@@ -46,7 +46,7 @@ def test_a_training_that_was_killed_is_named_and_goes_on(open_page, killed):
     app.run()
     assert not app.exception and "Unfinished work" not in texts(app)
     assert "python -m fisherdash resume" in app.code[0].value
-    assert job.result == workspace.place("checkpoints") / "net-2.safetensors"
+    assert job.result == paths.place("checkpoints") / "net-2.safetensors"
 
 
 def test_one_that_is_left_is_not_named_again_and_nothing_is_deleted(open_page, killed):
@@ -54,7 +54,7 @@ def test_one_that_is_left_is_not_named_again_and_nothing_is_deleted(open_page, k
     app = open_page("home")
     button(app, "Leave it").click().run()
     assert not app.exception and "Unfinished work" not in texts(app)
-    assert stopped.stopped("trainings") == [] and (folder / "state.npz").exists()
+    assert interrupted.stopped("trainings") == [] and (folder / "state.npz").exists()
 
 
 def test_a_run_that_was_killed_is_named(open_page, short_run):

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fisherdash.runs import jobs, limits, people, workspace
-from pages._ui import server, visitor
+from fisherdash.workspace import jobs, limits, paths, users
+from pages.ui import server
+from pages.ui import server as visitor
 
 AUTH = {
     "redirect_uri": "http://localhost:8501/oauth2callback",
@@ -25,7 +26,7 @@ def coming_as(monkeypatch):
 
     def come(name: str) -> str:
         monkeypatch.setattr(visitor, "_browser", lambda: f"browser {name}")
-        return people.named(f"browser {name}")
+        return users.named(f"browser {name}")
 
     return come
 
@@ -48,8 +49,8 @@ def test_alone_nothing_is_apart_and_nothing_can_be_shared(open_page, water):
 
 
 def test_an_upload_is_seen_by_others_only_when_it_is_shared(open_page, water, coming_as):
-    content = (workspace.folder("datasets") / "water.npz").read_bytes()
-    (workspace.folder("datasets") / "water.npz").unlink()
+    content = (paths.folder("datasets") / "water.npz").read_bytes()
+    (paths.folder("datasets") / "water.npz").unlink()
     coming_as("anna")
     anna = open_page("data")
     upload(anna, "secret water.npz", content)
@@ -76,7 +77,7 @@ def test_an_upload_is_seen_by_others_only_when_it_is_shared(open_page, water, co
 
 
 def test_a_job_is_its_users_and_limits_hold(open_page, water, model, coming_as, monkeypatch):
-    (workspace.everybodys() / "datasets" / "water.npz").touch()
+    (paths.everybodys() / "datasets" / "water.npz").touch()
     anna = coming_as("anna")
     monkeypatch.setenv(limits.RUN_STEPS.variable, "1000")
     app = open_page("simulate")
@@ -88,7 +89,7 @@ def test_a_job_is_its_users_and_limits_hold(open_page, water, model, coming_as, 
     assert not app.exception and not app.error
     job = jobs.every("simulate")[0]
     assert job.owner == anna and job.wait(180) and job.status == "finished", job.error
-    assert job.info["run"].parent == workspace.everybodys() / "users" / anna / "runs"
+    assert job.info["run"].parent == paths.everybodys() / "users" / anna / "runs"
     app = open_page("drift")
     assert app.selectbox(key="run").value == job.info["run"].name
     coming_as("ben")
@@ -135,7 +136,7 @@ def test_named_providers_have_a_button_each(knock):
 
 
 def test_an_account_has_its_own_workspace_whatever_the_browser(knock, water):
-    content = (workspace.folder("datasets") / "water.npz").read_bytes()
+    content = (paths.folder("datasets") / "water.npz").read_bytes()
     anna = {"is_logged_in": True, "iss": "https://example.org", "sub": "1", "name": "Anna <b>"}
     assert "Anna <b>" in [item.value for item in knock(anna).text]  # as text, not as markup
     app = knock(anna, page="data")

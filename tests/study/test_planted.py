@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from fisherdash.study.statistics import Condition, Findings, bootstrap, significance
+from fisherdash.study.statistics import Condition, Findings, comparison, pairing
 from fisherdash.study.statistics.comparison import compare, corrected
 from fisherdash.study.statistics.pairing import Paired
 from tests.study import planted
@@ -46,10 +46,10 @@ def truth(effect):
 def intervals(pairs, seed):
     """The four estimates whose truth is known."""
     return {
-        "life": bootstrap.mean(pairs.lived_longer, seed),
-        "survivors": bootstrap.mean(pairs.more_survived, seed),
-        "drift": bootstrap.mean(pairs.log_drift_ratio, seed),
-        "rate": bootstrap.ratio(pairs.died[1], pairs.lifetime[1] / 1000.0, seed),
+        "life": pairing.mean(pairs.lived_longer, seed),
+        "survivors": pairing.mean(pairs.more_survived, seed),
+        "drift": pairing.mean(pairs.log_drift_ratio, seed),
+        "rate": pairing.ratio(pairs.died[1], pairs.lifetime[1] / 1000.0, seed),
     }
 
 
@@ -79,11 +79,11 @@ def test_nothing_is_claimed_where_nothing_was_planted():
     claims, alike = 0, [Effect(hazard_spread=0.6, drift_spread=0.6)] * 5
     for seed in range(REPETITIONS):
         pairs = population(seed, *alike, first=1) + population(10**4 + seed, *alike, first=1)
-        tests = [significance.over_models(one.lived_longer) for one in pairs]
-        tests += [significance.over_models(one.log_drift_ratio) for one in pairs]
-        claims += any(p < significance.SIGNIFICANT for p in significance.holm(tests))
+        tests = [comparison.over_models(one.lived_longer) for one in pairs]
+        tests += [comparison.over_models(one.log_drift_ratio) for one in pairs]
+        claims += any(p < comparison.SIGNIFICANT for p in comparison.holm(tests))
     print(f"families with a false claim: {claims} of {REPETITIONS}")
-    assert claims <= binom.ppf(0.999, REPETITIONS, significance.SIGNIFICANT)
+    assert claims <= binom.ppf(0.999, REPETITIONS, comparison.SIGNIFICANT)
 
 
 def test_the_stratified_logrank_test_alone_would_claim_too_much():
@@ -92,8 +92,8 @@ def test_the_stratified_logrank_test_alone_would_claim_too_much():
     for seed in range(REPETITIONS):
         alike = [Effect(hazard_spread=0.6)] * 2
         (pairs,) = population(seed, *alike, models=24, first=1)
-        false[0] += significance.logrank(pairs) < 0.05
-        false[1] += significance.over_models(pairs.lived_longer) < 0.05
+        false[0] += comparison.logrank(pairs) < 0.05
+        false[1] += comparison.over_models(pairs.lived_longer) < 0.05
     print(f"false claims of {REPETITIONS}: log-rank {false[0]}, signed-rank {false[1]}")
     assert false[0] > 2 * false[1]
 

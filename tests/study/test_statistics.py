@@ -15,17 +15,17 @@ from fisherdash.errors import InputError
 from fisherdash.study.statistics import (
     Condition,
     Findings,
-    bootstrap,
     comparison,
     failures,
     pairing,
-    power,
     quality,
-    recipes,
-    significance,
     survival,
     when,
 )
+from fisherdash.study.statistics import comparison as power
+from fisherdash.study.statistics import comparison as significance
+from fisherdash.study.statistics import pairing as bootstrap
+from fisherdash.study.statistics import quality as recipes
 from fisherdash.study.statistics.comparison import per_model
 from fisherdash.study.tables import COLUMNS, Tables, empty
 from tests.study import planted

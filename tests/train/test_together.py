@@ -10,7 +10,7 @@ import pytest
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.model import ModelConfig
+from fisherdash.potentials.e3x import ModelConfig
 from fisherdash.train import Trainee, TrainSettings, train, train_together
 from fisherdash.train.loop import first_state, to_device
 from fisherdash.train.step import (

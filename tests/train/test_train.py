@@ -13,8 +13,8 @@ import pytest
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.evaluate import evaluate
-from fisherdash.model import ModelConfig
+from fisherdash.potentials.e3x import ModelConfig
+from fisherdash.potentials.evaluate import evaluate
 from fisherdash.train import EpochReport, TrainSettings, train
 from fisherdash.train.step import Rate, _limited
 from tests.randomised import planted_dataset, random_checkpoint

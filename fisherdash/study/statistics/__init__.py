@@ -5,13 +5,16 @@ replicas, every claim is tested over models, and every p-value that is shown bes
 corrected for them. Deaths are results: survival is read first, drift on the condition of survival.
 """
 
-from fisherdash.study.statistics.bootstrap import Estimate
-from fisherdash.study.statistics.comparison import VERDICTS, Comparison, Verdict
-from fisherdash.study.statistics.failures import KINDS, FailureRate
+from fisherdash.study.statistics.comparison import (
+    SIGNIFICANT,
+    VERDICTS,
+    Comparison,
+    Tested,
+    Verdict,
+)
+from fisherdash.study.statistics.failures import KINDS, FailureRate, survival
 from fisherdash.study.statistics.findings import Findings
-from fisherdash.study.statistics.pairing import DEFAULT, Condition, conditions, heads
-from fisherdash.study.statistics.significance import SIGNIFICANT, Tested
-from fisherdash.study.statistics.survival import survival
+from fisherdash.study.statistics.pairing import DEFAULT, Condition, Estimate, conditions, heads
 
 __all__ = [
     "DEFAULT",

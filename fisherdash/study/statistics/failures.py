@@ -4,6 +4,8 @@ A trajectory that explodes at once began where the model is wrong, one that expl
 wandered there, and one that drifts lives but no longer samples its energy. They call for different
 remedies, so they are told apart. Which share of the kinetic energy and how early is early are
 choices, and so are arguments.
+
+Kaplan–Meier curves of whole populations; the band draws models, not trajectories.
 """
 
 import dataclasses
@@ -14,9 +16,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from fisherdash import units
-from fisherdash.study.statistics import bootstrap
-from fisherdash.study.statistics.bootstrap import Estimate
-from fisherdash.study.statistics.pairing import Condition, lives
+from fisherdash.analysis.survival import SurvivalCurve
+from fisherdash.study.statistics import pairing
+from fisherdash.study.statistics.pairing import Condition, Estimate, lives
 
 KINDS: Final = ("immediate explosion", "late explosion", "slow drift", "steady")
 IMMEDIATE: Final = 0.1
@@ -131,4 +133,42 @@ def rate_of(
         return Estimate(None, None, None, models, pairs)
     if not np.nansum(died):
         return Estimate(0.0, 0.0, -float(np.log(0.05)) / time, models, pairs)
-    return bootstrap.ratio(died, lived / _PS_PER_NS, seed)
+    return pairing.ratio(died, lived / _PS_PER_NS, seed)
+
+
+MOST_POINTS = 240
+"""Points of a curve; between them nobody could see a step."""
+
+
+def survival(
+    trajectories: pd.DataFrame, head: str, condition: Condition, seed: int = 0
+) -> SurvivalCurve:
+    """The share of a head's trajectories that live, over all models (lifelines).
+
+    The 95 % band is that of drawing models: Greenwood's formula would take replicas of one model
+    for independent and be too narrow.
+
+    Args: trajectories: table of a study with at least one row of this head and condition.
+    """
+    from lifelines import KaplanMeierFitter  # slow to import
+
+    found = lives(condition.of(trajectories, head))
+    known = np.isfinite(found.died)
+    fitter = KaplanMeierFitter().fit(found.lifetime[known], event_observed=found.died[known])
+    times = fitter.survival_function_.index.to_numpy(float)
+    fraction = fitter.survival_function_.to_numpy()[:, 0]
+    if len(times) > MOST_POINTS:
+        kept = np.unique(np.linspace(0, len(times) - 1, MOST_POINTS).round().astype(int))
+        times, fraction = times[kept], fraction[kept]
+    gone = np.where(found.died == 1, found.lifetime, np.inf)
+    alive = (gone[:, :, None] > times) & known[:, :, None]
+    low, high = pairing.shares_over_time(alive.sum(axis=1) / known.sum(axis=1)[:, None], seed)
+    return SurvivalCurve(
+        name=head,
+        times=times,
+        fraction=fraction,
+        low=low,
+        high=high,
+        deaths=int(found.died[known].sum()),
+        replicas=int(known.sum()),
+    )

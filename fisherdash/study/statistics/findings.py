@@ -9,17 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from fisherdash.errors import InputError
-from fisherdash.study.statistics import (
-    comparison,
-    cost,
-    failures,
-    pairing,
-    power,
-    quality,
-    recipes,
-    significance,
-    when,
-)
+from fisherdash.study.statistics import comparison, failures, pairing, quality, when
 from fisherdash.study.statistics.comparison import Comparison
 from fisherdash.study.statistics.failures import FailureRate
 from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired
@@ -38,9 +28,9 @@ class Seen:
 
     head: str
     condition: Condition
-    life: power.Power | None
-    survivors: power.Power | None
-    drift: power.Power | None
+    life: comparison.Power | None
+    survivors: comparison.Power | None
+    drift: comparison.Power | None
 
 
 class Findings:
@@ -61,9 +51,9 @@ class Findings:
     def __init__(self, tables: Tables, specification: str = "", seed: int = 0) -> None:
         _check(tables)
         self.whole, self.seed = tables, seed
-        self.factors = recipes.epoch_factors(specification)
+        self.factors = quality.epoch_factors(specification)
         self.tables = main_part(tables)
-        self.recipe = recipes.main_recipe(tables.models)
+        self.recipe = quality.main_recipe(tables.models)
         self.conditions = pairing.conditions(self.trajectories)
         self.heads = pairing.heads(self.trajectories)
 
@@ -119,7 +109,7 @@ class Findings:
         for (head, condition), pairs in self.pairs.items():
             known = when.predictors(self.tables.models, self.tables.heads, head)
             found += when.associations(when.effects(pairs), known, head, condition, self.seed)
-        return significance.as_family(found)
+        return comparison.as_family(found)
 
     @functools.cached_property
     def thirds(self) -> dict[tuple[str, Condition], list[when.Third]]:
@@ -130,10 +120,10 @@ class Findings:
     @functools.cached_property
     def seen(self) -> list[Seen]:
         """What the study could have seen, at the level of Holm's first step."""
-        alpha = power.ALPHA / max(1, 2 * len(self.pairs))
+        alpha = comparison.ALPHA / max(1, 2 * len(self.pairs))
 
-        def of(values: Float[np.ndarray, "models replicas"]) -> power.Power | None:
-            return power.power(significance.model_means(values), alpha)
+        def of(values: Float[np.ndarray, "models replicas"]) -> comparison.Power | None:
+            return comparison.power(comparison.model_means(values), alpha)
 
         return [
             Seen(*key, of(one.lived_longer), of(one.more_survived), of(one.log_drift_ratio))
@@ -143,7 +133,7 @@ class Findings:
     @functools.cached_property
     def recipes(self) -> list[Comparison]:
         """Other ways to train, and re-fits on top of them, against the main recipe's default."""
-        return recipes.recipe_comparisons(
+        return quality.recipe_comparisons(
             self.whole.models,
             self.whole.trajectories,
             self.heads,
@@ -177,14 +167,14 @@ class Findings:
         )
 
     @functools.cached_property
-    def costs(self) -> list[cost.Cost]:
+    def costs(self) -> list[quality.Cost]:
         """Of 100 ns on the devices that were measured."""
-        return cost.costs(self.whole.timings, self.whole.trajectories, self.whole.heads)
+        return quality.costs(self.whole.timings, self.whole.trajectories, self.whole.heads)
 
     @functools.cached_property
-    def expected(self) -> list[cost.Expected]:
+    def expected(self) -> list[quality.Expected]:
         """Failures on the way to 100 ns."""
-        return cost.expected_failures(self.rates)
+        return quality.expected_failures(self.rates)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers that the verdict rests on; None where one is not known."""
@@ -202,7 +192,7 @@ class Findings:
 
 def main_part(tables: Tables) -> Tables:
     """The tables with the models of the main recipe only; losses and timings stay whole."""
-    recipe = recipes.main_recipe(tables.models)
+    recipe = quality.main_recipe(tables.models)
     models = tables.models.loc[(tables.models["recipe"] == recipe).to_numpy(bool), :]
     kept = {
         name: table.loc[table["model"].isin(list(models["model"])).to_numpy(bool), :]

@@ -14,10 +14,9 @@ import pandas as pd
 import scipy
 from jaxtyping import Float
 
-from fisherdash.study.statistics import bootstrap, significance
-from fisherdash.study.statistics.bootstrap import Estimate
-from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired
-from fisherdash.study.statistics.significance import Tested
+from fisherdash.study.statistics import comparison, pairing
+from fisherdash.study.statistics.comparison import Tested
+from fisherdash.study.statistics.pairing import DEFAULT, Condition, Estimate, Paired
 
 OUTCOMES: Final = {
     "life": "difference of mean lifetime (ps)",
@@ -59,9 +58,9 @@ def effects(pairs: Paired) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "model": list(pairs.units),
-            "life": significance.model_means(pairs.lived_longer),
-            "drift": significance.model_means(pairs.log_drift_ratio),
-            "survivors": significance.model_means(pairs.more_survived),
+            "life": comparison.model_means(pairs.lived_longer),
+            "drift": comparison.model_means(pairs.log_drift_ratio),
+            "survivors": comparison.model_means(pairs.more_survived),
         }
     )
 
@@ -103,7 +102,7 @@ def rank_correlation(
     """Spearman's ρ of finite numbers with its interval and test; nothing for a constant."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Estimate(None, None, None, len(x), len(x)), Tested(None)
-    estimate = bootstrap.over_models(lambda drawn: _spearman(drawn, x, y), len(x), seed)
+    estimate = pairing.over_models(lambda drawn: _spearman(drawn, x, y), len(x), seed)
     test: Any = scipy.stats.spearmanr(x, y)
     return estimate, Tested(float(test.pvalue) if estimate.low is not None else None)
 
@@ -150,9 +149,9 @@ def by_third(pairs: Paired, known: pd.DataFrame, seed: int = 0) -> list[Third]:
                     models=int(chosen.sum()),
                     lowest=float(error[chosen].min()),
                     highest=float(error[chosen].max()),
-                    life=bootstrap.mean(pairs.lived_longer[chosen], seed),
-                    survivors=bootstrap.mean(pairs.more_survived[chosen], seed),
-                    drift_ratio=bootstrap.mean(pairs.log_drift_ratio[chosen], seed).map(np.exp),
+                    life=pairing.mean(pairs.lived_longer[chosen], seed),
+                    survivors=pairing.mean(pairs.more_survived[chosen], seed),
+                    drift_ratio=pairing.mean(pairs.log_drift_ratio[chosen], seed).map(np.exp),
                 )
             )
     return found

@@ -1,0 +1,272 @@
+"""A run in numbers: drift and survival of every head, and each later head against the first.
+
+One head against another: drift in pairs, survival on all replicas, read together.
+
+Drift is compared in pairs: both heads start from the same states, so |slope| of the second minus
+|slope| of the first is formed for every start from which both survive. Survival is compared on all
+replicas. A head that sheds its bad trajectories by exploding has quiet survivors, so a smaller
+drift is never called an improvement where significantly fewer survive.
+"""
+
+import dataclasses
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Float
+
+from fisherdash.analysis.drift import fluctuations, head_drift, slopes
+from fisherdash.analysis.statistics import FEWEST, SIGNIFICANT, Interval, PairedDifference, paired
+from fisherdash.analysis.survival import lifetimes, logrank_p_value, time_to_failure
+from fisherdash.analysis.trajectories import Trajectories
+
+
+@dataclasses.dataclass(frozen=True)
+class Versus:
+    """The second head against the first.
+
+    Attributes:
+        first, second: names of the heads.
+        replicas: of either head.
+        duration: of the run, ps.
+        survivors: number of living replicas of either head.
+        pairs: initial states from which both survive.
+        difference: of |slope| in pairs, second minus first, meV/atom/ps; negative where the
+            second drifts less. None without pairs.
+        logrank_p_value: of equal survival; None without a death.
+        lives_longer: name of the head with the longer mean life within the run; None if equal.
+        level: p value below which a difference counts as significant.
+    """
+
+    first: str
+    second: str
+    replicas: int
+    duration: float
+    survivors: tuple[int, int]
+    pairs: int
+    difference: PairedDifference | None
+    logrank_p_value: float | None
+    lives_longer: str | None
+    level: float = SIGNIFICANT
+
+    @property
+    def sentence(self) -> str:
+        """What the numbers say, in plain words."""
+        survival, better = self._survival()
+        drift, calmer = self._drift()
+        if calmer and better and calmer != better:
+            return (
+                f"{survival} {drift} That is no improvement: the drift is that of the survivors, "
+                f"and {calmer} loses significantly more trajectories."
+            )
+        alive = dict(zip((self.first, self.second), self.survivors, strict=True))
+        if calmer and not better and alive[calmer] < max(self.survivors):
+            return f"{survival} {drift} Read it with care: fewer trajectories of {calmer} survive."
+        return f"{survival} {drift}"
+
+    def _survival(self) -> tuple[str, str | None]:
+        counts = ", ".join(
+            alive_words(name, alive, self.replicas)
+            for name, alive in zip((self.first, self.second), self.survivors, strict=True)
+        )
+        p = self.logrank_p_value
+        if p is None:
+            return f"Nobody died in {self.duration:.3g} ps: {counts}.", None
+        if p >= self.level or self.lives_longer is None:
+            return f"Survival does not differ significantly: {counts} (p = {p:.2g}).", None
+        return f"{self.lives_longer} survives significantly longer: {counts} (p = {p:.2g}).", (
+            self.lives_longer
+        )
+
+    def _drift(self) -> tuple[str, str | None]:
+        # n pairs that all point one way have p = 2 / 2ⁿ in the signed-rank test.
+        least = 2.0 ** (1 - self.pairs)
+        if self.pairs < FEWEST or least >= self.level or self.difference is None:
+            return f"Too few pairs of survivors ({self.pairs}) to compare their drift.", None
+        by = self.difference
+        numbers = (
+            f"by {abs(by.median):.2g} meV/atom/ps in the median over {self.pairs} pairs "
+            f"of survivors (p = {by.p_value:.2g})"
+        )
+        sign = by.sign_at(self.level)
+        if sign == 0:
+            return (
+                f"Drift does not differ significantly over {self.pairs} pairs of survivors "
+                f"(p = {by.p_value:.2g}).",
+                None,
+            )
+        calmer, other = (self.second, self.first) if sign < 0 else (self.first, self.second)
+        return f"{calmer} drifts less than {other} {numbers}.", calmer
+
+
+def versus(
+    traj: Trajectories, slopes: Float[np.ndarray, "heads replicas"], seed: int
+) -> tuple[Versus, ...]:
+    """Every later head against the first, the level of the tests divided among them (Bonferroni).
+
+    Args:
+        traj: of any number of heads.
+        slopes: drift of every survivor, meV/atom/ps; NaN for the dead.
+        seed: of the bootstrap.
+    """
+    lives = lifetimes(traj)[0].mean(axis=1)
+    others = range(1, len(traj.names))
+    found = []
+    for other in others:
+        heads = [0, other]
+        longer = traj.names[max(heads, key=lambda head: lives[head])]
+        found.append(
+            Versus(
+                first=traj.names[0],
+                second=traj.names[other],
+                replicas=traj.replicas,
+                duration=traj.duration,
+                survivors=(int(traj.survivors[0].sum()), int(traj.survivors[other].sum())),
+                pairs=int(np.sum(traj.survivors[0] & traj.survivors[other])),
+                difference=paired(np.abs(slopes[other]) - np.abs(slopes[0]), seed),
+                logrank_p_value=logrank_p_value(traj, *heads),
+                lives_longer=longer if lives[0] != lives[other] else None,
+                level=SIGNIFICANT / len(others),
+            )
+        )
+    return tuple(found)
+
+
+def alive_words(name: str, alive: int, replicas: int) -> str:
+    """How many of a head's replicas live."""
+    return f"{name}: {alive} of {replicas} alive"
+
+
+SHORT: Final = 1.0
+"""Picoseconds below which a slope of the energy says little of the drift of a long run."""
+STILL: Final = 1e-3
+"""Change of the potential, in parts of the kinetic energy, below which a surface is flat."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Statistics of a run.
+
+    Attributes:
+        names: of the heads.
+        replicas: of every head.
+        duration: of the run, ps.
+        survivors: number of living replicas by name.
+        drift: median slope over the survivors, meV/atom/ps, by name; None without survivors.
+        fluctuation: median standard deviation about the drift, meV/atom, by name.
+        time_to_failure: time by which half are dead, ps, by name; None if more than half live.
+        against: every later head against the first; empty with one head.
+        flat: heads whose potential hardly changes while their atoms move.
+    """
+
+    names: tuple[str, ...]
+    replicas: int
+    duration: float
+    survivors: dict[str, int]
+    drift: dict[str, Interval | None]
+    fluctuation: dict[str, float | None]
+    time_to_failure: dict[str, float | None]
+    against: tuple[Versus, ...]
+    flat: tuple[str, ...] = ()
+
+    @property
+    def pairs(self) -> int:
+        """Initial states from which both of the first two heads survive; 0 with one head."""
+        return self.against[0].pairs if self.against else 0
+
+    @property
+    def difference(self) -> PairedDifference | None:
+        """Of |slope| in pairs, the second head minus the first; None without pairs."""
+        return self.against[0].difference if self.against else None
+
+    @property
+    def logrank_p_value(self) -> float | None:
+        """Of equal survival of the first two heads; None with one head or without a death."""
+        return self.against[0].logrank_p_value if self.against else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers or null, never NaN."""
+        nothing = Interval(np.nan, None, None, 0).to_json() | {"median": None}
+        drift = {name: item.to_json() if item else nothing for name, item in self.drift.items()}
+        difference = self.difference.to_json() if self.difference else nothing | {"p_value": None}
+        return {
+            "pairs": self.pairs,
+            "survivors": self.survivors,
+            "drift_meV_per_atom_per_ps": drift,
+            "paired_difference": difference,
+            "logrank_p_value": self.logrank_p_value,
+            "time_to_failure_ps": self.time_to_failure,
+        }
+
+    @property
+    def sentence(self) -> str:
+        """What the numbers say, in plain words."""
+        return " ".join(self.sentences)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The same, for each later head by itself."""
+        if not self.against:
+            (name,) = self.names
+            alive = alive_words(name, self.survivors[name], self.replicas)
+            return (f"{alive}; there is no second head to compare with.",)
+        if len(self.against) == 1:
+            return (self.against[0].sentence,)
+        return tuple(f"{one.second} against {one.first}: {one.sentence}" for one in self.against)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What keeps the numbers from meaning what they seem to, a sentence each."""
+        found = [
+            f"The potential of {name} hardly changes while the atoms move: its drift is small for "
+            "want of forces, as an untrained model's is."
+            for name in self.flat
+        ]
+        if not any(self.survivors.values()):
+            after = max((time or 0.0) for time in self.time_to_failure.values())
+            found.append(
+                f"Nobody is alive at the end; half are dead after {after:.2g} ps at the latest. "
+                "These models do not hold this molecule together at this temperature: train longer "
+                "or on more frames before comparing heads."
+            )
+        elif self.duration < SHORT:
+            found.append(
+                f"{self.duration:.3g} ps are short: slopes over less than {SHORT:g} ps are mostly "
+                "vibrations, whatever the p value, and rare explosions take longer to come."
+            )
+        if len(self.against) > 1:
+            found.append(
+                f"Every other head is compared with {self.names[0]}; of the {len(self.against)} "
+                f"tests of drift, and as many of survival, one counts as significant below "
+                f"p = {self.against[0].level:.2g}."
+            )
+        return tuple(found)
+
+
+def compare(traj: Trajectories, seed: int = 0) -> Comparison:
+    """All statistics of a run, whole or unfinished; ``seed`` is that of the bootstrap."""
+    found = slopes(traj)
+    spread = [row[np.isfinite(row)] for row in fluctuations(traj, found)]
+    return Comparison(
+        names=traj.names,
+        replicas=traj.replicas,
+        duration=traj.duration,
+        survivors=dict(zip(traj.names, traj.survivors.sum(axis=1).tolist(), strict=True)),
+        drift=head_drift(traj, found, seed),
+        fluctuation={
+            name: float(np.median(row)) if len(row) else None
+            for name, row in zip(traj.names, spread, strict=True)
+        },
+        time_to_failure=time_to_failure(traj),
+        against=versus(traj, found, seed),
+        flat=tuple(name for head, name in enumerate(traj.names) if _is_flat(traj, head)),
+    )
+
+
+def _is_flat(traj: Trajectories, head: int) -> bool:
+    """Whether the potential of those alive stands still while they move."""
+    alive = traj.survivors[head]
+    if not alive.any() or len(traj.times) < 3:
+        return False
+    potential, kinetic = traj.potential[head, alive], traj.kinetic[head, alive]
+    change, motion = np.median(np.ptp(potential, axis=-1)), np.median(kinetic)
+    return bool(motion > 0 and change < STILL * motion)

@@ -1,0 +1,206 @@
+"""Energy drift: how the total energy, which should stay, moves away.
+
+ΔE(t) = [U(t) + K(t) − U(0) − K(0)] / N in meV per atom. Its slope is the Theil–Sen estimate, the
+median of the slopes between all pairs of points (P. K. Sen, J. Am. Stat. Assoc. 63, 1379 (1968)),
+which the regular oscillation of the Verlet energy and single jumps hardly move. Long trajectories
+are averaged in at most 200 buckets of consecutive frames first: the number of pairs grows with the
+square of the points, and a slow slope loses nothing by averaging.
+
+Only replicas that live to the end have a slope. What a dying replica did before its death is no
+measure of drift, so it is left out here and counted as a death in :mod:`survival`.
+
+Where a drift comes from: the same initial states once more, finer, and what changes.
+
+The energy error of velocity Verlet is of second order in Δt. Of a drift s(Δt) = s₀ + bΔt², half the
+time step leaves a quarter of the second part:
+
+    due to the step  bΔt² = 4/3 [s(Δt) − s(Δt/2)],    left at Δt → 0   s₀ = s(Δt) − bΔt²
+
+(L. F. Richardson's deferred approach to the limit), replica by replica. The same for single against
+double precision, whose round-off counts as nothing: due to round-off is the difference itself.
+The fluctuation about the drift tells whether Δt is small enough for that: it falls by
+2^order when Δt is halved, with order 2.
+"""
+
+import dataclasses
+from typing import Final, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from fisherdash.analysis.statistics import Interval, PairedDifference, median_interval, paired
+from fisherdash.analysis.trajectories import Trajectories
+from fisherdash.errors import InputError
+
+MOST_POINTS: Final = 200
+_FEWEST_POINTS: Final = 3
+_MEV: Final = 1e3
+_PER_PS: Final = 1e3
+
+
+def total_energy_change(traj: Trajectories) -> Float[np.ndarray, "heads replicas frames"]:
+    """ΔE per atom in meV, relative to the first frame; NaN from a replica's death on."""
+    total = np.where(traj.alive, traj.potential + traj.kinetic, np.nan)
+    return (total - total[..., :1]) * (_MEV / traj.num_atoms)
+
+
+def bucketed(
+    values: Float[np.ndarray, "*batch frames"], most: int = MOST_POINTS
+) -> Float[np.ndarray, "*batch points"]:
+    """Means over at most ``most`` runs of consecutive frames, as equal in length as possible."""
+    frames = values.shape[-1]
+    if frames <= most:
+        return values
+    edges = np.arange(most) * frames // most
+    lengths = np.diff(np.append(edges, frames))
+    return np.add.reduceat(values, edges, axis=-1) / lengths
+
+
+def theil_sen(
+    x: Float[np.ndarray, " points"], y: Float[np.ndarray, "*batch points"]
+) -> Float[np.ndarray, "*batch"]:
+    """Median of the slopes between all pairs of points; y must be finite."""
+    first, second = np.triu_indices(len(x), k=1)
+    flat = y.reshape(-1, len(x))
+    run = x[second] - x[first]
+    found = [np.median((row[second] - row[first]) / run) for row in flat]
+    return np.array(found).reshape(y.shape[:-1])
+
+
+def slopes(traj: Trajectories) -> Float[np.ndarray, "heads replicas"]:
+    """Drift of every survivor, meV/atom/ps; NaN for the dead, and with fewer than three frames."""
+    found = np.full(traj.died_step.shape, np.nan)
+    if len(traj.times) < _FEWEST_POINTS or not np.any(traj.survivors):
+        return found
+    change = bucketed(total_energy_change(traj)[traj.survivors])
+    found[traj.survivors] = theil_sen(bucketed(traj.times), change) * _PER_PS
+    return found
+
+
+def fluctuations(
+    traj: Trajectories, replica_slopes: Float[np.ndarray, "heads replicas"] | None = None
+) -> Float[np.ndarray, "heads replicas"]:
+    """Standard deviation of ΔE about its drift, meV/atom, from all frames; NaN for the dead."""
+    found = slopes(traj) if replica_slopes is None else replica_slopes
+    trend = found[..., None] * (traj.times / _PER_PS)
+    found = np.full(traj.died_step.shape, np.nan)
+    if len(traj.times) >= _FEWEST_POINTS:
+        rest = (total_energy_change(traj) - trend)[traj.survivors]
+        found[traj.survivors] = np.std(rest, axis=-1)
+    return found
+
+
+def head_drift(
+    traj: Trajectories,
+    replica_slopes: Float[np.ndarray, "heads replicas"] | None = None,
+    seed: int = 0,
+) -> dict[str, Interval | None]:
+    """Median drift of every head over its survivors; None where nobody survived."""
+    found = slopes(traj) if replica_slopes is None else replica_slopes
+    return {name: median_interval(row, seed) for name, row in zip(traj.names, found, strict=True)}
+
+
+Cause = Literal["time step", "round-off"]
+
+LEFT_OVER: dict[Cause, float] = {"time step": 0.25, "round-off": 0.0}
+"""Share of the error that the finer run still has."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Drift of each head told apart, by name; slopes in meV/atom/ps, None without pairs.
+
+    Attributes:
+        cause: what the finer run has less of.
+        names: of the heads.
+        duration: of the part that both runs have, ps.
+        pairs: number of initial states from which the head survives in both.
+        coarse, fine: median slope of these, in the run and in the finer one.
+        due: paired difference that is due to the cause; zero is in its interval where nothing is.
+        left: median slope without it.
+        order: of the fluctuation in Δt; about 2 where Δt is small enough (time step only).
+        fluctuation: about the drift in the run and in the finer one, meV/atom.
+    """
+
+    cause: Cause
+    names: tuple[str, ...]
+    duration: float
+    pairs: dict[str, int]
+    coarse: dict[str, Interval | None]
+    fine: dict[str, Interval | None]
+    due: dict[str, PairedDifference | None]
+    left: dict[str, Interval | None]
+    fluctuation: dict[str, tuple[float, float] | None]
+    order: dict[str, float | None]
+
+
+def told_apart(coarse: Trajectories, fine: Trajectories, cause: Cause, seed: int = 0) -> Origin:
+    """The drift of a run told apart with a finer run from the same initial states.
+
+    Args:
+        coarse: the run.
+        fine: with half the time step, or in double precision; the same heads and replicas. What one
+            of the two has beyond the end of the other is left out.
+        cause: "time step" or "round-off".
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: if the two did not start from the same states, or have too few frames yet.
+    """
+    shape, other = coarse.died_step.shape, fine.died_step.shape
+    if shape != other or min(len(coarse.times), len(fine.times)) < 3:
+        raise InputError(
+            f"two runs of the same heads and replicas with at least 3 frames are needed, received "
+            f"{shape} and {other} with {len(coarse.times)} and {len(fine.times)} frames"
+        )
+    if not np.allclose(coarse.kinetic[..., 0], fine.kinetic[..., 0], rtol=1e-9):
+        raise InputError("the two runs did not start from the same momenta")
+    end = min(coarse.times[-1], fine.times[-1])
+    runs = [up_to(traj, end) for traj in (coarse, fine)]
+    both = runs[0].survivors & runs[1].survivors
+    found = [np.where(both, slopes(traj), np.nan) for traj in runs]
+    spread = [
+        np.where(both, fluctuations(traj, slope), np.nan)
+        for traj, slope in zip(runs, found, strict=True)
+    ]
+    due = (found[0] - found[1]) / (1.0 - LEFT_OVER[cause])
+
+    def by_name(rows: np.ndarray) -> dict[str, Interval | None]:
+        return {n: median_interval(row, seed) for n, row in zip(coarse.names, rows, strict=True)}
+
+    def both_spreads(head: int) -> tuple[float, float] | None:
+        if not both[head].any():
+            return None
+        first, second = (float(np.nanmedian(one[head])) for one in spread)
+        return first, second
+
+    pairs = {name: both_spreads(head) for head, name in enumerate(coarse.names)}
+    halved = cause == "time step"
+    return Origin(
+        cause=cause,
+        names=coarse.names,
+        duration=float(runs[0].duration),
+        pairs=dict(zip(coarse.names, both.sum(axis=1).tolist(), strict=True)),
+        coarse=by_name(found[0]),
+        fine=by_name(found[1]),
+        due={name: paired(row, seed) for name, row in zip(coarse.names, due, strict=True)},
+        left=by_name(found[0] - due),
+        fluctuation=pairs,
+        order={
+            name: float(np.log2(pair[0] / pair[1])) if halved and pair and min(pair) > 0 else None
+            for name, pair in pairs.items()
+        },
+    )
+
+
+def up_to(traj: Trajectories, end: float) -> Trajectories:
+    """The trajectories until ``end`` (fs), as if the run had stopped there."""
+    keep = traj.times <= end + 0.5 * traj.timestep
+    died = np.where(traj.died_step * traj.timestep > end + 0.5 * traj.timestep, -1, traj.died_step)
+    return dataclasses.replace(
+        traj,
+        times=traj.times[keep],
+        potential=traj.potential[..., keep],
+        kinetic=traj.kinetic[..., keep],
+        died_step=died,
+    )

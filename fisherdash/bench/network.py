@@ -1,0 +1,208 @@
+"""From the shell to the first step of dynamics: a second start against the first one.
+
+Energies and forces: our evaluation against E3x's own modules, a list against all pairs.
+
+Same weights, same frames, both compiled, both in single precision, both with reverse-mode forces.
+Calls follow one another, as in dynamics: the first call after the other's turn finds caches and
+memory as the other left them and takes up to twice as long.
+
+A training step against the tutorial's, and what a re-fit costs in epochs of training.
+"""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fisherdash import fisher, train
+from fisherdash.bench import inputs
+from fisherdash.bench.race import Result, compare_times, race, seconds
+from fisherdash.dataset import save
+from fisherdash.potentials import checkpoint, e3x
+from fisherdash.potentials.e3x.potential import together
+from fisherdash.train import loop
+from fisherdash.train.step import Sums
+
+LARGE_CALLS = 30
+_RELATIVE = 1e-4
+"""Largest difference of the forces, single precision against single precision."""
+
+
+def batch64() -> Result:
+    """64 molecules a call, call after call."""
+    return _against_e3x(64, calls=8)
+
+
+def single() -> Result:
+    """One molecule, as a calculator is asked."""
+    return _against_e3x(1, calls=200)
+
+
+def large() -> Result:
+    """A cluster of 22 molecules, 198 atoms: a list of neighbours against all pairs of atoms."""
+    x, numbers = inputs.cluster(1, 22), np.tile(inputs.NUMBERS, 22)
+    ours, all_pairs = (_ours(f, x, numbers, LARGE_CALLS) for f in (e3x.energy_and_forces, together))
+    return _race(ours, all_pairs, work=LARGE_CALLS)
+
+
+def _against_e3x(frames: int, calls: int) -> Result:
+    x = inputs.positions(frames)
+    body, head, on_device = _on_device(x)
+
+    def peer() -> np.ndarray:
+        with inputs.plain_jax():
+            for _ in range(calls):
+                _, forces = inputs.reference_forces(body, head, on_device)
+                jax.block_until_ready(forces)
+        return np.asarray(forces)
+
+    ours = _ours(e3x.energy_and_forces, x, inputs.NUMBERS, calls)
+    return _race(ours, peer, work=frames * calls)
+
+
+def _ours(
+    function: Callable[..., Any], x: np.ndarray, numbers: np.ndarray, calls: int
+) -> Callable[[], np.ndarray]:
+    """So many calls, one after the other; returns the forces."""
+    body, head, on_device = _on_device(x)
+    compiled, elements = jax.jit(function, static_argnums=0), jnp.asarray(numbers)
+
+    def call() -> np.ndarray:
+        for _ in range(calls):
+            _, forces = compiled(inputs.CONFIG, body, head, elements, on_device)
+            jax.block_until_ready(forces)
+        return np.asarray(forces)
+
+    return call
+
+
+def _on_device(x: np.ndarray) -> tuple[Any, jax.Array, jax.Array]:
+    checkpoint = inputs.checkpoint()
+    single = checkpoint.head.astype(np.float32), x.astype(np.float32)
+    return jax.device_put((checkpoint.body, *single))
+
+
+def _race(ours: Callable[[], np.ndarray], peer: Callable[[], np.ndarray], work: int) -> Result:
+    reference = peer()
+    gap = float(np.abs(ours() - reference).max())
+    if not (reference.dtype == np.float32 and gap < _RELATIVE * np.abs(reference).max()):
+        raise RuntimeError(f"the two disagree by {gap} eV/Å: nothing to compare")
+    return race(ours, peer, work=work, unit="frames/s")
+
+
+BATCH, STEPS = 30, 5
+FRAMES = 1000
+
+
+def train_step() -> Result:
+    """Adam on batches of 30 with forces: the tutorial calls E3x's modules once a step."""
+    epoch = _epoch(BATCH * STEPS)
+    data = inputs.dataset(BATCH * STEPS)
+    checkpoint = inputs.checkpoint()
+    optimiser = optax.adam(0.01)
+
+    @jax.jit
+    def step(params, state, x, energies, forces):
+        def loss(params):
+            body, head = params
+
+            def total(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+                energies = inputs.reference_energies(body, head, x)
+                return -jnp.sum(energies), energies
+
+            found, predicted = jax.grad(total, has_aux=True)(x)
+            return optax.l2_loss(predicted, energies).mean() + optax.l2_loss(found, forces).mean()
+
+        gradient = jax.grad(loss)(params)
+        updates, state = optimiser.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state
+
+    def peer() -> None:
+        with inputs.plain_jax():
+            params = (checkpoint.body, checkpoint.head.astype(np.float32))
+            state = optimiser.init(params)
+            for first in range(0, len(data), BATCH):
+                part = slice(first, first + BATCH)
+                frames = (data.positions, data.energies, data.forces)
+                batch = (array[part].astype(np.float32) for array in frames)
+                params, state = step(params, state, *batch)
+            jax.block_until_ready(params)
+
+    return race(epoch, peer, work=STEPS, unit="steps/s", rounds=5)
+
+
+def solve_forces() -> Result:
+    """The sums of a re-fit from forces, in epochs of training on the same 1,000 frames."""
+    return _solve(laplacian=False)
+
+
+def solve_laplacian() -> Result:
+    """The same with the Laplacians of all descriptors."""
+    return _solve(laplacian=True)
+
+
+def _solve(*, laplacian: bool) -> Result:
+    checkpoint, data = inputs.checkpoint(), inputs.dataset(FRAMES)
+    return compare_times(
+        lambda: fisher.accumulate(checkpoint, data, laplacian=laplacian), _epoch(FRAMES), rounds=3
+    )
+
+
+def _epoch(frames: int):
+    """A call that trains for one epoch, without the validation after it."""
+    data = inputs.dataset(frames)
+    settings = dataclasses.replace(train.TrainSettings(), batch_size=BATCH)
+    training = loop._Training(inputs.CONFIG, data, data, settings, "benchmark", None)
+    progress, order = training._start(resume=False), training._order(0)
+
+    def run() -> None:
+        sums = training._advance(progress, Sums.zero(), order, 0, training.steps)
+        jax.block_until_ready(sums)
+
+    return run
+
+
+def warm_start() -> Result:
+    """Seconds that ``fisherdash simulate --steps 1`` takes without and with compiled programs.
+
+    ``ours`` is the second start, ``peer`` the first; both include Python's own start, imports,
+    reading model and data, and writing the run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        checkpoint.save(inputs.checkpoint(), place / "model.safetensors")
+        save(inputs.dataset(40), place / "data.npz")
+        environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(place / "cache")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a second start finds bytecode, too
+
+        def run(name: str) -> None:
+            words = (
+                "simulate",
+                "model.safetensors",
+                "--data",
+                "data.npz",
+                "--steps",
+                "1",
+                "--out",
+                name,
+            )
+            subprocess.run(
+                [sys.executable, "-m", "fisherdash", *words, "--replicas", "32", "--json"],
+                cwd=place,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
+
+        first = seconds(lambda: run("first"))
+        second = min(seconds(lambda name=name: run(name)) for name in ("second", "third"))
+    return Result(ours=second, peer=first, ratio=first / second, unit="s")

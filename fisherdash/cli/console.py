@@ -1,0 +1,289 @@
+"""What every command does alike: run, report progress, print one result, choose the exit status.
+
+Standard output carries the result and nothing else. Libraries print there too, some of them from
+compiled code, so for the length of a command the file descriptor itself points to standard error.
+
+A command's result as JSON and as a table for a person.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from fisherdash.errors import InputError
+
+
+def json_safe(value: Any) -> Any:
+    """The same value in JSON's own types: NaN and infinities, which JSON lacks, become null."""
+    if isinstance(value, Mapping):
+        return {str(key): json_safe(item) for key, item in value.items()}
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy and JAX scalars and arrays
+        return json_safe(value.tolist())
+    if isinstance(value, Sequence):
+        return [json_safe(item) for item in value]
+    raise TypeError(f"a result holds a {type(value).__name__}, which JSON cannot carry")
+
+
+UNITS: Final = (  # longest ending first
+    ("_meV_per_atom_per_ps", "meV/atom/ps"),
+    ("_kcal2_per_mol2", "(kcal/mol)²"),
+    ("_eV_per_A", "eV/Å"),
+    ("_meV", "meV"),
+    ("_eV", "eV"),
+    ("_ps", "ps"),
+    ("_K", "K"),
+)
+UNITS_BESIDE_THE_KEY: Final = {"paired_difference": "meV/atom/ps"}
+OUR_KEYS: Final = ("boltzmann",)
+"""Nested results with keys of ours; in all the others the keys are names of checkpoints."""
+FOR_SCRIPTS: Final = "details"
+"""What is too long to read and only stands in the JSON."""
+
+WIDEST_NUMBER: Final = 40
+"""Values up to so many letters are set flush right, as numbers are read; longer ones are texts."""
+
+Row = tuple[str, str, str]
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result for a person: one aligned line a number, its unit taken from the key."""
+    result = {key: value for key, value in result.items() if key != FOR_SCRIPTS}
+    rows = [row for key, value in json_safe(result).items() for row in _named(key, value, "")]
+    name_width = max((len(name) for name, _, _ in rows), default=0)
+    value_width = max((len(value) for _, value, _ in rows), default=0)
+    side = ">" if value_width <= WIDEST_NUMBER else "<"
+    lines = (
+        f"{name:<{name_width}}  {value:{side}{value_width}} {unit}" for name, value, unit in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _named(key: str, value: Any, head: str) -> Iterator[Row]:
+    """Rows of a key of ours, which may end in its unit."""
+    nowhere = ("", UNITS_BESIDE_THE_KEY.get(key, ""))
+    ending, unit = next((pair for pair in UNITS if key.endswith(pair[0])), nowhere)
+    name = head + key.removesuffix(ending).replace("_", " ")
+    if key in OUR_KEYS and isinstance(value, dict):
+        for inner, item in value.items():
+            yield from _named(inner, item, f"{name}, ")
+    else:
+        yield from _rows(name, value, unit)
+
+
+def _rows(name: str, value: Any, unit: str) -> Iterator[Row]:
+    if isinstance(value, dict) and {"median", "low", "high"} <= set(value):
+        yield name, _interval(value), unit if value["median"] is not None else ""
+        if "p_value" in value:
+            yield f"{name}, p value", _readable(value["p_value"]), ""
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _rows(f"{name}, {key}", item, unit)
+    elif isinstance(value, list):
+        for number, item in enumerate(value, start=1):
+            yield from _rows(f"{name} {number}", item, unit)
+    else:
+        yield name, _readable(value), unit if value is not None else ""
+
+
+def _interval(value: Mapping[str, Any]) -> str:
+    middle = _readable(value["median"])
+    if value["low"] is None:
+        return middle
+    return f"{middle} ({_readable(value['low'])} to {_readable(value['high'])})"
+
+
+def _readable(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+DONE, FAILED, UNUSABLE = 0, 1, 2
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line, as for any other unusable input."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UNUSABLE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that names the defaults, and no default where there is none."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        plain = action.default is None or action.default is False
+        return action.help if plain else super()._get_help_string(action)
+
+
+class Console:
+    """Notes and progress on standard error, and the wish to stop.
+
+    Notes are held back until the work begins, so that refused input is answered by one line.
+    """
+
+    def __init__(self) -> None:
+        self.cancel = threading.Event()
+        self._held: list[str] = []
+        self._bar: Any = None
+
+    def note(self, text: str) -> None:
+        """Say something in passing, such as what the loader inferred."""
+        self._held.append(text)
+
+    def flush(self) -> None:
+        """Print the notes held so far."""
+        for text in self._held:
+            self._write(text)
+        self._held.clear()
+
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        """Move the bar to ``done`` of ``total``; shown only on a terminal."""
+        self.flush()
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, file=sys.stderr, dynamic_ncols=True, leave=False)
+        self._bar.total = total
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Take the bar away and print what is still held."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self.flush()
+
+    def drop(self) -> None:
+        """Forget the notes: the command ended with a complaint instead."""
+        self._held.clear()
+        self.close()
+
+    @contextlib.contextmanager
+    def stoppable(self) -> Iterator[threading.Event]:
+        """Work that keeps what it has: the first Ctrl-C or SIGTERM sets the event that this gives.
+
+        The second one ends the command at once. What is kept is to be written inside the context,
+        so that a signal that comes late does not cost it. Outside the main thread, which alone
+        receives signals, the event is never set.
+        """
+
+        def ask(number: int, frame: object) -> None:
+            if self.cancel.is_set():
+                raise KeyboardInterrupt
+            self.cancel.set()
+            os.write(2, b"\nfisherdash: stopping; once more stops at once, keeping nothing\n")
+
+        if threading.current_thread() is not threading.main_thread():
+            yield self.cancel
+            return
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self.cancel
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _write(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        print(text, file=sys.stderr, flush=True)
+
+
+Run = Callable[[argparse.Namespace, Console], Mapping[str, Any]]
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the command chosen by ``args``, print its result, return the exit status."""
+    run: Run = args.run
+    console = Console()
+    try:
+        if hasattr(args, "json"):  # every command but the one that starts the browser
+            from fisherdash.background import keep_compilations
+
+            keep_compilations()
+        with _stdout_to_stderr() if hasattr(args, "json") else contextlib.nullcontext():
+            result = run(args, console)
+        console.close()
+    except InputError as error:
+        console.drop()
+        return _complain(str(error), UNUSABLE)
+    except KeyboardInterrupt:
+        console.drop()
+        return _complain("interrupted; nothing was kept", FAILED)
+    except Exception as error:  # noqa: BLE001 - the last door: a failure of ours is told in one line
+        console.drop()
+        return _fail(error, args)
+    return _print_result(result, as_json=getattr(args, "json", False))
+
+
+def _print_result(result: Mapping[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        text = json.dumps(json_safe(result), allow_nan=False)
+    else:
+        text = table(result)
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    except OSError as error:
+        # What is still in the buffer would complain once more at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):  # a reader like head has merely seen enough
+            return _complain(f"the result could not be printed: {error.strerror}", FAILED)
+    return DONE
+
+
+def _complain(sentence: str, status: int) -> int:
+    print(f"fisherdash: {' '.join(sentence.split())}", file=sys.stderr)
+    return status
+
+
+def _fail(error: Exception, args: argparse.Namespace) -> int:
+    """One line and a log file, or the whole traceback where ``--debug`` asks for it."""
+    told = f"{type(error).__name__}: {error}"
+    if args.debug:
+        traceback.print_exception(error)
+        return _complain(f"failed ({told})", FAILED)
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="fisherdash-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
+        log.write(f"{args.command_line}\n\n")
+        traceback.print_exception(error, file=log)
+    return _complain(f"failed ({told}); the traceback is in {log.name}", FAILED)
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Send what anyone prints meanwhile to standard error, compiled libraries included."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -1,0 +1,366 @@
+"""The compiled loop: any number of heads times any number of replicas, frames recorded on the way.
+
+One compiled function, :func:`advance`, does a number of steps that is an argument, not a shape.
+It writes its frames into a buffer of fixed capacity, of which the host keeps those that were
+filled. So the first call can be a single step and the later ones as long as half a second takes on
+this machine, without a second compilation; a call ends early in front of the last step; a long way
+between two frames is cut into several calls, so that a cancelled run stops within about a second.
+Where a call ends changes no bit of the result, because every step is the same compiled loop body.
+The very first evaluation of the forces is a step of zero length in the same loop: compiling a
+separate function for it would double the wait in front of the first frame.
+
+The next call is in the device's queue before the results of the last one are fetched, so recording
+never makes the device wait. State and buffers are small (0.2 MB for 64 ethanol molecules), and
+nothing is donated: a state that was handed out stays valid and can be kept for going on later.
+
+``advance`` is compiled once per force field, shape and process; parameters, masses, bonds and time
+step are arguments. It runs on all local devices, each with its share of the replicas, or of the
+bodies where there are more of those (:class:`Layout`).
+
+Which heads can be evaluated together, and how.
+
+Two heads of one body are one flat batch: every molecule of the batch carries its own head, and the
+body sees no difference. Bodies of one configuration are stacked and mapped over with ``vmap``.
+Only what differs in shape needs a loop of its own. A group is therefore a pure function, which
+identifies the compiled loop, and parameters, which are its arguments: a second run with other
+weights of the same shapes compiles nothing.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from fisherdash import devices
+from fisherdash.md import integrator
+from fisherdash.md.integrator import ALIVE, State
+from fisherdash.md.settings import Precision
+from fisherdash.potentials.e3x import ModelConfig, energy_and_forces
+
+if TYPE_CHECKING:
+    from fisherdash.potentials.checkpoint import Checkpoint
+
+
+ForceField = Callable[
+    [Any, Float[Array, "heads replicas atoms 3"]],
+    tuple[Float[Array, "heads replicas"], Float[Array, "heads replicas atoms 3"]],
+]
+"""(parameters, positions in Å) → (energies in eV, forces in eV/Å); pure, hashable."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Heads that share one compiled loop.
+
+    Attributes:
+        names: of the heads, in the order in which ``force_field`` takes them.
+        indices: of these heads among all heads of the run.
+        force_field: equal and of equal hash for equal computations, so that compilations are
+            found again.
+        params: pytree of arrays, its first argument.
+        bodies: length of the first axis of every array of ``params``, where that is the axis of
+            bodies with equally many heads each; 1 where ``params`` belong together.
+    """
+
+    names: tuple[str, ...]
+    indices: tuple[int, ...]
+    force_field: ForceField
+    params: Any
+    bodies: int = 1
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.indices) or not self.names:
+            raise ValueError(f"{self.names} heads of a group have the indices {self.indices}")
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkForceField:
+    """The network of one configuration with several heads, on one body or on several.
+
+    Attributes:
+        config: of the network.
+        atomic_numbers: of the molecule.
+    """
+
+    config: ModelConfig
+    atomic_numbers: tuple[int, ...]
+
+    def __call__(
+        self, params: Any, positions: Float[Array, "heads replicas atoms 3"]
+    ) -> tuple[jax.Array, jax.Array]:
+        """``params``: bodies stacked along a first axis, and heads (bodies, heads each, D)."""
+        numbers = jnp.array(self.atomic_numbers)
+        heads, replicas, atoms = positions.shape[:3]
+        bodies = params["heads"].shape[0]
+        each = heads // bodies * replicas
+
+        def evaluate(body: Any, thetas: jax.Array, molecules: jax.Array):
+            thetas = jnp.repeat(thetas, replicas, axis=0)
+            return energy_and_forces(self.config, body, thetas, numbers, molecules)
+
+        flat = jnp.reshape(positions, (bodies, each, atoms, 3))
+        if bodies == 1:  # a mapped axis of length one would only cost speed
+            body = jax.tree.map(lambda leaf: leaf[0], params["body"])
+            energies, forces = evaluate(body, params["heads"][0], flat[0])
+        else:
+            energies, forces = jax.vmap(evaluate)(params["body"], params["heads"], flat)
+        return jnp.reshape(energies, (heads, replicas)), jnp.reshape(forces, positions.shape)
+
+
+def group_checkpoints(
+    checkpoints: Mapping[str, "Checkpoint"], atomic_numbers: np.ndarray, precision: Precision
+) -> tuple[Group, ...]:
+    """As few groups as the configurations and bodies of these checkpoints allow."""
+    if any(checkpoint.config.head_elements for checkpoint in checkpoints.values()):
+        # Heads by element and shared ones belong into one loop when their body is the same.
+        checkpoints = {
+            name: checkpoint.by_element(map(int, atomic_numbers))
+            for name, checkpoint in checkpoints.items()
+        }
+    bodies: list[list[tuple[int, str]]] = []  # heads of one body, in the order of the mapping
+    for index, (name, checkpoint) in enumerate(checkpoints.items()):
+        for members in bodies:
+            if _same_body(checkpoints[members[0][1]], checkpoint):
+                members.append((index, name))
+                break
+        else:
+            bodies.append([(index, name)])
+
+    shapes: dict[tuple[ModelConfig, int], list[list[tuple[int, str]]]] = {}
+    for members in bodies:
+        shapes.setdefault((checkpoints[members[0][1]].config, len(members)), []).append(members)
+    return tuple(
+        _group(config, stacked, checkpoints, atomic_numbers, precision)
+        for (config, _), stacked in shapes.items()
+    )
+
+
+def _group(
+    config: ModelConfig,
+    stacked: list[list[tuple[int, str]]],
+    checkpoints: Mapping[str, "Checkpoint"],
+    atomic_numbers: np.ndarray,
+    precision: Precision,
+) -> Group:
+    bodies = [checkpoints[members[0][1]].body for members in stacked]
+    heads = [[checkpoints[name].head for _, name in members] for members in stacked]
+    params = {
+        "body": jax.tree.map(lambda *leaves: np.stack(leaves).astype(precision), *bodies),
+        # θ·D is summed in double precision in any case: it costs nothing beside the network.
+        "heads": np.asarray(heads, np.float64),
+    }
+    members = [member for group in stacked for member in group]
+    numbers = tuple(int(number) for number in atomic_numbers)
+    return Group(
+        names=tuple(name for _, name in members),
+        indices=tuple(index for index, _ in members),
+        force_field=NetworkForceField(config, numbers),
+        params=params,
+        bodies=len(stacked),
+    )
+
+
+def _same_body(first: "Checkpoint", second: "Checkpoint") -> bool:
+    if first.config != second.config:
+        return False
+    if first.body is second.body:
+        return True
+    pairs = zip(_leaves(first.body), _leaves(second.body), strict=True)
+    return all(a_path == b_path and np.array_equal(a, b) for (a_path, a), (b_path, b) in pairs)
+
+
+def _leaves(body: Any) -> Iterator[tuple[Any, np.ndarray]]:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(body):
+        yield path, np.asarray(leaf)
+
+
+_BUFFER_BYTES = 64 * 2**20
+
+
+class Scenery(NamedTuple):
+    """Numbers that a run does not change."""
+
+    masses: Float[Any, " atoms"]
+    pairs: Int[Any, "bonds 2"]
+    lengths: Float[Any, " bonds"]
+    timestep: Float[Any, ""]
+    record_every: Int[Any, ""]
+
+
+class Record(NamedTuple):
+    """Buffers of frames; energies of the dead are NaN."""
+
+    potential: Float[Any, "capacity heads replicas"]
+    kinetic: Float[Any, "capacity heads replicas"]
+    positions: Float[Any, "capacity heads replicas atoms 3"]
+    velocities: Float[Any, "capacity heads replicas atoms 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Which device has which part of a group.
+
+    Attributes:
+        mesh: of the axes "members" (bodies) and "replicas".
+        members: whether the first axis of the parameters is that of the bodies.
+    """
+
+    mesh: jax.sharding.Mesh
+    members: bool
+
+    @classmethod
+    def of(cls, group: Group, replicas: int) -> "Layout":
+        """Over all local devices that can have equal shares."""
+        mesh = devices.mesh(members=group.bodies, replicas=replicas)
+        return cls(mesh, mesh.shape["members"] > 1)
+
+    @property
+    def params(self) -> P:
+        """Of the parameters."""
+        return P("members") if self.members else P()
+
+    @property
+    def state(self) -> State:
+        """Of a state."""
+        every = P("members", "replicas")
+        return State(**dict.fromkeys(State._fields, every) | {"step": P()})
+
+    @property
+    def record(self) -> Record:
+        """Of the recorded frames."""
+        return Record(*(P(None, "members", "replicas") for _ in Record._fields))
+
+    def put(self, tree: Any, parts: Any) -> Any:
+        """Arrays on their devices."""
+        places = jax.tree.map(
+            lambda part: jax.NamedSharding(self.mesh, part), parts, is_leaf=_is_part
+        )
+        return jax.device_put(tree, places)
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, P)
+
+
+@functools.partial(jax.jit, static_argnames=("force_field", "capacity", "layout"))
+def advance(
+    force_field: ForceField,
+    capacity: int,
+    layout: Layout,
+    params: Any,
+    state: State,
+    scenery: Scenery,
+    steps: Int[Array, ""],
+) -> tuple[State, Record]:
+    """Does ``steps`` steps and records the last state of every recording interval it touches.
+
+    Frame f belongs to step f · record_every; slot 0 of the record is the first frame touched.
+    """
+    return jax.shard_map(
+        functools.partial(_advance, force_field, capacity),
+        mesh=layout.mesh,
+        in_specs=(layout.params, layout.state, P(), P()),
+        out_specs=(layout.state, layout.record),
+        check_vma=False,  # nothing crosses between devices, so there is nothing to keep track of
+    )(params, state, scenery, steps)
+
+
+def _advance(
+    force_field: ForceField,
+    capacity: int,
+    params: Any,
+    state: State,
+    scenery: Scenery,
+    steps: Int[Array, ""],
+) -> tuple[State, Record]:
+    """The share of one device."""
+    first_frame = frame_of(state.step + 1, scenery.record_every)
+
+    def one_step(_: Any, carry: tuple[State, Record]) -> tuple[State, Record]:
+        state, record = carry
+        state = step(force_field, params, state, scenery)
+        slot = frame_of(state.step, scenery.record_every) - first_frame
+        frame = snapshot(state, scenery.masses)
+        # Written at every step; what stays in a slot is the step at which its frame is due.
+        record = jax.tree.map(lambda buffer, value: buffer.at[slot].set(value), record, frame)
+        return state, record
+
+    blank = jax.eval_shape(snapshot, state, scenery.masses)
+    record = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), blank)
+    return jax.lax.fori_loop(0, steps, one_step, (state, record))
+
+
+def step(force_field: ForceField, params: Any, state: State, scenery: Scenery) -> State:
+    """One step of all replicas: Verlet for the living, rest for the dead."""
+    living = state.died_step == ALIVE
+
+    def evaluate(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+        moves = (living & integrator.usable(positions))[..., None, None]
+        energies, forces = force_field(params, jnp.where(moves, positions, state.positions))
+        return jnp.asarray(energies, jnp.float64), jnp.asarray(forces, jnp.float64)
+
+    length = jnp.where(state.step < 0, 0.0, scenery.timestep)
+    moved = integrator.step(state.motion(), evaluate, scenery.masses, length)
+    return integrator.bury(state, moved, scenery.pairs, scenery.lengths)
+
+
+def snapshot(state: State, masses: Float[Array, " atoms"]) -> Record:
+    """The frame that is recorded of a state, without the axis of frames."""
+    living = state.died_step == ALIVE
+    return Record(
+        potential=jnp.where(living, state.potential, jnp.nan),
+        kinetic=jnp.where(living, integrator.kinetic_energy(state.momenta, masses), jnp.nan),
+        positions=state.positions.astype(jnp.float32),
+        velocities=(state.momenta / masses[:, None]).astype(jnp.float32),
+    )
+
+
+def frame_of(step: Any, record_every: Any) -> Any:
+    """Number of the frame in which a step ends: 0 for step 0, 1 for steps 1 … record_every."""
+    return (step + record_every - 1) // record_every
+
+
+def steps_of_next_call(
+    step: int, steps: int, record_every: int, capacity: int, affordable: float
+) -> int:
+    """How many steps a call may do.
+
+    Either whole frames, at most ``capacity`` of them, or a part of the way to the next frame.
+
+    Args:
+        step: last step done, −1 in front of the first evaluation.
+        steps: of the whole run.
+        record_every: steps between frames.
+        capacity: most frames of a call.
+        affordable: steps that take as long as a call should last.
+    """
+    if step < 0:
+        return 1
+    to_next_frame = min((step // record_every + 1) * record_every, steps) - step
+    if affordable < to_next_frame:
+        return max(1, int(affordable))
+    frames = min(int(affordable) // record_every, capacity)
+    whole = frames * record_every if step % record_every == 0 else 0
+    return min(max(whole, to_next_frame), steps - step)
+
+
+def capacity_of(wanted: int, state: State) -> int:
+    """Frames that a buffer holds: as many as wanted, unless they take too much memory."""
+    heads, replicas, atoms, _ = np.shape(state.positions)
+    frame_bytes = heads * replicas * (2 * 8 + 2 * 4 * 3 * atoms)
+    return max(1, min(wanted, _BUFFER_BYTES // frame_bytes))
+
+
+def device_name() -> str:
+    """The devices that JAX uses, in words."""
+    device, count = jax.local_devices()[0], jax.local_device_count()
+    if device.platform == "cpu":
+        return f"CPU, {devices.cores()} cores"
+    many = f"{count} × " if count > 1 else ""
+    return f"{many}{device.platform.upper()}, {device.device_kind}"

@@ -1,0 +1,328 @@
+"""The host's side of a run: keeps the device busy, hands out chunks, hears a cancellation.
+
+What a running simulation hands out: a stretch of recorded frames.
+
+Chunks out of what the compiled loop returns: heads in their order, frames behind replicas.
+"""
+
+import collections
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from fisherdash.md import engine
+from fisherdash.md.engine import Group, Record, Scenery
+from fisherdash.md.integrator import ALIVE, Bonds, State
+from fisherdash.md.settings import MDSettings
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chunk:
+    """K consecutive recorded frames of every trajectory; H heads, R replicas, N atoms.
+
+    Energies of a replica are NaN from the step of its death on; its positions and velocities stay
+    those at its death. The first chunk of a run has the stage "compiling" and no frames; the first
+    frame of a run that is not resumed is the start, t = 0.
+
+    Attributes:
+        stage: "compiling" or "running".
+        step: last step done.
+        steps: steps of the whole run.
+        names: of the heads.
+        times: of the frames, fs, shape (K,).
+        potential: eV, without the constant of the checkpoint, shape (H, R, K).
+        kinetic: eV, shape (H, R, K).
+        positions: Å, float32, shape (H, R, K, N, 3).
+        velocities: Å/fs, float32, shape (H, R, K, N, 3).
+        died_step: step of death, −1 while alive, shape (H, R).
+        broken_bond: index into ``bonds``, −1 while alive, −2 for a number that is not finite.
+        steps_per_second: of the whole batch, without compilation; 0 while unknown.
+        device: where it runs, in words.
+        bonds: the bonds that are watched.
+        degrees_of_freedom: of one molecule's internal motion, for temperatures.
+        notes: what was decided about the start, plain sentences.
+        state: the integrator's state after ``step``, on the host; a run goes on from it exactly.
+            None while compiling.
+    """
+
+    stage: Literal["compiling", "running"]
+    step: int
+    steps: int
+    names: tuple[str, ...]
+    times: Float[np.ndarray, " frames"]
+    potential: Float[np.ndarray, "heads replicas frames"]
+    kinetic: Float[np.ndarray, "heads replicas frames"]
+    positions: Float[np.ndarray, "heads replicas frames atoms 3"]
+    velocities: Float[np.ndarray, "heads replicas frames atoms 3"]
+    died_step: Int[np.ndarray, "heads replicas"]
+    broken_bond: Int[np.ndarray, "heads replicas"]
+    steps_per_second: float
+    device: str
+    bonds: Bonds
+    degrees_of_freedom: int
+    notes: tuple[str, ...] = ()
+    state: State | None = None
+
+    def __post_init__(self) -> None:
+        heads, replicas = self.died_step.shape
+        frames = len(self.times)
+        expected = {
+            "potential": (heads, replicas, frames),
+            "kinetic": (heads, replicas, frames),
+            "positions": (heads, replicas, frames, *self.positions.shape[3:]),
+            "velocities": self.positions.shape,
+            "broken_bond": (heads, replicas),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+        if len(self.names) != heads:
+            raise ValueError(f"{heads} heads have {len(self.names)} names: {self.names}")
+
+
+@dataclasses.dataclass(eq=False)
+class Call:
+    """One call of the compiled loop for every group, still on the device.
+
+    Attributes:
+        first: first step that it does.
+        last: last step that it does.
+        results: of every group, the state after ``last`` and the recorded frames.
+        dispatched: when it was put into the queue, seconds of ``time.perf_counter``.
+    """
+
+    first: int
+    last: int
+    results: list[tuple[State, Record]]
+    dispatched: float
+
+
+def running(
+    call: Call, groups: Sequence[Group], settings: MDSettings, common: dict[str, Any]
+) -> Chunk:
+    """The frames of a call that has ended; those on the way to a frame are left out."""
+    every, steps = settings.record_every, settings.steps
+    frames = np.arange(engine.frame_of(call.first, every), engine.frame_of(call.last, every) + 1)
+    due = np.minimum(frames * every, steps)
+    due = due[due <= call.last]  # the last slot may be on its way to a frame
+    order = [index for group in groups for index in group.indices]
+
+    def in_order(parts: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(parts)[np.argsort(order)]
+
+    def frames_of(parts: list[np.ndarray]) -> np.ndarray:
+        return in_order([np.moveaxis(part[: len(due)], 0, 2) for part in parts])
+
+    records = [Record(*map(np.asarray, record)) for _, record in call.results]
+    states = [part.on_host() for part, _ in call.results]
+    leaves = (in_order(list(p)) if p[0].ndim else p[0] for p in zip(*states, strict=True))
+    state = State(*leaves)
+    recorded = (frames_of(list(part)) for part in zip(*records, strict=True))
+    return Chunk(
+        stage="running",
+        step=call.last,
+        times=due * settings.timestep,
+        died_step=state.died_step,
+        broken_bond=state.broken_bond,
+        state=state,
+        **dict(zip(Record._fields, recorded, strict=True)),
+        **common,
+    )
+
+
+def all_dead(chunk: Chunk, settings: MDSettings) -> Iterator[Chunk]:
+    """Nothing would change any more: one frame at the end stands for all that are left."""
+    assert chunk.state is not None
+    if chunk.step < settings.steps:
+        last = {name: getattr(chunk, name)[:, :, -1:] for name in Record._fields}
+        yield dataclasses.replace(
+            chunk,
+            step=settings.steps,
+            times=np.array([settings.steps * settings.timestep]),
+            state=chunk.state._replace(step=np.array(settings.steps, np.int64)),
+            **last,
+        )
+
+
+def compiling(state: State, common: dict[str, Any]) -> Chunk:
+    """The chunk without frames that comes before anything is compiled; it carries the start."""
+    heads, replicas, atoms, _ = np.shape(state.positions)
+    return Chunk(
+        stage="compiling",
+        step=max(int(state.step), 0),
+        times=np.zeros(0),
+        potential=np.zeros((heads, replicas, 0)),
+        kinetic=np.zeros((heads, replicas, 0)),
+        positions=np.zeros((heads, replicas, 0, atoms, 3), np.float32),
+        velocities=np.zeros((heads, replicas, 0, atoms, 3), np.float32),
+        died_step=np.asarray(state.died_step),
+        broken_bond=np.asarray(state.broken_bond),
+        steps_per_second=0.0,
+        state=state.on_host(),
+        **common,
+    )
+
+
+def names_of(groups: Sequence[Group]) -> tuple[str, ...]:
+    """Names of all heads in their order; ValueError unless every index occurs once."""
+    names: dict[int, str] = {}
+    for group in groups:
+        names |= zip(group.indices, group.names, strict=True)
+    if sorted(names) != list(range(sum(len(group.indices) for group in groups))):
+        raise ValueError(f"the groups hold the heads {sorted(names)}")
+    return tuple(names[index] for index in sorted(names))
+
+
+def check_same_start(chunk: Chunk, start: State) -> None:
+    """Heads may only be compared from the same start: bit for bit, after it went to the device."""
+    assert chunk.state is not None
+    for name in ("positions", "momenta"):
+        leaf = getattr(chunk.state, name)
+        if not np.array_equal(leaf, np.broadcast_to(getattr(start, name)[:1], leaf.shape)):
+            raise RuntimeError(f"the heads did not start from the same {name}")
+
+
+CALL_SECONDS = 0.5
+"""How long one call of the compiled loop should last: short enough to cancel, long enough that
+the host's work between two calls does not count."""
+
+_QUEUE = 2
+"""Calls in the device's queue: one that runs and one that waits."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Setting:
+    """What every chunk of a run says about the run as a whole."""
+
+    masses: np.ndarray
+    bonds: Bonds
+    degrees_of_freedom: int
+    notes: tuple[str, ...] = ()
+
+
+class _Device:
+    """The states of all groups on the device, and how they get further."""
+
+    def __init__(
+        self, groups: Sequence[Group], state: State, setting: Setting, settings: MDSettings
+    ) -> None:
+        self.step = int(state.step)
+        self._settings, self._groups = settings, groups
+        self._capacity = engine.capacity_of(settings.chunk, state)
+        self._layouts = [engine.Layout.of(group, settings.replicas) for group in groups]
+        both = list(zip(groups, self._layouts, strict=True))
+        self._states = [
+            layout.put(_select(state, group.indices), layout.state) for group, layout in both
+        ]
+        self._params = [layout.put(group.params, layout.params) for group, layout in both]
+        self._scenery = Scenery(
+            setting.masses,
+            setting.bonds.pairs,
+            setting.bonds.lengths,
+            np.float64(settings.timestep),
+            np.int64(settings.record_every),
+        )
+
+    def next_call(self, affordable: float) -> Call:
+        """Puts a call of about ``affordable`` steps into the device's queue."""
+        every, steps = self._settings.record_every, self._settings.steps
+        count = engine.steps_of_next_call(self.step, steps, every, self._capacity, affordable)
+        first, started = self.step + 1, time.perf_counter()
+        results = self.advance(count)
+        return Call(first, self.step, results, started)
+
+    def advance(self, count: int) -> list[tuple[State, Record]]:
+        """Does ``count`` steps of every group, without waiting for them."""
+        steps = np.int64(count)
+        parts = zip(self._groups, self._layouts, self._params, self._states, strict=True)
+        results = [
+            engine.advance(
+                group.force_field, self._capacity, layout, params, state, self._scenery, steps
+            )
+            for group, layout, params, state in parts
+        ]
+        self._states, self.step = [state for state, _ in results], self.step + count
+        return results
+
+
+class _Clock:
+    """Speed in steps per second, from calls whose end was seen when it happened."""
+
+    def __init__(self) -> None:
+        self.speed = 0.0
+        self._seen = 0.0
+
+    def wait(self, call: Call) -> None:
+        """Blocks until the call is done."""
+        overslept = all(leaf.is_ready() for leaf in jax.tree.leaves(call.results))
+        jax.block_until_ready(call.results)
+        now = time.perf_counter()
+        if not overslept or not self.speed:
+            seconds = now - max(call.dispatched, self._seen)
+            self.speed = (call.last - call.first + 1) / max(seconds, 1e-9)
+        self._seen = now
+
+
+def run(
+    groups: Sequence[Group],
+    state: State,
+    setting: Setting,
+    settings: MDSettings,
+    cancel: threading.Event | None = None,
+) -> Iterator[Chunk]:
+    """Runs from ``state`` to ``settings.steps`` and yields what was recorded.
+
+    Args:
+        groups: heads that are evaluated together; their indices cover the heads of the state.
+        state: of all heads, from :func:`fisherdash.md.integrator.start` or of an earlier chunk.
+        setting: masses, bonds and what else the run is about.
+        settings: of the run; replicas, temperature, seed and start were used in making ``state``.
+        cancel: when set, the run ends after what is already on the device; all of it is kept.
+
+    Yields:
+        A chunk with the stage "compiling", then chunks with at least one frame each. When every
+        replica of every head is dead, one frame at the end of the run stands for the rest.
+    """
+    common = {
+        "steps": settings.steps,
+        "names": names_of(groups),
+        "device": engine.device_name(),
+        "notes": setting.notes,
+        "bonds": setting.bonds,
+        "degrees_of_freedom": setting.degrees_of_freedom,
+    }
+    yield compiling(state, common)
+
+    device = _Device(groups, state, setting, settings)
+    jax.block_until_ready(device.advance(0))  # compiles
+    clock, queue = _Clock(), collections.deque[Call]()
+    while True:
+        while len(queue) < _QUEUE and device.step < settings.steps:
+            if cancel and cancel.is_set():
+                break
+            if queue and not clock.speed:
+                break  # one single step tells the speed, before any longer call
+            queue.append(device.next_call(CALL_SECONDS * clock.speed))
+        if not queue:
+            return
+        done = queue.popleft()
+        clock.wait(done)
+        chunk = running(done, groups, settings, common | {"steps_per_second": clock.speed})
+        if done.first == 0:
+            check_same_start(chunk, state)
+        if len(chunk.times):
+            yield chunk
+        if np.all(chunk.died_step != ALIVE) and len(chunk.times):
+            yield from all_dead(chunk, settings)
+            return
+
+
+def _select(state: State, indices: Sequence[int]) -> State:
+    chosen = np.array(indices)
+    return State(*(leaf[chosen] if leaf.ndim else leaf for leaf in state.on_host()))

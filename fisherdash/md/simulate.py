@@ -1,0 +1,166 @@
+"""From checkpoints and a data set to a running simulation.
+
+Going on with a run from its saved state, without the data set that it started from.
+"""
+
+import functools
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.md import initial, run
+from fisherdash.md.engine import group_checkpoints
+from fisherdash.md.integrator import TOLERANCE, Bonds, State, start
+from fisherdash.md.run import Chunk
+from fisherdash.md.settings import MDSettings
+from fisherdash.potentials.e3x import energy_and_forces
+
+if TYPE_CHECKING:
+    from fisherdash.potentials.checkpoint import Checkpoint
+
+
+def resume(
+    header: Any,
+    checkpoints: "Mapping[str, Checkpoint]",
+    state: Mapping[str, np.ndarray],
+    *,
+    cancel: threading.Event | None = None,
+) -> Iterator[Chunk]:
+    """The rest of a run, bit for bit as if it had never stopped (on the same kind of device).
+
+    Args:
+        header: of the run: its atomic numbers, bonds as [i, j, reference length in Å], degrees of
+            freedom and settings.
+        checkpoints: by name, in the order of the run.
+        state: after the last step done, by the names of the fields of
+            :class:`fisherdash.md.State`.
+        cancel: when set, the run ends within about a second and keeps what it has done.
+
+    Raises:
+        InputError: a state of another shape, or a run that is already at its end.
+    """
+    numbers = np.array(header.atomic_numbers)
+    for checkpoint in checkpoints.values():
+        checkpoint.check_elements(numbers)
+    settings, now = MDSettings.from_json(header.settings), State(**state).on_host()
+    check_resumable(now, len(checkpoints), len(numbers), settings)
+    bonds = Bonds(
+        np.array([bond[:2] for bond in header.bonds]), np.array([bond[2] for bond in header.bonds])
+    )
+    groups = group_checkpoints(checkpoints, numbers, settings.precision)
+    setting = run.Setting(initial.masses(numbers), bonds, header.degrees_of_freedom)
+    return run.run(groups, now, setting, settings, cancel)
+
+
+def check_resumable(state: State, heads: int, atoms: int, settings: MDSettings) -> None:
+    """InputError unless the state belongs to such a run and something is left to do."""
+    shape, expected = np.shape(state.positions), (heads, settings.replicas, atoms, 3)
+    if shape != expected:
+        raise InputError(
+            f"resume_from must hold positions of shape {expected} for these checkpoints, replicas "
+            f"and atoms, received {shape}"
+        )
+    if int(state.step) >= settings.steps:
+        raise InputError(
+            f"nothing is left to do: the run is at step {int(state.step)} of {settings.steps}"
+        )
+
+
+def simulate(
+    checkpoints: "Mapping[str, Checkpoint]",
+    dataset: Dataset,
+    settings: MDSettings,
+    *,
+    cancel: threading.Event | None = None,
+    resume_from: State | None = None,
+) -> Iterator[Chunk]:
+    """NVE molecular dynamics of every checkpoint from the same initial states.
+
+    Args:
+        checkpoints: by name; the first is the one that others are compared with.
+        dataset: gives the molecule, the starting frames and the reference lengths of the bonds.
+        settings: of the run.
+        cancel: when set, the run ends within about a second and keeps what it has done.
+        resume_from: ``Chunk.state`` of an earlier chunk of the same run; goes on bit for bit as if
+            it had never stopped. Frames up to its step are not recorded again.
+
+    Returns:
+        An iterator over chunks; the first has the stage "compiling" and comes at once.
+
+    Raises:
+        InputError: no checkpoint, elements that a checkpoint does not know, a state of another
+            run, or a run that is already at its end.
+    """
+    if not checkpoints:
+        raise InputError("simulate needs at least one checkpoint, received none")
+    for checkpoint in checkpoints.values():
+        checkpoint.check_elements(dataset.atomic_numbers)
+    masses = initial.masses(dataset.atomic_numbers)
+    if resume_from is not None:
+        check_resumable(resume_from, len(checkpoints), len(masses), settings)
+    groups = group_checkpoints(checkpoints, dataset.atomic_numbers, settings.precision)
+    bonds = initial.find_bonds(dataset)
+
+    def chunks() -> Iterator[Chunk]:
+        notes: tuple[str, ...] = ()
+        if resume_from is None:
+            first = next(iter(checkpoints.values()))
+            positions, notes = _geometries(first, dataset, settings, bonds)
+            momenta = initial.thermal_momenta(
+                positions, masses, settings.temperature, settings.seed
+            )
+            state = start(positions, momenta, len(checkpoints))
+        else:
+            state = resume_from.on_host()
+        freedom = initial.degrees_of_freedom(np.asarray(state.positions[0]), masses)
+        setting = run.Setting(masses, bonds, freedom, notes)
+        yield from run.run(groups, state, setting, settings, cancel)
+
+    return chunks()
+
+
+def _geometries(
+    first: "Checkpoint", dataset: Dataset, settings: MDSettings, bonds: Bonds
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Starting positions, shape (replicas, atoms, 3) in Å, and how they came about."""
+    if settings.start == "data":
+        frames, note = initial.pick_frames(len(dataset), settings.replicas, settings.seed)
+        notes = [note]
+        if dataset.temperature and abs(dataset.temperature / settings.temperature - 1) > 0.02:
+            notes.append(
+                f"the frames are from {dataset.temperature:g} K, the momenta are drawn at "
+                f"{settings.temperature:g} K"
+            )
+        return dataset.positions[frames], tuple(notes)
+    from fisherdash.md.initial import relax  # its optimiser is slow to import
+
+    body = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), first.body)
+    numbers = np.asarray(dataset.atomic_numbers)
+
+    def potential(positions: np.ndarray) -> tuple[float, np.ndarray]:
+        energies, forces = _evaluate(first.config, body, first.head, numbers, positions[None])
+        return float(energies[0]), np.asarray(forces[0])
+
+    lowest = dataset.positions[np.argmin(dataset.energies)]
+    positions, left = relax(potential, numbers, lowest)
+    off = np.abs(bonds.measure(positions) - bonds.lengths)
+    if off.size and off.max() > TOLERANCE:
+        i, j = bonds.pairs[np.argmax(off)]
+        raise InputError(
+            f'start="relaxed" cannot be used: relaxing with {first.name!r} brings the bond between '
+            f'atoms {i} and {j} {off.max():.2f} Å off its reference length; use start="data"'
+        )
+    note = (
+        f"all replicas start at the minimum of {first.name!r} (largest force left "
+        f"{left:.1g} eV/Å); momenta drawn at {settings.temperature:g} K give about half of their "
+        "energy to the potential"
+    )
+    return np.tile(positions, (settings.replicas, 1, 1)), (note,)
+
+
+_evaluate = functools.partial(jax.jit, static_argnums=0)(energy_and_forces)

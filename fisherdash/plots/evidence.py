@@ -1,0 +1,431 @@
+"""What a study found, as one Markdown document with its pictures; made of its tables alone.
+
+The same tables give the same bytes. No result is written here: sentences come from
+:mod:`fisherdash.study.words`, which chooses them by the numbers.
+
+Statistics of a population as tables: to be read, with the units in the names of the columns.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from fisherdash.plots import pictures
+from fisherdash.plots.study import Effect
+from fisherdash.study import words
+from fisherdash.study.statistics import DEFAULT, Comparison, FailureRate, Findings, quality
+from fisherdash.study.statistics.quality import Change, Cost, Expected
+from fisherdash.study.statistics.when import OUTCOMES, PREDICTORS, Association, Third
+from fisherdash.study.words import digits, duration, interval, p_value
+
+
+def comparison_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """A row a comparison: survival, drift, both tests, the verdict."""
+    return pd.DataFrame(
+        [
+            {
+                "head": one.second,
+                "condition": str(one.condition),
+                "verdict": one.verdict,
+                "models": one.models,
+                "pairs": one.pairs,
+                f"died, {one.first}": one.deaths[0],
+                "died, this head": one.deaths[1],
+                "alive, change (points)": interval(one.survivors.map(_points), sign=True),
+                "mean life, change (ps)": interval(one.life, sign=True),
+                "survival": p_value(one.survival),
+                "log-rank": p_value(one.logrank),
+                "|drift|, ratio": interval(one.drift_ratio),
+                "|drift|, change (meV/atom/ps)": interval(one.drift_difference, sign=True),
+                "drift": p_value(one.drift),
+                "pairs with drift": one.drift_ratio.pairs,
+                "models helped": one.per_model.helped,
+                "models hurt": one.per_model.hurt,
+                "models alike": one.per_model.unchanged,
+                "nobody died": one.per_model.silent,
+                "everybody died": one.per_model.lost,
+            }
+            for one in comparisons
+        ]
+    )
+
+
+def rate_rows(rates: Sequence[FailureRate], expected: Sequence[Expected]) -> pd.DataFrame:
+    """Failures per ns of every head, whole runs and second halves, and in 100 ns."""
+    return pd.DataFrame(
+        [
+            {
+                "head": one.head,
+                "condition": str(one.condition),
+                "died": one.deaths,
+                "lived (ns)": digits(one.living),
+                "failures per ns": interval(one.rate),
+                "in the second half of the run": interval(one.late),
+                "failures in 100 ns": interval(ahead.failures),
+            }
+            for one, ahead in zip(rates, expected, strict=True)
+        ]
+    )
+
+
+def cost_rows(costs: Sequence[Cost]) -> pd.DataFrame:
+    """Time for 100 ns on every device that was measured."""
+    return pd.DataFrame(
+        [
+            {
+                "device": one.device,
+                "temperature (K)": one.temperature,
+                "models": one.models,
+                "batch": one.batch,
+                "100 ns of one trajectory": duration(one.seconds),
+                "fastest model": duration(one.fastest),
+                "slowest model": duration(one.slowest),
+                "100 ns of the whole batch": duration(one.batch_seconds),
+            }
+            for one in costs
+        ]
+    )
+
+
+SHORT: Final[Mapping[Effect, str]] = {
+    "survivors": "Change of the share alive (points)",
+    "life": "Change of mean life (ps)",
+    "drift": "Ratio of |drift|",
+}
+
+
+def third_rows(thirds: Mapping[str, Sequence[Third]], effect: Effect) -> pd.DataFrame:
+    """An effect of each head in thirds of the models, a row a head."""
+    rows = []
+    for head, parts in thirds.items():
+        row = {"head": head}
+        for one in parts:
+            span = f"{digits(one.lowest)} to {digits(one.highest)} eV/Å"
+            row[f"{one.name}, {one.models} models, {span}"] = _of_third(one, effect)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _of_third(one: Third, effect: Effect) -> str:
+    if effect == "survivors":
+        return interval(one.survivors.map(_points), sign=True)
+    return interval(one.life, sign=True) if effect == "life" else interval(one.drift_ratio)
+
+
+def association_rows(found: Sequence[Association]) -> pd.DataFrame:
+    """Rank correlations of the effects with what is known of a model."""
+    return pd.DataFrame(
+        [
+            {
+                "head": one.head,
+                "condition": str(one.condition),
+                "effect": OUTCOMES[one.outcome],
+                "against": PREDICTORS[one.predictor],
+                "rank correlation": interval(one.rank_correlation, sign=True),
+                "test": p_value(one.test),
+                "models": one.rank_correlation.models,
+            }
+            for one in found
+        ]
+    )
+
+
+def change_rows(changes: Sequence[Change]) -> pd.DataFrame:
+    """Errors, structure and sharpness with a re-fitted head."""
+    return pd.DataFrame(
+        [
+            {
+                "quantity": one.quantity,
+                "head": one.head,
+                "condition": str(one.condition) if one.condition else "",
+                "default, median": digits(one.default),
+                "change": f"{'×' if one.relative else ''}{interval(one.change, not one.relative)}",
+                "test": p_value(one.test),
+                "models": one.change.models,
+            }
+            for one in changes
+        ]
+    )
+
+
+def _points(share: float) -> float:
+    return 100.0 * share
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """A document and the pictures that it shows, by file name."""
+
+    text: str
+    pictures: Mapping[str, str]
+
+
+def evidence(found: Findings, specification: str, command: str, folder: str) -> Evidence:
+    """The document of a study.
+
+    Args:
+      found: its statistics.
+      specification: its TOML file.
+      command: what makes the document again.
+      folder: of the pictures, as the document refers to them.
+    """
+    drawn = pictures.all_pictures(found)
+    return Evidence(document(found, specification, command, folder, drawn), drawn)
+
+
+def document(
+    found: Findings, specification: str, command: str, folder: str, drawn: Collection[str]
+) -> str:
+    """The text of :func:`evidence`, with the pictures of these names."""
+    parts = [
+        f"# {_title(specification)}",
+        f"Everything below is made from the tables of the study by `{command}`; do not edit it.",
+        "## In short",
+        words.headline(found),
+        "## What was run",
+        *_what_was_run(found),
+        _image("How the models learned", "losses.svg", drawn, folder),
+        *_effects(found, drawn, folder),
+        *_failures(found),
+        *_when(found, drawn, folder),
+        *_rules(found, specification),
+        *_remedies(found),
+        *_quality(found),
+        *_long_runs(found),
+        *_power(found, drawn, folder),
+        "## How to read it",
+        _READING,
+        "## The specification",
+        f"```toml\n{specification.strip()}\n```",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def summary(found: Findings) -> str:
+    """The answer in one paragraph, for a README."""
+    return words.headline(found) if not found.comparisons else (
+        f"{words.headline(found)} {words.seen_sentence(found)}"
+    )  # fmt: skip
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown; bars in the cells are escaped."""
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows
+    )
+
+
+def _title(specification: str) -> str:
+    title = tomllib.loads(specification).get("title", "")
+    return f"Evidence: {title}" if title else "Evidence"
+
+
+def _what_was_run(found: Findings) -> list[str]:
+    models, whole = found.tables.models, found.whole.models
+    if not len(models):
+        return ["Nothing is finished yet."]
+    error = models["test_force_rmse_eV_per_A"].to_numpy(float)
+    data = words.joined(sorted(set(models["data"].astype(str))))
+    extra = len(whole) - len(models)
+    size = f"from {models['frames'].min():g} to {models['frames'].max():g} training frames"
+    trained = (
+        f"{len(models)} models of the recipe “{found.recipe}”, {size} of the data {data}, "
+        f"{_range(models['epochs'])} epochs, {_range(models['parameters'])} parameters, "
+        f"{int(models['diverged'].sum())} diverged in training. On frames that no model has seen "
+        f"the default heads' force RMSE goes from {words.digits(np.nanmin(error))} to "
+        f"{words.digits(np.nanmax(error))} eV/Å, median {words.digits(np.nanmedian(error))}."
+    )
+    others = f" Beside them {extra} models of other recipes, see below." if extra else ""
+    runs = found.trajectories
+    times = words.joined(f"{ps:g}" for ps in sorted(set(runs["duration_ps"])))
+    replicas = runs.groupby(["model", "head", "temperature_K", "timestep_fs"]).size()
+    moved = (
+        f"Each with the heads {words.joined([DEFAULT, *found.heads])}, NVE from the same "
+        f"{_range(replicas)} initial states at {words.joined(map(str, found.conditions))}, for "
+        f"{times} ps: {len(runs):,} trajectories, {words.digits(runs['lifetime_ps'].sum() / 1e3)} "
+        "ns lived."
+        if len(runs)
+        else "No dynamics yet."
+    )
+    kept = found.tables.heads
+    same = kept.loc[(kept["kept_default"] == 1).to_numpy(bool), "head"].value_counts()
+    chose = [f"{head} for {same[head]}" for head in found.heads if head in same]
+    stayed = f"Models whose rule kept the default head: {words.joined(chose)}." if chose else ""
+    return [trained + others, moved, stayed]
+
+
+def _effects(found: Findings, drawn: Collection[str], folder: str) -> list[str]:
+    if not found.comparisons:
+        return []
+    short = comparison_rows(found.comparisons)
+    survival_part = short.loc[
+        :, ["head", "condition", "died, default", "died, this head", "alive, change (points)",
+         "mean life, change (ps)", "survival", "log-rank", "verdict"]
+    ]  # fmt: skip
+    drift_part = short.loc[
+        :, ["head", "condition", "pairs with drift", "|drift|, ratio",
+         "|drift|, change (meV/atom/ps)", "drift"]
+    ]  # fmt: skip
+    models_part = short.loc[
+        :, ["head", "condition", "models", "models helped", "models hurt", "models alike",
+         "nobody died", "everybody died"]
+    ]  # fmt: skip
+    return [
+        "## Does it help, and by how much",
+        "\n".join(f"- {words.sentence(one)}" for one in found.comparisons),
+        _image("Trajectories alive, with bands over models", "survival.svg", drawn, folder),
+        markdown(survival_part),
+        _image("Effects with 95 % intervals", "forest.svg", drawn, folder),
+        "Drift, on the condition that both of a pair survive:",
+        markdown(drift_part),
+        "Model by model (sign tests over replicas, corrected over the models); where nobody or "
+        "everybody died with both heads, a model cannot show another share alive:",
+        markdown(models_part),
+        _image("Every member's change of total energy", "drift.svg", drawn, folder),
+    ]
+
+
+def _failures(found: Findings) -> list[str]:
+    if not found.kinds:
+        return []
+    parts = [
+        kinds.reset_index().assign(condition=str(condition)) for condition, kinds in
+        found.kinds.items()
+    ]  # fmt: skip
+    table = pd.concat(parts, ignore_index=True)
+    names = ["head", "condition", *[c for c in table.columns if c not in ("head", "condition")]]
+    return ["## How trajectories fail", markdown(table.loc[:, names])]
+
+
+def _when(found: Findings, drawn: Collection[str], folder: str) -> list[str]:
+    if not found.comparisons:
+        return []
+    thirds = []
+    for condition in found.conditions:
+        here = {head: parts for (head, where), parts in found.thirds.items() if where == condition}
+        for effect in ("survivors", "drift"):
+            thirds.append(f"{SHORT[effect]} at {condition}:")
+            thirds.append(markdown(third_rows(here, effect)))
+    return [
+        "## When does it help, and when does it hurt",
+        "\n".join(f"- {one}" for one in words.association_sentences(found.associations)),
+        _image("Effect of every model against its quality", "quality.svg", drawn, folder),
+        "The effect in thirds of the models, ordered by the force error of their default heads:",
+        *thirds,
+    ]
+
+
+def _rules(found: Findings, specification: str) -> list[str]:
+    if not found.comparisons:
+        return []
+    heads = tomllib.loads(specification).get("heads", {})
+    free = [name for name, chosen in heads.items() if chosen.get("method") == "laplacian"]
+    said = [f"- {words.sentence(one)}" for one in found.comparisons if one.second in free]
+    none = "No re-fit of this study does without forces."
+    return [
+        "## Which ridge rule is safest",
+        words.safest(found),
+        "## Without forces, from positions and a temperature alone",
+        "\n".join(said) or none,
+    ]
+
+
+def _remedies(found: Findings) -> list[str]:
+    if not found.recipes:
+        return []
+    rows = comparison_rows(found.recipes).assign(remedy=[o.second for o in found.recipes])
+    wanted = [
+        "remedy", "condition", "models", f"died, {found.recipe}", "died, this head",
+        "alive, change (points)", "survival", "|drift|, ratio", "drift", "verdict",
+    ]  # fmt: skip
+    untestable = sorted({one.models for one in found.recipes if not one.testable})
+    few = (
+        f" Among so many claims no test over {words.joined(map(str, untestable))} networks can be "
+        "significant, whatever they do: read the counts and the intervals."
+        if untestable
+        else ""
+    )
+    return [
+        "## Other remedies, and the re-fit on top of them",
+        f"Against the default head of the recipe “{found.recipe}”, paired by network.{few} "
+        f"Median test force RMSE of the default heads, eV/Å: {_errors_by_recipe(found)}.",
+        markdown(rows.loc[:, wanted]),
+    ]
+
+
+def _errors_by_recipe(found: Findings) -> str:
+    network = quality.networks(found.whole.models, found.factors)
+    models = found.whole.models.assign(network=[network[m] for m in found.whole.models["model"]])
+    elsewhere = models.loc[(models["recipe"] != found.recipe).to_numpy(bool), "network"]
+    shared = models.loc[models["network"].isin(list(elsewhere)).to_numpy(bool), :]
+    middle = shared.groupby("recipe", sort=False)["test_force_rmse_eV_per_A"].median()
+    return ", ".join(f"{recipe} {words.digits(float(error))}" for recipe, error in middle.items())
+
+
+def _quality(found: Findings) -> list[str]:
+    changes = [*found.force_errors, *found.structure, *found.sharpness]
+    if not changes:
+        return []
+    sharp = [
+        f"- {one.head} at {one.condition.temperature:g} K: rank correlation of sharpness with mean "
+        f"lifetime {words.interval(one.rank_correlation, sign=True)} ({words.p_value(one.test)})."
+        for one in found.sharpness_and_life
+    ]
+    return [
+        "## Errors, structure, sharpness",
+        "Force errors are those of frames that no model has seen. A ratio is a geometric mean over "
+        "models.",
+        markdown(change_rows(changes)),
+        *(["Do sharper models die sooner?", "\n".join(sharp)] if sharp else []),
+    ]
+
+
+def _long_runs(found: Findings) -> list[str]:
+    if not found.rates:
+        return []
+    gpu = any("cpu" not in one.device.lower() for one in found.costs)
+    return [
+        "## Toward 100 ns",
+        "\n".join(f"- {words.cost_sentence(one)}" for one in found.costs),
+        "" if gpu else "No GPU was measured, and a CPU's time says nothing about one's.",
+        markdown(rate_rows(found.rates, found.expected)),
+        "These failures go on with the rate of the runs' second half as if it never changed, over "
+        "four orders of magnitude in time. That is an assumption.",
+    ]
+
+
+def _power(found: Findings, drawn: Collection[str], folder: str) -> list[str]:
+    if not found.comparisons:
+        return []
+    return [
+        "## What could have been seen",
+        words.seen_sentence(found),
+        _image("Models needed for 80 % power", "power.svg", drawn, folder),
+    ]
+
+
+_READING: Final = """\
+- The model is the unit. Intervals (95 %, in brackets) draw models, then replicas, with the
+  correction that counts the replicas' noise once; tests are signed-rank over models.
+- p-values are corrected after Holm: survival and drift of all heads and conditions are one family.
+  The log-rank test, stratified by model, speaks of these models only.
+- A pair is one model and one initial state. A death is a result: survival is read first, and a
+  smaller drift of the survivors is no improvement where fewer live.
+- Limits: what was run above is all there is. Another molecule, another network, another temperature
+  or a longer run may behave otherwise."""
+
+
+def _image(alt: str, name: str, drawn: Collection[str], folder: str) -> str:
+    return f"![{alt}]({folder}/{name})" if name in drawn else ""
+
+
+def _range(values: Iterable[float]) -> str:
+    found = np.array(list(values), float)
+    found = found[np.isfinite(found)]
+    low, high = (f"{found.min():,.0f}", f"{found.max():,.0f}") if len(found) else ("–", "–")
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,277 @@
+"""The figures of a population as SVG pictures for documents: the same bytes for the same numbers.
+
+Drawn by Matplotlib. Text stays text, so that a reader's program can find and enlarge it.
+"""
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from fisherdash.analysis.survival import SurvivalCurve
+from fisherdash.plots.drift import TRAIN, VALID
+from fisherdash.plots.figure import NEUTRAL, SeriesStyle
+from fisherdash.plots.study import (
+    BETTER,
+    DIVERGED,
+    EFFECT_NAMES,
+    Effect,
+    alive_share,
+    on_grid,
+    shown,
+)
+from fisherdash.plots.study import looks as looks_of
+from fisherdash.study.statistics import DEFAULT, Comparison, Condition, Findings, survival, when
+from fisherdash.study.statistics.comparison import Power, models_needed
+
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fisherdash",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#e3e7ec",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+WIDTH = 9.0
+"""Inches."""
+POINTS = 121
+"""Times of a survival curve."""
+
+_PATH = re.compile(r' d="[^"]*"')
+_LONG = re.compile(r"(\.\d)\d+")
+"""Coordinates are points; a tenth of one is finer than anybody sees, and a third of the bytes."""
+
+
+def all_pictures(found: Findings) -> dict[str, str]:
+    """Every picture that the findings have something for, by file name."""
+    drawn = {}
+    styles = looks_of(found.heads)
+    if len(found.whole.losses):
+        drawn["losses.svg"] = losses_picture(found.whole.losses, found.tables.models)
+    if not found.comparisons:
+        return drawn
+    runs = found.trajectories
+    drawn["survival.svg"] = survival_picture(
+        {
+            condition: [
+                survival(runs, head, condition) for head in styles if len(condition.of(runs, head))
+            ]
+            for condition in found.conditions
+        },
+        styles,
+    )
+    drawn["forest.svg"] = forest_picture(found.comparisons, styles)
+    drawn["drift.svg"] = drift_picture(found.tables.curves, runs, found.conditions, styles)
+    known = when.predictors(found.tables.models, found.tables.heads, DEFAULT)["force error"]
+    errors = {str(name): float(error) for name, error in known.items()}
+    effects = {
+        condition: {
+            head: when.effects(pairs)
+            for (head, where), pairs in found.pairs.items()
+            if where == condition
+        }
+        for condition in found.conditions
+    }
+    drawn["quality.svg"] = quality_picture(effects, errors, styles)
+    hottest = {
+        one.head: one.survivors
+        for one in found.seen
+        if one.condition == found.conditions[-1] and one.survivors is not None
+    }
+    if hottest:
+        drawn["power.svg"] = power_picture(hottest, styles)
+    return drawn
+
+
+def survival_picture(
+    curves: Mapping[Condition, Sequence[SurvivalCurve]], looks: Mapping[str, SeriesStyle]
+) -> str:
+    """Kaplan–Meier curves of every head with their bands over models, a panel a condition."""
+
+    def draw(axes: list[Axes]) -> None:
+        for axis, (condition, found) in zip(axes, curves.items(), strict=True):
+            for curve in found:
+                style = looks[curve.name]
+                times = np.linspace(0.0, float(curve.times[-1]), POINTS)
+                share, low, high = on_grid(curve, times)
+                axis.plot(times, share, color=style.colour, linestyle=style.dash, label=curve.name)
+                axis.fill_between(times, low, high, color=style.colour, alpha=0.12, linewidth=0)
+            axis.set(title=str(condition), xlabel="time (ps)", ylim=(0, 102), xlim=(0, None))
+        axes[0].set_ylabel("alive (%)")
+        axes[0].legend(loc="lower left")
+
+    return _panels(len(curves), 3.4, draw)
+
+
+def forest_picture(comparisons: Sequence[Comparison], looks: Mapping[str, SeriesStyle]) -> str:
+    """Effects on survival and drift with their intervals, zero marked."""
+    effects: tuple[Effect, ...] = ("survivors", "drift")
+
+    def draw(axes: list[Axes]) -> None:
+        for axis, effect in zip(axes, effects, strict=True):
+            axis.axvline(0.0, color=NEUTRAL, linestyle="dashed", linewidth=1)
+            for row, one in enumerate(comparisons):
+                found, colour = shown(one, effect), looks[one.second].colour
+                if found.value is not None:
+                    axis.plot([found.value], [row], "o", color=colour, markersize=5)
+                if found.low is not None and found.high is not None:
+                    axis.plot([found.low, found.high], [row, row], color=colour, linewidth=1.8)
+            axis.set_xlabel(f"{EFFECT_NAMES[effect]}\n{BETTER[effect]}")
+            axis.set_ylim(len(comparisons) - 0.5, -0.5)
+        labels = [f"{one.second}, {one.condition.temperature:g} K" for one in comparisons]
+        axes[0].set_yticks(range(len(labels)), labels)
+        axes[1].set_yticks(range(len(labels)), [""] * len(labels))
+
+    return _panels(2, 0.9 + 0.27 * len(comparisons), draw, shared=False)
+
+
+def quality_picture(
+    effects: Mapping[Condition, Mapping[str, pd.DataFrame]],
+    errors: Mapping[str, float],
+    looks: Mapping[str, SeriesStyle],
+) -> str:
+    """Change of the share alive of every model against its force error, a panel a condition."""
+
+    def draw(axes: list[Axes]) -> None:
+        for axis, (condition, heads) in zip(axes, effects.items(), strict=True):
+            axis.axhline(0.0, color=NEUTRAL, linestyle="dashed", linewidth=1)
+            for head, found in heads.items():
+                x = [errors.get(name, np.nan) for name in found["model"]]
+                y = 100 * found["survivors"].to_numpy(float)
+                axis.plot(x, y, "o", color=looks[head].colour, markersize=4, alpha=0.7, label=head)
+            axis.set(title=str(condition), xlabel="test force RMSE, default head (eV/Å)")
+            _round_logs(axis, "x")
+        axes[0].set_ylabel("change of the share alive (points)")
+        axes[0].legend()
+
+    return _panels(len(effects), 3.4, draw)
+
+
+def drift_picture(
+    curves: pd.DataFrame,
+    trajectories: pd.DataFrame,
+    conditions: Sequence[Condition],
+    looks: Mapping[str, SeriesStyle],
+) -> str:
+    """Change of total energy of every member: a row a condition, a column a head, equal axes.
+
+    A line is the median over a member's living replicas; a cross is where the last one died.
+    """
+    figure_rows = [(condition, head, style) for condition in conditions
+                   for head, style in looks.items()]  # fmt: skip
+
+    def draw(axes: list[Axes]) -> None:
+        for axis, (condition, head, style) in zip(axes, figure_rows, strict=True):
+            wide = condition.of(curves, head).pivot(
+                index="time_ps", columns="model", values="median_meV_per_atom"
+            )
+            times = np.array(wide.index, float)
+            values = wide.to_numpy(float)
+            axis.plot(times, values, color=style.colour, linewidth=0.8, alpha=0.55)
+            for one in values.T:
+                last = np.flatnonzero(np.isfinite(one))
+                if len(last) and last[-1] < len(one) - 1:
+                    axis.plot(times[last[-1]], one[last[-1]], "x", color=NEUTRAL, markersize=4)
+            runs = condition.of(trajectories, head)
+            alive = len(runs) - int(runs["died"].sum())
+            share = alive_share(runs, times)[-1] if len(times) else 0.0
+            axis.set_title(f"{head}, {condition.temperature:g} K\n{alive:,} of {len(runs):,} alive "
+                           f"({share:.0f} %)", fontsize=8)  # fmt: skip
+        every = curves["median_meV_per_atom"].to_numpy(float)
+        reach = float(np.nanquantile(np.abs(every), 0.99)) if np.isfinite(every).any() else 1.0
+        axes[0].set_ylim(-1.1 * reach or -1.0, 1.1 * reach or 1.0)
+        for axis in axes[-len(looks) :]:
+            axis.set_xlabel("time (ps)")
+        for axis in axes[:: len(looks)]:
+            axis.set_ylabel("ΔE (meV/atom)")
+
+    return _panels(len(looks), 2.3 * len(conditions), draw, rows=len(conditions))
+
+
+def losses_picture(losses: pd.DataFrame, models: pd.DataFrame) -> str:
+    """Training and validation losses by the number of training frames; diverged ones in red."""
+    groups = sorted(set(models["frames"]))
+
+    def draw(axes: list[Axes]) -> None:
+        for axis, frames in zip(axes, groups, strict=True):
+            group = models.loc[(models["frames"] == frames).to_numpy(bool), :]
+            bad = set(group.loc[(group["diverged"] == 1).to_numpy(bool), "model"])
+            for model in group["model"]:
+                rows = losses.loc[(losses["model"] == model).to_numpy(bool), :]
+                for column, (_, colour, _) in (
+                    ("train_loss_eV2", TRAIN),
+                    ("valid_loss_eV2", VALID),
+                ):
+                    value = rows[column].to_numpy(float)
+                    look = DIVERGED if model in bad else colour
+                    axis.plot(rows["epoch"], value, color=look, linewidth=0.8, alpha=0.6)
+            axis.set(title=f"{int(frames):,} frames: {len(group)} models, {len(bad)} diverged",
+                     xlabel="epoch", yscale="log")  # fmt: skip
+            axis.title.set_fontsize(8)
+        axes[0].set_ylabel("loss (eV²)")
+        for name, colour, _ in (TRAIN, VALID):
+            axes[0].plot([], [], color=colour, label=name)
+        axes[0].legend()
+
+    return _panels(len(groups), 2.8, draw)
+
+
+def power_picture(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) -> str:
+    """Models needed against the true change of the share alive."""
+    sizes = np.geomspace(1.0, 24.0, 40)
+
+    def draw(axes: list[Axes]) -> None:
+        for head, one in found.items():
+            needed = models_needed(one.spread, (sizes / 100).tolist(), one.alpha)
+            style = looks[head]
+            axes[0].plot(sizes, needed, color=style.colour, linestyle=style.dash, label=head)
+        models = max((one.models for one in found.values()), default=0)
+        axes[0].axhline(models, color=NEUTRAL, linestyle="dashed", linewidth=1)
+        _round_logs(axes[0], "xy")
+        axes[0].set(
+            xlabel="true change of the share alive (points)",
+            ylabel="models for 80 % power", title=f"dashed: this study, {models} models",
+        )  # fmt: skip
+        axes[0].legend()
+
+    return _panels(1, 3.2, draw, width=5.5)
+
+
+def _round_logs(axis: Axes, which: str) -> None:
+    """Logarithmic axes with the labels 1, 2, 5, 10, …"""
+    for name in which:
+        getattr(axis, f"set_{name}scale")("log", subs=[])
+        ticks = getattr(axis, f"{name}axis")
+        ticks.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _panels(
+    columns: int,
+    height: float,
+    draw: Callable[[list[Axes]], None],
+    *,
+    rows: int = 1,
+    shared: bool = True,
+    width: float = WIDTH,
+) -> str:
+    """Panels drawn by ``draw``, as SVG."""
+    with rc_context(_STYLE):
+        picture = Figure(figsize=(width, height))
+        axes = picture.subplots(rows, columns, sharey=shared, sharex=shared, squeeze=False)
+        draw(list(axes.ravel()))
+        stream = io.StringIO()
+        picture.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return _PATH.sub(lambda path: _LONG.sub(r"\1", path.group()), stream.getvalue())

@@ -1,0 +1,174 @@
+"""A comparison as one HTML file: numbers, curves, settings and the commands that repeat it.
+
+Nothing in it is loaded from elsewhere and nothing in it runs; every text is escaped.
+
+A comparison as tables: one to be read, one whose numbers go on to other programs.
+"""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import ase
+import pandas as pd
+
+from fisherdash.analysis import Comparison, Interval, Trajectories, Versus, compare
+from fisherdash.plots.drift import time_axis_end
+from fisherdash.plots.figure import styles
+from fisherdash.plots.svg import picture
+from fisherdash.viewer import charts
+from fisherdash.workspace.headers import RunHeader
+
+
+def spread(value: Interval | None) -> str:
+    """A median with its 95 % interval, three significant digits."""
+    if value is None:
+        return "no survivors"
+    if value.low is None or value.high is None:
+        return f"{value.median:+.3g}"
+    return f"{value.median:+.3g}  [{value.low:+.3g}, {value.high:+.3g}]"
+
+
+def comparison_table(found: Comparison) -> pd.DataFrame:
+    """A row a head, in words and rounded numbers, the units in the names of the columns."""
+    rows = []
+    for name in found.names:
+        half, jitter = found.time_to_failure[name], found.fluctuation[name]
+        rows.append(
+            {
+                "head": name,
+                "alive": f"{found.survivors[name]} of {found.replicas}",
+                "drift (meV/atom/ps), median [95 %]": spread(found.drift[name]),
+                "fluctuation (meV/atom)": "–" if jitter is None else f"{jitter:.3g}",
+                "half are dead after (ps)": "more than half live"
+                if half is None
+                else f"{half:.3g}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def comparison_numbers(found: Comparison) -> pd.DataFrame:
+    """The same in full precision, empty where there is no value."""
+    rows = []
+    for name in found.names:
+        drift = found.drift[name]
+        rows.append(
+            {
+                "head": name,
+                "replicas": found.replicas,
+                "survivors": found.survivors[name],
+                "duration_ps": found.duration,
+                "drift_meV_per_atom_per_ps": drift.median if drift else None,
+                "drift_low": drift.low if drift else None,
+                "drift_high": drift.high if drift else None,
+                "fluctuation_meV_per_atom": found.fluctuation[name],
+                "time_to_failure_ps": found.time_to_failure[name],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tests_in_words(found: Comparison) -> str:
+    """The statistical tests in words, for each later head; empty where none can be made."""
+    return " ".join(filter(None, map(_tests, found.against)))
+
+
+def _tests(one: Versus) -> str:
+    words = []
+    if one.difference is not None:
+        p_value = one.difference.p_value
+        words.append(
+            f"Paired difference of |drift|, {one.second} minus {one.first}, over {one.pairs} pairs "
+            f"of survivors: {spread(one.difference)} meV/atom/ps"
+            + (f" (signed-rank p = {p_value:.2g})" if p_value is not None else "")
+        )
+    if one.logrank_p_value is not None:
+        words.append(
+            f"equal survival of {one.first} and {one.second}: log-rank p = "
+            f"{one.logrank_p_value:.2g}"
+        )
+    return "; ".join(words) + "." if words else ""
+
+
+POINTS = 800
+"""Points of each curve in the picture."""
+
+STYLE = """
+body { font: 16px/1.5 sans-serif; color: #1c2430; max-width: 920px; margin: 2rem auto; }
+table { border-collapse: collapse; }
+th, td { border: 1px solid #d5dbe3; padding: .3rem .6rem; text-align: left; }
+pre { background: #f3f5f8; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+svg { width: 100%; height: auto; } .quiet { color: #5b6572; font-size: .9rem; }
+"""
+
+
+def run_picture(traj: Trajectories, roles: Sequence[str]) -> str:
+    """The curves of a run as SVG."""
+    times, made = charts(traj, styles(roles), POINTS)
+    return picture(times, made, traj.names, time_axis_end(traj, None))
+
+
+def html_report(header: RunHeader, traj: Trajectories, commands: Sequence[str]) -> str:
+    """The report of a run with at least one frame.
+
+    Args:
+      header: of the run.
+      traj: its energies.
+      commands: shell commands that repeat the numbers, in their order.
+    """
+    found = compare(traj)
+    chosen = header.settings
+    facts = {
+        "molecule": ase.Atoms(header.atomic_numbers).get_chemical_formula(),
+        "started": header.created,
+        "replicas of each head": chosen["replicas"],
+        "steps": f"{chosen['steps']:,} of {chosen['timestep']:g} fs",
+        "length so far (ps)": f"{traj.duration:.4g}",
+        "temperature of the first momenta (K)": f"{chosen['temperature']:g}",
+        "seed": chosen["seed"],
+        "precision of the network": chosen.get("precision", "float32"),
+        "device": header.device or "unknown",
+        "starting frames": header.dataset.get("source") or "unknown",
+    }
+    body = [
+        f"<h1>{escape(header.title)}</h1>",
+        f"<p><strong>{escape(found.sentence)}</strong></p>",
+        *(f"<p>{escape(caution)}</p>" for caution in found.cautions),
+        _table(comparison_table(found)),
+        f'<p class="quiet">{escape(tests_in_words(found))} Drift is that of the survivors only, so '
+        "it is read together with their number. Slopes are Theil–Sen; intervals are bootstrapped "
+        "over replicas.</p>",
+        run_picture(traj, header.roles),
+        '<p class="quiet">Bold: median of the living. Faint: each replica until its death.</p>',
+        "<h2>How it was made</h2>",
+        _facts(facts.items()),
+        *(f'<p class="quiet">{escape(note)}</p>' for note in header.notes),
+        f"<pre>{escape(chr(10).join(line for line in commands if line))}</pre>",
+        "<h2>Models</h2>",
+        _table(pd.DataFrame([{"head": name, **facts} for name, facts in _models(header)])),
+        f'<p class="quiet">{escape(_versions(header))}</p>',
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escape(header.title)}</title><style>{STYLE}</style></head>"
+        f"<body>{''.join(body)}</body></html>"
+    )
+
+
+def _models(header: RunHeader) -> Iterable[tuple[str, dict[str, object]]]:
+    known = header.checkpoints or ({},) * len(header.names)
+    for name, facts in zip(header.names, known, strict=False):
+        yield name, {"fingerprint": facts.get("fingerprint", "unknown")}
+
+
+def _versions(header: RunHeader) -> str:
+    return ", ".join(f"{name} {number}" for name, number in header.versions.items())
+
+
+def _facts(rows: Iterable[tuple[str, object]]) -> str:
+    cells = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in rows)
+    return f"<table>{cells}</table>"
+
+
+def _table(frame: pd.DataFrame) -> str:
+    return frame.to_html(index=False, escape=True, border=0)

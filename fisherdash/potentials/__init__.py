@@ -1,0 +1,1 @@
+"""Potentials: the trained network and what is kept of it."""

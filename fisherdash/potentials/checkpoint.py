@@ -1,0 +1,325 @@
+"""A trained force field: a body, a linear head, and where both come from.
+
+A checkpoint on disk: one safetensors file, nothing in it that could run.
+
+The header holds JSON (configuration, element set, units, provenance), the payload the arrays: the
+weights of the body under ``body/…``, the head θ (with its covariance where a re-fit left one) and
+the element biases. Reading checks every key, shape and value against the configuration before
+anything is used.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import reprlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+from jaxtyping import Float, Integer
+
+from fisherdash import __version__, storage
+from fisherdash.errors import InputError
+from fisherdash.potentials.e3x import MAX_ATOMIC_NUMBER, Body, ModelConfig, body_shapes
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A body with a head, and where they come from.
+
+    Attributes:
+        config: hyperparameters of the network.
+        body: nested dict of float32 arrays, named as E3x and flax name them.
+        head: θ, shape (num_descriptors,), float64, in eV: U = θ·D + Σ_i element_bias[Z_i].
+        element_bias: shape (119,), float64, eV; the energy reference is in it.
+        elements: atomic numbers that the training data contained.
+        name: what the user sees.
+        provenance: JSON-able: data fingerprint, settings, seed, versions, errors, parent.
+        head_covariance: posterior of θ in eV², shape (num_descriptors, num_descriptors), where a
+            re-fit left one; it gives forces their error bars and changes no force.
+    """
+
+    config: ModelConfig
+    body: Body
+    head: Float[np.ndarray, " descriptors"]
+    element_bias: Float[np.ndarray, " elements"]
+    elements: tuple[int, ...]
+    name: str = "model"
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    head_covariance: Float[np.ndarray, "descriptors descriptors"] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "head", np.asarray(self.head, np.float64))
+        object.__setattr__(self, "element_bias", np.asarray(self.element_bias, np.float64))
+        object.__setattr__(self, "elements", tuple(int(z) for z in self.elements))
+        _check_arrays(self.config, self.body, self.head, self.element_bias, self.head_covariance)
+        if not self.elements or not all(1 <= z <= MAX_ATOMIC_NUMBER for z in self.elements):
+            raise InputError(
+                f"a checkpoint needs elements with atomic numbers from 1 to {MAX_ATOMIC_NUMBER}, "
+                f"received {self.elements}"
+            )
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trainable numbers: the body, the head and a bias per known element."""
+        body = sum(leaf.size for leaf in jax.tree.leaves(self.body))
+        return int(body + self.head.size + self.element_bias.size)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of everything that determines energies and forces."""
+        digest = hashlib.sha256(json.dumps(self.config.to_json(), sort_keys=True).encode())
+        arrays = flat_arrays(self)
+        arrays.pop("head_covariance", None)  # it changes no energy and no force
+        for key, array in sorted(arrays.items()):
+            digest.update(key.encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+    def check_elements(self, atomic_numbers: Integer[np.ndarray, " atoms"]) -> None:
+        """Raises InputError if the molecule has an element that the training data had not."""
+        unknown = sorted(set(map(int, atomic_numbers)) - set(self.elements))
+        if unknown:
+            raise InputError(
+                f"the molecule contains elements {unknown} (atomic numbers) that the model "
+                f"'{self.name}' was never trained on; it knows {list(self.elements)}"
+            )
+        headless = sorted(set(map(int, atomic_numbers)) - set(self.config.head_elements))
+        if self.config.head_elements and headless:
+            raise InputError(
+                f"the molecule contains elements {headless} (atomic numbers) for which "
+                f"'{self.name}' has no head; it has heads for {list(self.config.head_elements)}"
+            )
+
+    def constant(self, atomic_numbers: Integer[np.ndarray, " atoms"]) -> float:
+        """The part of the energy that does not depend on positions, in eV."""
+        return float(self.element_bias[np.asarray(atomic_numbers)].sum())
+
+    def by_element(self, elements: Iterable[int]) -> "Checkpoint":
+        """The same energies and forces, written with a head for each of these elements.
+
+        A shared head is repeated; heads that the checkpoint has are taken over.
+
+        Raises:
+            InputError: if it has heads by element, but none for one of these.
+        """
+        wanted = tuple(sorted({int(z) for z in elements}))
+        if wanted == self.config.head_elements:
+            return self
+        rows = self.head.reshape(-1, self.config.features)
+        if self.config.head_elements:
+            self.check_elements(np.array(wanted))
+            chosen = [self.config.head_elements.index(z) for z in wanted]
+        else:
+            chosen = [0] * len(wanted)
+        return dataclasses.replace(
+            self,
+            config=dataclasses.replace(self.config, head_elements=wanted),
+            head=rows[chosen].ravel(),
+            head_covariance=None,
+        )
+
+    def with_head(
+        self,
+        head: Float[np.ndarray, " descriptors"],
+        element_bias: Float[np.ndarray, " elements"],
+        name: str,
+        provenance: Mapping[str, Any],
+        covariance: Float[np.ndarray, "descriptors descriptors"] | None = None,
+    ) -> "Checkpoint":
+        """The same body under another head; the parent is written into the provenance."""
+        return dataclasses.replace(
+            self,
+            head=head,
+            head_covariance=covariance,
+            element_bias=element_bias,
+            name=name,
+            provenance={**provenance, "parent": self.name, "parent_fingerprint": self.fingerprint},
+        )
+
+
+def energy_reference(
+    mean_energy: float, atomic_numbers: Integer[np.ndarray, " atoms"]
+) -> Float[np.ndarray, " elements"]:
+    """Element biases (119,) in eV whose sum over the molecule is ``mean_energy``.
+
+    One composition does not determine the biases; the smallest ones that do it are taken, so that
+    they are proportional to the number of atoms of each element.
+    """
+    counts = np.bincount(np.asarray(atomic_numbers), minlength=MAX_ATOMIC_NUMBER + 1).astype(float)
+    return mean_energy * counts / np.dot(counts, counts)
+
+
+def flat_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """All arrays by the names that they have in the file, the body's under ``body/…``."""
+    leaves = jax.tree_util.tree_flatten_with_path(checkpoint.body)[0]
+    arrays = {"body/" + "/".join(k.key for k in path): np.asarray(leaf) for path, leaf in leaves}
+    arrays |= {"head": checkpoint.head, "element_bias": checkpoint.element_bias}
+    if checkpoint.head_covariance is not None:
+        arrays["head_covariance"] = checkpoint.head_covariance
+    return arrays
+
+
+def _check_arrays(
+    config: ModelConfig,
+    body: Body,
+    head: np.ndarray,
+    element_bias: np.ndarray,
+    covariance: np.ndarray | None,
+) -> None:
+    expected = _paths(body_shapes(config))
+    received = _paths(body)
+    if set(expected) != set(received):
+        missing = sorted(set(expected) - set(received))
+        unknown = sorted(set(received) - set(expected))
+        raise InputError(
+            "the weights do not fit the configuration: "
+            f"missing {missing[:3] or 'none'}, unknown {unknown[:3] or 'none'}"
+        )
+    size = config.num_descriptors
+    expected["head"], received["head"] = np.empty(size), head
+    if covariance is not None:
+        expected["head_covariance"] = np.empty((size, size))
+        received["head_covariance"] = covariance
+    expected["element_bias"] = np.empty(MAX_ATOMIC_NUMBER + 1)
+    received["element_bias"] = element_bias
+    for key, array in received.items():
+        if array.shape != expected[key].shape:
+            raise InputError(
+                f"the array {key} must have the shape {expected[key].shape} for this "
+                f"configuration, received {array.shape}"
+            )
+        if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
+            raise InputError(f"the array {key} must hold finite floating-point numbers")
+
+
+def _paths(tree: Any) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {"/".join(str(k.key) for k in path): leaf for path, leaf in leaves}
+
+
+FORMAT = "fisherdash-checkpoint"
+FORMAT_VERSION = 1
+UNITS = {"length": "angstrom", "energy": "eV"}
+MAX_BYTES = 200_000_000
+LONGEST_ENTRY = 1000
+"""Characters of the header's configuration, elements or units: all elements there are fit in."""
+
+
+def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
+    """Writes the file atomically: a reader sees the old one or the new one, never half of one.
+
+    Raises InputError, one sentence, when the disk refuses.
+    """
+    path = Path(path)
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "fisherdash": __version__,
+        "name": checkpoint.name,
+        "config": json.dumps(checkpoint.config.to_json()),
+        "elements": json.dumps(checkpoint.elements),
+        "units": json.dumps(UNITS),
+        "provenance": json.dumps(checkpoint.provenance),
+    }
+    data = safetensors.numpy.save(flat_arrays(checkpoint), metadata)
+    with storage.replacing(path) as part:
+        part.write_bytes(data)
+
+
+def load(path: str | os.PathLike[str]) -> Checkpoint:
+    """Reads a checkpoint; raises InputError for a file that is not a sound one."""
+    path = Path(path)
+    try:
+        _check_size(path.stat().st_size, path.name)
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    return load_bytes(data, path.name)
+
+
+def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
+    """Reads a checkpoint from memory.
+
+    Raises:
+        InputError: for anything that is not a sound checkpoint: another format, a newer version,
+            missing or unknown arrays, wrong shapes or types, values that are not finite.
+    """
+    _check_size(len(data), source)
+    try:
+        arrays = safetensors.numpy.load(data)
+        metadata = _metadata(data)
+    except (safetensors.SafetensorError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{source} is not a FisherDash checkpoint: it is not a readable safetensors file"
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise InputError(
+            f"{source} is not a FisherDash checkpoint: its header names the format "
+            f"{reprlib.repr(metadata.get('format'))} instead of {FORMAT!r}"
+        )
+    if metadata.get("format_version") != str(FORMAT_VERSION):
+        raise InputError(
+            f"{source} has checkpoint version {reprlib.repr(metadata.get('format_version'))}; "
+            f"this program reads version {FORMAT_VERSION}"
+        )
+    for key in ("config", "elements", "units"):
+        if len(metadata.get(key, "")) > LONGEST_ENTRY:
+            raise InputError(
+                f"the header of {source} is damaged: {key} has {len(metadata[key])} characters, "
+                f"of which it needs at most {LONGEST_ENTRY}"
+            )
+    try:
+        config = ModelConfig.from_json(json.loads(metadata["config"]))
+        elements = tuple(json.loads(metadata["elements"]))
+        units = json.loads(metadata["units"])
+        provenance = json.loads(metadata["provenance"])
+        well_formed = isinstance(provenance, dict) and all(type(z) is int for z in elements)
+    except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"the header of {source} is damaged: {error}") from error
+    if not well_formed or units != UNITS:
+        raise InputError(
+            f"the header of {source} is damaged: elements {elements!r}, units {units!r}; "
+            f"units must be {UNITS}"
+        )
+    try:
+        head, element_bias = arrays.pop("head"), arrays.pop("element_bias")
+    except KeyError as error:
+        raise InputError(f"{source} lacks the array {error}") from error
+    if not all(np.issubdtype(array.dtype, np.floating) for array in (head, element_bias)):
+        raise InputError(
+            f"head and element_bias of {source} must hold floating-point numbers, "
+            f"received {head.dtype} and {element_bias.dtype}"
+        )
+    covariance = arrays.pop("head_covariance", None)
+    name = metadata.get("name", "model")
+    return Checkpoint(
+        config, _nested(arrays), head, element_bias, elements, name, provenance, covariance
+    )
+
+
+def _check_size(size: int, source: str) -> None:
+    if size > MAX_BYTES:
+        raise InputError(f"{source} has {size} bytes; a checkpoint has at most {MAX_BYTES}")
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length]).get("__metadata__", {})
+
+
+def _nested(arrays: Mapping[str, np.ndarray]) -> Body:
+    body: Body = {}
+    for key, array in arrays.items():
+        *path, last = key.removeprefix("body/").split("/")
+        node = body
+        for part in path:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise InputError(f"the array name {key!r} of the checkpoint contradicts another")
+        node[last] = array
+    return body

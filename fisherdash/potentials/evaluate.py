@@ -1,0 +1,68 @@
+"""Errors of a checkpoint on a data set."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from fisherdash.dataset import Dataset
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.e3x import energy_and_forces
+
+BATCH = 64
+_predict = jax.jit(energy_and_forces, static_argnums=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Errors:
+    """Root-mean-square and mean absolute errors: forces in eV/Å, energies in eV per molecule."""
+
+    force_rmse: float
+    force_mae: float
+    energy_rmse: float
+    energy_mae: float
+    frames: int
+
+
+def predict(
+    checkpoint: Checkpoint, dataset: Dataset
+) -> tuple[Float[np.ndarray, " frames"], Float[np.ndarray, "frames atoms 3"]]:
+    """Energies (eV, the constant included) and forces (eV/Å) of every frame.
+
+    Raises:
+        InputError: if the molecule has an element that the model does not know.
+    """
+    checkpoint.check_elements(dataset.atomic_numbers)
+    run = functools.partial(
+        _predict,
+        checkpoint.config,
+        jax.tree.map(jnp.asarray, checkpoint.body),
+        jnp.asarray(checkpoint.head),
+        jnp.asarray(dataset.atomic_numbers),
+    )
+    energies, forces = [], []
+    for first in range(0, len(dataset), BATCH):
+        block = dataset.positions[first : first + BATCH]
+        # A short last block is filled up, so that there is one shape to compile.
+        filled = np.concatenate([block, np.repeat(block[-1:], BATCH - len(block), axis=0)])
+        e, f = run(jnp.asarray(filled))
+        energies.append(np.asarray(e)[: len(block)])
+        forces.append(np.asarray(f)[: len(block)])
+    constant = checkpoint.constant(dataset.atomic_numbers)
+    return np.concatenate(energies) + constant, np.concatenate(forces)
+
+
+def evaluate(checkpoint: Checkpoint, dataset: Dataset) -> Errors:
+    """Errors over all frames of ``dataset``; raises InputError as :func:`predict` does."""
+    energies, forces = predict(checkpoint, dataset)
+    energy_error, force_error = energies - dataset.energies, forces - dataset.forces
+    return Errors(
+        force_rmse=float(np.sqrt(np.mean(force_error**2))),
+        force_mae=float(np.mean(np.abs(force_error))),
+        energy_rmse=float(np.sqrt(np.mean(energy_error**2))),
+        energy_mae=float(np.mean(np.abs(energy_error))),
+        frames=len(dataset),
+    )

@@ -1,0 +1,150 @@
+"""Studies at hand: the one that comes with the source, and those of the user's workspace."""
+
+import dataclasses
+import io
+import tempfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+from fisherdash.errors import InputError
+from fisherdash.study.plan import SPEC_FILE, open_plan
+from fisherdash.study.tables import COLUMNS, Tables, collect, read_tables, write_tables
+from fisherdash.workspace import paths
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A study on disk: its specification, and the tables or the members they are made from."""
+
+    name: str
+    folder: Path
+
+    @property
+    def members(self) -> Path:
+        """Where the work lies; absent in a study that was passed on as tables."""
+        return self.folder / "members"
+
+    @property
+    def specification(self) -> str:
+        """The TOML text, empty where there is none."""
+        path = self.folder / SPEC_FILE
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    @property
+    def title(self) -> str:
+        """What the specification calls it."""
+        try:
+            return str(tomllib.loads(self.specification).get("title", self.name))
+        except tomllib.TOMLDecodeError:
+            return self.name
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """Changes with every finished stage: how many files there are, and the newest change."""
+        files = self.members.glob("*/*.json") if self.members.is_dir() else self._tables()
+        changes = [path.stat().st_mtime_ns for path in files if path.exists()]
+        return len(changes), max(changes, default=0)
+
+    def tables(self) -> Tables:
+        """What is finished so far.
+
+        Raises:
+            InputError: if a table or a member's file is damaged.
+        """
+        if self.members.is_dir() and not self._written_since():
+            return collect(self.folder, open_plan(self.folder))
+        return read_tables(self.folder / "tables")
+
+    def _written_since(self) -> bool:
+        """Whether the tables are younger than every finished stage: they are read much faster."""
+        if not all(path.exists() for path in self._tables()):
+            return False
+        oldest = min(path.stat().st_mtime_ns for path in self._tables())
+        return oldest >= self.state[1]
+
+    def _tables(self) -> list[Path]:
+        return [self.folder / "tables" / f"{name}.csv" for name in COLUMNS]
+
+
+def shipped() -> Path:
+    """The studies that come with the source (may be absent)."""
+    return Path(__file__).resolve().parents[2] / "studies"
+
+
+def kept() -> list[Kept]:
+    """Studies with something to show: the shipped ones, then the workspace's, each by name."""
+    found = []
+    for home, mark in ((shipped(), " (sample)"), (paths.place("studies"), "")):
+        for folder in sorted(home.iterdir()) if home.is_dir() else []:
+            study = Kept(folder.name + mark, folder)
+            if study.members.is_dir() or (folder / "tables").is_dir():
+                found.append(study)
+    return found
+
+
+def named(name: str) -> Kept:
+    """The study of that name; InputError if there is none."""
+    for study in kept():
+        if study.name == name:
+            return study
+    raise InputError(f"there is no study {name!r}")
+
+
+def as_zip(study: Kept, tables: Tables) -> bytes:
+    """Specification and tables in one file."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(SPEC_FILE, study.specification)
+        with tempfile.TemporaryDirectory() as folder:
+            write_tables(tables, Path(folder))
+            for name in COLUMNS:
+                archive.write(Path(folder) / f"{name}.csv", f"tables/{name}.csv")
+    return stream.getvalue()
+
+
+EXAMPLE = """\
+title = "{title}"
+
+[[data]]
+name = "{name}"
+file = "{file}"
+valid = {valid}   # frames that choose the weights to keep
+test = {test}     # frames no model sees: test errors and initial states
+
+[[models]]        # every combination of the lists is a model
+frames = {frames}
+seed = [0, 1, 2, 3]
+epochs = 60
+features = 16
+max_degree = 1
+iterations = 2
+basis = 16
+
+[heads.plain]     # re-fits of the last layer, beside the trained one
+ridge = 0
+
+[heads.held-out]
+ridge = "auto"
+
+[dynamics]
+temperature = {temperature}
+timestep = 1.0
+replicas = 12
+picoseconds = 2.0
+"""
+
+
+def example(file: Path, frames: int, temperature: float | None) -> str:
+    """A small specification for a data set of so many frames, to begin with."""
+    test, valid = max(2, frames // 6), max(1, frames // 20)
+    left = frames - test - valid
+    return EXAMPLE.format(
+        title=f"{file.stem}, a first study",
+        name=file.stem,
+        file=file.name,
+        valid=valid,
+        test=test,
+        frames=sorted({max(1, left // 8), max(1, left // 2)}),
+        temperature=[float(f"{temperature or 300.0:.3g}")],
+    )

@@ -1,1 +1,0 @@
-"""Figures, tables and pictures of a population of models."""

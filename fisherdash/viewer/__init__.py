@@ -1,0 +1,298 @@
+"""Curves of a run over one axis of time: energy drift, survival and temperature.
+
+The same numbers as the charts of :mod:`fisherdash.plots.drift`, as plain arrays, for the component
+that holds curves and molecules together (moving through time never asks the server) and for
+pictures that leave the dashboard.
+
+Data for the viewer (the programs in ``js/``): plain numbers and captions, never markup.
+
+Positions travel as base64 of little-endian float32, captions as text that the viewer sets as text.
+Bonds are not sent: the viewer finds them anew in each frame, i and j being bonded while
+r_ij < tolerance (R_i + R_j) with covalent radii R, so that an exploding molecule does not drag
+sticks across the screen.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols, covalent_radii
+
+from fisherdash.analysis import Trajectories, total_energy_change
+from fisherdash.dataset.core import TOLERANCE
+from fisherdash.plots import figure
+from fisherdash.plots.drift import BUDGET, median_of_living, time_axis_end
+from fisherdash.plots.figure import ELEMENTS, POINTS, SeriesStyle, decimate
+
+FRAMES = 600
+"""Frames sent of each trajectory; longer ones are thinned evenly."""
+
+_PROGRAMS = Path(__file__).parent / "js"
+_PARTS = ("library", "curves", "measure", "molecules", "viewer")
+
+FAILURE = "#d81e5b"
+"""The bond that broke and what leads to it."""
+MARK = "#c9a227"
+"""Atoms that were chosen to be measured."""
+
+
+@dataclass(frozen=True)
+class Pane:
+    """One molecule on the screen.
+
+    Attributes:
+        caption: shown above it.
+        style: the head's colour and dash.
+        positions: (F, N, 3) Å.
+        died: frame from which on the trajectory is dead, or None.
+        ending: how it died, in words.
+        name: of the head; the caption where it is left out.
+        head: its index in the run.
+        broken: the two atoms whose bond broke, or None.
+    """
+
+    caption: str
+    style: SeriesStyle
+    positions: np.ndarray
+    died: int | None = None
+    ending: str = ""
+    name: str = ""
+    head: int = 0
+    broken: tuple[int, int] | None = None
+
+
+def source() -> str:
+    """The viewer's program."""
+    return _joined(*_PARTS)
+
+
+def lesson_source() -> str:
+    """The program of the drawing on the Learn page."""
+    return _joined("library", "lesson")
+
+
+def _joined(*parts: str) -> str:
+    return "\n".join((_PROGRAMS / f"{part}.js").read_text(encoding="utf-8") for part in parts)
+
+
+def stylesheet() -> str:
+    """The viewer's style sheet."""
+    return (_PROGRAMS / "viewer.css").read_text(encoding="utf-8")
+
+
+def thinned(count: int, most: int = FRAMES) -> np.ndarray:
+    """Indices of at most ``most`` frames of ``count``, the first and the last always among them.
+
+    Every 2ᵏ-th frame: while a run grows, what is shown stays, until every other frame is left out.
+    """
+    stride = 1
+    while (count - 1) // stride + 2 > most and count > most:
+        stride *= 2
+    return np.unique(np.append(np.arange(0, count, stride), max(count - 1, 0)))[:count]
+
+
+def payload(
+    atomic_numbers: Sequence[int],
+    panes: Sequence[Pane],
+    times: np.ndarray,
+    *,
+    key: str,
+    live: bool = False,
+    playing: bool = False,
+    unit: str = "ps",
+    subject: int | None = None,
+    curves: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What the viewer draws.
+
+    Args:
+      atomic_numbers: (N,).
+      panes: one or more molecules, all with the same F frames.
+      times: (F,) the number shown beside the slider.
+      key: what is shown; another key starts again from the first frame.
+      live: the run goes on, so follow its end while the slider is there.
+      playing: start playing at once (unless the reader prefers reduced motion).
+      unit: of the times; empty where they are the numbers of frames.
+      subject: the replica that is shown; another one keeps the moment.
+      curves: charts over the same time, from :func:`fisherdash.viewer.curves`.
+    """
+    atoms = np.asarray(atomic_numbers, np.int64)
+    for pane in panes:
+        if pane.positions.shape != (len(times), len(atoms), 3):
+            raise ValueError(
+                f"positions have shape {pane.positions.shape}, "
+                f"expected {(len(times), len(atoms), 3)}"
+            )
+    symbols = [chemical_symbols[z] for z in atoms]
+    return {
+        "key": key,
+        "live": live,
+        "playing": playing,
+        "unit": unit,
+        "subject": subject,
+        "curves": curves,
+        "failure": FAILURE,
+        "mark": MARK,
+        "elements": symbols,
+        "colours": {symbol: ELEMENTS[symbol] for symbol in set(symbols) & set(ELEMENTS)},
+        "radii": [round(float(covalent_radii[z]), 3) for z in atoms],
+        "tolerance": TOLERANCE,
+        "times": [float(f"{time:.6g}") for time in times],
+        "panes": [_pane(pane) for pane in panes],
+    }
+
+
+def _pane(pane: Pane) -> dict[str, Any]:
+    return {
+        "caption": pane.caption,
+        "colour": pane.style.colour,
+        "dash": pane.style.dash,
+        "positions": numbers(pane.positions),
+        "died": -1 if pane.died is None else int(pane.died),
+        "ending": pane.ending,
+        "name": pane.name or pane.caption,
+        "head": pane.head,
+        "broken": None if pane.broken is None else [int(atom) for atom in pane.broken],
+    }
+
+
+def numbers(values: np.ndarray) -> str:
+    """An array as base64 of little-endian float32."""
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: its head, its replica (−1 for all of them), and a value at every shown time."""
+
+    head: int
+    replica: int
+    name: str
+    style: SeriesStyle
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves with one axis of values; ``step`` for values that hold until the next time."""
+
+    id: str
+    title: str
+    unit: str
+    height: int
+    lines: tuple[Line, ...]
+    limits: tuple[float, float]
+    ticks: tuple[float, ...] | None = None
+    step: bool = False
+
+
+def charts(
+    traj: Trajectories, styles: Sequence[SeriesStyle], points: int = POINTS
+) -> tuple[np.ndarray, tuple[Chart, ...]]:
+    """Shown times in ps, (P,), and the charts of a run with at least one frame."""
+    heads, replicas = traj.died_step.shape
+    change, heat = total_energy_change(traj), traj.kinetic_temperature()
+    rows = np.concatenate(
+        [median_of_living(change), traj.alive_counts(), heat, change.reshape(heads * replicas, -1)]
+    )
+    times, shown = decimate(traj.times / 1000.0, rows, min(points, BUDGET // len(rows)))
+    looks = list(zip(traj.names, styles, strict=True))
+
+    def of_heads(part: int) -> tuple[Line, ...]:
+        return tuple(
+            Line(h, -1, name, style, shown[part * heads + h])
+            for h, (name, style) in enumerate(looks)
+        )
+
+    each = tuple(
+        Line(h, r, f"{name}, replica {r + 1}", style, shown[3 * heads + h * replicas + r])
+        for h, (name, style) in enumerate(looks)
+        for r in range(replicas)
+    )
+    died = bool(np.any(traj.died_step >= 0))
+    drift = figure.limits(np.append(change, 0.0), robust=died) or (-1.0, 1.0)
+    warm = figure.limits(heat, robust=True) or (0.0, 1.0)
+    everyone = (0.0, replicas * 1.06)
+    return times, (
+        Chart("drift", "ΔE total (meV/atom)", "meV/atom", 230, each + of_heads(0), drift),
+        Chart("alive", "alive", "alive", 70, of_heads(1), everyone, (0, replicas), step=True),
+        Chart("temperature", "T (K)", "K", 100, of_heads(2), warm),
+    )
+
+
+def curves(
+    traj: Trajectories,
+    styles: Sequence[SeriesStyle],
+    endings: Sequence[Sequence[str]],
+    *,
+    end: float | None = None,
+) -> dict[str, Any]:
+    """The charts as the viewer takes them.
+
+    Args:
+      traj: H heads, R replicas, at least one frame.
+      styles: of the heads.
+      endings: how each replica died in words, (H, R), empty for the living.
+      end: time at which a run that goes on will end, ps.
+    """
+    times, made = charts(traj, styles)
+    alive = traj.survivors.sum(axis=1)
+    return {
+        "times": numbers(times),
+        "end": time_axis_end(traj, end),
+        "heads": [
+            {
+                "name": f"{name}: {alive[h]} of {traj.replicas} alive",
+                "colour": style.colour,
+                "dash": style.dash,
+            }
+            for h, (name, style) in enumerate(zip(traj.names, styles, strict=True))
+        ],
+        "legend": "bold: median of the living; ×: death",
+        "deaths": deaths(traj, endings),
+        "charts": [_plain(chart) for chart in made],
+    }
+
+
+def deaths(traj: Trajectories, endings: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """Head, replica, time (ps) and circumstances of every death."""
+    return [
+        {
+            "head": int(head),
+            "replica": int(replica),
+            "time": figure.rounded(
+                float(traj.died_step[head, replica]) * traj.timestep / 1000.0, 7
+            ),
+            "words": endings[head][replica],
+        }
+        for head, replica in np.argwhere(traj.died_step >= 0)
+    ]
+
+
+def _plain(chart: Chart) -> dict[str, Any]:
+    low, high = chart.limits
+    return {
+        "id": chart.id,
+        "title": chart.title,
+        "unit": chart.unit,
+        "alt": f"{chart.title} over time, with the moment that the molecules show",
+        "height": chart.height,
+        "low": low,
+        "high": high,
+        "step": chart.step,
+        "ticks": None if chart.ticks is None else list(chart.ticks),
+        "lines": [
+            {
+                "head": line.head,
+                "replica": line.replica,
+                "name": line.name,
+                "colour": line.style.colour,
+                "dash": line.style.dash,
+                "values": numbers(line.values),
+            }
+            for line in chart.lines
+        ],
+    }

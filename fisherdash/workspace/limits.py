@@ -1,0 +1,198 @@
+"""What one user may ask of a server that many share; on one's own machine there is no limit.
+
+Each limit is an environment variable, so that whoever runs the server sets it without touching
+code; ``docs/deploy.md`` lists them. How large an upload may be is Streamlit's own setting.
+
+What a simulation will cost, before it is launched: bytes on disk, and seconds if known.
+
+The seconds come from runs that this machine has already done: steps × replicas × heads × atoms
+per second of the most recent one. A batch of another size or network may be faster or slower.
+"""
+
+import dataclasses
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from fisherdash.errors import InputError
+from fisherdash.workspace import paths, users
+from fisherdash.workspace.runs import list_runs, open_run
+
+_LOOK_BACK = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimate of one run; seconds is None when nothing comparable has run here yet."""
+
+    frames: int
+    bytes: int
+    seconds: float | None
+
+    @property
+    def sentence(self) -> str:
+        """The estimate in words."""
+        size = f"{self.frames:,} frames of each trajectory, about {in_words(self.bytes)} on disk"
+        if self.seconds is None:
+            return f"{size}; the time is known a few seconds after the launch."
+        return f"{size}, about {_duration(self.seconds)} at the speed of this machine's last run."
+
+
+def cost(heads: int, replicas: int, steps: int, record_every: int, atoms: int) -> Cost:
+    """Estimate for a run of ``heads`` checkpoints."""
+    frames = -(-steps // record_every) + 1
+    # Positions and velocities in single, two energies in double precision.
+    size = frames * heads * replicas * (atoms * 3 * 2 * 4 + 2 * 8)
+    pace = last_pace()
+    return Cost(frames, size, heads * replicas * atoms * steps / pace if pace else None)
+
+
+def last_pace() -> float | None:
+    """Steps × replicas × heads × atoms per second of the latest run that got far enough."""
+    for entry in list_runs()[:_LOOK_BACK]:
+        try:
+            run = open_run(entry.folder)
+        except InputError:
+            continue
+        if run.typical_speed > 0:
+            heads, replicas = run.header.shape
+            return run.typical_speed * heads * replicas * run.header.num_atoms
+    return None
+
+
+def in_words(count: int) -> str:
+    """A number of bytes as people say it."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+GB = 1e9
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """One limit: its variable and what holds on a shared server where the variable is not set."""
+
+    variable: str
+    usual: float
+    what: str
+
+
+JOBS = Limit("FISHERDASH_MAX_JOBS", 6, "jobs that one user may have waiting or at work")
+RUN_STEPS = Limit("FISHERDASH_MAX_RUN_STEPS", 2e8, "heads × replicas × steps of one run")
+RUN_GB = Limit("FISHERDASH_MAX_RUN_GB", 2, "GB that the frames of one run may take on disk")
+USER_GB = Limit("FISHERDASH_MAX_USER_GB", 5, "GB that all files of one user may take on disk")
+ALL = (JOBS, RUN_STEPS, RUN_GB, USER_GB)
+
+
+def is_shared() -> bool:
+    """Whether this server is for several people who do not see each other's work.
+
+    InputError when ``FISHERDASH_SHARED`` is neither 0 nor 1.
+    """
+    value = os.environ.get("FISHERDASH_SHARED", "0").strip()
+    if value not in ("0", "1", ""):
+        raise InputError(f"FISHERDASH_SHARED must be 0 or 1, received {value!r}")
+    return value == "1"
+
+
+def value(limit: Limit, user: str) -> float:
+    """What holds for ``user``; infinite where nothing is set and nobody else is there.
+
+    InputError when the variable holds no positive number.
+    """
+    given = os.environ.get(limit.variable)
+    if given is None:
+        return limit.usual if user else float("inf")
+    try:
+        number = float(given)
+    except ValueError:
+        number = float("nan")
+    if not number > 0:
+        raise InputError(f"{limit.variable} must be a positive number, received {given!r}")
+    return number
+
+
+def check_variables() -> None:
+    """InputError when a variable holds what it cannot hold; asked before serving."""
+    is_shared()
+    for limit in ALL:
+        value(limit, users.EVERYBODY)
+
+
+def check_jobs(active: int, user: str) -> None:
+    """InputError when ``user`` has as many jobs already as one may have."""
+    most = value(JOBS, user)
+    if active >= most:
+        raise InputError(
+            f"you have {active} jobs waiting or at work, and this server allows {most:g}; cancel "
+            "one or wait for one to end"
+        )
+
+
+def check_run(price: Cost, trajectory_steps: int, user: str) -> None:
+    """InputError when a run is larger than ``user`` may ask for, or than the disk has room for.
+
+    Args:
+      price: its estimate.
+      trajectory_steps: heads × replicas × steps.
+      user: who asks for it.
+    """
+    most = value(RUN_STEPS, user)
+    if trajectory_steps > most:
+        raise InputError(
+            f"heads × replicas × steps are {trajectory_steps:.3g}, and this server allows "
+            f"{most:.3g}; ask for fewer replicas or steps"
+        )
+    most = value(RUN_GB, user) * GB
+    if price.bytes > most:
+        raise InputError(
+            f"the frames would take {in_words(price.bytes)}, and this server allows "
+            f"{in_words(int(most))} for one run; record fewer frames"
+        )
+    check_room(price.bytes, user)
+
+
+def check_room(extra: int, user: str) -> None:
+    """InputError when so many bytes more do not fit on the disk or into what ``user`` may fill."""
+    home = paths.root()
+    above = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(above).free
+    if extra > free:
+        raise InputError(
+            f"about {in_words(extra)} are needed, and the disk has {in_words(free)} left; record "
+            "fewer frames or delete runs"
+        )
+    most = value(USER_GB, user) * GB
+    if most < float("inf") and (used := _size(home)) + extra > most:
+        raise InputError(
+            f"your files take {in_words(used)} of the {in_words(int(most))} that this server "
+            f"allows, and about {in_words(extra)} more are needed; delete runs first"
+        )
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below a folder, other users' left out."""
+    total = 0
+    for path, folders, names in os.walk(folder):
+        if Path(path) == folder and paths.USERS in folders:
+            folders.remove(paths.USERS)
+        for name in names:
+            try:
+                total += (Path(path) / name).lstat().st_size
+            except OSError:  # gone in the meantime
+                continue
+    return total

@@ -1,0 +1,95 @@
+"""Who writes a folder: one process at a time, known to all others, let go by the kernel.
+
+A writer holds a lock on the folder's ``writer.lock``. The kernel gives it back when the process
+ends, however it ends, so "is it still being written?" needs no process number, which another
+process may have by now, and no name of a machine, which a restarted container changes.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from fisherdash import storage
+from fisherdash.errors import InputError
+
+LOCK = "writer.lock"
+
+_PATIENCE = 2.0
+"""Seconds for which a writer waits: those who merely look hold the lock for microseconds."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+
+
+class Hold:
+    """The right to write a folder; InputError when another process has it."""
+
+    def __init__(self, folder: Path) -> None:
+        with storage.telling(folder / LOCK):
+            self._file = (folder / LOCK).open("a")
+        if not _locked(self._file, fcntl.LOCK_EX, _PATIENCE):
+            self._file.close()
+            raise InputError(f"{folder} is still being written by another process; cancel it first")
+
+    def release(self) -> None:
+        """Let others write; may be called again."""
+        if not self._file.closed:
+            with contextlib.suppress(OSError):  # where there are no locks
+                fcntl.flock(self._file, fcntl.LOCK_UN)  # a forked child may have the file open too
+            self._file.close()
+
+
+def is_held(folder: Path, writer: Any) -> bool:
+    """Whether a process is writing the folder, as far as this machine can tell.
+
+    Args:
+      folder: of a run or a training.
+      writer: what its header says about its writer; asked where there is no lock.
+    """
+    try:
+        with (folder / LOCK).open() as file:
+            return not _locked(file, fcntl.LOCK_SH, 0.0)
+    except OSError:  # written before there were locks, or on a file system without any
+        return _lives(writer)
+
+
+def this_writer() -> dict[str, Any]:
+    """Who is writing: this process on this machine."""
+    return {"pid": os.getpid(), "host": socket.gethostname()}
+
+
+def _locked(file: TextIO, how: int, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        except OSError as error:
+            if error.errno in _NO_LOCKS and how == fcntl.LOCK_EX:
+                return True  # a file system without locks: as before there were any
+            raise
+        else:
+            return True
+
+
+def _lives(writer: Any) -> bool:
+    """Whether the process that a header names still runs."""
+    pid = writer.get("pid") if isinstance(writer, dict) else None
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    if writer.get("host") != socket.gethostname():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # it runs, under another user
+    return True

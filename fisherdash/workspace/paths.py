@@ -1,0 +1,226 @@
+"""Where FisherDash keeps what the user made: data sets, checkpoints, trainings, runs and caches.
+
+The workspace is ``$FISHERDASH_WORKSPACE`` or the user's data folder of the operating system.
+Names that people type (an upload, a title) never become paths: they are reduced to a safe stem
+first. Several programs may work in one workspace at the same time. Looking never makes anything,
+so a workspace that may only be read can be looked at.
+
+On a server that many share, each user (:mod:`fisherdash.workspace.users`) has a workspace within
+it, ``users/…``; what somebody shares appears in the one that belongs to everybody.
+
+Names for what pages make: short ones, for they are shown in every selector and legend.
+"""
+
+import atexit
+import contextlib
+import itertools
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from fisherdash import storage
+from fisherdash.errors import InputError
+from fisherdash.workspace import users
+
+_LONGEST = 48
+_REFIT = re.compile(r"-fisher(-\d+)?$")
+
+
+def refit_name(model: str) -> str:
+    """Of the re-fit of a model; a re-fit of a re-fit is one.
+
+    >>> refit_name("ethanol-report"), refit_name("ethanol-report-fisher-2")
+    ('ethanol-report-fisher', 'ethanol-report-fisher')
+    """
+    return f"{_REFIT.sub('', model)}-fisher"
+
+
+def run_name(models: Sequence[str]) -> str:
+    """Of a run of these models, at least one; what later names share with the first is left out.
+
+    >>> run_name(["ethanol-report", "ethanol-report-fisher"])
+    'ethanol-report-vs-fisher'
+    """
+    first, *others = models
+    words = "-vs-".join([first, *(_beyond(first, other) for other in others)])
+    return words[:_LONGEST].rstrip("-.")
+
+
+def _beyond(first: str, other: str) -> str:
+    """The other name without the words that both begin with."""
+    pairs = zip(first.split("-"), other.split("-"), strict=False)
+    shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return "-".join(other.split("-")[shared:]) or other
+
+
+Kind = Literal["datasets", "checkpoints", "trainings", "runs", "studies", "logs", "cache"]
+
+USERS = "users"
+"""Folder of the workspaces of single users."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+_LONGEST_STEM = 80
+
+_claimed: set[Path] = set()
+_lock = threading.Lock()
+
+
+def root() -> Path:
+    """Where the workspace of the present user is; it may not exist yet."""
+    user = users.current()
+    return everybodys() / USERS / user if user else everybodys()
+
+
+def everybodys() -> Path:
+    """Where the workspace that everybody sees is; it may not exist yet."""
+    named = os.environ.get("FISHERDASH_WORKSPACE")
+    folder = Path(named).expanduser() if named else platformdirs.user_data_path("fisherdash")
+    return folder.resolve()
+
+
+def workspace() -> Path:
+    """The workspace folder, made if need be; InputError if it cannot be."""
+    return _made(root())
+
+
+def place(kind: Kind) -> Path:
+    """Where one of the workspace's folders is; it may not exist yet."""
+    return root() / kind
+
+
+def folder(kind: Kind) -> Path:
+    """One of the workspace's folders, made if need be; InputError if it cannot be."""
+    return _made(place(kind))
+
+
+def samples() -> Path:
+    """The sample data and sample checkpoints that come with the source (may be absent)."""
+    return Path(__file__).resolve().parents[2] / "sample_models"
+
+
+def files(kind: Literal["datasets", "checkpoints"]) -> list[Path]:
+    """Files of one kind: the samples, what others share, and the user's; each group by name."""
+    suffix = {"datasets": ".npz", "checkpoints": ".safetensors"}[kind]
+    # Names that begin with a dot are files that are being written.
+    own = sorted(place(kind).glob(f"[!.]*{suffix}"))
+    found = sorted(samples().glob(f"[!.]*{suffix}"))
+    if users.current():
+        others = sorted((everybodys() / kind).glob(f"[!.]*{suffix}"))
+        mine = set(map(inode, own))
+        found += [path for path in others if inode(path) not in mine]
+    return found + own
+
+
+def is_mine(path: Path) -> bool:
+    """Whether a file lies in the present user's own workspace: no sample, and nobody else's."""
+    return root() in path.parents
+
+
+def inode(path: Path) -> int:
+    """What two names of one file have in common; −1 for a file that is gone."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return -1
+
+
+def safe_stem(name: str) -> str:
+    """A user's name as a file stem: the last path part, plain characters, never empty or hidden.
+
+    >>> safe_stem("../../etc/My water, 300 K.xyz")
+    'My-water-300-K'
+    """
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    stem = last.rsplit(".", 1)[0] if "." in last.strip(".") else last
+    safe = _UNSAFE.sub("-", stem).strip("-.")[:_LONGEST_STEM]
+    return safe or "unnamed"
+
+
+def new_path(kind: Kind, name: str, suffix: str) -> Path:
+    """A path in the workspace that nothing has yet: ``name``, ``name-2``, ``name-3``, …
+
+    It is claimed for this process: work that waits in a queue, here or in another program, does not
+    meet its like. InputError when the disk refuses.
+    """
+    home, stem = folder(kind), safe_stem(name + ".x")
+    with _lock, storage.telling(home):
+        for path in [path for path in _claimed if path.exists()]:
+            _give_back(path)
+        path, number = home / f"{stem}{suffix}", 1
+        while path.exists() or not _claim(path):
+            number += 1
+            path = home / f"{stem}-{number}{suffix}"
+    return path
+
+
+def claim(path: Path) -> bool:
+    """Keep a path free for this process until released; False where it is taken or claimed."""
+    with _lock, storage.telling(path):
+        return not path.exists() and _claim(path)
+
+
+def release(path: Path) -> None:
+    """Give up the claim on a path, if there is one: whoever wanted it has ended without it."""
+    with _lock, contextlib.suppress(OSError):
+        if path in _claimed:
+            _give_back(path)
+
+
+def _claim(path: Path) -> bool:
+    """Whether nobody else wants this path; from now on we do."""
+    try:
+        _marker(path).open("x").close()
+    except FileExistsError:
+        if path in _claimed or time.time() - _marker(path).stat().st_mtime < storage.STALE_SECONDS:
+            return False  # a program that was killed keeps its claims for so long
+        _marker(path).touch()
+    _claimed.add(path)
+    return True
+
+
+def _give_back(path: Path) -> None:
+    _marker(path).unlink(missing_ok=True)
+    _claimed.discard(path)
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(f"{storage.PART}claim-{path.name}")
+
+
+@atexit.register
+def _give_back_all() -> None:
+    for path in list(_claimed):
+        with contextlib.suppress(OSError):
+            _give_back(path)
+
+
+def save_new(kind: Kind, name: str, suffix: str, write: Callable[[Path], object]) -> Path:
+    """Let ``write(path)`` make a new file of the workspace, atomically; returns where it lies.
+
+    InputError, one sentence, when the disk refuses.
+    """
+    while True:
+        path = new_path(kind, name, suffix)
+        try:
+            with storage.replacing(path, new=True) as part:
+                write(part)
+            return path
+        except FileExistsError:
+            continue  # another program took the name in the meantime
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the workspace {folder} cannot be written ({error.strerror}); "
+            "set FISHERDASH_WORKSPACE to a folder that can"
+        ) from error
+    return folder

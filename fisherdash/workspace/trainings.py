@@ -1,0 +1,234 @@
+"""One folder a training, so that a program that is killed loses an epoch at most.
+
+    training.json          header (fisherdash.workspace.headers), status, who writes it
+    train.npz, valid.npz   the frames, until the training has ended
+    state.npz              all that the next epoch depends on; the training itself writes it
+    model.safetensors      the best network so far, never older than a few seconds
+    history.csv            a row an epoch: losses in eV² and eV²/Å², errors in eV and eV/Å
+
+When a training ends, by itself or because it was told to, its best network goes to the workspace's
+models. One that did not come to its own end can go on from its folder alone.
+"""
+
+import csv
+import dataclasses
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fisherdash import dataset, storage
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.potentials import checkpoint
+from fisherdash.workspace import headers, index, locks, paths
+from fisherdash.workspace.headers import TRAINING, TrainingHeader, read_training_header
+
+STATE, MODEL, HISTORY = "state.npz", "model.safetensors", "history.csv"
+SETS = ("train.npz", "valid.npz")
+
+SECONDS = 2.0
+"""From one writing of network and history to the next; the state is written after every epoch."""
+
+_ENDED = ("finished", "stopped early", "diverged")
+
+
+class TrainingWriter:
+    """Keeps one training as it goes.
+
+    Made by :func:`begin_training` or :meth:`UnfinishedTraining.go_on`.
+
+    Attributes:
+        folder: of the training.
+        header: of the training.
+        model: file of the best network once the training has ended with one.
+    """
+
+    def __init__(self, folder: Path, header: TrainingHeader, held: locks.Hold) -> None:
+        self.folder, self.header, self._hold = folder, header, held
+        self.model: Path | None = None
+        self._saved_epoch, self._saved_at = 0, -float("inf")
+
+    def record(self, reports: Iterable[Any]) -> Iterator[Any]:
+        """Pass a training's reports through; the last one's network is on disk before it goes on.
+
+        InputError when the disk refuses; what was written before is kept.
+        """
+        status, report = "failed", None
+        try:
+            for report in reports:
+                if report.status in ("compiling", "running"):
+                    self._keep(report)
+                else:
+                    self._end(report)
+                    status = report.status
+                    # Before the training removes its state, so that a kill never leaves neither.
+                    self.write_header(status)
+                yield report
+        except GeneratorExit:
+            if report is not None:
+                self._end(report)
+            status = "cancelled"
+            raise
+        finally:
+            try:
+                self.write_header(status)
+            finally:
+                self._hold.release()
+        if status in _ENDED:
+            for name in (*SETS, STATE):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _keep(self, report: Any) -> None:
+        if time.monotonic() - self._saved_at < SECONDS or report.epoch == self._saved_epoch:
+            return
+        self._write_history(report.history)
+        if report.checkpoint is not None:
+            checkpoint.save(report.checkpoint, self.folder / MODEL)
+        self._saved_epoch, self._saved_at = report.epoch, time.monotonic()
+
+    def _end(self, report: Any) -> None:
+        self._write_history(report.history)
+        if report.checkpoint is None:
+            return
+        checkpoint.save(report.checkpoint, self.folder / MODEL)
+        self.model = self._publish(report.checkpoint)
+
+    def _publish(self, best: checkpoint.Checkpoint) -> Path:
+        """The best network among the workspace's models, under the name it had there before."""
+        if self.folder.resolve().parent != paths.place("trainings"):
+            return self.folder / MODEL
+        path = paths.folder("checkpoints") / Path(self.header.model).name
+        if self.header.model and self._is_ours(path):
+            checkpoint.save(best, path)
+        else:
+            path = paths.save_new(
+                "checkpoints",
+                self.header.name,
+                ".safetensors",
+                lambda part: checkpoint.save(best, part),
+            )
+        self.header = dataclasses.replace(self.header, model=path.name, published=best.fingerprint)
+        return path
+
+    def _is_ours(self, path: Path) -> bool:
+        """Whether this training made what is under that name now, or nothing is."""
+        if not path.exists() or not self.header.published:
+            return True
+        try:
+            return checkpoint.load(path).fingerprint == self.header.published
+        except InputError:
+            return False
+
+    def _write_history(self, rows: Iterable[dict[str, float]]) -> None:
+        rows = list(rows)
+        with storage.replacing(self.folder / HISTORY) as part, part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else ["epoch"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def write_header(self, status: str) -> None:
+        """Say how the training stands."""
+        fields = {**self.header.to_json(), "status": status, "writer": locks.this_writer()}
+        headers.save_json(self.folder / TRAINING, fields)
+
+
+def state_file(folder: Path) -> Path:
+    """Where a training keeps what its next epoch depends on."""
+    return folder / STATE
+
+
+def epochs_done(folder: Path) -> int:
+    """Epochs that are on disk; InputError when the state is damaged."""
+    path = state_file(folder)
+    if not path.exists():
+        return 0
+    try:
+        return int(json.loads(str(headers.load(path, ("header",))["header"]))["epoch"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise headers.damaged(path, type(error).__name__) from error
+
+
+def begin_training(
+    folder: Path, header: TrainingHeader, train_set: Dataset, valid_set: Dataset
+) -> TrainingWriter:
+    """Make a training's folder with all that going on with it needs.
+
+    The folder appears with everything in it or not at all. Raises InputError when something has
+    its name already or the disk refuses.
+    """
+    sets = dict(zip(SETS, (train_set, valid_set), strict=True))
+    facts = {
+        name.removesuffix(".npz"): {"frames": len(data), "fingerprint": data.fingerprint}
+        for name, data in sets.items()
+    }
+    dataset_facts = {"source": train_set.source, **facts}
+    number = index.next_number(folder)
+    header = dataclasses.replace(header, dataset=dataset_facts, number=number)
+    with storage.new_folder(folder) as part:
+        for name, data in sets.items():
+            dataset.save(data, part / name)
+        held = locks.Hold(part)
+        TrainingWriter(part, header, held).write_header("running")
+    return TrainingWriter(folder, header, held)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UnfinishedTraining:
+    """All that going on needs.
+
+    Attributes:
+        folder: of the training.
+        header: of the training.
+        train_set: the frames it learns from.
+        valid_set: the frames that choose its best network.
+    """
+
+    folder: Path
+    header: TrainingHeader
+    train_set: Dataset
+    valid_set: Dataset
+
+    @property
+    def state_file(self) -> Path:
+        """Where the training keeps what its next epoch depends on."""
+        return state_file(self.folder)
+
+    def go_on(self) -> TrainingWriter:
+        """A writer for the rest; InputError when another process has begun with it."""
+        held = locks.Hold(self.folder)
+        try:
+            storage.sweep(self.folder)
+            writer = TrainingWriter(self.folder, self.header, held)
+            writer.write_header("running")
+        except BaseException:
+            held.release()
+            raise
+        return writer
+
+
+def unfinished_training(folder: Path) -> UnfinishedTraining:
+    """Opens a training to go on with it.
+
+    Raises InputError, one sentence, for what is no training, is still being written, has come to
+    its end, or lacks its frames.
+    """
+    header, fields = read_training_header(folder)
+    if fields.get("status") == "running" and locks.is_held(folder, fields.get("writer")):
+        raise InputError(f"the training in {folder} is still at work; cancel it first")
+    if fields.get("status") in _ENDED:
+        raise InputError(f"the training in {folder} has come to its end: {fields['status']}")
+    sets = [dataset.load(folder / name) for name in SETS]
+    return UnfinishedTraining(folder, header, *sets)
+
+
+def delete_training(folder: Path) -> None:
+    """Delete a training's folder; its model stays. InputError for anything else or one at work."""
+    folder = Path(folder).resolve()
+    if folder.parent != paths.place("trainings") or not (folder / TRAINING).is_file():
+        raise InputError(f"{folder} is not a training of the workspace, so it is not deleted")
+    _, fields = read_training_header(folder)
+    if fields.get("status") == "running" and locks.is_held(folder, fields.get("writer")):
+        raise InputError("the training is still at work; cancel it before deleting it")
+    storage.remove_folder(folder)

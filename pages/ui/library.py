@@ -1,0 +1,381 @@
+"""Choosing what to work on: the samples and the workspace in every selector.
+
+The choice lives in the address of the page, so it is the same on all pages, survives a refresh
+and can be sent to a colleague on the same machine.
+
+Bringing a model from this computer: a checkpoint, or the parameters of the E3x tutorial.
+
+Renaming and deleting the data set or the model that is chosen, where it is one's own.
+
+Letting everybody on a server see a data set or a model, and taking it back.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import streamlit as st
+
+from fisherdash import dataset as datasets
+from fisherdash.analysis import Comparison, compare
+from fisherdash.analysis import structure as geometry
+from fisherdash.analysis.structure import Spectrum, Structure, spectra, structure
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.potentials import checkpoint as checkpoints
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.e3x import tutorial
+from fisherdash.workspace import (
+    Run,
+    delete_run,
+    limits,
+    list_runs,
+    open_run,
+    ownership,
+    paths,
+    users,
+)
+from fisherdash.workspace.runs import last_velocities, living_positions
+from pages.ui.progress import complain, plain
+
+T = TypeVar("T")
+Kind = Literal["datasets", "checkpoints"]
+
+
+def options(kind: Kind) -> dict[str, Path]:
+    """What can be chosen, by the name shown."""
+    return {name_of(path): path for path in paths.files(kind)}
+
+
+def name_of(path: Path) -> str:
+    """How a file is named in the selectors."""
+    if path.parent == paths.samples():
+        return f"{path.stem} (sample)"
+    return f"{path.stem} (shared)" if ownership.is_everybodys(path) else path.stem
+
+
+def select(key: str, value: object) -> None:
+    """Choose ``value`` in the selector ``key`` at the next run of the page."""
+    st.session_state[f"next {key}"] = value
+
+
+def choose(label: str, kind: Kind, key: str, help: str | None = None) -> Path | None:
+    """A selector of one file; None when there is nothing to choose."""
+    return choose_of(label, options(kind), key, help)
+
+
+def choose_of(label: str, found: Mapping[str, T], key: str, help: str | None = None) -> T | None:
+    """A selector of these, by the name shown; None when there is nothing to choose."""
+    if st.session_state.get(f"next {key}") in found:  # else it is still to come
+        _apply(key)
+    if st.session_state.get(key) not in found:
+        st.session_state.pop(key, None)
+    name = st.selectbox(label, list(found), key=key, help=help, bind="query-params")
+    return found.get(name) if name else None
+
+
+def choose_many(label: str, kind: Kind, key: str, default: list[str], help: str) -> list[Path]:
+    """A selector of any number of files, in the order in which they were chosen."""
+    found = options(kind)
+    _apply(key)
+    kept = st.session_state.get(key)
+    if kept is not None and any(name not in found for name in kept):
+        st.session_state[key] = [name for name in kept if name in found]
+    names = st.multiselect(
+        label, list(found), default=default, key=key, help=help, bind="query-params"
+    )
+    return [found[name] for name in names]
+
+
+def choose_run(key: str = "run") -> Run | None:
+    """A selector of a run of the workspace; None when there is none that can be opened."""
+    entries = {entry.folder.name: entry for entry in list_runs()}
+    if not entries:
+        return None
+    _apply(key)
+    if st.session_state.get(key) not in entries:
+        st.session_state.pop(key, None)
+
+    # The folder's name is what the address shows: a label made from it would change the link.
+    name = st.selectbox("Run", list(entries), key=key, bind="query-params")
+    if not name:
+        return None
+    entry = entries[name]
+    if not entry.problem:
+        when = entry.created.replace("T", " ").removesuffix("+00:00")
+        st.caption(f"{plain(entry.title)}, {when} UTC")
+    return run_at(entry.folder)
+
+
+def run_at(folder: Path) -> Run:
+    """The run in a folder, with what has come since it was last looked at; InputError if damaged.
+
+    One object serves all sessions, so that only new chunks are read.
+    """
+    run = _opened(str(folder))
+    run.refresh()
+    return run
+
+
+def forget_run(folder: Path) -> None:
+    """Delete a run, here and on disk; InputError when it may not be deleted."""
+    delete_run(folder)
+    _opened.clear(str(folder))
+
+
+def dataset_at(path: Path) -> Dataset:
+    """The data set in a file, read once."""
+    return _dataset(str(path), _changed(path))
+
+
+def data_of(run: Run) -> Path:
+    """The file of the frames that a run started from; InputError where it is no longer here."""
+    told = run.header.dataset
+    for path in options("datasets").values():
+        with contextlib.suppress(InputError):  # a damaged file is told of where it is chosen
+            if dataset_at(path).fingerprint == told.get("fingerprint"):
+                return path
+    raise InputError(
+        f"the data set that {run.id} started from ({told.get('source') or 'unknown'}) is not in "
+        "the workspace; load it on the Data page"
+    )
+
+
+def checkpoint_at(path: Path) -> Checkpoint:
+    """The checkpoint in a file, read once."""
+    return _checkpoint(str(path), _changed(path))
+
+
+def checkpoints_by_fingerprint() -> dict[str, Checkpoint]:
+    """Every checkpoint that can be read, by what determines its energies and forces."""
+    found = {}
+    for path in options("checkpoints").values():
+        with contextlib.suppress(InputError):  # a damaged file is told of where it is chosen
+            model = checkpoint_at(path)
+            found[model.fingerprint] = model
+    return found
+
+
+def comparison_of(run: Run) -> Comparison:
+    """The statistics of a run as far as it has come, computed once."""
+    return _comparison(str(run.folder), run.step, len(run.times), run)
+
+
+def structure_of(run: Run, data: Dataset) -> Structure:
+    """Distances in a run as far as it has come, against those of the data, computed once."""
+    return _structure(str(run.folder), len(run.times), data.fingerprint, run, data)
+
+
+def geometry_of(run: Run, data: Dataset) -> tuple[geometry.Kind, ...]:
+    """Bonds and angles in a run as far as it has come, against those of the data, once."""
+    return _geometry(str(run.folder), len(run.times), data.fingerprint, run, data)
+
+
+def spectrum_of(run: Run) -> Spectrum:
+    """The vibrations of a run as far as it has come, computed once."""
+    return _spectrum(str(run.folder), len(run.times), run)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _comparison(folder: str, step: int, frames: int, _run: Run) -> Comparison:
+    return compare(_run.trajectories())
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the frames")
+def _structure(folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset) -> Structure:
+    return structure(_data.positions, living_positions(_run))
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the frames")
+def _geometry(
+    folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset
+) -> tuple[geometry.Kind, ...]:
+    heads = living_positions(_run)
+    header = _run.header
+    return geometry.kinds(_data.positions, heads, header.atomic_numbers, header.bonds or ())
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the velocities")
+def _spectrum(folder: str, frames: int, _run: Run) -> Spectrum:
+    velocities, spacing = last_velocities(_run)
+    return spectra(velocities, np.array(_run.header.masses), spacing)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _opened(folder: str) -> Run:
+    return open_run(Path(folder))
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading the data")
+def _dataset(path: str, changed: int) -> Dataset:
+    return datasets.load(path)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _checkpoint(path: str, changed: int) -> Checkpoint:
+    return checkpoints.load(path)
+
+
+def only_a_number(key: str) -> None:
+    """Take out of the address what is no whole number: a field of numbers would fail over it."""
+    value = st.query_params.get(key)
+    if value is not None and not (value.isascii() and value.isdigit() and len(value) < 10):
+        del st.query_params[key]
+        st.rerun()  # in this run the field would still begin with it
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        raise InputError(f"there is no {path.stem} any more; choose another one") from None
+
+
+def _apply(key: str) -> None:
+    if f"next {key}" in st.session_state:
+        st.session_state[key] = st.session_state.pop(f"next {key}")
+
+
+def own_model() -> None:
+    """Two doors; on a mistake one sentence, and what was loaded stays."""
+    with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
+        st.file_uploader(
+            "FisherDash checkpoint (.safetensors)",
+            type=["safetensors"],
+            key="own model",
+            on_change=_bring_checkpoint,
+            help="One file as written by the Train page or the train command. Nothing in it is "
+            "ever executed.",
+        )
+        st.markdown("or the parameters that the public E3x tutorial saves, which say nothing of:")
+        cutoff, unit = st.columns(2)
+        with cutoff:
+            st.number_input(
+                "Cutoff (Å)",
+                min_value=0.5,
+                max_value=50.0,
+                value=5.0,
+                key="tutorial cutoff",
+                help="Of the network in training; the tutorial's is 5 Å.",
+            )
+        with unit:
+            st.selectbox(
+                "Energies in training",
+                list(tutorial.ENERGY_UNITS),
+                key="tutorial unit",
+                help="The unit of the energies that the network was trained on.",
+            )
+        st.file_uploader(
+            "E3x tutorial parameters (flax.serialization.to_bytes)",
+            key="tutorial model",
+            on_change=_bring_tutorial,
+            help="All other hyperparameters are read off the shapes of the arrays.",
+        )
+    if problem := st.session_state.pop("model error", None):
+        complain(problem)
+
+
+def _bring_checkpoint() -> None:
+    _bring("own model", lambda data, name: checkpoints.load_bytes(data, name))
+
+
+def _bring_tutorial() -> None:
+    _bring(
+        "tutorial model",
+        lambda data, name: tutorial.load_bytes(
+            data,
+            cutoff=float(st.session_state["tutorial cutoff"]),
+            energy_unit=st.session_state["tutorial unit"],
+            name=name,
+        ),
+    )
+
+
+def _bring(key: str, read: Callable[[bytes, str], Checkpoint]) -> None:
+    """Check an upload and keep it in the workspace; on a mistake nothing changes."""
+    upload = st.session_state[key]
+    if upload is None:
+        return
+    try:
+        limits.check_room(upload.size, users.current())
+        found = read(upload.getvalue(), upload.name)
+        stem = paths.safe_stem(upload.name)
+        path = paths.save_new(
+            "checkpoints", stem, ".safetensors", lambda part: checkpoints.save(found, part)
+        )
+    except InputError as error:
+        st.session_state["model error"] = str(error)
+        return
+    select("model", name_of(path))
+
+
+def own_file(path: Path, key: str) -> None:
+    """A menu beside one of the user's own files; nothing for any other file.
+
+    Args: the file, and the key of the selector that it was chosen with.
+    """
+    problem = st.session_state.pop("own error", None)
+    if paths.is_mine(path):
+        name = f"new name of {path.name}"
+        with st.popover("Rename or delete", icon=":material/edit:"):
+            st.text_input("Name", value=path.stem, max_chars=80, key=name)
+            st.button("Rename", icon=":material/edit:", on_click=_rename, args=(path, key, name))
+            st.caption(
+                "Deleting is for good. Runs and models that were made with it stay, "
+                "and remember what it was."
+            )
+            st.button(
+                f"Delete {plain(path.stem)}",
+                icon=":material/delete:",
+                on_click=_delete,
+                args=(path,),
+            )
+    if problem:
+        complain(problem)
+
+
+def _rename(path: Path, key: str, name: str) -> None:
+    st.session_state.pop("loaded", None)  # what the Data page remembers of an upload, by its name
+    try:
+        select(key, name_of(ownership.rename(path, st.session_state[name])))
+    except InputError as error:
+        st.session_state["own error"] = str(error)
+
+
+def _delete(path: Path) -> None:
+    st.session_state.pop("loaded", None)
+    try:
+        ownership.delete(path)
+    except InputError as error:
+        st.session_state["own error"] = str(error)
+
+
+def share_button(path: Path) -> None:
+    """The button beside one of the user's own files; nothing for any other file."""
+    if not ownership.is_own(path):
+        return
+    shared = ownership.shared_as(path) is not None
+    st.button(
+        "Stop sharing" if shared else "Share with everyone here",
+        key=f"share {path.name}",
+        icon=":material/lock:" if shared else ":material/group:",
+        on_click=_turn,
+        args=(path, shared),
+        help="Everyone on this server sees it and can work on it; nobody can change it."
+        if not shared
+        else "Others no longer see it. What they have made from it stays theirs.",
+    )
+    if problem := st.session_state.pop("share error", None):
+        complain(problem)
+
+
+def _turn(path: Path, shared: bool) -> None:
+    try:
+        if shared:
+            ownership.stop_sharing(path)
+        else:
+            ownership.share(path)
+    except InputError as error:
+        st.session_state["share error"] = str(error)

@@ -1,0 +1,184 @@
+"""Jobs on the screen: stage, progress, speed, time left, device, cancel; watched, never owned.
+
+A page draws a job by asking the list of jobs; closing, refreshing or opening the page twice
+changes nothing for the job.
+
+Errors at the door: a user's mistake is one sentence, and what was loaded stays.
+
+The jobs at work, in the sidebar of every page.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+from fisherdash.errors import InputError
+from fisherdash.workspace import jobs
+from fisherdash.workspace.jobs import Job
+
+Colour = Literal["gray", "blue", "violet", "orange", "green", "red"]
+
+_BADGES: dict[str, tuple[Colour, str]] = {
+    "queued": ("gray", ":material/schedule:"),
+    "loading": ("blue", ":material/folder_open:"),
+    "compiling": ("violet", ":material/build:"),
+    "solving": ("orange", ":material/calculate:"),
+    "finished": ("green", ":material/check_circle:"),
+    "cancelled": ("gray", ":material/cancel:"),
+    "failed": ("red", ":material/error:"),
+}
+_SPECIAL = "\\`*_{}[]()<>#+!|~:$&@^"
+# An address becomes a link whatever is escaped in it, unless something invisible divides it.
+_LINK = re.compile(r"https?:(?=//)|www(?=\.)|@", re.I)
+_LIST = re.compile(r"^(\d{0,9})([-.=])")
+
+_AT_WORK: tuple[Colour, str] = ("blue", ":material/play_circle:")
+
+
+def watch(job: Job | None, draw: Callable[[], None], every: float = 1.0) -> None:
+    """Call ``draw`` now and, while the job is active, again every so many seconds.
+
+    When the job ends the whole page runs once more, so that what comes after the job appears.
+    """
+    active = job is not None and job.active
+
+    @st.fragment(run_every=every if active else None)
+    def part() -> None:
+        draw()
+        if active and job is not None and not job.active:
+            st.rerun()
+
+    # A part that runs again takes its unsent elements out of the queue, also its own place among
+    # those of the page; what the page wrote after it would then come to a place that has no
+    # predecessor, which a browser refuses. The place belongs to the page instead.
+    with st.container():
+        part()
+
+
+def job_line(job: Job) -> None:
+    """One job: a badge, a bar and what is known."""
+    colour, icon = _BADGES.get(job.stage, _AT_WORK)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(job.stage, icon=icon, color=colour)
+        st.markdown(f"**{plain(job.title)}**")
+        st.caption(plain(facts(job)))
+        if job.active:
+            st.button(
+                "Cancelling" if job.cancelling else "Cancel",
+                key=f"cancel {job.id}",
+                icon=":material/stop_circle:",
+                disabled=job.cancelling,
+                on_click=job.cancel,
+            )
+    if job.active:
+        st.progress(job.progress.fraction)
+    if job.error:
+        st.error(plain(job.error), icon=":material/error:")
+
+
+def job_list(kind: str | None = None, most: int = 6) -> None:
+    """The latest jobs of one kind."""
+    found = jobs.every(kind)[:most]
+    if not found:
+        st.caption("No jobs yet.")
+    for job in found:
+        with st.container(border=True):
+            job_line(job)
+
+
+def facts(job: Job) -> str:
+    """What is known of a job in a few words: work done, speed, time, device, place in the queue."""
+    progress, words = job.progress, []
+    if job.status == "queued":
+        ahead = jobs.place_in_queue(job)
+        words = f"waits for {ahead} job{'s' if ahead != 1 else ''} before it"
+        return words if ahead else "starting"
+    if progress.detail:
+        words.append(progress.detail)
+    if progress.rate:
+        words.append(f"{progress.rate:,.3g} {progress.rate_unit}")
+    if job.active and progress.stage == "compiling":
+        words.append("compiling takes 5 to 30 s, once for each kind of network")
+    left = job.seconds_left
+    if job.active and left is not None and progress.stage not in ("loading", "solving"):
+        words.append(f"{clock(left)} left")
+    words.append(f"{clock(job.seconds)} so far" if job.active else f"took {clock(job.seconds)}")
+    if progress.device:
+        words.append(progress.device)
+    return ", ".join(words)
+
+
+def clock(seconds: float) -> str:
+    """A duration as people say it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 100:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def plain(text: str) -> str:
+    """What people typed or sent in a file, with nothing in it that Markdown would interpret."""
+    line = _LINK.sub(lambda found: f"{found[0]}\u2060", " ".join(text.split()))
+    escaped = "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in line)
+    return _LIST.sub(r"\1\\\2", escaped)
+
+
+@contextlib.contextmanager
+def door() -> Iterator[None]:
+    """Show an InputError raised inside as its sentence and go on after the block."""
+    try:
+        yield
+    except InputError as error:
+        complain(error)
+
+
+def complain(problem: object) -> None:
+    """What was wrong, as text: a sentence may quote what was in somebody's file."""
+    st.error(plain(str(problem)), icon=":material/error:")
+
+
+def next_step(sentence: str, page: str, label: str) -> None:
+    """What to do when a page has nothing to show yet."""
+    st.info(sentence, icon=":material/info:")
+    onward(page, label)
+
+
+def onward(page: str, label: str) -> None:
+    """A link to another page, by its file's name."""
+    st.page_link(f"pages/{page}.py", label=plain(label), icon=":material/arrow_forward:")
+
+
+def kept_as(path: Path) -> str:
+    """What to say of a file that a job has written, also once it was renamed or deleted."""
+    name = plain(path.stem)
+    return f"Kept as {name}" if path.exists() else f"{name} was renamed or deleted since"
+
+
+def command(*lines: str) -> None:
+    """The shell commands behind the numbers above, folded away."""
+    with st.expander("The same from a shell", icon=":material/terminal:"):
+        st.code("\n".join(lines), language="bash", wrap_lines=True)
+
+
+def running_jobs() -> None:
+    """Active jobs with their stage and progress; nothing at all when there are none."""
+    active = [job for job in jobs.every() if job.active]
+    if not active:
+        return
+    st.caption("At work")
+    watch(active[0], _lines, every=2.0)
+
+
+def _lines() -> None:
+    for job in jobs.every():
+        if not job.active:
+            continue
+        left = job.seconds_left if job.stage not in ("solving", "loading") else None
+        words = job.stage if left is None else f"{job.stage}, {clock(left)} left"
+        st.progress(job.progress.fraction, text=f"{job.kind}: {words}")

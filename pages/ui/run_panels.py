@@ -1,0 +1,289 @@
+"""Error bars of forces along the replica that is shown, from the covariance a re-fit left.
+
+The shape of the molecule beside its energy: distances, bonds and angles, vibrations.
+
+Where a run's drift comes from: the same starts once more, finer, at one click.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import streamlit as st
+
+from fisherdash.analysis.drift import Cause, told_apart
+from fisherdash.analysis.structure import folding_warning
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.fisher import force_stderr
+from fisherdash.md import MDSettings, simulate
+from fisherdash.plots.figure import SeriesStyle
+from fisherdash.plots.refit import error_bar_figure
+from fisherdash.plots.structure import (
+    kind_figure,
+    kinds_table,
+    origin_sentences,
+    origin_table,
+    spectrum_figure,
+    spectrum_sentence,
+    structure_figure,
+    structure_sentence,
+)
+from fisherdash.tasks import describe_chunk, simulate_command
+from fisherdash.workspace import Run, describe_run, headers, open_run, record
+from fisherdash.workspace import jobs as running
+from fisherdash.workspace.interrupted import kept_models
+from fisherdash.workspace.jobs import Job, Progress
+from fisherdash.workspace.paths import new_path
+from fisherdash.workspace.runs import finer_run
+from pages.ui import library
+from pages.ui.charts import csv_button, draw, looks, show_table
+from pages.ui.progress import door, job_line, next_step, plain, watch
+
+_PARTS = ["Distances", "Bonds and angles", "Vibrations"]
+
+
+def structure_section(run: Run) -> None:
+    """Structure and vibrations of a run, each computed when it is asked for."""
+    if not st.toggle(
+        "Structure and vibrations",
+        key="structure",
+        help="A head may keep its energy and yet give the molecule another shape, or bonds that "
+        "swing at another frequency.",
+    ):
+        return
+    part = st.segmented_control(
+        "Look at",
+        _PARTS,
+        default=_PARTS[0],
+        required=True,
+        key="structure part",
+        label_visibility="collapsed",
+    )
+    with door():
+        styles = dict(zip(run.header.names, looks(run), strict=True))
+        if part == "Vibrations":
+            vibrations(run, styles)
+        elif (data := _data_for(run)) is not None:
+            if part == "Distances":
+                distances(run, data, styles)
+            else:
+                bonds_and_angles(run, data, styles)
+            heat = "unknown" if data.temperature is None else f"{data.temperature:g} K"
+            st.caption(
+                f"Data at {heat}; the run began with momenta of "
+                f"{run.header.settings['temperature']:g} K. Only like temperatures compare the "
+                "models."
+            )
+
+
+def _data_for(run: Run) -> Dataset | None:
+    """The data set that the run is held against; InputError for another molecule."""
+    path = library.choose("Held against", "datasets", "data")
+    if path is None:
+        return None
+    data = library.dataset_at(path)
+    if tuple(data.atomic_numbers.tolist()) != run.header.atomic_numbers:
+        raise InputError(f"{path.stem} holds another molecule, or its atoms in another order")
+    return data
+
+
+def distances(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
+    """h(r) of each head beside that of the data."""
+    found = library.structure_of(run, data)
+    draw(structure_figure(found, styles), key="distances")
+    st.caption(plain(structure_sentence(found)))
+
+
+def bonds_and_angles(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
+    """A table of all kinds, and the distributions of the chosen one."""
+    kinds = {f"{kind.name} ({kind.unit})": kind for kind in library.geometry_of(run, data)}
+    if not kinds:
+        st.info("This run watches no bonds.", icon=":material/info:")
+        return
+    name = st.selectbox("Bond or angle", list(kinds), key="kind")
+    draw(kind_figure(kinds[name], styles), key="kind chart")
+    table = kinds_table(list(kinds.values()))
+    show_table(table, "Bonds and angles")
+    csv_button(table, f"{run.id} bonds and angles")
+    st.caption(
+        "Mean ± standard deviation over the living. Away from data: how far the values have to be "
+        "moved on average to be distributed like the data, in Å or degrees; beside it the same "
+        "between two halves of the data, which is chance alone."
+    )
+
+
+def vibrations(run: Run, styles: dict[str, SeriesStyle]) -> None:
+    """The spectrum from velocities; a data set has none, so only heads are compared."""
+    settings, hydrogen = run.header.settings, 1 in run.header.atomic_numbers
+    spacing = float(settings["record_every"]) * float(settings["timestep"])
+    if words := folding_warning(spacing, float(settings["timestep"]), hydrogen):
+        st.warning(words, icon=":material/warning:")
+    found = library.spectrum_of(run)
+    if not any(power is not None for power in found.heads.values()):
+        st.info("No replica lives to the end of this run.", icon=":material/info:")
+        return
+    draw(spectrum_figure(found, styles), key="spectrum")
+    st.caption(plain(spectrum_sentence(found)))
+
+
+_BUTTONS: dict[Cause, tuple[str, str, str]] = {
+    "time step": (
+        "Run at half the time step",
+        ":material/timer:",
+        "The same starts, times and frames with twice the steps: what falls to a quarter is the "
+        "error of the time step, what stays is the model's.",
+    ),
+    "round-off": (
+        "Run in double precision",
+        ":material/exposure:",
+        "The same starts and steps, at most 4,000 of them, with every number in double precision: "
+        "the difference is round-off of the network.",
+    ),
+}
+_FOLDER: dict[Cause, Literal["half-step", "float64"]] = {
+    "time step": "half-step",
+    "round-off": "float64",
+}
+
+
+def submit_finer(run: Run, data_path: Path, cause: Cause) -> Job:
+    """Run the heads of ``run`` from the same states, finer; the new run is in the workspace.
+
+    Args:
+        run: which is left as it is.
+        data_path: the data set that it started from.
+        cause: what the new run is to have less of.
+    """
+    data = library.dataset_at(data_path)
+    before = MDSettings.from_json(run.header.settings)
+    settings = before.halved() if cause == "time step" else before.in_double()
+    models = kept_models(run.folder, run.header)
+    folder = new_path("runs", f"{run.id}-{_FOLDER[cause]}", "")
+    paths = [run.folder / headers.MODEL.format(number) for number in range(len(models))]
+    command = simulate_command(paths, data_path, folder, settings)
+    roles = dict(zip(run.header.names, run.header.roles, strict=True))
+    title = f"{run.header.title}, {_BUTTONS[cause][0].removeprefix('Run ')}"
+    header = describe_run(models, data, settings, title=title, command=command, roles=roles)
+
+    def work(cancel: threading.Event) -> Iterator[Progress]:
+        chunks = simulate(models, data, settings, cancel=cancel)
+        yield from map(describe_chunk, record(chunks, folder, header, models))
+        return folder
+
+    info = {"run": folder, "command": command}
+    return running.submit("simulate", title, work, info=info)
+
+
+def origin_section(run: Run) -> None:
+    """Time step and round-off, each with its button or its answer."""
+    if not st.toggle(
+        "Where does the drift come from?",
+        key="origin",
+        help="Part of a drift is the time step's, part round-off, and only the rest the model's.",
+    ):
+        return
+    for cause in _BUTTONS:
+        with door(), st.container(border=True):
+            _cause(run, cause)
+
+
+def _cause(run: Run, cause: Cause) -> None:
+    label, icon, help = _BUTTONS[cause]
+    st.markdown(f"**{cause.capitalize()}**")
+    if cause == "round-off" and run.header.settings.get("precision") == "float64":
+        st.caption("This run is in double precision already.")
+        return
+    folder = finer_run(run, cause)
+    if folder is None:
+        st.caption(help)
+        if st.button(label, icon=icon):
+            submit_finer(run, library.data_of(run), cause)
+            st.rerun()
+        return
+    job = next((one for one in running.every() if one.info.get("run") == folder), None)
+    if job is not None and job.active:
+        watch(job, lambda: job_line(job))
+    finer = library.run_at(folder)
+    if finer.status not in ("running", "finished"):
+        words = f"{finer.id} is {finer.status} after step {finer.step:,} of {finer.steps:,}"
+        st.caption(plain(f"{words}; choose it above to go on with it."))
+    _answer(run, finer, cause)
+
+
+def _answer(run: Run, finer: Run, cause: Cause) -> None:
+    if min(len(run.times), len(finer.times)) < 3:
+        st.caption("No answer yet: both runs need at least three frames.")
+        return
+    found = told_apart(run.trajectories(), finer.trajectories(), cause)
+    for sentence in origin_sentences(found):
+        st.markdown(f"- {plain(sentence)}")
+    table = origin_table(found)
+    show_table(table, f"Drift told apart from what is due to the {cause}")
+    words = (
+        f"Over the first {found.duration:.3g} ps of {run.id} and {finer.id}, replicas that survive "
+        "both. Intervals are 95 %, bootstrapped over replicas."
+    )
+    st.caption(plain(words))
+    csv_button(table, f"{run.id} {cause}")
+
+
+MOST_FRAMES = 192
+"""Frames of a trajectory that are evaluated, spread evenly: a second's work on two cores."""
+
+
+@st.cache_data(max_entries=16, show_spinner="Evaluating error bars")
+def _bars(model: Path, folder: Path, head: int, replica: int, frames: int) -> np.ndarray:
+    """Root-mean-square error bar of each chosen frame's forces, eV/Å."""
+    run = open_run(folder)
+    chosen = _chosen(frames)
+    positions = run.frames(head, replica, chosen)
+    numbers = np.array(run.header.atomic_numbers)
+    bars = force_stderr(library.checkpoint_at(model), numbers, positions)
+    return np.sqrt(np.mean(bars**2, axis=(1, 2)))
+
+
+def _chosen(frames: int) -> np.ndarray:
+    return np.unique(np.linspace(0, frames - 1, min(frames, MOST_FRAMES)).round().astype(int))
+
+
+def _with_bars() -> dict[str, Path]:
+    """Checkpoints that know how sure their head is, by the name shown."""
+    found = {}
+    for name, path in library.options("checkpoints").items():
+        with contextlib.suppress(InputError):  # a damaged file is told of where it is chosen
+            if library.checkpoint_at(path).head_covariance is not None:
+                found[name] = path
+    return found
+
+
+def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
+    """A folded panel; it computes nothing until it is asked to."""
+    with st.expander("Error bars of the forces", icon=":material/error_med:"):
+        if not st.toggle("Show them for this replica", key="bars"):
+            return
+        model = library.choose_of("Re-fitted checkpoint", _with_bars(), "bars model")
+        if model is None:
+            next_step(
+                "Only a re-fit leaves a head with error bars, and there is none yet.",
+                "refit",
+                "Re-fit a model",
+            )
+            return
+        with door():
+            frames = len(run.times)
+            rows = [_bars(model, run.folder, head, replica, frames) for head in heads]
+            figure = error_bar_figure(
+                run.times[_chosen(frames)],
+                rows,
+                [run.header.names[head] for head in heads],
+                [looks(run)[head] for head in heads],
+            )
+            draw(figure, key="error bars")
+            st.caption(
+                "What is uncertain about the head alone, as the re-fit left it: bars that grow "
+                "show a trajectory that leaves the data. The error of the body comes on top."
+            )

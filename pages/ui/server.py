@@ -1,0 +1,162 @@
+"""The dashboard as a server: Streamlit's, with headers that browsers obey and a visitor's cookie.
+
+The cookie is given out only where many share a server (``FISHERDASH_SHARED=1``) and tells their
+browsers apart; it says nothing about them. Who wants accounts configures sign-in.
+
+Who looks at the page, as far as their work is kept apart from others'.
+
+On one's own machine nobody in particular. Where sign-in is configured (Streamlit's own, ``[auth]``
+in ``.streamlit/secrets.toml``), the account; on a shared server without it, the browser, by the
+cookie that :mod:`pages.ui.server` gives out. What cannot be told apart sees only its own session.
+"""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import streamlit as st
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from fisherdash.workspace import limits, users
+
+COOKIE = "fisherdash_visitor"
+_SHORTEST_COOKIE = 32
+
+
+def user() -> str:
+    """The user of the session that this thread runs for; everybody in any other thread."""
+    session = get_script_run_ctx(suppress_warning=True)
+    if session is None:
+        return users.EVERYBODY
+    if needs_sign_in():
+        identity = _account() if st.user.is_logged_in else None
+    elif limits.is_shared():
+        identity = _browser()
+    else:
+        return users.EVERYBODY
+    return users.named(identity or f"session {session.session_id}")
+
+
+def needs_sign_in() -> bool:
+    """Whether this server was told to let in only those who have signed in."""
+    # Streamlit adds the key where, and only where, [auth] is configured.
+    return "is_logged_in" in st.user
+
+
+def is_one_of_many() -> bool:
+    """Whether others use this server, whose work is kept apart."""
+    return users.current() != users.EVERYBODY
+
+
+def may_enter() -> bool:
+    """Whether the pages may be shown to whoever looks."""
+    return not needs_sign_in() or bool(st.user.is_logged_in)
+
+
+def sign_in() -> None:
+    """All that somebody sees who has to sign in first."""
+    st.title("FisherDash")
+    st.markdown("Sign in to see your data, models and runs.")
+    for provider in _providers():
+        label = f"Sign in with {provider}" if provider else "Sign in"
+        arguments = (provider,) if provider else ()
+        st.button(label, icon=":material/login:", on_click=st.login, args=arguments)
+
+
+def sign_out() -> None:
+    """Who has signed in, with a way out; nothing where nobody has to."""
+    if needs_sign_in():
+        st.caption("Signed in")
+        st.text(str(st.user.get("name") or st.user.get("email") or "without a name"))
+        st.button("Sign out", icon=":material/logout:", on_click=st.logout)
+
+
+def _account() -> str | None:
+    """Who signed in: the provider's own, never reused name of the account where it gives one."""
+    subject = st.user.get("sub") or st.user.get("email")
+    return f"account {st.user.get('iss')} {subject}" if subject else None
+
+
+def _browser() -> str | None:
+    cookie = st.context.cookies.get(COOKIE, "")
+    return f"browser {cookie}" if len(cookie) >= _SHORTEST_COOKIE else None
+
+
+def _providers() -> list[str]:
+    """Names of the configured providers; "" for the one that has none."""
+    section: Mapping[str, object] = st.secrets["auth"]
+    named = [name for name, value in section.items() if isinstance(value, Mapping)]
+    return named or [""]
+
+
+_YEAR = 365 * 24 * 3600
+_NOT_PAGES = ("/_stcore/", "/static/", "/media/", "/component/", "/app/static/")
+
+_CDN = "https://cdn.jsdelivr.net"
+"""Where the 3D library is looked for when it was not installed at set-up."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    # Addresses of pages hold names of data sets and runs.
+    "Referrer-Policy": "same-origin",
+    # What somebody has written into a file's name can make no browser ask another server.
+    "Content-Security-Policy": "; ".join(
+        (
+            f"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval' {_CDN}",
+            "img-src 'self' data: blob:",
+            "object-src 'none'",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    ),
+}
+
+
+class Visitors:
+    """Adds :data:`HEADERS` to every answer, and the cookie to a page for whoever has none."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; what is no HTTP passes as it is."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        cookie = _new_cookie(scope)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if cookie:
+                    headers.append("Set-Cookie", cookie)
+                    headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        await self.app(scope, receive, answer)
+
+
+def _new_cookie(scope: Scope) -> str | None:
+    """The cookie for a browser that asks for a page without one; None where none is due."""
+    headers = Headers(scope=scope)
+    sent = headers.get("cookie", "")
+    asks_for_page = scope["method"] == "GET" and not scope["path"].startswith(_NOT_PAGES)
+    if not limits.is_shared() or not asks_for_page or f"{COOKIE}=" in sent:
+        return None
+    value = secrets.token_urlsafe(32)
+    words = [f"{COOKIE}={value}", "Path=/", "HttpOnly", "SameSite=Lax", f"Max-Age={_YEAR}"]
+    if "https" in (scope["scheme"], headers.get("x-forwarded-proto")):
+        words.append("Secure")
+    return "; ".join(words)
+
+
+app = st.App(
+    Path(__file__).resolve().parents[2] / "app.py",
+    middleware=[Middleware(Visitors)],
+)

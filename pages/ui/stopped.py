@@ -1,0 +1,77 @@
+"""What was interrupted when the dashboard last ended: said, and offered to go on."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from fisherdash import tasks
+from fisherdash.tasks import submit_rest_of_training
+from fisherdash.workspace import index, jobs
+from fisherdash.workspace.interrupted import Stopped, leave, stopped
+from pages.ui.progress import door, plain
+
+_MOST = 5
+
+
+def stopped_work(*kinds: index.Listed) -> None:
+    """The unfinished runs and trainings, each with a button to go on; nothing when there are none.
+
+    Work that is already waiting to go on is not named.
+    """
+    at_work = {job.info.get(name) for job in jobs.every() if job.active for name in _FOLDERS}
+    found = [one for one in stopped(*kinds) if one.entry.folder not in at_work]
+    if not found:
+        return
+    with st.container(border=True):
+        st.markdown("**Unfinished work**")
+        for one in found[:_MOST]:
+            _line(one)
+        if len(found) > _MOST:
+            st.caption(f"And {len(found) - _MOST} more, older ones.")
+
+
+_FOLDERS = ("run", "training")
+
+
+def _line(one: Stopped) -> None:
+    folder = one.entry.folder
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(plain(one.entry.title), width="content")
+        st.caption(f"{_NAMES[one.kind]}, {one.sentence}", width="stretch")
+        go_on_button(folder, one.kind)
+        st.button(
+            "Leave it",
+            key=f"leave {folder}",
+            icon=":material/close:",
+            on_click=_leave,
+            args=(folder,),
+            help="Nothing is deleted; it is only not named here any more.",
+        )
+
+
+_NAMES = {"runs": "Run", "trainings": "Training"}
+
+
+def go_on_button(folder: Path, kind: index.Listed) -> None:
+    """Goes on with a run or a training exactly where it was."""
+    st.button(
+        "Go on",
+        key=f"go on {folder}",
+        icon=":material/resume:",
+        on_click=_go_on,
+        args=(folder, kind),
+        help="Continues exactly where it was stopped.",
+    )
+
+
+def _go_on(folder: Path, kind: index.Listed) -> None:
+    with door():
+        if kind == "trainings":
+            submit_rest_of_training(folder)
+        else:
+            tasks.submit_resume(folder)
+
+
+def _leave(folder: Path) -> None:
+    with door():
+        leave(folder)

@@ -1,0 +1,181 @@
+"""A study on the screen: what it says, its figures, and the way to begin one."""
+
+import streamlit as st
+
+from fisherdash.plots import evidence
+from fisherdash.plots import study as effects
+from fisherdash.plots import study as population
+from fisherdash.plots.study import kinds_figure, looks, survival_figure
+from fisherdash.study import Tables, results, words
+from fisherdash.study.statistics import DEFAULT, Condition, Findings, survival, when
+from pages.ui.charts import csv_button, draw, show_table
+
+EFFECTS: dict[str, effects.Effect] = {
+    "Survival": "survivors",
+    "Lifetime": "life",
+    "Drift": "drift",
+}
+
+
+def findings_of(study: results.Kept) -> Findings:
+    """The statistics of a study as far as it has come; each part is computed once."""
+    return _findings(str(study.folder), study.state, study)
+
+
+def choose_condition(found: Findings) -> Condition:
+    """Which temperature and time step the figures show."""
+    names = {str(condition): condition for condition in found.conditions}
+    chosen = st.segmented_control(
+        "Condition", list(names), default=list(names)[-1], required=True, key="condition"
+    )
+    return names[chosen]
+
+
+def verdict(found: Findings) -> None:
+    """The answer in plain words, the best known first."""
+    st.markdown(f"### {words.answer(found)}")
+    st.markdown("\n".join(f"- {ground}" for ground in words.grounds(found)))
+
+
+def survival_part(found: Findings, condition: Condition) -> None:
+    """Who lives how long, how the others fail, and the numbers."""
+    st.subheader("Survival and drift, read together")
+    styles = looks(found.heads)
+    runs = condition.of(found.trajectories)
+    left, right = st.columns([3, 2])
+    with left:
+        present = [head for head in styles if (runs["head"] == head).any()]
+        curves = [survival(found.trajectories, head, condition) for head in present]
+        draw(survival_figure(curves, styles), key="survival", table=False)
+    with right:
+        draw(kinds_figure(found.kinds[condition]), key="kinds", table=False)
+    st.caption(
+        "All trajectories of all models. Bands are 95 % over models. An immediate explosion comes "
+        "within 0.1 ps; a slow drift survives, but its total energy moves by more than a tenth of "
+        "the mean kinetic energy."
+    )
+    rows = evidence.comparison_rows(found.of(condition))
+    show_table(rows, "Every re-fitted head against the default one")
+    st.caption(
+        "Brackets are 95 % intervals that draw models, then replicas. Survival and drift are "
+        "signed-rank tests over models, corrected after Holm for everything in this study; the "
+        "log-rank test, stratified by model, speaks of these models only. Drift is that of pairs "
+        "that both survive."
+    )
+    csv_button(evidence.comparison_rows(found.comparisons), "comparisons")
+    for column, effect in zip(st.columns(2), ("survivors", "drift"), strict=True):
+        with column:
+            figure = effects.forest_figure(found.comparisons, effect, styles)
+            draw(figure, key=f"forest {effect}", table=False)
+
+
+def when_part(found: Findings, condition: Condition) -> None:
+    """What the effect goes with."""
+    st.subheader("When it helps, and when it does not")
+    chosen = st.segmented_control(
+        "Effect",
+        list(EFFECTS),
+        default="Survival",
+        required=True,
+        key="effect",
+    )
+    effect = EFFECTS[chosen]
+    shown = {
+        head: when.effects(pairs) for (head, where), pairs in found.pairs.items()
+        if where == condition
+    }  # fmt: skip
+    known = when.predictors(found.tables.models, found.tables.heads, DEFAULT)
+    errors = {str(name): float(error) for name, error in known["force error"].items()}
+    figure = effects.quality_figure(shown, errors, effect, looks(found.heads))
+    draw(figure, key="quality")
+    thirds = {head: found.thirds[head, condition] for head in shown}
+    rows = evidence.third_rows(thirds, effect)
+    show_table(rows, "Effects in thirds of the models")
+    st.caption(
+        f"{evidence.SHORT[effect]} in thirds of the models, by the default head's force error."
+    )
+    here = [one for one in found.associations if one.condition == condition]
+    for sentence in words.association_sentences(here):
+        st.markdown(f"- {sentence}")
+    with st.expander("All rank correlations", icon=":material/table:"):
+        show_table(evidence.association_rows(here), "Rank correlations")
+
+
+def members_part(found: Findings, condition: Condition) -> None:
+    """Every member: its drift with each head, and how it learned."""
+    st.subheader("Every member")
+    figures = population.drift_figures(
+        found.tables.curves, found.trajectories, condition, looks(found.heads)
+    )
+    with st.grid(3, min_column_width=300):
+        for number, figure in enumerate(figures):
+            draw(figure, key=f"member drift {number}", table=False)
+    st.caption(
+        "Change of the total energy: one line a model, the median over its living replicas, ending "
+        "in a cross where the last one died; the same energies everywhere. Below, how many of all "
+        "trajectories live."
+    )
+    with st.grid(3, min_column_width=300):
+        losses = population.losses_figures(found.whole.losses, found.tables.models)
+        for number, figure in enumerate(losses):
+            draw(figure, key=f"losses {number}", table=False)
+    st.caption("How the models learned, by the number of training frames; red ones diverged.")
+
+
+def power_part(found: Findings, condition: Condition) -> None:
+    """What could have been seen."""
+    st.subheader("What this study could have seen")
+    known = {
+        one.head: one.survivors
+        for one in found.seen
+        if one.condition == condition and one.survivors is not None
+    }
+    if known:
+        draw(effects.power_figure(known, looks(found.heads)), key="power")
+    st.caption(words.seen_sentence(found))
+
+
+def cost_part(found: Findings, condition: Condition) -> None:
+    """Toward 100 ns."""
+    st.subheader("Toward 100 ns")
+    for one in found.costs:
+        if one.temperature == condition.temperature:
+            st.markdown(words.cost_sentence(one))
+    ahead = [one for one in found.expected if one.condition == condition]
+    rates = [one for one in found.rates if one.condition == condition]
+    show_table(evidence.rate_rows(rates, ahead), "Failures per ns")
+    st.caption(
+        "Failures in 100 ns go on with the rate of the runs' second half, as if it never changed: "
+        "an assumption over four orders of magnitude in time. Times are measured, on the device "
+        "named; nothing is converted to another."
+    )
+
+
+def remedies_part(found: Findings, condition: Condition) -> None:
+    """Other ways to train, and what else a re-fit changes."""
+    st.subheader("Other remedies")
+    here = [one for one in found.recipes if one.condition == condition]
+    if here:
+        rows = evidence.comparison_rows(here).rename(columns={"head": "remedy"})
+        show_table(rows, "Other ways to train, against the main recipe")
+        st.caption("Paired by network: the same data, frames, seed and architecture.")
+    else:
+        st.caption("All models of this study were trained in one way.")
+    st.subheader("Errors, structure, sharpness")
+    changes = [*found.force_errors, *found.structure, *found.sharpness]
+    show_table(evidence.change_rows(changes), "Errors with each head")
+
+
+def empty(study: results.Kept, data: Tables) -> None:
+    """A study without dynamics yet."""
+    trained = len(data.models)
+    st.info(
+        f"{trained} model{'s' if trained != 1 else ''} trained, no dynamics yet: "
+        f"{study.title} has nothing to say so far.",
+        icon=":material/hourglass_empty:",
+    )
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the study")
+def _findings(folder: str, state: tuple[int, int], _study: results.Kept) -> Findings:
+    return Findings(_study.tables(), _study.specification)

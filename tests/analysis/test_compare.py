@@ -1,0 +1,174 @@
+"""The comparison: keys, pairs, and what its sentence may and may not claim."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from fisherdash import analysis
+from tests.analysis import planted
+
+NAMES = ("default", "fisher")
+
+
+def _slopes(first, second, replicas=24, seed=0):
+    rng = np.random.default_rng(seed)
+    signs = rng.choice([-1, 1], (2, replicas))
+    return signs * np.array([[first], [second]]) * rng.uniform(0.8, 1.2, (2, replicas))
+
+
+def _deaths(first, second, replicas=24):
+    died = np.full((2, replicas), -1)
+    died[0, :first] = 40 * (1 + np.arange(first))
+    died[1, replicas - second :] = 40 * (1 + np.arange(second))
+    return died
+
+
+def _compare(slopes, died=None, **options):
+    return analysis.compare(planted.trajectories(slopes, died_step=died, names=NAMES, **options))
+
+
+def test_exactly_the_promised_keys_and_no_nan():
+    for died in (None, _deaths(3, 20), np.zeros((2, 24), int)):
+        found = _compare(_slopes(1.0, 0.5), died).to_json()
+        assert list(found) == [
+            "pairs",
+            "survivors",
+            "drift_meV_per_atom_per_ps",
+            "paired_difference",
+            "logrank_p_value",
+            "time_to_failure_ps",
+        ]
+        assert set(found["paired_difference"]) == {"median", "low", "high", "p_value"}
+        for name in NAMES:
+            assert set(found["drift_meV_per_atom_per_ps"][name]) == {"median", "low", "high"}
+        json.dumps(found, allow_nan=False)
+
+
+def test_the_difference_is_that_of_absolute_slopes_in_pairs():
+    """Drifts of random sign cancel in a mean of slopes; their sizes do not."""
+    found = _compare(_slopes(1.0, 0.5))
+    difference = found.difference
+    assert difference is not None and difference.p_value is not None
+    assert difference.median == pytest.approx(-0.5, abs=0.15)
+    assert difference.low < difference.median < difference.high < 0
+    assert difference.p_value < 1e-4
+    assert found.pairs == difference.count == 24
+
+
+def test_pairs_are_starts_from_which_both_survive():
+    found = _compare(_slopes(1.0, 0.5), _deaths(5, 7))
+    assert found.pairs == 24 - 5 - 7
+    assert found.survivors == {"default": 19, "fisher": 17}
+
+
+def test_a_real_improvement_is_said():
+    sentence = _compare(_slopes(1.0, 0.5), _deaths(12, 1)).sentence
+    assert "fisher survives significantly longer" in sentence
+    assert "fisher drifts less than default" in sentence
+    assert "no improvement" not in sentence
+
+
+def test_quiet_survivors_of_a_deadly_head_are_no_improvement():
+    found = _compare(_slopes(1.0, 0.5, replicas=48), _deaths(2, 18, replicas=48))
+    assert found.difference is not None and found.difference.sign == -1
+    assert "default survives significantly longer" in found.sentence
+    assert "no improvement" in found.sentence
+    assert "fisher loses significantly more trajectories" in found.sentence
+
+
+def test_the_same_in_mirror_image():
+    found = _compare(_slopes(0.5, 1.0, replicas=48), _deaths(18, 2, replicas=48))
+    assert "fisher survives significantly longer" in found.sentence
+    assert "no improvement" in found.sentence
+    assert "default loses significantly more trajectories" in found.sentence
+
+
+def test_too_few_pairs_claim_nothing_about_drift():
+    found = _compare(_slopes(1.0, 0.1, replicas=5))
+    assert "Too few pairs of survivors (5)" in found.sentence
+    assert "drifts less" not in found.sentence
+    assert found.difference is not None and found.difference.p_value is None
+
+
+def test_no_difference_is_no_difference():
+    claims = [
+        "drifts less" in _compare(_slopes(1.0, 1.0, seed=seed), noise=0.1, frames=40).sentence
+        for seed in range(60)
+    ]
+    assert sum(claims) <= 8  # 5 % of 60 are expected
+
+
+def test_slightly_fewer_survivors_are_mentioned():
+    found = _compare(_slopes(1.0, 0.5), _deaths(1, 3))
+    assert found.logrank_p_value is not None and found.logrank_p_value > 0.05
+    assert "fewer trajectories of fisher survive" in found.sentence
+
+
+def test_one_head_and_three_heads():
+    one = analysis.compare(planted.trajectories(np.ones((1, 8))))
+    assert one.pairs == 0 and one.difference is None and "no second head" in one.sentence
+    three = analysis.compare(planted.trajectories(np.ones((3, 8)) * [[1.0], [2.0], [3.0]]))
+    assert three.difference is not None and three.difference.median == pytest.approx(1.0)
+    assert set(three.to_json()["survivors"]) == {"head 0", "head 1", "head 2"}
+
+
+def test_every_later_head_is_compared_with_the_first_at_a_divided_level():
+    quiet = np.ones(24)
+    found = analysis.compare(planted.trajectories(np.stack([quiet, 0.5 * quiet, 2.0 * quiet])))
+    assert [(one.first, one.second) for one in found.against] == [
+        ("head 0", "head 1"), ("head 0", "head 2"),
+    ]  # fmt: skip
+    assert "head 1 drifts less than head 0" in found.sentence
+    assert "head 0 drifts less than head 2" in found.sentence
+    assert [one.level for one in found.against] == [0.025, 0.025]
+    assert any("below p = 0.025" in caution for caution in found.cautions)
+
+
+def test_pairs_that_could_not_be_significant_are_too_few():
+    heads = np.stack([np.ones(6), 100 * np.ones(6), 1e4 * np.ones(6)])
+    found = analysis.compare(planted.trajectories(heads))
+    assert found.against[0].difference.p_value == pytest.approx(2**-5)  # the least there is
+    assert (
+        "Too few pairs" in found.sentence
+        and "does not differ significantly" not in (found.against[0].sentence.split("alive.")[-1])
+    )
+    two = analysis.compare(planted.trajectories(heads[:2]))
+    assert "drifts less" in two.sentence
+
+
+def test_one_of_many_heads_is_not_called_different_by_chance():
+    rng = np.random.default_rng(7)
+    claims = 0
+    for _ in range(40):
+        alike = rng.normal(1.0, 0.5, size=(6, 24))
+        claims += "drifts less" in analysis.compare(planted.trajectories(alike)).sentence
+    assert claims <= 3  # 2 of 40 families are expected; 5 of these at an undivided level
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2, 3])
+def test_an_unfinished_run_can_be_compared(frames):
+    found = analysis.compare(planted.trajectories(np.ones((2, 8)), frames=frames))
+    assert found.pairs == 8
+    json.dumps(found.to_json(), allow_nan=False)
+    assert found.sentence
+
+
+def test_cautions_say_what_the_numbers_cannot():
+    long = _compare(_slopes(1.0, 0.5), frames=201)
+    assert long.duration == 2.0 and long.cautions == () and long.flat == ()
+    (short,) = _compare(_slopes(1.0, 0.5), frames=51).cautions
+    assert short.startswith("0.5 ps are short")
+    (dead,) = _compare(_slopes(1.0, 0.5), np.full((2, 24), 40)).cautions
+    assert dead.startswith("Nobody is alive at the end; half are dead after 0.02 ps")
+
+
+def test_a_head_without_forces_is_called_that():
+    traj = planted.trajectories(_slopes(1.0, 0.5), frames=201, names=NAMES)
+    still = traj.potential.copy()
+    still[1] = still[1, :, :1] + 1e-5 * np.sin(traj.times)
+    flat = dataclasses.replace(traj, potential=still, kinetic=0 * still + traj.kinetic[:, :, :1])
+    found = analysis.compare(flat)
+    assert found.flat == ("fisher",)
+    assert found.cautions[0].startswith("The potential of fisher hardly changes")

@@ -1,0 +1,200 @@
+"""Every wrong argument is answered by one line that says what came and what would be right."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fisherdash.__main__ import COMMANDS, main
+from fisherdash.cli.options import UNITS
+from fisherdash.dataset import ENERGY_UNITS
+
+
+def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
+    """The one line on standard error; asserts the status and that nothing else was printed."""
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    out, err = capfd.readouterr()
+    assert status == 2, err
+    assert out == ""
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("fisherdash")
+    return err
+
+
+WRONG_NUMBERS = [
+    ("train D --out C --frames -5", "at least 1, not '-5'"),
+    ("train D --out C --valid 0", "at least 1, not '0'"),
+    ("train D --out C --epochs 1.5", "whole number"),
+    ("train D --out C --learning-rate 0", "above zero, not '0'"),
+    ("train D --out C --learning-rate nan", "above zero, not 'nan'"),
+    ("train D --out C --cutoff -3", "above zero, not '-3'"),
+    ("train D --out C --forces-weight -1", "zero or more, not '-1'"),
+    ("train D --out C --schedule step", "'anneal', 'cosine', 'constant'"),
+    ("train D --out C --average 1", "from 0 to below 1, not '1'"),
+    ("sample H2O --temperature -300 --frames 5 --out x.npz", "above zero, not '-300'"),
+    ("sample H2O --temperature 300 --frames none --out x.npz", "not 'none'"),
+    (
+        "solve C D --out E --ridge -1",
+        "'auto', 'evidence', 'gcv', 'stable' or a number of zero or more, not '-1'",
+    ),
+    ("solve C D --out E --ridge inf", "not 'inf'"),
+    ("solve C D --out E --holdout 1", "above 0 and below 1, not '1'"),
+    ("solve C D --out E --method newton", "'forces', 'laplacian', 'gradient'"),
+    ("simulate C --data D --out R --replicas 0", "at least 1, not '0'"),
+    ("simulate C --data D --out R --timestep-fs inf", "not 'inf'"),
+    ("simulate C --data D --out R --precision float16", "'float32', 'float64'"),
+    ("simulate C --data D --out R --temperature 0", "above zero, not '0'"),
+    ("simulate C --data D --out R --seed -1", "at least 0, not '-1'"),
+    ("evaluate C D --units MJ", "'eV', 'kcal/mol', 'kJ/mol', 'hartree'"),
+    ("app --port 99999", "from 1 to 65535, not '99999'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"), WRONG_NUMBERS, ids=[line for line, _ in WRONG_NUMBERS]
+)
+def test_a_wrong_value_is_named_with_what_would_be_right(line, expected, capfd):
+    assert expected in refusal(line.split(), capfd)
+
+
+@pytest.mark.parametrize("line", ["", "dance", "train", "simulate --data D --out R", "evaluate C"])
+def test_an_incomplete_or_unknown_command(line, capfd):
+    assert "--help" in refusal(line.split(), capfd)
+
+
+@pytest.fixture
+def present(tmp_path: Path) -> Path:
+    """A file that exists and is neither data nor a checkpoint."""
+    path = tmp_path / "present.npz"
+    path.write_bytes(b"neither data nor a checkpoint")
+    return path
+
+
+def test_missing_files_are_named(present, capfd, tmp_path):
+    out = str(tmp_path / "out")
+    missing = str(tmp_path / "missing.npz")
+    for line in (
+        ["evaluate", missing, str(present)],
+        ["train", missing, "--out", out],
+        ["solve", missing, str(present), "--out", out],
+        ["simulate", missing, "--data", str(present), "--out", out],
+        ["compare", missing],
+    ):
+        sentence = refusal(line, capfd)
+        assert missing in sentence and "no such" in sentence
+    assert not Path(out).exists()
+
+
+def test_a_folder_is_not_a_file(tmp_path, capfd):
+    assert "is a folder" in refusal(["train", str(tmp_path), "--out", "x"], capfd)
+
+
+def test_the_place_of_the_result_is_checked_first(present, tmp_path, capfd):
+    nowhere = str(tmp_path / "no" / "where.npz")
+    for line in (
+        ["train", str(present), "--out", nowhere],
+        ["sample", "H2O", "--temperature", "300", "--frames", "5", "--out", nowhere],
+        ["solve", str(present), str(present), "--out", nowhere],
+        ["simulate", str(present), "--data", str(present), "--out", nowhere],
+    ):
+        assert "there is no folder" in refusal(line, capfd)
+    assert "is a folder" in refusal(["train", str(present), "--out", str(tmp_path)], capfd)
+    assert "also an input" in refusal(["train", str(present), "--out", str(present)], capfd)
+    full = ["simulate", str(present), "--data", str(present), "--out", str(tmp_path)]
+    assert "exists already" in refusal(full, capfd)
+    not_npz = ["sample", "H2O", "--temperature", "300", "--frames", "5"]
+    assert ".npz" in refusal([*not_npz, "--out", str(tmp_path / "a.xyz")], capfd)
+    assert present.read_bytes() == b"neither data nor a checkpoint"
+
+
+def test_a_file_of_another_kind_is_refused(present, tmp_path, capfd):
+    refusal(["train", str(present), "--out", str(tmp_path / "c")], capfd)
+    refusal(["evaluate", str(present), str(present)], capfd)
+    refusal(["compare", str(tmp_path)], capfd)
+    assert [path.name for path in tmp_path.iterdir()] == ["present.npz"]
+
+
+def test_an_unknown_molecule_has_suggestions(tmp_path, capfd):
+    line = ["sample", "CH3CH2OHH", "--temperature", "300", "--frames", "5"]
+    assert "CH3CH2OH" in refusal([*line, "--out", str(tmp_path / "x.npz")], capfd)
+
+
+def test_the_units_are_those_of_the_loader():
+    assert set(UNITS) == set(ENERGY_UNITS)
+
+
+def test_a_port_in_use_is_said(capfd):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        sentence = refusal(["app", "--port", str(port)], capfd)
+    assert f"--port {port}" in sentence and "in use" in sentence
+
+
+def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as a user starts it."""
+    command = [sys.executable, "-m", "fisherdash", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_help_names_every_command_and_the_defaults():
+    answer = shell("--help")
+    assert answer.returncode == 0 and answer.stderr == ""
+    assert all(re.search(rf"^    {name}\s+\w", answer.stdout, re.M) for name in COMMANDS)
+    answer = shell("train", "--help")
+    assert "(default: 32)" in answer.stdout and "default: None" not in answer.stdout
+
+
+def test_the_version_is_that_of_the_package():
+    import fisherdash
+
+    assert shell("--version").stdout.strip() == f"fisherdash {fisherdash.__version__}"
+
+
+def test_the_real_process_exits_with_2_and_no_traceback():
+    answer = shell("evaluate", "missing.ckpt", "missing.npz", "--json")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == "fisherdash: no checkpoint 'missing.ckpt': there is no such file.\n"
+
+
+def piped(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A made-up command with an Å in its result, run by bash, which redirects its output."""
+    code = (
+        "import argparse, sys; from fisherdash.cli.console import execute; "
+        "sys.exit(execute(argparse.Namespace(run=lambda args, console: {'length_eV_per_A': 1.5}, "
+        "json=False, debug=False, command_line='')))"
+    )
+    return subprocess.run(
+        ["bash", "-c", line.replace("COMMAND", f'"{sys.executable}" -c "{code}"')],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_a_terminal_without_the_letters_is_served_all_the_same():
+    answer = piped("COMMAND", PYTHONIOENCODING="ascii")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == "length  1.5 eV/?\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    answer = piped("set -o pipefail; COMMAND | true")
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_result_that_cannot_be_written_is_a_failure():
+    answer = piped("COMMAND > /dev/full")
+    assert answer.returncode == 1
+    assert answer.stderr == "fisherdash: the result could not be printed: No space left on device\n"

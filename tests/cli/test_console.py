@@ -1,0 +1,151 @@
+"""What every command does alike, tried on commands made up for the purpose."""
+
+import argparse
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fisherdash.cli.console import Console, execute, json_safe, table
+from fisherdash.errors import InputError
+
+
+def arguments(run, **more) -> argparse.Namespace:
+    """What the parser would hand over for a command that does ``run``."""
+    settings = {"json": True, "debug": False, "command_line": "fisherdash made-up", **more}
+    return argparse.Namespace(run=run, **settings)
+
+
+def test_standard_output_is_one_object_whoever_prints(capfd):
+    def run(args, console):
+        print("a careless library")
+        os.write(1, b"a careless compiled library\n")
+        console.note("something inferred")
+        return {"energy_eV": np.float32(0.5), "frames": np.int64(3), "dead": {"a": np.nan}}
+
+    assert execute(arguments(run)) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out) == {"energy_eV": 0.5, "frames": 3, "dead": {"a": None}}
+    assert len(out.splitlines()) == 1
+    for line in ("a careless library", "a careless compiled library", "something inferred"):
+        assert line in err.splitlines()
+
+
+def test_standard_output_is_given_back(capfd):
+    execute(arguments(lambda args, console: {}))
+    os.write(1, b"mine again")
+    assert capfd.readouterr().out == "{}\nmine again"
+
+
+def test_unusable_input_is_one_line_and_drops_the_notes(capfd):
+    def run(args, console):
+        console.note("inferred before the mistake was seen")
+        raise InputError("frames must be\n 3, received 2")
+
+    assert execute(arguments(run)) == 2
+    assert capfd.readouterr() == ("", "fisherdash: frames must be 3, received 2\n")
+
+
+def fail(args, console):
+    """A failure of the program's own."""
+    raise RuntimeError("the bug")
+
+
+def test_a_failure_of_ours_is_one_line_and_a_log(capfd):
+    assert execute(arguments(fail)) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and len(err.splitlines()) == 1
+    assert "RuntimeError: the bug" in err
+    found = re.search(r"traceback is in (\S+)$", err.strip())
+    assert found
+    log = Path(found[1])
+    assert "fisherdash made-up" in log.read_text() and "in fail" in log.read_text()
+    log.unlink()
+
+
+def test_debug_shows_the_traceback(capfd):
+    assert execute(arguments(fail, debug=True)) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and "in fail" in err and err.startswith("Traceback")
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal: a shell starts its background jobs with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_interrupt_asks_and_the_second_one_ends(capfd, interruptible):
+    def stops(args, console):
+        with console.stoppable() as cancel:
+            os.kill(os.getpid(), signal.SIGINT)
+            return {"asked": cancel.wait(5)}
+
+    assert execute(arguments(stops)) == 0
+    assert json.loads(capfd.readouterr().out) == {"asked": True}
+
+    def insists(args, console):
+        with console.stoppable():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+
+    assert execute(arguments(insists)) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and "interrupted" in err.splitlines()[-1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_no_progress_bar_where_there_is_no_terminal(capfd):
+    console = Console()
+    console.progress(1, 10, "working")
+    console.close()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (float("inf"), None),
+        (np.float64("nan"), None),
+        (np.array([1.0, np.nan]), [1.0, None]),
+        ((1, True, None, "x"), [1, True, None, "x"]),
+        (Path("a/b"), "a/b"),
+        ({1: {"x": np.bool_(True)}}, {"1": {"x": True}}),
+    ],
+)
+def test_json_safe(value, expected):
+    assert json_safe(value) == expected
+
+
+def test_json_safe_refuses_what_json_cannot_carry():
+    with pytest.raises(TypeError, match="object"):
+        json_safe({"x": object()})
+
+
+def test_the_table_has_units_and_leaves_names_alone():
+    lines = table(
+        {
+            "frames": 12,
+            "force_rmse_eV_per_A": {"default": 0.123456, "run_300_K": 2.0},
+            "drift_meV_per_atom_per_ps": {"a": {"median": 1.0, "low": 0.5, "high": 2.0}},
+            "paired_difference": {"median": None, "low": None, "high": None, "p_value": 0.25},
+            "boltzmann": {"temperature_K": 500.0, "consistent": True},
+        }
+    ).splitlines()
+    assert lines == [
+        "frames                                12",
+        "force rmse, default               0.1235 eV/Å",
+        "force rmse, run_300_K                  2 eV/Å",
+        "drift, a                    1 (0.5 to 2) meV/atom/ps",
+        "paired difference                      -",
+        "paired difference, p value          0.25",
+        "boltzmann, temperature               500 K",
+        "boltzmann, consistent                yes",
+    ]

@@ -1,0 +1,182 @@
+"""The room as a whole, with the real network: groups, precision, starts and refusals."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.md import MDSettings, simulate
+from fisherdash.md.engine import group_checkpoints
+from fisherdash.md.initial import relax
+from tests import networks
+from tests.md import force_fields as ff
+
+A = networks.checkpoint(0)
+A_OTHER_HEAD = networks.checkpoint(0, 1e-5)
+B = networks.checkpoint(1)
+SETTINGS = MDSettings(replicas=3, steps=60, temperature=300.0, record_every=20, chunk=4)
+
+
+def _run(checkpoints, settings=SETTINGS):
+    return list(simulate(checkpoints, networks.water(), settings))[1:]
+
+
+def _energy_error(chunks):
+    total = ff.joined(chunks, "potential") + ff.joined(chunks, "kinetic")
+    return total - total[..., :1]
+
+
+@pytest.mark.parametrize("others", [(A, A_OTHER_HEAD), (A, B)], ids=["heads", "bodies"])
+def test_together_is_the_same_as_apart(others):
+    """Two heads of one body as one flat batch, and two bodies mapped over.
+
+    In double precision: in single, trajectories that differ by rounding alone soon part.
+    """
+    exact = dataclasses.replace(SETTINGS, precision="float64")
+    together = _run(dict(zip("xy", others, strict=True)), exact)
+    assert np.abs(together[-1].state.forces).max() > 0.1
+    for index, checkpoint in enumerate(others):
+        alone = _run({"x": checkpoint}, exact)
+        for name in ("potential", "kinetic", "positions", "velocities"):
+            np.testing.assert_allclose(
+                ff.joined(together, name)[index], ff.joined(alone, name)[0], atol=1e-7
+            )
+        np.testing.assert_allclose(
+            together[-1].state.positions[index], alone[-1].state.positions[0], atol=1e-9
+        )
+    apart = together[-1].state.positions
+    assert np.abs(apart[0] - apart[1]).max() > 1e-3  # the two are not the same force field
+
+
+def test_single_precision_network_under_a_double_precision_state():
+    """The round-off of the network stays far below the error of the time step."""
+    heads = {"x": A_OTHER_HEAD, "y": networks.checkpoint(0, 1e-4)}
+    settings = dataclasses.replace(SETTINGS, steps=1500, timestep=0.5, replicas=4)
+    mixed = _run(heads, settings)
+    exact = _run(heads, dataclasses.replace(settings, precision="float64"))
+    start = [np.abs(run[0].state.forces) for run in (mixed, exact)]
+    assert 0 < np.abs(start[0] - start[1]).max() < 1e-4 * start[1].max()  # float32 forces, indeed
+    for run in (mixed, exact):
+        assert run[-1].state.positions.dtype == np.float64
+        assert np.all(run[-1].died_step < 0)
+    early = slice(0, 4)  # later the trajectories part, as all chaotic ones do
+    difference = _energy_error(mixed)[..., early] - _energy_error(exact)[..., early]
+    spread = [np.std(_energy_error(run), axis=2).mean() for run in (mixed, exact)]
+    assert np.abs(difference).max() < 0.1 * spread[1]
+    assert spread[0] == pytest.approx(spread[1], rel=0.1)
+    assert spread[1] > 1e-3
+
+
+def test_groups_are_as_few_as_possible_and_keep_their_order():
+    other = networks.checkpoint(0, 1e-5, networks.OTHER_CONFIG)
+    same_arrays = dataclasses.replace(A, body=dict(A.body), name="equal, not identical")
+    checkpoints = {"a": A, "b": B, "other": other, "a2": same_arrays, "b2": B}
+    groups = group_checkpoints(checkpoints, networks.WATER, "float32")
+    assert [group.names for group in groups] == [("a", "a2", "b", "b2"), ("other",)]
+    assert [group.indices for group in groups] == [(0, 3, 1, 4), (2,)]
+    assert [group.bodies for group in groups] == [2, 1]
+    again = group_checkpoints({"q": B, "r": A}, networks.WATER, "float32")
+    once_more = group_checkpoints({"s": A, "t": B}, networks.WATER, "float32")
+    assert again[0].force_field == once_more[0].force_field
+    assert hash(again[0].force_field) == hash(once_more[0].force_field)
+
+
+def test_a_head_by_element_runs_beside_the_shared_one():
+    split = A.by_element(networks.WATER)
+    together = {"shared": A, "by element": split}
+    (group,) = group_checkpoints(together, networks.WATER, "float32")
+    assert group.bodies == 1
+    assert group.force_field.config.head_elements == (1, 8)
+    potential = ff.joined(_run(together), "potential")
+    np.testing.assert_array_equal(potential[0], potential[1])
+    assert np.ptp(potential[0]) > 0
+
+
+def test_a_neighbour_that_explodes_changes_no_bit_of_the_others():
+    data = networks.water()
+    squeezed = data.positions.copy()
+    squeezed[:, 1] = squeezed[:, 0] + [0.55, 0.0, 0.0]  # a bond at half its length flies apart
+    settings = dataclasses.replace(SETTINGS, steps=200)
+
+    def run(frames):
+        chosen = Dataset(frames, data.energies[:3], data.forces[:3], networks.WATER)
+        return list(simulate({"x": A, "y": A_OTHER_HEAD}, chosen, settings))[1:]
+
+    order = np.array([0, 1, 2])
+    calm, mixed = data.positions[order], data.positions[order].copy()
+    mixed[1] = squeezed[1]
+    healthy, exploding = run(calm), run(mixed)
+    doomed = exploding[-1].died_step[0] >= 0
+    assert doomed.sum() == 1 and np.all(exploding[-1].died_step[:, doomed] >= 0)
+    assert np.all(healthy[-1].died_step < 0)
+    for name in ("potential", "kinetic", "positions", "velocities"):
+        assert np.array_equal(
+            ff.joined(healthy, name)[:, ~doomed], ff.joined(exploding, name)[:, ~doomed]
+        )
+
+
+def test_a_relaxed_start_is_a_minimum_and_ends_at_half_the_temperature():
+    settings = MDSettings(
+        replicas=24, steps=400, temperature=300.0, start="relaxed", record_every=4, seed=3
+    )
+    run = list(simulate({"x": A, "y": A_OTHER_HEAD}, networks.water(), settings))
+    assert "minimum" in run[0].notes[0]
+    first = run[1]
+    assert np.all(first.state.positions == first.state.positions[0, 0])
+    assert np.abs(first.state.forces[0]).max() < 5e-3  # of the first checkpoint, in float32
+    kinetic = ff.joined(run, "kinetic")[0]
+    assert np.nanmean(kinetic[:, 30:]) == pytest.approx(0.5 * kinetic[:, 0].mean(), rel=0.15)
+
+
+def test_relaxing_finds_the_minimum_of_a_morse_chain():
+    def potential(x):
+        energies, forces = ff.MorseChain()(np.array([4.0]), x[None, None])
+        return float(energies[0, 0]), np.asarray(forces[0, 0])
+
+    positions, left = relax(potential, ff.CARBON, ff.chain(1)[0][0])
+    assert left < 1e-3
+    near = np.linalg.norm(positions[1:] - positions[:-1], axis=-1)
+    far = np.linalg.norm(positions[2:] - positions[:-2], axis=-1)
+    np.testing.assert_allclose(near, 1.5, atol=1e-3)
+    np.testing.assert_allclose(far, 2.5, atol=1e-3)
+
+
+def test_relaxing_in_a_potential_that_is_not_finite_is_refused():
+    with pytest.raises(InputError, match="not finite while relaxing"):
+        relax(lambda x: (np.nan, np.zeros_like(x)), ff.CARBON, ff.chain(1)[0][0])
+
+
+def test_what_was_decided_about_the_start_is_said():
+    first = next(simulate({"x": A}, networks.water(), SETTINGS))
+    assert (first.stage, len(first.times), int(first.state.step)) == ("compiling", 0, -1)
+    assert first.notes == ("3 distinct frames out of 60, drawn at random",)
+    hot = dataclasses.replace(SETTINGS, temperature=900.0, replicas=100)
+    notes = next(simulate({"x": A}, networks.water(), hot)).notes
+    assert "only 60 frames" in notes[0] and "300 K" in notes[1] and "900 K" in notes[1]
+
+
+def test_unusable_input_is_refused_before_anything_runs():
+    data = networks.water()
+    with pytest.raises(InputError, match="at least one checkpoint"):
+        simulate({}, data, SETTINGS)
+    ignorant = dataclasses.replace(A, elements=(1,))
+    with pytest.raises(InputError, match="never trained on"):
+        simulate({"x": ignorant}, data, SETTINGS)
+    state = _run({"x": A})[-1].state
+    with pytest.raises(InputError, match="nothing is left to do: the run is at step 60 of 60"):
+        simulate({"x": A}, data, SETTINGS, resume_from=state)
+    longer = dataclasses.replace(SETTINGS, steps=80)
+    with pytest.raises(InputError, match="resume_from must hold positions"):
+        simulate({"x": A, "y": B}, data, longer, resume_from=state)
+
+
+def test_a_finished_run_can_be_made_longer():
+    longer = dataclasses.replace(SETTINGS, steps=100)
+    state = _run({"x": A})[-1].state
+    rest = list(simulate({"x": A}, networks.water(), longer, resume_from=state))
+    whole = _run({"x": A}, longer)
+    assert ff.joined(rest, "times", 0).tolist() == [40.0, 50.0]
+    assert np.array_equal(rest[-1].state.positions, whole[-1].state.positions)
+    assert np.array_equal(rest[-1].potential[..., -1], whole[-1].potential[..., -1])

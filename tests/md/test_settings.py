@@ -1,0 +1,35 @@
+"""What settings refuse."""
+
+import dataclasses
+
+import pytest
+
+from fisherdash.errors import InputError
+from fisherdash.md import MDSettings
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("replicas", 0, "replicas must be a whole number of at least 1, received 0"),
+        ("steps", 2.5, "steps must be a whole number"),
+        ("record_every", True, "record_every must be a whole number"),
+        ("seed", -1, "seed must be a whole number of at least 0"),
+        ("timestep", 0.0, "timestep must be above 0"),
+        ("timestep", float("nan"), "timestep must be above 0"),
+        ("temperature", -3, "temperature must be above 0"),
+        ("temperature", "hot", "received 'hot'"),
+        ("precision", "float16", "precision must be one of float32, float64"),
+        ("start", "elsewhere", "start must be one of data, relaxed"),
+    ],
+)
+def test_nonsense_is_refused_with_what_was_received(field, value, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(MDSettings(), **{field: value})
+
+
+def test_there_and_back_through_json():
+    settings = MDSettings(replicas=3, timestep=1, start="relaxed")
+    assert MDSettings.from_json(settings.to_json()) == settings
+    with pytest.raises(InputError, match="MD settings have the fields"):
+        MDSettings.from_json({"steps": 5})

@@ -1,0 +1,281 @@
+"""View: figures carry the right numbers, no spike is lost, heads keep their look."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from fisherdash import fisher, viewer
+from fisherdash.analysis import Trajectories
+from fisherdash.plots import drift, figure, refit
+from fisherdash.plots import refit as uncertainty
+from fisherdash.plots.drift import drift_figure, temperature_figure, time_axis_end
+from fisherdash.plots.figure import DEFAULT, FISHER, decimate, styles
+
+STYLES = (DEFAULT, FISHER)
+PATH = tuple(
+    fisher.RidgePoint(ridge, divergence, rmse, 0.02, 1.0, 0.1 / (1 + ridge), 2.0, -1.0, None, None)
+    for ridge, rmse, divergence in ((1e-6, 0.12, 3.0), (0.0, 0.11, 2.0), (1e-2, 0.13, 5.0))
+)
+HEATED = fisher.Boltzmann(
+    temperature=300.0,
+    stderr=2.0,
+    believed=310.0,
+    per_descriptor=np.array([290.0, 301.0, -4000.0]),
+    per_descriptor_stderr=np.array([10.0, 3.0, 9000.0]),
+    p_descriptors=0.4,
+    consistent=False,
+    frames=100,
+    groups=25,
+)
+
+
+def trajectories(frames=40, replicas=5, deaths=((1, 2, 30),)):
+    """Two heads; total energy drifts by 1 and 2 meV per atom and frame, plus a planted offset."""
+    times = 10.0 * np.arange(frames)
+    potential = np.zeros((2, replicas, frames))
+    potential[0] += 3e-3 * np.arange(frames) + 7.0
+    potential[1] += 6e-3 * np.arange(frames) - 2.0
+    died = np.full((2, replicas), -1)
+    for head, replica, frame in deaths:
+        died[head, replica] = 20 * frame  # a time step of 0.5 fs
+        potential[head, replica, frame:] = np.nan
+    return Trajectories(
+        names=("a", "b"),
+        times=times,
+        potential=potential,
+        kinetic=np.where(np.isnan(potential), np.nan, 0.1),
+        died_step=died,
+        timestep=0.5,
+        atomic_numbers=np.array([8, 1, 1]),
+        temperature=300.0,
+    )
+
+
+def source(made):
+    return made.option["dataset"]["source"]
+
+
+def test_few_points_are_left_alone():
+    times, values = np.arange(10.0), np.ones((2, 10))
+    assert decimate(times, values, 10) == (times, values)
+
+
+@pytest.mark.parametrize("count", [4001, 12345, 100_000])
+def test_decimation_keeps_extremes_order_and_ends(count):
+    rng = np.random.default_rng(count)
+    times, values = np.arange(float(count)), rng.normal(size=(3, count))
+    values[1, count // 3] = 1e3  # one spike
+    values[2, 2 * count // 3 :] = np.nan  # a trajectory that died
+    shown_times, shown = decimate(times, values)
+    assert len(shown_times) <= 4000 + 2 and np.all(np.diff(shown_times) >= 0)
+    np.testing.assert_array_equal(np.nanmax(shown, axis=1), np.nanmax(values, axis=1))
+    np.testing.assert_array_equal(np.nanmin(shown, axis=1), np.nanmin(values, axis=1))
+    assert shown_times[np.nanargmax(shown[1])] == pytest.approx(
+        count // 3, abs=2 * count / 4000 + 2
+    )
+    assert np.isnan(shown[2, -1]) and np.all(np.isfinite(shown[:2]))
+
+
+def test_decimation_of_a_rising_line_rises():
+    times = np.arange(50_000.0)
+    _, shown = decimate(times, times[None], 1000)
+    assert np.all(np.diff(shown[0]) >= 0)
+
+
+def test_drift_is_the_planted_one_and_the_dead_are_counted():
+    made = drift_figure(trajectories(), STYLES)
+    data = source(made)
+    np.testing.assert_allclose(data["t"], 0.01 * np.arange(40))
+    np.testing.assert_allclose(data["median 0"], np.arange(40), atol=1e-4)
+    np.testing.assert_allclose(data["median 1"], 2.0 * np.arange(40), atol=1e-4)
+    assert data["alive 1"].tolist() == [5] * 30 + [4] * 10
+    assert np.isnan(data["replica 1 2"][30:]).all() and np.isfinite(data["replica 1 2"][:30]).all()
+    assert "a: 5 of 5 alive; b: 4 of 5 alive" in made.alt
+    assert made.table.columns[0] == "time (ps)"
+    assert made.points == 40
+
+
+def test_each_head_keeps_its_colour_and_dash_in_every_series():
+    made = drift_figure(trajectories(), STYLES)
+    looks = {name: set() for name in ("a", "b")}
+    for series in made.option["series"]:
+        looks[series["name"]].add((series["color"], series["lineStyle"]["type"]))
+    assert looks == {"a": {(DEFAULT.colour, "solid")}, "b": {(FISHER.colour, "dashed")}}
+
+
+def test_axes_name_their_units():
+    made = drift_figure(trajectories(), STYLES)
+    assert [axis["name"] for axis in made.option["yAxis"]] == ["ΔE total (meV/atom)", "alive"]
+    assert made.option["xAxis"][1]["name"] == "time (ps)"
+    heat = temperature_figure(trajectories(), STYLES)
+    assert heat.option["yAxis"]["name"] == "kinetic temperature (K)"
+
+
+@pytest.mark.parametrize(("end", "shown"), [(None, 0.39), (0.4, 0.4), (1.0, 0.5), (64.0, 4.0)])
+def test_the_axis_of_time_grows_towards_the_end_of_a_live_run(end, shown):
+    made = drift_figure(trajectories(), STYLES, end=end)  # 0.39 ps so far
+    assert [axis["max"] for axis in made.option["xAxis"]] == [shown, shown]
+
+
+def test_one_explosion_does_not_flatten_the_others():
+    traj = trajectories(frames=1000, deaths=((0, 0, 500),))
+    traj.potential[0, 0, 499] = 1e4  # the last frame before its death
+    low, high = (drift_figure(traj, STYLES).option["yAxis"][0][end] for end in ("min", "max"))
+    assert low < 0 < 1990 < high < 4000
+
+
+def test_a_head_without_survivors_has_no_median():
+    deaths = [(1, replica, 10) for replica in range(5)]
+    data = source(drift_figure(trajectories(deaths=deaths), STYLES))
+    assert np.isnan(data["median 1"][10:]).all() and (data["alive 1"][10:] == 0).all()
+
+
+def test_temperature_is_that_of_the_kinetic_energy():
+    heat = temperature_figure(trajectories(), STYLES)
+    # three internal degrees of freedom: T = 2 · 0.1 eV / (3 k_B)
+    assert source(heat)["T 0"][0] == pytest.approx(0.2 / (3 * 8.617333e-5), rel=1e-5)
+    assert heat.option["series"][-1]["name"] == "momenta drawn at 300 K"
+    assert set(source(heat)["drawn"]) == {300.0}
+
+
+def test_every_option_is_plain_data():
+    made = [
+        drift_figure(trajectories(), STYLES),
+        temperature_figure(trajectories(), STYLES),
+        drift.training_figure([1, 2, 3], [0.5, 0.3, 0.2], [0.6, 0.4, 0.5], best=2),
+        refit.path_figure(PATH, 1e-6),
+        refit.path_figure(PATH, np.inf),
+        refit.spectrum_figure([2.0, 0.5, 0.0], 1e-3),
+        refit.spectrum_figure([2.0, 0.5, 0.1], np.inf),
+        refit.head_figure(np.array([1.0, -2.0]), np.array([3.0, 0.5])),
+        uncertainty.temperature_figure(HEATED),
+        uncertainty.error_bar_figure(np.arange(3.0), [np.ones(3), np.ones(3)], ["a", "b"], STYLES),
+        refit.descent_figure(
+            fisher.Descent(np.ones(2), (0, 1, 9), (1.0, 0.5, 0.0), (3, 2, 1), True)
+        ),
+        drift.histogram_figure(np.random.default_rng(0).normal(size=500), "energy (eV)"),
+    ]
+    for one in made:
+        option = dict(one.option, dataset=None)
+        assert json.loads(json.dumps(option, allow_nan=False)) == option
+        assert one.alt and len(one.table)
+
+
+def test_training_curve_marks_the_epoch_that_is_kept():
+    made = drift.training_figure([1, 2, 3], [0.5, 0.3, 0.1], [0.6, 0.4, 0.5], best=2)
+    assert source(made)["valid"].tolist() == [0.6, 0.4, 0.5]
+    assert made.option["series"][1]["markLine"]["data"] == [{"xAxis": 2}]
+    assert made.option["yAxis"]["type"] == "log"
+    short = drift.training_figure([1, 2], [1.05, 1.01], [1.02, 1.0], best=2)
+    assert short.option["yAxis"]["type"] == "value"  # else a fifth of the chart for all of it
+    for few in ([], [1.0]):
+        drift.training_figure(list(range(len(few))), few, few, best=None)
+
+
+def test_ridge_path_runs_from_the_default_head_to_the_free_one():
+    made = refit.path_figure(PATH, 1e-6)
+    assert source(made)["ridge"].tolist() == ["1e-2", "1e-6", "0"]
+    assert source(made)["forces"].tolist() == [0.13, 0.12, 0.11]
+    assert refit.shown_ridges(PATH) == [1e-2, 1e-6, 0.0]
+    marks = made.option["series"][0]["markLine"]["data"]
+    assert marks[0]["yAxis"] == 0.13 and marks[1]["xAxis"] == "1e-6"
+
+
+def test_the_best_determined_descriptors_come_first_and_endless_bars_are_cut():
+    made = uncertainty.temperature_figure(HEATED)
+    assert made.table["descriptor"].tolist() == [2, 1, 3]
+    low, high = made.option["yAxis"]["min"], made.option["yAxis"]["max"]
+    assert low < 280 < 310 < high < 2000
+    ends = [end["coord"][1] for bar in made.option["series"][0]["markLine"]["data"] for end in bar]
+    assert min(ends) >= low and max(ends) <= high
+
+
+def test_the_share_that_the_data_decide_falls_with_the_eigenvalue():
+    shares = refit.spectrum_figure([2.0, 0.002, 0.0], 1e-3).table["decided by the data"]
+    np.testing.assert_allclose(shares, [1 / 1.001, 0.5, 0.0])
+
+
+def test_histogram_counts_every_finite_value():
+    values = np.append(np.random.default_rng(1).normal(size=1000), np.nan)
+    assert source(drift.histogram_figure(values, "force (eV/Å)"))["frames"].sum() == 1000
+
+
+def test_limits_of_nothing_and_of_a_constant():
+    assert figure.limits(np.array([np.nan, np.inf]), robust=True) is None
+    low, high = figure.limits(np.full(9, 5.0))
+    assert low < 5.0 < high
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 3.7e5])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_limits_hold_all_values_and_little_more(scale, offset):
+    values = scale * (offset + np.random.default_rng(3).normal(size=200))
+    low, high = figure.limits(values)
+    span = values.max() - values.min()
+    assert low < values.min() and values.max() < high
+    assert high - low < 1.3 * span
+
+
+def test_limits_do_not_blow_up_a_difference_of_no_consequence():
+    low, high = figure.limits(np.array([1.0, 1.001]), least=0.05)
+    assert low < 0.98 and high > 1.02
+
+
+def test_further_heads_get_looks_of_their_own():
+    found = styles(["default", "fisher", "fisher", "default", "other"])
+    assert found[:2] == (DEFAULT, FISHER)
+    assert len(set(found)) == 5
+
+
+def test_payload_carries_positions_exactly_and_captions_as_text():
+    positions = np.random.default_rng(2).normal(size=(7, 3, 3)).astype(np.float32)
+    nasty = "</script><script>alert(1)</script>"
+    made = viewer.payload(
+        [8, 1, 1],
+        [viewer.Pane(nasty, DEFAULT, positions, died=4, ending="broke")],
+        np.arange(7.0),
+        key="run",
+    )
+    pane = json.loads(json.dumps(made, allow_nan=False))["panes"][0]
+    back = np.frombuffer(base64.b64decode(pane["positions"]), "<f4").reshape(7, 3, 3)
+    np.testing.assert_array_equal(back, positions)
+    assert (pane["caption"], pane["died"], made["elements"]) == (nasty, 4, ["O", "H", "H"])
+    assert "innerHTML" not in viewer.source()
+
+
+def test_payload_refuses_frames_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"\(6, 3, 3\).*\(7, 3, 3\)"):
+        viewer.payload(
+            [8, 1, 1], [viewer.Pane("", DEFAULT, np.zeros((6, 3, 3)))], np.zeros(7), key=""
+        )
+
+
+def test_thinning_keeps_both_ends():
+    assert viewer.thinned(0).tolist() == []
+    assert viewer.thinned(5, 10).tolist() == [0, 1, 2, 3, 4]
+    some = viewer.thinned(10_001, 600)
+    assert 300 <= len(some) <= 600 and some[0] == 0 and some[-1] == 10_000
+
+
+def test_what_is_shown_of_a_growing_run_stays_until_it_is_halved():
+    old = viewer.thinned(1, 16)[:-1]
+    for count in range(2, 500):
+        new = viewer.thinned(count, 16)[:-1]
+        assert len(new) < 16
+        assert set(old) <= set(new) or set(new) <= set(old)
+        assert set(old[::2]) <= set(new)
+        old = new
+
+
+def test_the_axis_of_time_ends_behind_the_last_death_where_all_died_early():
+    everybody = [(head, replica, 3) for head in range(2) for replica in range(5)]
+    dead = trajectories(frames=400, deaths=everybody)
+    assert time_axis_end(dead, None) == 0.04  # the frame at 0.03 ps is the first without anybody
+    one_lives = trajectories(frames=400, deaths=everybody[1:])
+    assert time_axis_end(one_lives, None) == pytest.approx(3.99)
+    at_once = trajectories(frames=400, deaths=[(h, r, 0) for h, r, _ in everybody])
+    assert time_axis_end(at_once, None) == pytest.approx(3.99)
+    late = trajectories(frames=400, deaths=[(h, r, 399) for h, r, _ in everybody])
+    assert time_axis_end(late, None) == pytest.approx(3.99)

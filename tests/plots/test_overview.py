@@ -1,0 +1,67 @@
+"""Tables over runs and models carry each one's own numbers; small charts share their scale."""
+
+import numpy as np
+import pytest
+
+from fisherdash.analysis import compare
+from fisherdash.plots import overview
+from fisherdash.potentials.evaluate import Errors
+from fisherdash.workspace.headers import RunHeader
+from tests.plots.test_figures import trajectories
+from tests.randomised import random_checkpoint
+from tests.workspace.test_runs import SETTINGS
+
+
+def header(model=None):
+    known = {"fingerprint": model.fingerprint} if model else {}
+    return RunHeader(
+        title="t",
+        names=("a", "b"),
+        roles=("default", "fisher"),
+        atomic_numbers=(8, 1, 1),
+        settings=SETTINGS,
+        checkpoints=(known, {}),
+    )
+
+
+def test_a_row_for_each_head_with_its_own_numbers():
+    model = random_checkpoint()
+    found = compare(trajectories())
+    first, second = overview.run_rows("r", header(model), found, 50.0, {model.fingerprint: model})
+    assert (first["head"], second["head"]) == ("a", "b")
+    assert first["head norm (eV)"] == pytest.approx(np.sqrt(np.sum(model.head**2)))
+    assert second["head norm (eV)"] is None  # not at hand: unknown, not zero
+    assert (first["alive (%)"], second["alive (%)"]) == (100.0, 80.0)
+    # planted: 1 and 2 meV per atom in every frame of 10 fs
+    assert first["drift (meV/atom/ps)"] == pytest.approx(100.0)
+    assert second["drift (meV/atom/ps)"] == pytest.approx(200.0)
+    interval = found.drift["a"]
+    assert (first["drift, low"], first["drift, high"]) == (interval.low, interval.high)
+
+
+def test_a_head_without_survivors_has_no_drift():
+    deaths = [(1, replica, 10) for replica in range(5)]
+    found = compare(trajectories(deaths=deaths))
+    _, second = overview.run_rows("r", header(), found, 0.0, {})
+    assert second["drift (meV/atom/ps)"] is None and second["speed (steps/s)"] is None
+    assert second["alive (%)"] == 0.0 and second["half dead after (ps)"] == pytest.approx(0.1)
+
+
+def test_small_charts_share_their_energies_and_name_who_lives():
+    slow, fast = trajectories(), trajectories(frames=80, deaths=())
+    made = overview.small_multiples([("one", header(), slow), ("two", header(), fast)])
+    limits = [(figure.option["yAxis"]["min"], figure.option["yAxis"]["max"]) for figure in made]
+    assert limits[0] == limits[1] and limits[0][0] < 0 and limits[0][1] > 140
+    source = made[1].option["dataset"]["source"]
+    np.testing.assert_allclose(source["median 1"], 2.0 * np.arange(80), atol=1e-4)
+    assert [line["name"] for line in made[0].option["series"]] == ["a: 5 of 5", "b: 4 of 5"]
+    assert [figure.option["title"]["text"] for figure in made] == ["one", "two"]
+
+
+def test_models_and_their_errors_are_listed_by_name():
+    model = random_checkpoint()
+    table = overview.model_rows({"m": model})
+    assert table.loc[0, "fingerprint"] == model.fingerprint
+    assert table.loc[0, "parameters"] == model.num_parameters
+    errors = overview.error_rows({"m": Errors(0.1, 0.08, 0.02, 0.01, 7)})
+    assert errors.loc[0, "force RMSE (eV/Å)"] == 0.1 and errors.loc[0, "frames"] == 7

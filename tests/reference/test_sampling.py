@@ -1,0 +1,225 @@
+"""A short real sample: shapes, true forces, determinism, and every refusal."""
+
+import threading
+
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.build import molecule as build
+from ase.io import write
+
+from fisherdash.dataset import load, save
+from fisherdash.errors import InputError
+from fisherdash.reference import kept, molecule, molecule_bytes, molecule_names, sample, sampling
+from fisherdash.reference.sampling import calculator
+
+SHORT = {"temperature": 400.0, "frames": 12, "interval_fs": 5.0, "equilibration_ps": 0.02}
+
+
+@pytest.fixture(scope="module")
+def reports():
+    return list(sample(molecule("H2O"), seed=3, **SHORT))
+
+
+@pytest.fixture(scope="module")
+def water(reports):
+    return reports[-1].dataset
+
+
+def test_progress(reports):
+    assert [r.stage for r in reports] == (
+        ["relaxing"] + ["equilibrating"] * 4 + ["sampling"] * 12 + ["finished"]
+    )
+    assert [r.done for r in reports] == [*range(17), 16]
+    assert {r.total for r in reports} == {16}
+    assert [r.frames for r in reports][4:] == [*range(13), 12]
+    assert all(r.dataset is None for r in reports[:-1])
+    assert all(50 < r.temperature_K < 1500 for r in reports[1:])
+
+
+def test_a_sample_is_on_disk_while_it_is_made(tmp_path, monkeypatch, water):
+    """Whoever is killed after some frames finds them, and they are those of the whole sample."""
+    monkeypatch.setattr(sampling, "EVERY", -1.0)
+    out = tmp_path / "water.npz"
+    for report in kept(sample(molecule("H2O"), seed=3, **SHORT), out):
+        assert out.exists() == (report.frames > 0)
+        if report.frames == 7:
+            break
+    found = load(out)
+    assert len(found) == 7 and found.temperature == 400.0
+    np.testing.assert_array_equal(found.positions, water.positions[:7])
+    np.testing.assert_array_equal(found.forces, water.forces[:7])
+
+
+def test_a_sample_that_is_stopped_keeps_what_it_has(tmp_path, water):
+    out, cancel = tmp_path / "water.npz", threading.Event()
+    for report in kept(sample(molecule("H2O"), seed=3, **SHORT), out, cancel):
+        if report.frames == 4:
+            cancel.set()
+    np.testing.assert_array_equal(load(out).positions, water.positions[:5])
+    nothing = tmp_path / "nothing.npz"
+    assert [r.stage for r in kept(sample(molecule("H2O"), **SHORT), nothing, cancel)] == [
+        "relaxing"
+    ]
+    assert not nothing.exists()
+
+
+def test_dataset(water):
+    assert (len(water), water.formula, water.temperature) == (12, "H2O", 400.0)
+    assert water.positions.shape == water.forces.shape == (12, 3, 3)
+    assert water.energies.std() > 0.01
+    assert "GFN2-xTB" in water.source
+    assert "seed 3" in water.source
+    masses = build("H2O").get_masses()
+    centres = np.einsum("a,mad->md", masses, water.positions) / masses.sum()
+    np.testing.assert_allclose(centres, 0, atol=1e-6)
+
+
+def test_forces_are_minus_the_gradient(water):
+    """Against central differences of a fresh calculator, which also checks the energies."""
+    atoms = Atoms(numbers=water.atomic_numbers, positions=water.positions[7])
+    atoms.calc = calculator(atoms)
+    assert atoms.get_potential_energy() == pytest.approx(water.energies[7], abs=1e-5)
+    step = 1e-3
+    numeric = np.zeros((3, 3))
+    for atom, axis in np.ndindex(3, 3):
+        for sign in (1, -1):
+            atoms.positions[atom, axis] = water.positions[7, atom, axis] + sign * step
+            numeric[atom, axis] -= sign * atoms.get_potential_energy() / (2 * step)
+        atoms.positions[atom, axis] = water.positions[7, atom, axis]
+    assert np.abs(numeric).max() > 0.1
+    np.testing.assert_allclose(water.forces[7], numeric, atol=5e-4)
+
+
+def test_the_seed_decides(water):
+    again = list(sample(molecule("H2O"), seed=3, **SHORT))[-1].dataset
+    other = list(sample(molecule("H2O"), seed=4, **SHORT))[-1].dataset
+    assert again is not None
+    assert other is not None
+    assert again.fingerprint == water.fingerprint
+    assert other.fingerprint != water.fingerprint
+
+
+def test_file_is_small_and_exact(water, tmp_path):
+    save(water, tmp_path / "w.npz")
+    assert load(tmp_path / "w.npz").fingerprint == water.fingerprint
+    with np.load(tmp_path / "w.npz") as file:
+        assert file["positions"].dtype == file["forces"].dtype == np.float32
+
+
+def test_the_given_atoms_are_left_alone():
+    atoms = molecule("H2O")
+    before = atoms.positions.copy()
+    next(iter(sample(atoms, temperature=300, frames=1)))
+    assert np.array_equal(atoms.positions, before)
+    assert atoms.calc is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"temperature": 0}, "temperature must be a positive number of kelvin, received 0"),
+        ({"temperature": float("inf")}, "received inf"),
+        ({"temperature": None}, "A sample needs a temperature in K"),
+        ({"frames": 0}, "frames must be at least 1, received 0"),
+        ({"seed": -1}, "seed must not be negative, received -1"),
+        ({"timestep_fs": 0.0}, "timestep_fs must lie above 0 and up to 2 fs, received 0"),
+        ({"timestep_fs": 10.0}, "timestep_fs must lie above 0 and up to 2 fs, received 10"),
+        ({"interval_fs": 0.7}, "interval_fs must be a multiple of timestep_fs (0.5 fs), received"),
+        ({"interval_fs": 0.0}, "interval_fs must be a multiple"),
+        ({"friction_fs": 0.0}, "friction_fs must be a positive time, received 0"),
+        ({"equilibration_ps": -1.0}, "equilibration_ps must not be negative, received -1"),
+    ],
+)
+def test_settings_are_refused_before_anything_runs(changes, sentence):
+    with pytest.raises(InputError) as refusal:
+        sample(molecule("H2O"), **{**SHORT, **changes})
+    assert sentence in str(refusal.value)
+
+
+def test_a_molecule_that_falls_apart_is_refused():
+    hot = {**SHORT, "temperature": 60_000.0, "frames": 200, "timestep_fs": 0.25}
+    with pytest.raises(
+        InputError, match=r"came apart after .* ps at 60000 K; sample it at a lower"
+    ):
+        list(sample(molecule("H2"), **hot))
+
+
+def test_radicals_have_an_unpaired_electron():
+    for name, unpaired in (("CH3", 1), ("O2", 2), ("H2O", 0)):
+        assert calculator(build(name)).parameters["multiplicity"] == unpaired + 1
+    plain = Atoms("CH3", positions=build("CH3").positions)  # moments not given
+    assert calculator(plain).parameters["multiplicity"] == 2
+
+
+class TestMolecule:
+    def test_names(self):
+        assert molecule("CH3CH2OH").get_chemical_formula() == "C2H6O"
+        assert {"H2O", "C6H6", "CH3CH2OH"} <= set(molecule_names())
+        assert "H" not in molecule_names()
+
+    def test_unknown_name(self):
+        with pytest.raises(InputError, match=r"'CH3CH2OHH' is neither .*near it are CH3CH2OH"):
+            molecule("CH3CH2OHH")
+        with pytest.raises(InputError, match="such as CH3CH2OH or H2O"):
+            molecule("???")
+        for name in ("x" * 5000, "a\0b", "/"):
+            with pytest.raises(InputError):
+                molecule(name)
+
+    def test_one_atom(self):
+        with pytest.raises(InputError, match="needs at least two atoms, received 1"):
+            molecule("H")
+
+    def test_heavy_elements(self, tmp_path):
+        (tmp_path / "u.xyz").write_text("2\n\nU 0 0 0\nO 0 0 1.8\n")
+        with pytest.raises(InputError, match=r"elements up to 86 \(Rn\), received 92"):
+            molecule(tmp_path / "u.xyz")
+
+    def test_files(self, tmp_path, water):
+        atoms = build("CH3CH2OH", vacuum=5)
+        atoms.pbc = True
+        for suffix, form in ((".xyz", "extxyz"), (".pdb", "proteindatabank")):
+            write(tmp_path / f"m{suffix}", atoms, format=form)
+            read = molecule(tmp_path / f"m{suffix}")
+            assert np.array_equal(read.numbers, atoms.numbers)
+            assert not read.pbc.any()
+            assert read.cell.rank == 0
+            upload = molecule_bytes(f"../x/m{suffix}", (tmp_path / f"m{suffix}").read_bytes())
+            assert np.array_equal(upload.positions, read.positions)
+            np.testing.assert_allclose(
+                read.get_all_distances(), atoms.get_all_distances(), atol=2e-3
+            )
+        save(water, tmp_path / "w.npz")
+        assert np.array_equal(molecule(tmp_path / "w.npz").positions, water.positions[0])
+
+    def test_mol_file(self, tmp_path):
+        (tmp_path / "h2.mol").write_text(
+            "h2\n  made\n\n  2  1  0  0  0  0  0  0  0  0999 V2000\n"
+            "    0.0000    0.0000    0.0000 H   0  0\n"
+            "    0.0000    0.0000    0.7400 H   0  0\n  1  2  1  0\nM  END\n"
+        )
+        assert molecule(tmp_path / "h2.mol").get_distance(0, 1) == pytest.approx(0.74)
+
+    def test_unreadable_files(self, tmp_path):
+        (tmp_path / "m.cif").write_text("x")
+        with pytest.raises(InputError, match=r"m\.cif has the unknown suffix '\.cif'"):
+            molecule(tmp_path / "m.cif")
+        for suffix in (".sdf", ".mol", ".pdb", ".xyz"):
+            (tmp_path / f"m{suffix}").write_text("nonsense\n" * 9)
+            with pytest.raises(InputError, match=rf"m\{suffix} "):
+                molecule(tmp_path / f"m{suffix}")
+        (tmp_path / "e.xyz").write_text("")
+        with pytest.raises(InputError, match=r"e\.xyz is empty"):
+            molecule(tmp_path / "e.xyz")
+
+
+def test_temperature_of_a_longer_sample():
+    """60 frames of two atoms hold the kinetic temperature within four times its own noise."""
+    last = list(
+        sample(molecule("H2"), temperature=500, frames=60, interval_fs=20, equilibration_ps=0.2)
+    )[-1]
+    spread = 500 * np.sqrt(2 / (6 * 60))  # of the mean of 60 frames of 6 velocities
+    assert abs(last.temperature_K - 500) < 4 * spread
+    assert last.dataset is not None
+    assert last.dataset.energies.std() < 5 * units.kB * 500

@@ -1,0 +1,101 @@
+"""Files appear whole or not at all, and what a disk's refusal means is said in one sentence."""
+
+import errno
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from fisherdash import storage
+from fisherdash.errors import InputError
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="planted"), storage.replacing(path) as part:
+        part.write_text("half of the n")
+        raise RuntimeError("planted")
+    assert path.read_text() == "old" and names(tmp_path) == ["x.txt"]
+    with storage.replacing(path) as part:
+        part.write_text("new")
+    assert path.read_text() == "new" and names(tmp_path) == ["x.txt"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_file_that_must_be_new_replaces_nothing(tmp_path):
+    path = tmp_path / "x.txt"
+    with storage.replacing(path, new=True) as part:
+        part.write_text("first")
+    with pytest.raises(FileExistsError), storage.replacing(path, new=True) as part:
+        part.write_text("second")
+    assert path.read_text() == "first" and names(tmp_path) == ["x.txt"]
+
+
+def test_everything_is_forced_to_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    seen, real = [], os.fsync
+
+    def watched(handle):
+        place = Path(f"/proc/self/fd/{handle}").readlink()
+        seen.append((place, (tmp_path / "x").exists()))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with storage.replacing(tmp_path / "x") as part:
+        part.write_text("content")
+    assert seen == [(part, False), (tmp_path, True)]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "the disk is full"),
+        (errno.EROFS, "nothing may be written there"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_a_refusal_is_one_sentence(tmp_path, number, words):
+    with (
+        pytest.raises(InputError, match=words) as caught,
+        storage.replacing(tmp_path / "x") as part,
+    ):
+        part.write_text("half")
+        raise OSError(number, os.strerror(number))
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"Cannot write {tmp_path / 'x'}: ")
+    assert names(tmp_path) == []
+
+
+def test_a_folder_appears_with_all_that_is_in_it(tmp_path):
+    with pytest.raises(RuntimeError), storage.new_folder(tmp_path / "one") as part:
+        (part / "a").write_text("a")
+        raise RuntimeError("planted")
+    assert names(tmp_path) == []
+    with storage.new_folder(tmp_path / "one") as part:
+        (part / "a").write_text("a")
+        assert names(tmp_path) == [part.name] and part.name.startswith(".")
+    assert names(tmp_path) == ["one"] and names(tmp_path / "one") == ["a"]
+    with pytest.raises(InputError, match="exists already"), storage.new_folder(tmp_path / "one"):
+        pass
+    storage.remove_folder(tmp_path / "one")
+    assert names(tmp_path) == []
+
+
+def test_sweeping_takes_what_is_old_and_unfinished_and_nothing_else(tmp_path):
+    old, young, kept = (tmp_path / name for name in (".part-old", ".part-young", "kept"))
+    folder = tmp_path / ".part-folder"
+    folder.mkdir()
+    for path in (old, young, kept, folder / "inside"):
+        path.write_text("")
+    long_ago = time.time() - 2 * storage.STALE_SECONDS
+    for path in (old, folder, kept):
+        os.utime(path, (long_ago, long_ago))
+    assert storage.sweep(tmp_path) == 2
+    assert names(tmp_path) == [".part-young", "kept"]

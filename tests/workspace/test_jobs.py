@@ -1,0 +1,243 @@
+"""Jobs: what ends them, what they remember, and that a device does one thing at a time."""
+
+import gc
+import logging
+import threading
+import weakref
+
+import pytest
+
+from fisherdash.errors import InputError
+from fisherdash.workspace import jobs, paths, users
+from fisherdash.workspace import jobs as job_module
+from fisherdash.workspace.jobs import Progress
+
+PATIENCE = 10.0
+
+
+def counted(count):
+    """Progress in ``count`` equal parts; returns the number of parts."""
+    for done in range(1, count + 1):
+        yield Progress(done / count, "running", detail=str(done))
+    return count
+
+
+def endless(started, cancel):
+    while not cancel.is_set():
+        started.set()
+        yield Progress(0.5)
+
+
+def test_finishes_with_the_iterators_return_value_and_history():
+    job = jobs.submit("test", "count", lambda cancel: counted(4), keep=lambda item: item.detail)
+    assert job.wait(PATIENCE)
+    assert (job.status, job.stage, job.result) == ("finished", "finished", 4)
+    assert job.history == ["1", "2", "3", "4"]
+    assert job.progress.fraction == 1.0
+    assert jobs.get(job.id) is job
+    assert jobs.every("test")[0] is job
+
+
+def test_history_is_bounded_and_empty_by_default(monkeypatch):
+    monkeypatch.setattr(job_module, "HISTORY", 3)
+    short = jobs.submit("test", "short", lambda cancel: counted(5), keep=lambda item: item.detail)
+    none = jobs.submit("test", "none", lambda cancel: counted(5))
+    assert short.wait(PATIENCE) and none.wait(PATIENCE)
+    assert short.history == ["3", "4", "5"]
+    assert none.history == []
+
+
+def test_results_of_the_newest_only_and_nothing_that_made_them():
+    """A re-fit's result and its closure hold megabytes; the list remembers 200 jobs."""
+
+    class Large:
+        pass
+
+    def make():
+        inputs, result = Large(), Large()
+        seen.append(weakref.ref(inputs))
+
+        def work(cancel):
+            yield Progress(0.5, detail=str(inputs))
+            return result
+
+        return work
+
+    seen = []
+    done = [jobs.submit("large", str(number), make()) for number in range(jobs.RESULTS + 2)]
+    other = jobs.submit("small", "after them", lambda cancel: counted(1))
+    assert other.wait(PATIENCE)
+    gc.collect()
+    assert [job.result is not None for job in done] == [False] * 2 + [True] * jobs.RESULTS
+    assert {job.status for job in done} == {"finished"}
+    assert [reference() for reference in seen] == [None] * len(done)
+
+
+def test_names_kept_free_for_what_never_came_are_free_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("FISHERDASH_MAX_JOBS", "1")
+    hold, owner = threading.Event(), users.named("anna")
+
+    def refit(work):
+        out = paths.new_path("checkpoints", "model", ".safetensors")
+        return jobs.submit("refit", "a re-fit", work, info={"out": out})
+
+    def waiting(cancel):
+        hold.wait(PATIENCE)
+        yield Progress(1.0)
+
+    with users.acting_for(owner):
+        first = refit(waiting)
+        assert first.info["out"].name == "model.safetensors"
+        with pytest.raises(InputError, match="allows 1"):
+            refit(waiting)
+        hold.set()
+        assert first.wait(PATIENCE)
+        again = refit(waiting)  # neither the refused nor the finished one has left a file
+        assert again.info["out"].name == "model.safetensors" and again.wait(PATIENCE)
+        assert not list(tmp_path.rglob(".part-claim-*"))
+
+
+def test_input_error_ends_with_its_own_sentence():
+    def refuse(cancel):
+        yield Progress(0.1)
+        raise InputError("the file holds no frames")
+
+    job = jobs.submit("test", "refused", refuse)
+    assert job.wait(PATIENCE)
+    assert (job.status, job.error) == ("failed", "the file holds no frames")
+
+
+def test_a_failure_is_one_sentence_and_a_logged_traceback(caplog):
+    def broken(cancel):
+        yield Progress(0.1)
+        raise ZeroDivisionError("a planted mistake")
+
+    with caplog.at_level(logging.ERROR):
+        job = jobs.submit("test", "broken", broken)
+        assert job.wait(PATIENCE)
+    assert job.error == "the test job failed: ZeroDivisionError: a planted mistake"
+    assert caplog.records[-1].exc_info is not None
+    after = jobs.submit("test", "after", lambda cancel: counted(1))
+    assert after.wait(PATIENCE) and after.status == "finished"  # the worker survived
+
+
+def test_cancel_stops_a_running_job():
+    started = threading.Event()
+    job = jobs.submit("test", "endless", lambda cancel: endless(started, cancel))
+    assert started.wait(PATIENCE)
+    job.cancel()
+    assert job.wait(PATIENCE)
+    assert (job.status, job.active) == ("cancelled", False)
+
+
+def test_work_that_refuses_to_go_on_after_a_cancel_is_cancelled():
+    started = threading.Event()
+
+    def solve(cancel):
+        yield Progress(0.1)
+        started.set()
+        cancel.wait(PATIENCE)
+        raise InputError("the solve was cancelled")
+
+    job = jobs.submit("test", "solve", solve)
+    assert started.wait(PATIENCE)
+    job.cancel()
+    assert job.wait(PATIENCE)
+    assert (job.status, job.error) == ("cancelled", None)
+
+
+def test_one_at_a_time_for_each_device_and_a_queued_job_can_be_cancelled():
+    started = threading.Event()
+    first = jobs.submit("test", "first", lambda cancel: endless(started, cancel), device="one")
+    assert started.wait(PATIENCE)
+    second = jobs.submit("test", "second", lambda cancel: counted(1), device="one")
+    third = jobs.submit("test", "third", lambda cancel: counted(1), device="one")
+    elsewhere = jobs.submit("test", "elsewhere", lambda cancel: counted(1), device="two")
+    assert elsewhere.wait(PATIENCE) and elsewhere.status == "finished"
+    assert (second.stage, jobs.place_in_queue(second), jobs.place_in_queue(third)) == (
+        "queued",
+        1,
+        2,
+    )
+    second.cancel()
+    assert second.status == "cancelled"
+    first.cancel()
+    assert third.wait(PATIENCE) and third.status == "finished"
+    assert second.started == 0.0
+
+
+def test_report_reaches_the_running_job_between_two_items():
+    def long_call(cancel):
+        yield Progress(0.0, "solving")
+        for done in (1, 2):
+            jobs.report(Progress(done / 4, "solving", detail=str(done)))
+        yield Progress(1.0, "running")
+
+    job = jobs.submit("test", "long", long_call, keep=lambda item: (item.stage, item.fraction))
+    assert job.wait(PATIENCE)
+    assert job.history == [("solving", 0.0), ("solving", 0.25), ("solving", 0.5), ("running", 1.0)]
+    jobs.report(Progress(0.2))  # outside any job: nothing to do, nothing raised
+    assert job.progress.fraction == 1.0
+
+
+def test_time_left_follows_the_pace_of_the_present_stage(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(jobs.time, "time", lambda: clock[0])
+    seen = []
+
+    def paced(cancel):
+        for second, (fraction, stage) in enumerate(
+            [(0.0, "compiling"), (0.2, "running"), (0.4, "running")]
+        ):
+            clock[0] = 1000.0 + 10.0 * second
+            yield Progress(fraction, stage)
+            seen.append(job_box[0].seconds_left)
+
+    job_box: list[jobs.Job] = []
+    job = jobs.Job(1, "test", "paced", paced, jobs.progress_as_is, lambda item: None, {}, "none")
+    job_box.append(job)
+    job.run()
+    # 0.2 of the work took 10 s in the stage "running", so the last 0.6 take 30 s.
+    assert seen == [None, None, pytest.approx(30.0)]
+    assert job.seconds_left is None
+
+
+def test_a_clock_set_back_gives_no_negative_times(monkeypatch):
+    clock = [5000.0]
+    monkeypatch.setattr(jobs.time, "time", lambda: clock[0])
+    job_box: list[jobs.Job] = []
+    seen = []
+
+    def work(cancel):
+        for done in (0.2, 0.4):
+            yield Progress(done)
+            clock[0] -= 3600.0
+            seen.append((job_box[0].seconds, job_box[0].seconds_left))
+
+    job = jobs.Job(1, "test", "back", work, jobs.progress_as_is, lambda item: None, {}, "none")
+    job_box.append(job)
+    job.run()
+    assert seen == [(0.0, None), (0.0, None)]
+    assert job.status == "finished" and job.seconds == 0.0
+
+
+def test_progress_refuses_a_fraction_outside_0_to_1():
+    with pytest.raises(ValueError, match=r"1\.5"):
+        Progress(1.5)
+
+
+def test_old_finished_jobs_are_forgotten_but_never_active_ones(monkeypatch):
+    monkeypatch.setattr(jobs, "REMEMBERED", 2)
+    registry = jobs.Registry()
+    how = {
+        "make_iterator": lambda cancel: counted(1),
+        "describe": jobs.progress_as_is,
+        "keep": lambda item: None,
+        "info": {},
+    }
+    made = [registry.add("test", str(number), "forget", **how) for number in range(4)]
+    assert all(job.wait(PATIENCE) for job in made)
+    last = registry.add("test", "last", "forget", **how)
+    assert registry.all()[0] is last
+    assert len(registry.all()) <= 2

@@ -1,0 +1,283 @@
+"""Runs on disk: what goes in comes out, whole or refused with a sentence."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fisherdash.errors import InputError
+from fisherdash.workspace import headers, paths, runs
+from fisherdash.workspace.headers import RunHeader
+
+HEADS, REPLICAS, ATOMS, PER_CHUNK = 2, 3, 4, 5
+SETTINGS = {
+    "replicas": REPLICAS,
+    "steps": 20,
+    "timestep": 0.5,
+    "temperature": 300.0,
+    "record_every": 2,
+    "seed": 7,
+}
+
+
+def header(**changes):
+    facts = {
+        "title": "a test",
+        "names": ("default", "fisher"),
+        "roles": ("default", "fisher"),
+        "atomic_numbers": (8, 1, 1, 6),
+        "settings": SETTINGS,
+        "command": "python -m fisherdash simulate a b",
+    }
+    return RunHeader(**{**facts, **changes})
+
+
+def chunk(number, frames=PER_CHUNK, state=None):
+    """Random arrays that differ from chunk to chunk."""
+    rng = np.random.default_rng(number)
+    shape = (HEADS, REPLICAS, frames)
+    step = 2 * (PER_CHUNK * number + frames - 1)
+    return SimpleNamespace(
+        stage="running",
+        step=step,
+        steps=20,
+        names=("default", "fisher"),
+        times=np.arange(frames) + float(PER_CHUNK * number),
+        potential=rng.normal(size=shape),
+        kinetic=rng.normal(size=shape),
+        positions=rng.normal(size=(*shape, ATOMS, 3)).astype(np.float32),
+        velocities=rng.normal(size=(*shape, ATOMS, 3)).astype(np.float32),
+        died_step=np.full((HEADS, REPLICAS), -1),
+        broken_bond=np.full((HEADS, REPLICAS), -1),
+        steps_per_second=100.0 + number,
+        device="one test device",
+        bonds=SimpleNamespace(pairs=np.array([[0, 1], [0, 2]]), lengths=np.array([0.96, 0.97])),
+        degrees_of_freedom=6,
+        notes=("3 distinct frames",),
+        state=state,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
+    return paths.folder("runs") / "one"
+
+
+def write(folder, count=3, status="finished"):
+    writer = runs.RunWriter(folder, header())
+    writer.append(chunk(0, frames=0))
+    chunks = [chunk(number) for number in range(count)]
+    for part in chunks:
+        writer.append(part)
+    writer.finish(status)
+    return chunks
+
+
+def test_energies_and_frames_come_back_exactly(folder):
+    chunks = write(folder)
+    run = runs.open_run(folder)
+    for name, axis in (("times", 0), ("potential", 2), ("kinetic", 2)):
+        whole = np.concatenate([getattr(part, name) for part in chunks], axis=axis)
+        np.testing.assert_array_equal(getattr(run, name), whole)
+    positions = np.concatenate([part.positions for part in chunks], axis=2)
+    velocities = np.concatenate([part.velocities for part in chunks], axis=2)
+    wanted = np.array([14, 0, 5, 4, 9])
+    np.testing.assert_array_equal(run.frames(1, 2, wanted), positions[1, 2, wanted])
+    np.testing.assert_array_equal(
+        run.frames(0, 1, wanted, what="velocities"), velocities[0, 1, wanted]
+    )
+    assert (run.status, run.step, run.steps_per_second) == ("finished", 28, 102.0)
+    assert run.typical_speed == 101.0
+
+
+def test_the_header_comes_back_with_what_the_first_chunk_knew(folder):
+    write(folder)
+    found = runs.open_run(folder).header
+    made = header(created=found.created, versions=found.versions)
+    assert found == dataclasses.replace(
+        made,
+        bonds=((0, 1, 0.96), (0, 2, 0.97)),
+        degrees_of_freedom=6,
+        device="one test device",
+        notes=("3 distinct frames",),
+    )
+    assert found.symbols == ("O", "H", "H", "C")
+    assert found.masses[1] == pytest.approx(1.008, abs=1e-3)
+
+
+def test_a_run_being_written_can_be_read_and_followed(folder):
+    writer = runs.RunWriter(folder, header())
+    run = runs.open_run(folder)
+    assert (run.status, len(run.times), run.refresh()) == ("running", 0, False)
+    writer.append(chunk(0))
+    assert run.refresh() and len(run.times) == PER_CHUNK
+    writer.append(chunk(1))
+    assert run.refresh() and len(run.times) == 2 * PER_CHUNK
+    assert not run.refresh()
+    writer.finish("cancelled")
+    run.refresh()
+    assert run.status == "cancelled"
+
+
+def test_a_reader_beside_a_writer_never_sees_arrays_that_do_not_fit(folder):
+    """One thread follows the run while another reads it; every reading must be of one moment."""
+    writer = runs.RunWriter(folder, header())
+    run, done, shapes = runs.open_run(folder), threading.Event(), set()
+
+    def read():
+        while not done.is_set():
+            now = run.trajectories()
+            shapes.add(len(now.times) == now.potential.shape[2] == now.kinetic.shape[2])
+
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(read)
+        for number in range(30):
+            writer.append(chunk(number))
+            run.refresh()
+        done.set()
+        reader.result()  # raises what the reader met
+    assert shapes == {True} and len(run.times) == 30 * PER_CHUNK
+
+
+def test_a_run_whose_writer_is_gone_is_interrupted(folder):
+    write(folder, status="running")
+    (folder / "writer.lock").unlink()  # as before there were locks: the process is what counts
+    assert runs.open_run(folder).status == "running"
+    path = folder / "run.json"
+    fields = json.loads(path.read_text())
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    fields["writer"]["pid"] = gone.pid
+    path.write_text(json.dumps(fields))
+    assert runs.open_run(folder).status == "interrupted"
+
+
+def test_only_energies_are_read_at_opening(folder, monkeypatch):
+    write(folder)
+    asked = []
+    real = headers.load
+    monkeypatch.setattr(
+        headers, "load", lambda path, names: asked.extend(names) or real(path, names)
+    )
+    run = runs.open_run(folder)
+    assert "potential" in asked and "positions" not in asked
+    run.frames(0, 0, np.array([1]))
+    assert asked.count("positions") == 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda folder: (folder / "run.json").unlink(), "holds no run.json"),
+        (
+            lambda folder: (folder / "run.json").write_text('{"format": 1, "ti'),
+            "run.json is damaged",
+        ),
+        (lambda folder: (folder / "run.json").write_text("[1, 2]"), "not a FisherDash run header"),
+        (lambda folder: (folder / "run.json").write_text('{"format": 99}'), "format 99"),
+        (lambda folder: (folder / "run.json").write_text('{"format": 1}'), "run.json is damaged"),
+        (lambda folder: (folder / "chunk-000001.npz").unlink(), "chunk-000001.npz is missing"),
+        (lambda folder: cut(folder / "chunk-000001.npz"), "chunk-000001.npz cannot be read"),
+        (lambda folder: (folder / "chunk-000000.npz").write_bytes(b""), "cannot be read"),
+        (lambda folder: swap(folder), "potential has shape"),
+    ],
+)
+def test_damage_is_one_sentence(folder, harm, words):
+    write(folder)
+    harm(folder)
+    with pytest.raises(InputError, match=words) as caught:
+        runs.open_run(folder)
+    assert "\n" not in str(caught.value)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def swap(folder):
+    part = vars(chunk(1))
+    part["potential"] = part["potential"][:1]
+    names = ("times", "potential", "kinetic", "died_step", "broken_bond", "steps_per_second")
+    np.savez(folder / "chunk-000001.npz", step=1, **{name: part[name] for name in names})
+
+
+def test_a_pickled_chunk_is_refused_and_not_run(folder):
+    write(folder)
+    np.savez(folder / "chunk-000001.npz", times=np.array([object()], dtype=object))
+    with pytest.raises(InputError, match="cannot be read"):
+        runs.open_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"names": ("a", "a")}, "its own name"),
+        ({"roles": ("default",)}, "2 heads have 1 roles"),
+        ({"atomic_numbers": (0, 1)}, "atomic numbers"),
+        ({"settings": {"steps": 3}}, "lack replicas, timestep"),
+    ],
+)
+def test_a_header_refuses_what_does_not_fit(changes, words):
+    with pytest.raises(InputError, match=words):
+        header(**changes)
+
+
+def test_record_passes_chunks_through_and_says_how_the_run_ended(folder):
+    parts = [chunk(0), chunk(1)]
+    parts[1].step = 20
+    assert list(runs.record(iter(parts), folder, header())) == parts
+    assert runs.open_run(folder).status == "finished"
+
+    other = folder.with_name("two")
+    assert len(list(runs.record(iter(parts[:1]), other, header()))) == 1
+    assert runs.open_run(other).status == "cancelled"
+
+    def broken():
+        yield parts[0]
+        raise ZeroDivisionError("planted")
+
+    third = folder.with_name("three")
+    with pytest.raises(ZeroDivisionError):
+        list(runs.record(broken(), third, header()))
+    assert runs.open_run(third).status == "failed"
+    assert len(runs.open_run(third).times) == PER_CHUNK  # what was computed is kept
+
+
+def test_a_second_run_does_not_overwrite_the_first(folder):
+    write(folder)
+    with pytest.raises(InputError, match="already holds a run"):
+        runs.RunWriter(folder, header())
+
+
+def test_the_list_shows_damaged_runs_with_what_is_wrong(folder):
+    write(folder)
+    bad = folder.with_name("bad")
+    bad.mkdir()
+    entries = {entry.folder.name: entry for entry in runs.list_runs()}
+    assert entries["one"].problem is None and entries["one"].title == "a test"
+    assert "holds no run.json" in entries["bad"].problem
+
+
+def test_delete_removes_one_run_and_nothing_else(folder, tmp_path):
+    write(folder)
+    writer = runs.RunWriter(folder.with_name("two"), header())
+    outside = tmp_path / "outside"
+    write(outside)
+    for wrong in (outside, folder.parent, folder / ".." / ".." / "outside"):
+        with pytest.raises(InputError, match="not a run of the workspace"):
+            runs.delete_run(wrong)
+    with pytest.raises(InputError, match="still being written"):
+        runs.delete_run(folder.with_name("two"))
+    runs.delete_run(folder)
+    assert not folder.exists() and outside.exists()
+    assert [entry.folder.name for entry in runs.list_runs()] == ["two"]
+    writer.finish("cancelled")
+    runs.delete_run(folder.with_name("two"))
+    assert list(folder.parent.iterdir()) == []
