@@ -20,7 +20,7 @@ from fisherdash.settings.refit import (
     StabilitySettings,
 )
 from fisherdash.settings.shell import (
-    add_arguments,
+    add_options,
     as_options,
     from_arguments,
     option,
@@ -32,6 +32,8 @@ from fisherdash.settings.training import (
     ModelConfig,
     SplitSettings,
     TrainSettings,
+    TutorialSettings,
+    TutorialUnit,
 )
 
 __all__ = [
@@ -55,7 +57,9 @@ __all__ = [
     "StabilitySettings",
     "Start",
     "TrainSettings",
-    "add_arguments",
+    "TutorialSettings",
+    "TutorialUnit",
+    "add_options",
     "as_options",
     "from_arguments",
     "like",

@@ -178,7 +178,7 @@ def _meaning(hint: Any) -> tuple[type | None, bool, tuple[Any, ...]]:
 
 
 def _plain(number: float | None) -> str:
-    return f"{number:.15g}"
+    return str(number).removesuffix(".0")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from fisherdash.settings.fields import Setting, Settings, shown
 S = TypeVar("S", bound=Settings)
 
 
-def add_arguments(
+def add_options(
     parser: "argparse._ActionsContainer", cls: type[Settings], *, without: tuple[str, ...] = ()
 ) -> None:
     """An option for every setting that has one; a refusal says what would be right."""

@@ -7,10 +7,11 @@ import dataclasses
 from typing import Any, ClassVar, Literal, get_args
 
 from fisherdash.errors import InputError
-from fisherdash.settings.fields import Settings, setting
+from fisherdash.settings.fields import Settings, like, setting
 
 MAX_ATOMIC_NUMBER = 118
 MOST_SEED = 10**15
+TutorialUnit = Literal["eV", "kcal/mol", "hartree"]
 Schedule = Literal["anneal", "cosine", "constant"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
@@ -145,4 +146,23 @@ class TrainSettings(Settings):
     seed: int = setting(
         0, label="Seed", low=0, high=MOST_SEED,
         help="Seed of the split, of the first weights and of the order of the frames.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TutorialSettings(Settings):
+    """What the parameter file of the E3x tutorial does not say of itself."""
+
+    cutoff: float = like(
+        ModelConfig, "cutoff", 5.0, required=True,
+        help="Cutoff that the network was trained with; the tutorial's is 5 Å.",
+    )
+    energy_unit: TutorialUnit = setting(
+        "eV", label="Energies in training", flag="--units", required=True,
+        help="Unit of the energies that the network was trained on.",
+    )
+    mean_energy: float = setting(
+        0.0, label="Mean energy", low=-1e9, high=1e9,
+        help="Mean that was subtracted from the energies, in their unit; without it energies are "
+        "right up to a constant.",
     )

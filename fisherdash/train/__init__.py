@@ -1,7 +1,7 @@
 """Training: settings in, a report per epoch out; whole epochs stay on the device."""
 
+from fisherdash.settings import SCHEDULES, TrainSettings
 from fisherdash.train.loop import EpochReport, Trainee, resume, train, train_together
-from fisherdash.train.settings import SCHEDULES, TrainSettings
 
 __all__ = [
     "SCHEDULES",

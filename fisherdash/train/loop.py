@@ -28,7 +28,8 @@ import numpy as np
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import MAX_ATOMIC_NUMBER, ModelConfig, init
+from fisherdash.potentials.e3x import init
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig, TrainSettings
 from fisherdash.train.progress import (
     EpochReport,
     Progress,
@@ -39,7 +40,6 @@ from fisherdash.train.progress import (
     report_of,
     status_after,
 )
-from fisherdash.train.settings import TrainSettings
 from fisherdash.train.step import (
     LEARNING_UNIT,
     Frames,

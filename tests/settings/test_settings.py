@@ -23,7 +23,7 @@ from fisherdash.settings import (
     Settings,
     StabilitySettings,
     TrainSettings,
-    add_arguments,
+    add_options,
     as_options,
     from_arguments,
     option,
@@ -79,7 +79,7 @@ def changed(cls: type, one: Setting) -> Settings:
 def parser_of(*classes: type) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(exit_on_error=False)
     for cls in classes:
-        add_arguments(parser, cls)
+        add_options(parser, cls)
     return parser
 
 
@@ -233,7 +233,7 @@ class MadeUp(Settings):
 
 
 def test_a_made_up_setting_is_known_everywhere(capsys):
-    with pytest.raises(InputError, match="^friction must be from 0 to 20 1/ps, received 21$"):
+    with pytest.raises(InputError, match=r"^friction must be from 0 to 20 1/ps, received 21$"):
         MadeUp(friction=21)
     parser = parser_of(MadeUp)
     assert from_arguments(MadeUp, parser.parse_args(["--friction", "4"])) == MadeUp(4.0)
