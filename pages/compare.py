@@ -1,19 +1,17 @@
 """Compare: any number of runs and models in tables to sort, with small charts of their drift."""
 
-import functools
-
 import pandas as pd
 import streamlit as st
 
+from fisherdash import tasks
 from fisherdash.plots import overview
 from fisherdash.potentials.calculator import snippet
-from fisherdash.tasks import submit_evaluation
+from fisherdash.settings import shell_command
 from fisherdash.workspace import Run, jobs, list_runs
-from fisherdash.workspace.commands import shell_command
 from pages.ui import landscape, library
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import command, door, job_line, next_step, onward, watch
+from pages.ui.progress import command, door, follow, next_step, onward
 
 
 def chosen_runs() -> list[Run]:
@@ -85,14 +83,12 @@ def evaluation() -> None:
         with door():
             assert data_path is not None
             data = library.dataset_at(data_path)
-            models = {library.name_of(path): library.checkpoint_at(path) for path in paths}
-            for model in models.values():
-                model.check_elements(data.atomic_numbers)
-            submit_evaluation(paths, data_path, models, data)
-    job = next(iter(jobs.every("evaluate")), None)
+            models = library.models_for(paths, data)
+            tasks.submit_evaluation(paths, data_path, models, data)
+    job = jobs.latest("evaluate")
     if job is None:
         return
-    watch(job, functools.partial(job_line, job), every=0.5)
+    follow(job)
     if job.status == "finished" and job.result:
         table = overview.error_rows(job.result)
         show_table(table, "Errors")

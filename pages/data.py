@@ -11,11 +11,13 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.plots import drift
 from fisherdash.plots.figure import SeriesStyle
+from fisherdash.settings import SampleSettings
 from fisherdash.workspace import jobs, limits, ownership, paths, users
 from pages.ui import library
 from pages.ui.charts import draw, show_molecules
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import command, complain, door, job_list, onward, plain, watch
+from pages.ui.progress import command, complaint, door, job_list, onward, plain, watch
+from pages.ui.widgets import widgets
 
 INFER = "inferred"
 FORMATS = ("by its name", "npz", *datasets.FORMATS)
@@ -24,11 +26,10 @@ FORMATS = ("by its name", "npz", *datasets.FORMATS)
 def load_upload() -> None:
     """Check the upload and keep it in the workspace; on a mistake nothing changes."""
     upload = st.session_state["upload"]
-    if upload is None:
-        st.session_state["load error"] = "Choose a file first."
-        return
     units, kind = st.session_state["upload units"], st.session_state["upload format"]
-    try:
+    with door("load"):
+        if upload is None:
+            raise InputError("Choose a file first.")
         limits.check_room(upload.size, users.current())
         data = datasets.load_bytes(
             upload.name,
@@ -41,14 +42,11 @@ def load_upload() -> None:
         path = paths.save_new(
             "datasets", paths.safe_stem(upload.name), ".npz", lambda p: datasets.save(data, p)
         )
-    except InputError as error:
-        st.session_state["load error"] = str(error)
-        return
-    name = library.name_of(path)
-    library.select("data", name)
-    st.session_state["loaded"] = (name, data)
-    if name != paths.safe_stem(upload.name):
-        st.toast(f"Kept as {plain(name)}.", icon=":material/dataset:")
+        name = library.name_of(path)
+        library.select("data", name)
+        st.session_state["loaded"] = (name, data)
+        if name != paths.safe_stem(upload.name):
+            st.toast(f"Kept as {plain(name)}.", icon=":material/dataset:")
 
 
 def upload_form() -> None:
@@ -92,14 +90,13 @@ def upload_form() -> None:
                 "old_forces) or REF (REF_energy, REF_forces).",
             )
         st.form_submit_button("Load", icon=":material/upload_file:", on_click=load_upload)
-    if problem := st.session_state.pop("load error", None):
-        complain(problem)
+    complaint("load")
 
 
 def sample_form() -> None:
     """A Boltzmann sample of any small molecule."""
     with st.form("sample"):
-        with st.grid(4, min_column_width=140):
+        with st.grid(3, min_column_width=140):
             names = reference.molecule_names()
             name = st.selectbox(
                 "Molecule",
@@ -108,22 +105,10 @@ def sample_form() -> None:
                 help="A molecule of the G2 set, by its formula. Larger ones take longer: about "
                 "1 ms for each atom and step.",
             )
-            temperature = st.number_input(
-                "Temperature (K)",
-                value=500.0,
-                min_value=1.0,
-                help="Of the Langevin thermostat, usually 300 to 1000 K.",
-            )
-            frames = st.number_input(
-                "Frames",
-                value=1000,
-                min_value=10,
-                help="One is kept every 50 fs; 500 to 2000 suffice for a small molecule.",
-            )
-            seed = st.number_input("Seed", value=0, min_value=0, help="Another seed, other frames.")
+            settings = widgets(SampleSettings, columns=0)
         if st.form_submit_button("Make the sample", icon=":material/science:"):
             with door():
-                tasks.submit_sample(name, temperature, int(frames), int(seed))
+                tasks.submit_sample(name, SampleSettings(**settings))
     running = next((job for job in jobs.every("sample") if job.active), None)
     if jobs.every("sample"):
         watch(running, lambda: job_list("sample", 3), every=1.0)
@@ -146,18 +131,14 @@ def correct_temperature(path: Path, data: Dataset) -> None:
             help="Of the thermostat that the frames were sampled with. Empty: unknown.",
         )
         st.button("Keep it", on_click=_keep_temperature, args=(path, key))
-    if problem := st.session_state.pop("temperature error", None):
-        complain(problem)
+    complaint("temperature")
 
 
 def _keep_temperature(path: Path, key: str) -> None:
-    try:
+    with door("temperature"):
         with ownership.as_before(path):
             datasets.set_temperature(datasets.load(path), st.session_state[key], path)
-    except InputError as error:
-        st.session_state["temperature error"] = str(error)
-        return
-    st.session_state.pop("loaded", None)
+        st.session_state.pop("loaded", None)
 
 
 def show(data: Dataset) -> None:

@@ -15,16 +15,11 @@ from fisherdash.plots.report import (
     run_picture,
     tests_in_words,
 )
-from fisherdash.workspace import Run, jobs
-from fisherdash.workspace.commands import commands_of
+from fisherdash.tasks import commands_of
+from fisherdash.workspace import Run
 from pages.ui import library, run_panels
 from pages.ui.charts import csv_button, draw, drift_chart, end_of, looks, show_table
 from pages.ui.progress import command, complain, door, job_line, next_step, onward, plain, watch
-
-
-def job_of(run: Run) -> jobs.Job | None:
-    """The job that writes this run, if there is one."""
-    return next((job for job in jobs.every() if job.info.get("run") == run.folder), None)
 
 
 def numbers(found: Comparison) -> None:
@@ -68,7 +63,7 @@ def take_away(run: Run) -> None:
 
 def board(run: Run) -> None:
     """Everything about the run as it stands."""
-    if job := job_of(run):
+    if job := tasks.job_in(run.folder):
         job_line(job)
     elif run.status != "finished":
         st.caption(f"This run is {run.status} after step {run.step:,} of {run.steps:,}.")
@@ -133,7 +128,7 @@ with door():
     if run is None:
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
-        watch(job_of(run), functools.partial(board, run), every=1.0)
+        watch(tasks.job_in(run.folder), functools.partial(board, run), every=1.0)
         run_panels.origin_section(run)
         run_panels.structure_section(run)
         take_away(run)

@@ -17,11 +17,6 @@ from pages.ui.stopped import stopped_work
 DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=1500.0, record_every=10)
 
 
-def demo_job() -> jobs.Job | None:
-    """The latest demo, whoever started it."""
-    return next(iter(jobs.every("demo")), None)
-
-
 def start() -> None:
     """Start the demo on the least trained sample model."""
     with door():
@@ -76,7 +71,7 @@ st.markdown(
 )
 
 stopped_work("runs", "trainings")
-job = demo_job()
+job = jobs.latest("demo")
 with st.container(horizontal=True, vertical_alignment="center"):
     st.button(
         "Run the demo again" if job else "Run the demo",

@@ -1,22 +1,25 @@
 """Re-fit: the last layer in closed form, before and after on frames that it has not seen."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.fisher import Refit
-from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
+
+if TYPE_CHECKING:
+    from fisherdash.fisher import Refit
+    from fisherdash.potentials.checkpoint import Checkpoint
 from pages.ui import library
 from pages.ui import refit as refit_report
 from pages.ui.library import own_model
-from pages.ui.progress import command, door, job_line, kept_as, next_step, onward, plain, watch
+from pages.ui.progress import command, computed, door, follow, kept_as, next_step, onward, plain
 from pages.ui.refit import choose_options, stability_settings
 
 
-def facts(model: Checkpoint) -> None:
+def facts(model: "Checkpoint") -> None:
     """What the checkpoint says of itself."""
     provenance = model.provenance
     words = [f"{model.num_parameters:,} parameters", f"cutoff {model.config.cutoff:g} Å"]
@@ -32,10 +35,12 @@ def facts(model: Checkpoint) -> None:
     st.caption(plain(", ".join(words)))
 
 
-def other_head(refit: Refit, ridge: float) -> None:
+def other_head(job: Job, refit: "Refit", ridge: float) -> None:
     """The head of another point of the path, and a way to keep it."""
-    other = refit.at(ridge)
     with st.container(border=True):
+        other = computed("that head", (job.id, ridge), lambda: refit.at(ridge))
+        if other is None:
+            return
         refit_report.before_and_after(other)
         if st.button("Keep this head too", icon=":material/save:"):
             st.session_state["kept head"] = tasks.keep_head(other)
@@ -45,7 +50,7 @@ def other_head(refit: Refit, ridge: float) -> None:
         refit_report.download(kept, "Download that checkpoint")
 
 
-def stability_check(job: Job, refit: Refit) -> None:
+def stability_check(job: Job, refit: "Refit") -> None:
     """The runs that were made, or the button that makes them."""
     if refit.stability is not None:
         refit_report.stability(refit)
@@ -54,7 +59,7 @@ def stability_check(job: Job, refit: Refit) -> None:
         "A lower force error is no promise of stable dynamics. The check runs heads along the "
         "path beside the default one and keeps the best that is no less stable."
     )
-    settings = stability_settings("check", refit.prepared.dataset)
+    settings = stability_settings("check")
     if st.button("Run the stability check", icon=":material/labs:"):
         info = job.info
         options = dataclasses.replace(
@@ -67,7 +72,7 @@ def stability_check(job: Job, refit: Refit) -> None:
         st.rerun()
 
 
-def report(job: Job, refit: Refit) -> None:
+def report(job: Job, refit: "Refit") -> None:
     """Everything about the latest re-fit."""
     refit_report.before_and_after(refit)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -81,7 +86,7 @@ def report(job: Job, refit: Refit) -> None:
     with tabs[0]:
         ridge = refit_report.path(refit, key)
         if ridge is not None:
-            other_head(refit, ridge)
+            other_head(job, refit, ridge)
     with tabs[1]:
         refit_report.spectrum_and_head(refit, key)
     with tabs[2]:
@@ -95,12 +100,12 @@ def report(job: Job, refit: Refit) -> None:
 
 def latest_refit() -> None:
     """The latest re-fit, while it goes on and afterwards."""
-    job = next(iter(jobs.every("refit")), None)
+    job = jobs.latest("refit")
     if job is None:
         return
     st.subheader("Latest re-fit")
-    watch(job, lambda: job_line(job), every=0.5)
-    if isinstance(job.result, Refit) and job.status == "finished":
+    follow(job)
+    if job.result is not None and job.status == "finished":
         with door():
             report(job, job.result)
     command(job.info["command"])

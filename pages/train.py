@@ -5,9 +5,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from fisherdash import tasks
 from fisherdash.dataset import Dataset
 from fisherdash.plots import drift
-from fisherdash.tasks import TrainingPlan, submit_training
+from fisherdash.settings import ModelConfig, SplitSettings, TrainSettings
 from fisherdash.train import EpochReport
 from fisherdash.workspace import jobs, paths
 from pages.ui import library
@@ -24,7 +25,7 @@ from pages.ui.progress import (
     watch,
 )
 from pages.ui.stopped import go_on_button, stopped_work
-from pages.ui.training_settings import network, schedule
+from pages.ui.widgets import widgets
 
 
 def form(path: Path, data: Dataset) -> None:
@@ -32,27 +33,23 @@ def form(path: Path, data: Dataset) -> None:
     with st.form("train"):
         with st.grid(3, min_column_width=140):
             usual = max(1, len(data) // 10)
-            frames = st.number_input(
-                "Training frames",
-                value=max(1, min(900, len(data) - usual)),
-                min_value=1,
-                help=f"Of the {len(data)} in the data set; drawn at random.",
-            )
-            valid = st.number_input(
-                "Validation frames",
-                value=min(usual, 200),
-                min_value=1,
-                help="Never learned from: they decide which weights are kept. About a tenth.",
-            )
+            split = SplitSettings(max(1, min(900, len(data) - usual)), min(usual, 200))
+            frames = widgets(SplitSettings, split, columns=0)
             name = st.text_input("Name", value=f"{path.stem}-model", max_chars=60)
         st.markdown("**Network**")
-        config = network()
-        st.markdown("**Schedule**")
-        settings = schedule()
+        network = widgets(ModelConfig, columns=5)
+        st.markdown("**Training**")
+        training = widgets(TrainSettings, columns=5)
         submitted = st.form_submit_button("Train", type="primary", icon=":material/play_arrow:")
     if submitted:
-        plan = TrainingPlan(path, data, int(frames), int(valid), config, settings, name)
-        job = submit_training(plan)
+        job = tasks.submit_training(
+            path,
+            data,
+            ModelConfig(**network),
+            TrainSettings(**training),
+            split=SplitSettings(**frames),
+            name=name,
+        )
         kept = job.info["training"].name
         taken = kept != paths.safe_stem(name + ".x")
         also = f" Its name is {plain(kept)}." if taken else ""
@@ -105,7 +102,7 @@ def ending(job: jobs.Job) -> None:
             library.select("model", library.name_of(job.result))
         onward("refit", "Re-fit its last layer")
     if job.status == "cancelled" and job.info["training"].exists():
-        go_on_button(job.info["training"], "trainings")
+        go_on_button(job.info["training"])
 
 
 st.title("Train")
@@ -118,7 +115,7 @@ else:
     with door():
         form(path, library.dataset_at(path))
 
-latest = next(iter(jobs.every("train")), None)
+latest = jobs.latest("train")
 if latest is None:
     st.caption("Nothing has been trained yet. The defaults are those of the published report.")
 else:

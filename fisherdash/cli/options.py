@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from fisherdash.dataset import Dataset
     from fisherdash.potentials.checkpoint import Checkpoint
 
-
-RIDGE_RULES = ("auto", "evidence", "gcv", "stable")  # those of fisher.RULES
 UNITS = ("eV", "kcal/mol", "kJ/mol", "hartree")  # those of dataset.ENERGY_UNITS
 
 
@@ -35,44 +33,6 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
         return value
 
     return convert
-
-
-def positive(text: str) -> float:
-    """Type of an option: a finite number above zero."""
-    return _number(text, lambda value: value > 0, "a number above zero")
-
-
-def not_negative(text: str) -> float:
-    """Type of an option: a finite number of zero or more."""
-    return _number(text, lambda value: value >= 0, "a number of zero or more")
-
-
-def fraction(text: str) -> float:
-    """Type of an option: a number above 0 and below 1."""
-    return _number(text, lambda value: 0 < value < 1, "a number above 0 and below 1")
-
-
-def share(text: str) -> float:
-    """Type of an option: a number from 0 to below 1."""
-    return _number(text, lambda value: 0 <= value < 1, "a number from 0 to below 1")
-
-
-def ridge(text: str) -> float | str:
-    """Type of ``--ridge``: the word of a rule or a number of zero or more."""
-    if text in RIDGE_RULES:
-        return text
-    words = ", ".join(map(repr, RIDGE_RULES))
-    return _number(text, lambda value: value >= 0, f"{words} or a number of zero or more")
-
-
-def _number(text: str, good: Callable[[float], bool], what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not (abs(value) < float("inf") and good(value)):
-        raise argparse.ArgumentTypeError(f"must be {what}, not {text!r}")
-    return value
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +87,17 @@ def read_checkpoint(path: str) -> "Checkpoint":
     from fisherdash.potentials import checkpoint
 
     return checkpoint.load(path)
+
+
+def read_checkpoints(paths: Iterable[str]) -> dict[str, "Checkpoint"]:
+    """The checkpoints under the names of their files; InputError when two names are the same."""
+    found: dict[str, Checkpoint] = {}
+    for path in paths:
+        name = Path(path).stem
+        if name in found:
+            raise InputError(f"two checkpoints are called {name!r}; rename one of the files.")
+        found[name] = read_checkpoint(path)
+    return found
 
 
 def existing_file(path: str, what: str) -> Path:

@@ -183,7 +183,7 @@ class Choice:
 
     Attributes:
         ridge: λ over the largest eigenvalue; infinite where the default head is kept.
-        rule: one of :data:`RULES`, or "given".
+        rule: that of :class:`fisherdash.settings.Options`, or "given".
         low, high: where 68 % of the choices fall when the held-out frames are drawn again, in
             groups; None unless they chose.
     """

@@ -6,15 +6,9 @@ from fisherdash.settings.dynamics import (
     Precision,
     SampleSettings,
     Scope,
-    Start,
 )
 from fisherdash.settings.fields import Settings, like, setting, settings_of, shown
 from fisherdash.settings.refit import (
-    HEAD_FORMS,
-    METHODS,
-    RULES,
-    HeadForm,
-    Method,
     Options,
     Rule,
     StabilitySettings,
@@ -28,24 +22,16 @@ from fisherdash.settings.shell import (
 )
 from fisherdash.settings.training import (
     MAX_ATOMIC_NUMBER,
-    SCHEDULES,
     ModelConfig,
     SplitSettings,
     TrainSettings,
     TutorialSettings,
-    TutorialUnit,
 )
 
 __all__ = [
-    "HEAD_FORMS",
     "MAX_ATOMIC_NUMBER",
-    "METHODS",
-    "RULES",
-    "SCHEDULES",
-    "HeadForm",
     "LandscapeSettings",
     "MDSettings",
-    "Method",
     "ModelConfig",
     "Options",
     "Precision",
@@ -55,10 +41,8 @@ __all__ = [
     "Settings",
     "SplitSettings",
     "StabilitySettings",
-    "Start",
     "TrainSettings",
     "TutorialSettings",
-    "TutorialUnit",
     "add_options",
     "as_options",
     "from_arguments",

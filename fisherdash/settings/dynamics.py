@@ -9,7 +9,6 @@ from fisherdash.settings.fields import MOST, Settings, like, setting
 from fisherdash.settings.training import MOST_SEED, TrainSettings
 
 Precision = Literal["float32", "float64"]
-Start = Literal["data", "relaxed"]
 Scope = Literal["all", "head"]
 
 ROUND_OFF_STEPS = 4000
@@ -64,7 +63,7 @@ class MDSettings(Settings):
         help="Precision of the network; positions, momenta and sums are double precision in any "
         "case. float64 is two to four times slower and tells round-off from the model's own drift.",
     )
-    start: Start = setting(
+    start: Literal["data", "relaxed"] = setting(
         "data", label="Start from",
         help="Start from frames of the data set, or every replica from the minimum of the first "
         "model's potential.",

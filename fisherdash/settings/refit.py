@@ -1,19 +1,15 @@
 """The re-fit of the last layer, and the dynamics behind its stability-aware ridge."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 from fisherdash.errors import InputError
 from fisherdash.settings.dynamics import MDSettings, Precision
 from fisherdash.settings.fields import Power, Settings, like, setting
 from fisherdash.settings.training import MOST_SEED
 
-Method = Literal["forces", "laplacian", "gradient"]
-METHODS: tuple[Method, ...] = get_args(Method)
-HeadForm = Literal["shared", "by element"]
-HEAD_FORMS: tuple[HeadForm, ...] = get_args(HeadForm)
 Rule = Literal["auto", "evidence", "gcv", "stable"]
-RULES: tuple[Rule, ...] = get_args(Rule)
+
 
 # A declaration reads best in few lines.
 # fmt: off
@@ -62,7 +58,7 @@ class Options(Settings):
     with the method "laplacian", which depends on it.
     """
 
-    method: Method = setting(
+    method: Literal["forces", "laplacian", "gradient"] = setting(
         "forces", label="Fit",
         words={
             "forces": "from forces",
@@ -96,7 +92,7 @@ class Options(Settings):
         help="What the frames were sampled at, where the file says nothing or something wrong. The "
         "Boltzmann test compares with it, the fit without forces depends on it.",
     )
-    head: HeadForm = setting(
+    head: Literal["shared", "by element"] = setting(
         "shared", label="Head",
         words={"shared": "one for all atoms", "by element": "one for each element"},
         help="One vector θ for all atoms, or one for each element, which is still a closed form "

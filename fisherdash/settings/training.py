@@ -4,16 +4,14 @@ The defaults are the published report's.
 """
 
 import dataclasses
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from fisherdash.errors import InputError
 from fisherdash.settings.fields import Settings, like, setting
 
 MAX_ATOMIC_NUMBER = 118
 MOST_SEED = 10**15
-TutorialUnit = Literal["eV", "kcal/mol", "hartree"]
-Schedule = Literal["anneal", "cosine", "constant"]
-SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+
 
 # A declaration reads best in few lines.
 # fmt: off
@@ -116,7 +114,7 @@ class TrainSettings(Settings):
         help="Weight of the force error (eV/Å)² against the energy error (eV)² in the loss; "
         "usually 1 to 100.",
     )
-    schedule: Schedule = setting(
+    schedule: Literal["anneal", "cosine", "constant"] = setting(
         "anneal", label="Learning rate over time",
         help="Learning rate over time: anneal holds it for 60 % of the epochs, then lowers it to a "
         "hundredth; cosine climbs for a hundredth of the steps, then falls to a thousandth, for "
@@ -157,7 +155,7 @@ class TutorialSettings(Settings):
         ModelConfig, "cutoff", 5.0, required=True,
         help="Cutoff that the network was trained with; the tutorial's is 5 Å.",
     )
-    energy_unit: TutorialUnit = setting(
+    energy_unit: Literal["eV", "kcal/mol", "hartree"] = setting(
         "eV", label="Energies in training", flag="--units", required=True,
         help="Unit of the energies that the network was trained on.",
     )

@@ -287,15 +287,11 @@ def resume(
     Raises:
         InputError: settings that this program does not know, or a state of another training.
     """
-    try:
-        config, settings = ModelConfig.from_json(header.config), TrainSettings(**header.settings)
-    except TypeError as error:
-        raise InputError(f"the training has settings that are not known here: {error}") from error
     return train(
-        config,
+        ModelConfig.from_json(header.config),
         train_set,
         valid_set,
-        settings,
+        TrainSettings.from_json(header.settings),
         name=header.name,
         cancel=cancel,
         state_file=state_file,

@@ -1,126 +1,20 @@
 """The loss around models, default beside Fisher: asked for, watched, and shown."""
 
-import functools
-import threading
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import streamlit as st
 
-from fisherdash import landscape
-from fisherdash.dataset import Dataset
-from fisherdash.landscape import Landscape, Settings
-from fisherdash.landscape import Progress as Report
+from fisherdash import tasks
+from fisherdash.landscape import Landscape
 from fisherdash.plots import landscape as figures
 from fisherdash.plots.figure import styles
-from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.settings import LandscapeSettings
 from fisherdash.workspace import jobs
-from fisherdash.workspace.commands import shell_command
-from fisherdash.workspace.headers import role_of
-from fisherdash.workspace.jobs import Job, Progress
+from fisherdash.workspace.jobs import Job
 from pages.ui import library
 from pages.ui.charts import csv_button, draw, show_table
-from pages.ui.progress import command, door, job_line, plain, watch
-
-_SCOPES = {"Body and head": "all", "Head alone": "head"}
-
-
-def submit_landscape(
-    paths: list[Path],
-    data_path: Path,
-    models: Mapping[str, Checkpoint],
-    data: Dataset,
-    settings: Settings,
-) -> Job:
-    """Look around several models; the result is a Landscape by the models' names."""
-
-    def work(cancel: threading.Event) -> Iterator[Progress]:
-        def report(share: float, name: str) -> None:
-            jobs.report(Progress(share, "mapping", name))
-
-        last: Report | None = None
-        for last in landscape.survey(models, data, settings, cancel=cancel, watch=report):
-            yield Progress(last.share, "mapping", last.name)
-        return last.found if last is not None else {}
-
-    line = shell_command(
-        "landscape",
-        *paths,
-        data=data_path,
-        out=Path("landscape.npz"),
-        frames=settings.frames,
-        radius=settings.radius,
-        head_only=settings.scope == "head",
-        span=settings.span,
-        points=settings.points,
-        seed=settings.seed,
-    )
-    looks = dict(zip(models, styles([role_of(one) for one in models.values()]), strict=True))
-    title = f"{len(models)} models on {data_path.stem}"
-    info = {"command": line, "styles": looks}
-    return jobs.submit("landscape", title, work, info=info)
-
-
-def choose_settings() -> Settings:
-    """How to look: a few choices in sight, the rest folded away."""
-    left, middle, right = st.columns(3)
-    with left:
-        scope = st.segmented_control(
-            "Weights that move",
-            list(_SCOPES),
-            default="Body and head",
-            required=True,
-            help="The head alone: the loss is an exact parabola there, and the re-fit moved "
-            "nothing else.",
-        )
-    with middle:
-        radius = st.number_input(
-            "Length ρ of the step",
-            min_value=0.0,
-            value=landscape.RADIUS,
-            step=0.01,
-            format="%g",
-            help="How far up the gradient the weights are moved for the sharpness; usual are "
-            "0.005 to 0.5. The head counts in kcal/mol, as in training.",
-        )
-    with right:
-        frames = st.number_input(
-            "Frames",
-            min_value=1,
-            value=landscape.FRAMES,
-            step=50,
-            help="Evenly spread over the data set; the time grows with them. 50 to 500 are usual.",
-        )
-    with st.expander("The plane", icon=":material/grid_on:"):
-        first, second, third = st.columns(3)
-        with first:
-            span = st.number_input(
-                "Largest step",
-                min_value=0.01,
-                value=landscape.SPAN,
-                step=0.05,
-                help="Along each random direction, in parts of the weights: 0.25 moves every "
-                "filter by a quarter of its length. 0.05 to 1 are usual.",
-            )
-        with second:
-            points = st.number_input(
-                "Points along each",
-                min_value=3,
-                value=landscape.POINTS,
-                step=2,
-                help="An odd number, so that the model itself is one; the time grows with its "
-                "square. 9 to 31 are usual.",
-            )
-        with third:
-            seed = st.number_input("Seed of the directions", min_value=0, value=0)
-    return Settings(
-        frames=frames,
-        radius=radius,
-        scope="head" if _SCOPES[scope or "Body and head"] == "head" else "all",
-        span=span,
-        points=points,
-        seed=seed,
-    )
+from pages.ui.progress import command, door, follow, plain
+from pages.ui.widgets import widgets
 
 
 def ask() -> None:
@@ -132,7 +26,7 @@ def ask() -> None:
         )
     with right:
         data_path = library.choose("Frames of", "datasets", "data")
-    settings = choose_settings()
+    settings = widgets(LandscapeSettings, columns=3)
     if st.button(
         "Map the landscape", type="primary", icon=":material/landscape:", disabled=not paths
     ):
@@ -141,10 +35,9 @@ def ask() -> None:
                 st.error("There are no frames: load or make some on the Data page.")
                 return
             data = library.dataset_at(data_path)
-            models = {library.name_of(path): library.checkpoint_at(path) for path in paths}
-            for model in models.values():
-                model.check_elements(data.atomic_numbers)
-            submit_landscape(paths, data_path, models, data, settings)
+            models = library.models_for(paths, data)
+            chosen = LandscapeSettings(**settings)
+            tasks.submit_landscape(paths, data_path, models, data, chosen)
 
 
 def show(job: Job, found: Mapping[str, Landscape]) -> None:
@@ -168,13 +61,14 @@ def show(job: Job, found: Mapping[str, Landscape]) -> None:
         "of its own length. Heads of one body are looked at along the same directions, with the "
         "same colours."
     )
-    draw(figures.cut_figure(surfaces, job.info["styles"]), key=f"{job.id} cut")
+    looks = dict(zip(found, styles(job.info["roles"]), strict=True))
+    draw(figures.cut_figure(surfaces, looks), key=f"{job.id} cut")
 
 
 def section() -> None:
     """Everything about the loss around models."""
     ask()
-    job = next(iter(jobs.every("landscape")), None)
+    job = jobs.latest("landscape")
     if job is None:
         st.info(
             "Choose models to see how sharp the valley is in which each of them lies. Sharp ones "
@@ -182,7 +76,7 @@ def section() -> None:
             icon=":material/info:",
         )
         return
-    watch(job, functools.partial(job_line, job), every=0.5)
+    follow(job)
     if job.status == "finished" and job.result:
         show(job, job.result)
     command(job.info["command"])

@@ -11,7 +11,7 @@ Letting everybody on a server see a data set or a model, and taking it back.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -27,6 +27,7 @@ from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint as checkpoints
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.e3x import tutorial
+from fisherdash.settings import TutorialSettings, shown
 from fisherdash.workspace import (
     Run,
     delete_run,
@@ -38,7 +39,8 @@ from fisherdash.workspace import (
     users,
 )
 from fisherdash.workspace.runs import last_velocities, living_positions
-from pages.ui.progress import complain, plain
+from pages.ui.progress import complaint, computed, door, plain
+from pages.ui.widgets import widgets
 
 T = TypeVar("T")
 Kind = Literal["datasets", "checkpoints"]
@@ -148,6 +150,17 @@ def checkpoint_at(path: Path) -> Checkpoint:
     return _checkpoint(str(path), _changed(path))
 
 
+def models_for(chosen: Iterable[Path], data: Dataset) -> dict[str, Checkpoint]:
+    """The checkpoints in these files by the names shown.
+
+    InputError when one does not know an element of the data.
+    """
+    models = {name_of(path): checkpoint_at(path) for path in chosen}
+    for model in models.values():
+        model.check_elements(data.atomic_numbers)
+    return models
+
+
 def checkpoints_by_fingerprint() -> dict[str, Checkpoint]:
     """Every checkpoint that can be read, by what determines its energies and forces."""
     found = {}
@@ -163,44 +176,40 @@ def comparison_of(run: Run) -> Comparison:
     return _comparison(str(run.folder), run.step, len(run.times), run)
 
 
-def structure_of(run: Run, data: Dataset) -> Structure:
-    """Distances in a run as far as it has come, against those of the data, computed once."""
-    return _structure(str(run.folder), len(run.times), data.fingerprint, run, data)
+def structure_of(run: Run, data: Dataset) -> Structure | None:
+    """Distances in a run as far as it has come, against those of the data; None until known."""
+    return computed(
+        "the distances",
+        ("structure", run.folder, data.fingerprint),
+        lambda: structure(data.positions, living_positions(run)),
+        len(run.times),
+    )
 
 
-def geometry_of(run: Run, data: Dataset) -> tuple[geometry.Kind, ...]:
-    """Bonds and angles in a run as far as it has come, against those of the data, once."""
-    return _geometry(str(run.folder), len(run.times), data.fingerprint, run, data)
+def geometry_of(run: Run, data: Dataset) -> tuple[geometry.Kind, ...] | None:
+    """Bonds and angles in a run as far as it has come, against those of the data."""
+    numbers, bonds = run.header.atomic_numbers, run.header.bonds or ()
+    return computed(
+        "the bonds and angles",
+        ("geometry", run.folder, data.fingerprint),
+        lambda: geometry.kinds(data.positions, living_positions(run), numbers, bonds),
+        len(run.times),
+    )
 
 
-def spectrum_of(run: Run) -> Spectrum:
-    """The vibrations of a run as far as it has come, computed once."""
-    return _spectrum(str(run.folder), len(run.times), run)
+def spectrum_of(run: Run) -> Spectrum | None:
+    """The vibrations of a run as far as it has come; None until they are known."""
+
+    def vibrations() -> Spectrum:
+        velocities, spacing = last_velocities(run)
+        return spectra(velocities, np.array(run.header.masses), spacing)
+
+    return computed("the vibrations", ("spectrum", run.folder), vibrations, len(run.times))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _comparison(folder: str, step: int, frames: int, _run: Run) -> Comparison:
     return compare(_run.trajectories())
-
-
-@st.cache_data(max_entries=16, show_spinner="Reading the frames")
-def _structure(folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset) -> Structure:
-    return structure(_data.positions, living_positions(_run))
-
-
-@st.cache_data(max_entries=16, show_spinner="Reading the frames")
-def _geometry(
-    folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset
-) -> tuple[geometry.Kind, ...]:
-    heads = living_positions(_run)
-    header = _run.header
-    return geometry.kinds(_data.positions, heads, header.atomic_numbers, header.bonds or ())
-
-
-@st.cache_data(max_entries=16, show_spinner="Reading the velocities")
-def _spectrum(folder: str, frames: int, _run: Run) -> Spectrum:
-    velocities, spacing = last_velocities(_run)
-    return spectra(velocities, np.array(_run.header.masses), spacing)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -250,31 +259,14 @@ def own_model() -> None:
             "ever executed.",
         )
         st.markdown("or the parameters that the public E3x tutorial saves, which say nothing of:")
-        cutoff, unit = st.columns(2)
-        with cutoff:
-            st.number_input(
-                "Cutoff (Å)",
-                min_value=0.5,
-                max_value=50.0,
-                value=5.0,
-                key="tutorial cutoff",
-                help="Of the network in training; the tutorial's is 5 Å.",
-            )
-        with unit:
-            st.selectbox(
-                "Energies in training",
-                list(tutorial.ENERGY_UNITS),
-                key="tutorial unit",
-                help="The unit of the energies that the network was trained on.",
-            )
+        widgets(TutorialSettings, columns=3, key="tutorial")
         st.file_uploader(
             "E3x tutorial parameters (flax.serialization.to_bytes)",
             key="tutorial model",
             on_change=_bring_tutorial,
             help="All other hyperparameters are read off the shapes of the arrays.",
         )
-    if problem := st.session_state.pop("model error", None):
-        complain(problem)
+    complaint("model")
 
 
 def _bring_checkpoint() -> None:
@@ -282,15 +274,9 @@ def _bring_checkpoint() -> None:
 
 
 def _bring_tutorial() -> None:
-    _bring(
-        "tutorial model",
-        lambda data, name: tutorial.load_bytes(
-            data,
-            cutoff=float(st.session_state["tutorial cutoff"]),
-            energy_unit=st.session_state["tutorial unit"],
-            name=name,
-        ),
-    )
+    names = [one.name for one in shown(TutorialSettings)]
+    fields = {name: st.session_state[f"tutorial {name}"] for name in names}
+    _bring("tutorial model", lambda data, name: tutorial.load_bytes(data, **fields, name=name))
 
 
 def _bring(key: str, read: Callable[[bytes, str], Checkpoint]) -> None:
@@ -298,17 +284,14 @@ def _bring(key: str, read: Callable[[bytes, str], Checkpoint]) -> None:
     upload = st.session_state[key]
     if upload is None:
         return
-    try:
+    with door("model"):
         limits.check_room(upload.size, users.current())
         found = read(upload.getvalue(), upload.name)
         stem = paths.safe_stem(upload.name)
         path = paths.save_new(
             "checkpoints", stem, ".safetensors", lambda part: checkpoints.save(found, part)
         )
-    except InputError as error:
-        st.session_state["model error"] = str(error)
-        return
-    select("model", name_of(path))
+        select("model", name_of(path))
 
 
 def own_file(path: Path, key: str) -> None:
@@ -316,7 +299,6 @@ def own_file(path: Path, key: str) -> None:
 
     Args: the file, and the key of the selector that it was chosen with.
     """
-    problem = st.session_state.pop("own error", None)
     if paths.is_mine(path):
         name = f"new name of {path.name}"
         with st.popover("Rename or delete", icon=":material/edit:"):
@@ -332,24 +314,19 @@ def own_file(path: Path, key: str) -> None:
                 on_click=_delete,
                 args=(path,),
             )
-    if problem:
-        complain(problem)
+    complaint("own")
 
 
 def _rename(path: Path, key: str, name: str) -> None:
     st.session_state.pop("loaded", None)  # what the Data page remembers of an upload, by its name
-    try:
+    with door("own"):
         select(key, name_of(ownership.rename(path, st.session_state[name])))
-    except InputError as error:
-        st.session_state["own error"] = str(error)
 
 
 def _delete(path: Path) -> None:
     st.session_state.pop("loaded", None)
-    try:
+    with door("own"):
         ownership.delete(path)
-    except InputError as error:
-        st.session_state["own error"] = str(error)
 
 
 def share_button(path: Path) -> None:
@@ -367,15 +344,9 @@ def share_button(path: Path) -> None:
         if not shared
         else "Others no longer see it. What they have made from it stays theirs.",
     )
-    if problem := st.session_state.pop("share error", None):
-        complain(problem)
+    complaint("share")
 
 
 def _turn(path: Path, shared: bool) -> None:
-    try:
-        if shared:
-            ownership.stop_sharing(path)
-        else:
-            ownership.share(path)
-    except InputError as error:
-        st.session_state["share error"] = str(error)
+    with door("share"):
+        (ownership.stop_sharing if shared else ownership.share)(path)

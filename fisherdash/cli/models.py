@@ -1,0 +1,272 @@
+"""Commands about data and models: sample, train, evaluate, solve, landscape, convert."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fisherdash.cli.console import Console
+from fisherdash.cli.options import (
+    add_data_options,
+    output_file,
+    read_checkpoint,
+    read_checkpoints,
+    read_data,
+)
+from fisherdash.errors import InputError
+from fisherdash.settings import (
+    LandscapeSettings,
+    ModelConfig,
+    Options,
+    SampleSettings,
+    SplitSettings,
+    StabilitySettings,
+    TrainSettings,
+    TutorialSettings,
+    add_options,
+    from_arguments,
+)
+
+if TYPE_CHECKING:
+    from fisherdash.train import EpochReport
+
+
+def add_sample(parser: argparse.ArgumentParser) -> None:
+    """The molecule, its temperature and how many frames."""
+    parser.add_argument("molecule", help="an ASE g2 name (CH3CH2OH) or a structure file")
+    parser.add_argument("--out", required=True, metavar="FILE.npz", help="file to write")
+    add_options(parser, SampleSettings)
+
+
+def sample(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Make a Boltzmann data set of a small molecule: Langevin dynamics on the GFN2-xTB potential.
+
+    The file has every frame within seconds; Ctrl-C keeps those that were made.
+    """
+    out = output_file(args.out, ".npz", inputs=[args.molecule])
+    from fisherdash import reference, tasks
+
+    settings = from_arguments(SampleSettings, args)
+    task = tasks.sample(reference.molecule(args.molecule), out, settings)
+    data, _ = console.follow(task)
+    if data is None:
+        raise InputError("sampling was stopped before the first frame; nothing was written.")
+    if len(data) < settings.frames:
+        console.note(f"stopped: {out} has {len(data)} of {settings.frames} frames")
+    return {
+        "frames": len(data),
+        "atoms": data.num_atoms,
+        "temperature_K": data.temperature,
+        "energy_std_eV": float(data.energies.std()),
+        "force_rms_eV_per_A": float((data.forces**2).mean() ** 0.5),
+    }
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """Data, network and schedule; the defaults are the published report's."""
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="frames with energies and forces: npz, extended XYZ, or see --format",
+    )
+    parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
+    add_options(parser.add_argument_group("frames"), SplitSettings)
+    add_options(parser.add_argument_group("network"), ModelConfig)
+    add_options(parser.add_argument_group("training"), TrainSettings)
+    parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")
+    parser.add_argument("--name", help="of the model (default: from --out)")
+    add_data_options(parser)
+
+
+def train(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Train a force field on energies and forces.
+
+    Ctrl-C ends it and keeps the best network so far.
+    """
+    out = output_file(args.out, inputs=[args.data])
+    data = read_data(args.data, args, console)
+    from fisherdash import tasks
+
+    task = tasks.train(
+        from_arguments(ModelConfig, args),
+        data,
+        from_arguments(TrainSettings, args),
+        out,
+        split=from_arguments(SplitSettings, args),
+        name=args.name or out.stem,
+        resume=args.resume,
+    )
+    _, report = console.follow(task)
+    report = kept(report)
+    console.note(ending(report, out))
+    return trained(report)
+
+
+def kept(report: "EpochReport | None") -> "EpochReport":
+    """The last report of a training; InputError when it kept no network."""
+    if report is not None and report.checkpoint is not None:
+        return report
+    if report is not None and report.status == "diverged":
+        raise InputError(
+            "training diverged in its first epoch, nothing was written; lower --learning-rate."
+        )
+    raise InputError("training was stopped before its first epoch was done; nothing was written.")
+
+
+def trained(report: "EpochReport") -> dict[str, Any]:
+    """The keys promised to scripts; the errors are those of the network that was kept."""
+    assert report.checkpoint is not None
+    best = report.best_errors
+    return {
+        "epochs": report.epoch,
+        "parameters": report.checkpoint.num_parameters,
+        "train_force_rmse_eV_per_A": best["train_force_rmse"],
+        "valid_force_rmse_eV_per_A": best["valid_force_rmse"],
+        "valid_force_mae_eV_per_A": best["valid_force_mae"],
+        "valid_energy_rmse_eV": best["valid_energy_rmse"],
+        "seconds_per_epoch": report.seconds,
+        "compile_seconds": report.compile_seconds,
+    }
+
+
+def ending(report: "EpochReport", out: Path) -> str:
+    """How the training ended and which network was kept."""
+    said = f"{report.status} after epoch {report.epoch} of {report.epochs}; "
+    said += f"kept the network of epoch {report.best_epoch}, the best on the validation frames"
+    if report.status == "cancelled":
+        return f"{said}; the same command with --resume goes on"
+    if report.status == "diverged":
+        return f"{said}; a lower --learning-rate may help"
+    return f"{said}. {report.nothing_learned}".removesuffix(". ")
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """A checkpoint and the data that it is held against."""
+    parser.add_argument("checkpoint", metavar="CKPT", help="a trained model, as train writes it")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="frames with energies and forces: npz, extended XYZ, or see --format",
+    )
+    add_data_options(parser)
+
+
+def evaluate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Errors of a checkpoint on a data set, in forces and in energies."""
+    model = read_checkpoint(args.checkpoint)
+    data = read_data(args.data, args, console)
+    from fisherdash import tasks
+
+    found, _ = console.follow(tasks.evaluate({args.checkpoint: model}, data))
+    errors = found[args.checkpoint]
+    return {
+        "force_rmse_eV_per_A": errors.force_rmse,
+        "force_mae_eV_per_A": errors.force_mae,
+        "energy_rmse_eV": errors.energy_rmse,
+        "energy_mae_eV": errors.energy_mae,
+        "frames": errors.frames,
+    }
+
+
+def add_solve(parser: argparse.ArgumentParser) -> None:
+    """What to re-fit, on which data, and how strongly to hold on to the default head."""
+    parser.add_argument("checkpoint", metavar="CKPT", help="a trained model, as train writes it")
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="frames with energies and forces: npz, extended XYZ, or see --format",
+    )
+    parser.add_argument("--out", required=True, metavar="CKPT2", help="file to write")
+    add_options(parser, Options)
+    parser.add_argument(
+        "--details",
+        action="store_true",
+        help="with --json: also the path, the spectrum, the head, the posterior and the runs",
+    )
+    add_options(parser.add_argument_group("for --ridge stable"), StabilitySettings)
+    add_data_options(parser)
+
+
+def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Re-fit the last layer of a checkpoint in closed form: its score matches the data's."""
+    out = output_file(args.out, inputs=[args.checkpoint, args.data])
+    model = read_checkpoint(args.checkpoint)
+    data = read_data(args.data, args, console, args.temperature)
+    from fisherdash import tasks
+    from fisherdash.fisher.refit import details, summary
+
+    # The data have been told their temperature.
+    stability = from_arguments(StabilitySettings, args, seed=args.seed)
+    options = from_arguments(Options, args, temperature=None, stability=stability)
+    refit, _ = console.follow(tasks.solve(model, data, options, out))
+    for warning in refit.warnings:
+        console.note(f"warning: {warning}")
+    console.note(refit.verdict)
+    if refit.boltzmann is not None and refit.boltzmann.consistent:
+        console.note(refit.boltzmann.verdict)
+    if refit.kl is None and not args.quick:
+        console.note("the data have no temperature; --temperature K adds the KL divergence")
+    return summary(refit) | ({"details": details(refit)} if args.details else {})
+
+
+def add_landscape(parser: argparse.ArgumentParser) -> None:
+    """Checkpoints, the frames of the loss, the step and the plane."""
+    parser.add_argument("checkpoints", metavar="CKPT", nargs="+", help="trained models, any number")
+    parser.add_argument("--data", required=True, help="frames of which the loss is made")
+    parser.add_argument("--out", metavar="FILE.npz", help="where the surfaces go; none otherwise")
+    add_options(parser, LandscapeSettings)
+    add_data_options(parser)
+
+
+def landscape(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Sharpness of the loss around checkpoints, and with --out its surface on a random plane.
+
+    The loss is that of training, in (kcal/mol)²; all checkpoints are looked at in the same way.
+    """
+    out = output_file(args.out, ".npz", inputs=[args.data]) if args.out else None
+    models = read_checkpoints(args.checkpoints)
+    data = read_data(args.data, args, console)
+    from fisherdash import tasks
+    from fisherdash.landscape import evenly
+
+    settings = from_arguments(LandscapeSettings, args, surfaces=out is not None)
+    found, _ = console.follow(tasks.landscape(models, data, settings, out))
+    sharp = {name: one.sharpness for name, one in found.items()}
+    return {
+        "frames": len(evenly(data, settings.frames)),
+        "radius": settings.radius,
+        "sharpness_kcal2_per_mol2": {name: one.value for name, one in sharp.items()},
+        "loss_kcal2_per_mol2": {name: one.here.value for name, one in sharp.items()},
+        "force_rmse_eV_per_A": {name: one.here.force_rmse for name, one in sharp.items()},
+        "raised_force_rmse_eV_per_A": {name: one.raised.force_rmse for name, one in sharp.items()},
+        **({"surfaces": out} if out else {}),
+    }
+
+
+def add_convert(parser: argparse.ArgumentParser) -> None:
+    """The file, and what it does not say of itself."""
+    parser.add_argument(
+        "parameters", metavar="FILE", help="what flax.serialization.to_bytes(params) wrote"
+    )
+    parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
+    add_options(parser, TutorialSettings)
+
+
+def convert(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Make a checkpoint of the parameter file that the public E3x tutorial on ethanol writes."""
+    out = output_file(args.out, inputs=[args.parameters])
+    from fisherdash.potentials import checkpoint
+    from fisherdash.potentials.e3x import tutorial
+
+    try:
+        data = Path(args.parameters).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {args.parameters!r}: {error.strerror}") from error
+    settings = from_arguments(TutorialSettings, args)
+    model = tutorial.load_bytes(data, **settings.to_json(), name=out.stem)
+    checkpoint.save(model, out)
+    return {
+        **model.config.to_json(),
+        "elements": list(model.elements),
+        "parameters": model.num_parameters,
+    }
