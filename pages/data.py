@@ -11,7 +11,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.plots import drift
 from fisherdash.plots.figure import SeriesStyle
-from fisherdash.settings import SampleSettings
+from fisherdash.settings import LoadSettings, SampleSettings, shown
 from fisherdash.workspace import jobs, limits, ownership, paths, users
 from pages.ui import library
 from pages.ui.charts import draw, show_molecules
@@ -19,14 +19,12 @@ from pages.ui.library import own_file, share_button
 from pages.ui.progress import command, complaint, door, job_list, onward, plain, watch
 from pages.ui.widgets import widgets
 
-INFER = "inferred"
-FORMATS = ("by its name", "npz", *datasets.FORMATS)
-
 
 def load_upload() -> None:
     """Check the upload and keep it in the workspace; on a mistake nothing changes."""
     upload = st.session_state["upload"]
-    units, kind = st.session_state["upload units"], st.session_state["upload format"]
+    names = [one.name for one in shown(LoadSettings)]
+    said = {name: st.session_state[f"upload {name}"] or None for name in names}
     with door("load"):
         if upload is None:
             raise InputError("Choose a file first.")
@@ -34,10 +32,7 @@ def load_upload() -> None:
         data = datasets.load_bytes(
             upload.name,
             upload.getvalue(),
-            units=None if units == INFER else units,
-            format=None if kind == FORMATS[0] else kind,
-            temperature=st.session_state["upload temperature"],
-            labels=st.session_state["upload labels"].strip() or None,
+            **LoadSettings(**said).to_json(),
         )
         path = paths.save_new(
             "datasets", paths.safe_stem(upload.name), ".npz", lambda p: datasets.save(data, p)
@@ -59,36 +54,7 @@ def upload_form() -> None:
             help="MD17, sGDML, rMD17 or plain npz, extended XYZ, or another format by its name; "
             "at most 50 MB. Nothing in the file is ever executed.",
         )
-        with st.grid(4, min_column_width=140):
-            st.selectbox(
-                "Unit of energy",
-                [INFER, *datasets.ENERGY_UNITS],
-                key="upload units",
-                help="Forces are in this unit per Å. What is inferred, and why, is shown after "
-                "loading; choose a unit to override it.",
-            )
-            st.selectbox(
-                "Format",
-                FORMATS,
-                key="upload format",
-                help="Needed only where the ending of the file's name does not say it.",
-            )
-            st.number_input(
-                "Temperature (K)",
-                value=None,
-                min_value=0.0,
-                placeholder="unknown",
-                key="upload temperature",
-                help="At which the frames were sampled, usually 300 to 1000 K. Leave it empty if "
-                "you do not know it: it is better not to guess.",
-            )
-            st.text_input(
-                "Other labels",
-                key="upload labels",
-                placeholder="none",
-                help="Prefix of another set of labels in the file, such as old (old_energies, "
-                "old_forces) or REF (REF_energy, REF_forces).",
-            )
+        widgets(LoadSettings, columns=4, key="upload")
         st.form_submit_button("Load", icon=":material/upload_file:", on_click=load_upload)
     complaint("load")
 

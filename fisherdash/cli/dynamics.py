@@ -9,7 +9,6 @@ from fisherdash import storage
 from fisherdash.cli.console import Console
 from fisherdash.cli.models import kept, trained
 from fisherdash.cli.options import (
-    add_data_options,
     add_run_folder,
     output_file,
     output_folder,
@@ -19,7 +18,7 @@ from fisherdash.cli.options import (
     whole,
 )
 from fisherdash.errors import InputError
-from fisherdash.settings import MDSettings, add_options, from_arguments
+from fisherdash.settings import LoadSettings, MDSettings, add_options, from_arguments
 
 if TYPE_CHECKING:
     from fisherdash.dataset import Dataset
@@ -36,7 +35,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="frames from which the starts are drawn")
     parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run, a new one")
     add_options(parser, MDSettings)
-    add_data_options(parser)
+    add_options(parser.add_argument_group("data"), LoadSettings)
 
 
 def simulate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:

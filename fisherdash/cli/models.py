@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
-    add_data_options,
     output_file,
     read_checkpoint,
     read_checkpoints,
@@ -16,6 +15,7 @@ from fisherdash.cli.options import (
 from fisherdash.errors import InputError
 from fisherdash.settings import (
     LandscapeSettings,
+    LoadSettings,
     ModelConfig,
     Options,
     SampleSettings,
@@ -75,7 +75,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     add_options(parser.add_argument_group("training"), TrainSettings)
     parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")
     parser.add_argument("--name", help="of the model (default: from --out)")
-    add_data_options(parser)
+    add_options(parser.add_argument_group("data"), LoadSettings)
 
 
 def train(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -148,7 +148,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="frames with energies and forces: npz, extended XYZ, or see --format",
     )
-    add_data_options(parser)
+    add_options(parser.add_argument_group("data"), LoadSettings)
 
 
 def evaluate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -184,7 +184,7 @@ def add_solve(parser: argparse.ArgumentParser) -> None:
         help="with --json: also the path, the spectrum, the head, the posterior and the runs",
     )
     add_options(parser.add_argument_group("for --ridge stable"), StabilitySettings)
-    add_data_options(parser)
+    add_options(parser.add_argument_group("data"), LoadSettings)
 
 
 def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -215,7 +215,7 @@ def add_landscape(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="frames of which the loss is made")
     parser.add_argument("--out", metavar="FILE.npz", help="where the surfaces go; none otherwise")
     add_options(parser, LandscapeSettings)
-    add_data_options(parser)
+    add_options(parser.add_argument_group("data"), LoadSettings)
 
 
 def landscape(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 from fisherdash.cli.console import Console
 from fisherdash.errors import InputError
+from fisherdash.settings import LoadSettings, from_arguments
 
 if TYPE_CHECKING:
     from fisherdash.dataset import Dataset
     from fisherdash.potentials.checkpoint import Checkpoint
-
-UNITS = ("eV", "kcal/mol", "kJ/mol", "hartree")  # those of dataset.ENERGY_UNITS
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -33,21 +32,6 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
         return value
 
     return convert
-
-
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """What the loader can be told when its inference is to be overridden."""
-    parser.add_argument(
-        "--units", choices=UNITS, help="unit of energies in the data file, instead of inferring it"
-    )
-    parser.add_argument(
-        "--format", help="format of the data file: npz, extxyz or an ASE format's name"
-    )
-    parser.add_argument(
-        "--labels",
-        metavar="PREFIX",
-        help="read another set of labels in the file, such as old (old_energies)",
-    )
 
 
 def add_run_folder(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +58,7 @@ def read_data(
     from fisherdash import dataset
 
     data = dataset.load(
-        path, units=args.units, format=args.format, labels=args.labels, temperature=temperature
+        path, **from_arguments(LoadSettings, args, temperature=temperature).to_json()
     )
     for note in data.notes:
         console.note(f"{Path(path).name}: {note}")

@@ -1,12 +1,7 @@
 """Every setting, declared once: neither JAX nor Streamlit is imported here."""
 
-from fisherdash.settings.dynamics import (
-    LandscapeSettings,
-    MDSettings,
-    Precision,
-    SampleSettings,
-    Scope,
-)
+from fisherdash.settings.data import FORMATS, LoadSettings, SampleSettings, SplitSettings
+from fisherdash.settings.dynamics import LandscapeSettings, MDSettings, Precision, Scope
 from fisherdash.settings.fields import Settings, like, setting, settings_of, shown
 from fisherdash.settings.refit import (
     Options,
@@ -23,14 +18,15 @@ from fisherdash.settings.shell import (
 from fisherdash.settings.training import (
     MAX_ATOMIC_NUMBER,
     ModelConfig,
-    SplitSettings,
     TrainSettings,
     TutorialSettings,
 )
 
 __all__ = [
+    "FORMATS",
     "MAX_ATOMIC_NUMBER",
     "LandscapeSettings",
+    "LoadSettings",
     "MDSettings",
     "ModelConfig",
     "Options",

@@ -1,10 +1,8 @@
-"""Molecular dynamics, the sampling of reference data, and the loss landscape."""
+"""Molecular dynamics, and the loss landscape."""
 
 import dataclasses
-import math
 from typing import ClassVar, Literal
 
-from fisherdash.errors import InputError
 from fisherdash.settings.fields import MOST, Settings, like, setting
 from fisherdash.settings.training import MOST_SEED, TrainSettings
 
@@ -82,59 +80,6 @@ class MDSettings(Settings):
     def in_double(self, most: int = ROUND_OFF_STEPS) -> "MDSettings":
         """The same starts and frames with the network in double precision, ``most`` steps long."""
         return dataclasses.replace(self, precision="float64", steps=min(self.steps, most))
-
-
-@dataclasses.dataclass(frozen=True)
-class SampleSettings(Settings):
-    """A Boltzmann sample of a molecule: Langevin dynamics on the GFN2-xTB potential.
-
-    ``timestep_fs`` of 0.5 is right for molecules with hydrogen. ``friction_fs`` is 1/γ of the
-    thermostat; 100 fs is far slower than a bond vibration and fast enough that the equilibration
-    forgets its start.
-    """
-
-    FLOATS: ClassVar[bool] = True
-
-    temperature: float = setting(
-        500.0, label="Temperature", unit="K", above=0, high=1e5, step=50, required=True,
-        help="Temperature of the Langevin thermostat, usually 300 to 1000 K.",
-    )
-    frames: int = setting(
-        1000, label="Frames", low=1, high=10**9, required=True,
-        help="Number of frames; 500 to 2000 suffice for a small molecule.",
-    )
-    seed: int = setting(
-        0, label="Seed", low=0, high=MOST_SEED, help="Seed of the dynamics: another one, other "
-        "frames.",
-    )
-    interval_fs: float = setting(
-        50.0, label="Interval", unit="fs", above=0, high=1e9, step=10,
-        help="Time from one frame to the next, a multiple of 0.5 fs.",
-    )
-    equilibration_ps: float = setting(
-        5.0, label="Equilibration", unit="ps", low=0, high=1e6, step=1,
-        help="Time before the first frame.",
-    )
-    timestep_fs: float = setting(0.5, above=0, high=2, unit="fs")
-    friction_fs: float = setting(100.0, above=0, high=1e9, unit="fs")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if abs(self.steps * self.timestep_fs - self.interval_fs) > 1e-6 * self.interval_fs:
-            raise InputError(
-                f"interval_fs must be a multiple of timestep_fs ({self.timestep_fs:g} fs), "
-                f"received {self.interval_fs:g}."
-            )
-
-    @property
-    def steps(self) -> int:
-        """Steps of the integrator from one frame to the next."""
-        return round(self.interval_fs / self.timestep_fs)
-
-    @property
-    def before(self) -> int:
-        """Intervals of equilibration before the first frame."""
-        return math.ceil(self.equilibration_ps * 1000 / self.interval_fs - 1e-9)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The network, the division of the frames, and how a network is trained.
+"""The network, and how it is trained.
 
 The defaults are the published report's.
 """
@@ -70,26 +70,6 @@ def _elements(value: Any) -> tuple[int, ...]:
             f"head_elements must be different atomic numbers in rising order, received {value!r}"
         )
     return tuple(value)
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitSettings(Settings):
-    """How many frames of a data set are learned from, and how many choose the weights to keep."""
-
-    frames: int | None = setting(
-        None, label="Training frames", low=1, high=10**9, unset="the rest",
-        help="Number of training frames, drawn at random.",
-    )
-    valid: int | None = setting(
-        None, label="Validation frames", low=1, high=10**9, unset="a tenth",
-        help="Number of validation frames, which are never learned from: they decide which weights "
-        "are kept. About a tenth.",
-    )
-
-    def counts(self, total: int) -> tuple[int, int]:
-        """Training and validation frames of a data set with ``total`` frames."""
-        valid = max(1, total // 10) if self.valid is None else self.valid
-        return (max(1, total - valid) if self.frames is None else self.frames), valid
 
 
 @dataclasses.dataclass(frozen=True)

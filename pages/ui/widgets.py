@@ -72,7 +72,8 @@ def widget(one: Setting, value: Any, **more: Any) -> Any:
     if one.choices and one.kind is not None:
         return _word_or_power(one, value, **more)
     if one.choices:
-        index = one.choices.index(value)
+        index = None if value is None else one.choices.index(value)
+        more["placeholder"] = one.unset or None
         return st.selectbox(one.title, one.choices, index, format_func=one.word, **more)
     return _number(one, value, **more)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fisherdash.__main__ import COMMANDS, main
-from fisherdash.cli.options import UNITS
 from fisherdash.dataset import ENERGY_UNITS
+from fisherdash.settings import LoadSettings, settings_of
 
 
 def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
@@ -127,7 +127,8 @@ def test_an_unknown_molecule_has_suggestions(tmp_path, capfd):
 
 
 def test_the_units_are_those_of_the_loader():
-    assert set(UNITS) == set(ENERGY_UNITS)
+    units = next(one for one in settings_of(LoadSettings) if one.name == "units")
+    assert set(units.choices) == set(ENERGY_UNITS)
 
 
 def test_a_port_in_use_is_said(capfd):
