@@ -167,13 +167,13 @@ def test_models_say_where_they_come_from():
 
 TWO = """
 import sys
-from fisherdash.workspace import store, workspace, list_runs
+from fisherdash.workspace import runs, paths, list_runs
 from tests.workspace.test_runs import chunk, header
 for number in range(12):
-    path = workspace.new_path("runs", "same name", "")
+    path = paths.new_path("runs", "same name", "")
     try:
-        writer = store.RunWriter(path, header(title=f"{sys.argv[1]} {number}"))
-    except store.InputError as error:
+        writer = runs.RunWriter(path, header(title=f"{sys.argv[1]} {number}"))
+    except runs.InputError as error:
         assert "exists already" in str(error) or "already holds" in str(error), error
         continue
     writer.append(chunk(number))
