@@ -33,11 +33,12 @@ def chosen_runs() -> list[Run]:
 
 def runs_table(runs: list[Run]) -> None:
     """A row a head, sortable; a chosen row leads to its run."""
-    models = library.checkpoints_by_fingerprint()
+    models, found = library.checkpoints_by_fingerprint(), library.comparisons_of(runs)
+    if found is None:
+        return
     rows = []
-    for run in runs:
-        found = library.comparison_of(run)
-        rows += overview.run_rows(run.id, run.header, found, run.typical_speed, models)
+    for run, comparison in zip(runs, found, strict=True):
+        rows += overview.run_rows(run.id, run.header, comparison, run.typical_speed, models)
     table = pd.DataFrame(rows)
     picked = show_table(
         table,
@@ -72,13 +73,7 @@ def multiples(runs: list[Run]) -> None:
 
 def evaluation() -> None:
     """Errors of several models on the same frames."""
-    left, right = st.columns(2)
-    with left:
-        paths = library.choose_many(
-            "Models", "checkpoints", "evaluated", [], "All are held against the same frames."
-        )
-    with right:
-        data_path = library.choose("Frames", "datasets", "data")
+    paths, data_path = library.choose_models("evaluated", "All are held against the same frames.")
     if st.button("Evaluate", icon=":material/rule:", disabled=not (paths and data_path)):
         with door():
             assert data_path is not None
@@ -110,13 +105,7 @@ def models_table() -> None:
     st.subheader("Take a model with you")
     path = library.choose("Checkpoint", "checkpoints", "model")
     if path is not None:
-        st.download_button(
-            "Download the checkpoint",
-            data=path.read_bytes,
-            file_name=path.name,
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        library.download(path, "Download the checkpoint")
         share_button(path)
         own_file(path, "model")
         st.markdown("Energies, forces and dynamics in ASE:")

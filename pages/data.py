@@ -176,13 +176,7 @@ else:
         histograms(data)
         look(data)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.download_button(
-                "Download as npz",
-                data=path.read_bytes,
-                file_name=path.name,
-                icon=":material/download:",
-                on_click="ignore",
-            )
+            library.download(path, "Download as npz")
             share_button(path)
             onward("train", "Train a model on it")
             onward("refit", "Re-fit a model on it")

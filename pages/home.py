@@ -5,7 +5,6 @@ import functools
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.analysis import compare
 from fisherdash.md import MDSettings
 from fisherdash.workspace import Run, jobs, paths
 from pages.ui import library
@@ -56,8 +55,8 @@ def board(job: jobs.Job) -> None:
         molecules(run, (0, 1), index, "demo molecules", playing=True, choose=choose)
         traj = run.trajectories()
         st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
-        if job.active:
-            st.markdown(f"**So far:** {plain(compare(traj).sentence)}")
+        if job.active and (found := library.comparison_of(run, quiet=True)):
+            st.markdown(f"**So far:** {plain(found.sentence)}")
 
 
 st.title("FisherDash")
@@ -119,7 +118,8 @@ else:
             run = demo_run(job)
             if run is not None:
                 st.subheader("What it says")
-                st.markdown(plain(compare(run.trajectories()).sentence))
+                if found := library.comparison_of(run):
+                    st.markdown(plain(found.sentence))
                 verdict = plain(job.info.get("verdict", ""))
                 st.caption(f"Before the dynamics, the re-fit said: {verdict}")
                 library.select("run", run.id)

@@ -47,7 +47,7 @@ def other_head(job: Job, refit: "Refit", ridge: float) -> None:
     kept = st.session_state.get("kept head")
     if kept is not None and kept.exists():
         st.success(f"Kept as {plain(kept.stem)}.", icon=":material/check_circle:")
-        refit_report.download(kept, "Download that checkpoint")
+        library.download(kept, "Download that checkpoint")
 
 
 def stability_check(job: Job, refit: "Refit") -> None:
@@ -76,7 +76,7 @@ def report(job: Job, refit: "Refit") -> None:
     """Everything about the latest re-fit."""
     refit_report.before_and_after(refit)
     with st.container(horizontal=True, vertical_alignment="center"):
-        refit_report.download(job.info["out"])
+        library.download(job.info["out"], "Download the re-fitted checkpoint")
         onward("simulate", "Simulate both heads")
     st.caption(f"{kept_as(job.info['out'])}.")
     names = ["Ridge path", "Spectrum and head", "Boltzmann test", "Stability"]

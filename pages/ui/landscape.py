@@ -19,13 +19,9 @@ from pages.ui.widgets import widgets
 
 def ask() -> None:
     """Models, frames and the button."""
-    left, right = st.columns(2)
-    with left:
-        paths = library.choose_many(
-            "Models", "checkpoints", "mapped", [], "A default head and its re-fit, for example."
-        )
-    with right:
-        data_path = library.choose("Frames of", "datasets", "data")
+    paths, data_path = library.choose_models(
+        "mapped", "A default head and its re-fit, for example."
+    )
     settings = widgets(LandscapeSettings, columns=3)
     if st.button(
         "Map the landscape", type="primary", icon=":material/landscape:", disabled=not paths

@@ -11,7 +11,7 @@ Letting everybody on a server see a data set or a model, and taking it back.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -89,6 +89,15 @@ def choose_many(label: str, kind: Kind, key: str, default: list[str], help: str)
         label, list(found), default=default, key=key, help=help, bind="query-params"
     )
     return [found[name] for name in names]
+
+
+def choose_models(key: str, help: str) -> tuple[list[Path], Path | None]:
+    """Any number of models, and the data set whose frames all of them are held against."""
+    left, right = st.columns(2)
+    with left:
+        models = choose_many("Models", "checkpoints", key, [], help)
+    with right:
+        return models, choose("Frames of", "datasets", "data")
 
 
 def choose_run(key: str = "run") -> Run | None:
@@ -171,9 +180,21 @@ def checkpoints_by_fingerprint() -> dict[str, Checkpoint]:
     return found
 
 
-def comparison_of(run: Run) -> Comparison:
-    """The statistics of a run as far as it has come, computed once."""
-    return _comparison(str(run.folder), run.step, len(run.times), run)
+def comparison_of(run: Run, *, quiet: bool = False) -> Comparison | None:
+    """The statistics of a run as far as it has come; None until they are known."""
+    found = comparisons_of([run], quiet=quiet)
+    return found[0] if found else None
+
+
+def comparisons_of(runs: Sequence[Run], *, quiet: bool = False) -> list[Comparison] | None:
+    """The statistics of runs as far as they have come; None until they are known."""
+    return computed(
+        "the statistics",
+        ("comparisons", *(run.folder for run in runs)),
+        lambda: [compare(run.trajectories()) for run in runs],
+        tuple((run.step, len(run.times)) for run in runs),
+        quiet=quiet,
+    )
 
 
 def structure_of(run: Run, data: Dataset) -> Structure | None:
@@ -205,11 +226,6 @@ def spectrum_of(run: Run) -> Spectrum | None:
         return spectra(velocities, np.array(run.header.masses), spacing)
 
     return computed("the vibrations", ("spectrum", run.folder), vibrations, len(run.times))
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _comparison(folder: str, step: int, frames: int, _run: Run) -> Comparison:
-    return compare(_run.trajectories())
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -327,6 +343,19 @@ def _delete(path: Path) -> None:
     st.session_state.pop("loaded", None)
     with door("own"):
         ownership.delete(path)
+
+
+def download(path: Path, label: str) -> None:
+    """A file to take away, if it is there."""
+    if path.exists():
+        st.download_button(
+            label,
+            data=path.read_bytes,
+            file_name=path.name,
+            icon=":material/download:",
+            on_click="ignore",
+            key=f"download {path.name}",
+        )
 
 
 def share_button(path: Path) -> None:

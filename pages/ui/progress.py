@@ -66,7 +66,12 @@ def watch(job: Job | None, draw: Callable[[], None], every: float = 1.0) -> None
 
 
 def computed(
-    what: str, subject: Hashable, function: Callable[[], T], state: Hashable = None
+    what: str,
+    subject: Hashable,
+    function: Callable[[], T],
+    state: Hashable = None,
+    *,
+    quiet: bool = False,
 ) -> T | None:
     """What ``function`` gives, computed in the background and then kept.
 
@@ -77,11 +82,12 @@ def computed(
         subject: what the value is of.
         function: called in another thread.
         state: of the subject; the value of another state is what there was before.
+        quiet: say nothing, in a part of the page that is soon drawn again anyway.
     """
     value, job = background.computed(subject, function, state)
     if job is not None and job.wait(_SOON):
         value, job = background.computed(subject, function, state)
-    if job is not None:
+    if job is not None and not quiet:
         watch(job, functools.partial(_computing, what), every=0.5)
         if not job.active:  # it ended before it was watched
             st.rerun()

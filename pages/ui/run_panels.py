@@ -185,7 +185,14 @@ def _answer(run: Run, finer: Run, cause: Cause) -> None:
     if min(len(run.times), len(finer.times)) < 3:
         st.caption("No answer yet: both runs need at least three frames.")
         return
-    found = told_apart(run.trajectories(), finer.trajectories(), cause)
+    found = computed(
+        "where the drift comes from",
+        ("origin", run.folder, finer.folder),
+        lambda: told_apart(run.trajectories(), finer.trajectories(), cause),
+        (len(run.times), len(finer.times)),
+    )
+    if found is None:
+        return
     for sentence in origin_sentences(found):
         st.markdown(f"- {plain(sentence)}")
     table = origin_table(found)
