@@ -5,6 +5,8 @@
 Works with the modules of that commit only (git checkout b8098af); later versions read its result.
 """
 
+# ruff: noqa: I001 - the imports are those of that commit
+
 import contextlib
 import io
 import json
