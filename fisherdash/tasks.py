@@ -57,7 +57,7 @@ from fisherdash.workspace import (
 from fisherdash.workspace import go_on as record_rest
 from fisherdash.workspace import unfinished as unfinished_run
 from fisherdash.workspace.commands import shell_command
-from fisherdash.workspace.jobs import Job, Progress
+from fisherdash.workspace.jobs import Job, JobProgress
 from fisherdash.workspace.limits import cost
 from fisherdash.workspace.paths import new_path, refit_name, run_name, safe_stem
 
@@ -142,9 +142,9 @@ def submit_sample(
         yield from reference.kept(reports, out, cancel)
         return out if out.exists() else None
 
-    def describe(item: reference.SampleProgress) -> Progress:
+    def describe(item: reference.SampleProgress) -> JobProgress:
         detail = f"{item.frames} of {frames} frames, {item.temperature_K:.0f} K"
-        return Progress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
+        return JobProgress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
 
     title = f"{molecule}, {frames} frames at {temperature:g} K"
     info = {"out": out, "command": command, "sizes": {"atoms": len(atoms), "frames": frames}}
@@ -161,8 +161,8 @@ def submit_refit(
     """Re-fit the head; the result is the Refit, its checkpoint is in the workspace."""
     out = new_path("checkpoints", refit_name(checkpoint_path.stem), ".safetensors")
 
-    def work(cancel: threading.Event) -> Iterator[Progress]:
-        yield Progress(0.0, "solving", f"{len(data)} frames")
+    def work(cancel: threading.Event) -> Iterator[JobProgress]:
+        yield JobProgress(0.0, "solving", f"{len(data)} frames")
         refit = _solve(checkpoint, data, options, cancel, share=1.0)
         checkpoints.save(refit.checkpoint, out)
         return refit
@@ -197,7 +197,7 @@ def submit_simulation(
     command = simulate_command(list(paths.values()), data_path, folder, settings)
     header = describe_run(models, data, settings, command=command)
 
-    def work(cancel: threading.Event) -> Iterator[Progress]:
+    def work(cancel: threading.Event) -> Iterator[JobProgress]:
         chunks = simulate(models, data, settings, cancel=cancel)
         # What is known of a chunk, not the chunk: the list of jobs would hold its arrays for long.
         yield from map(describe_chunk, record(chunks, folder, header, models))
@@ -211,7 +211,7 @@ def submit_resume(folder: Path) -> Job:
     """Go on with a stopped run; raises InputError when it cannot."""
     left = unfinished_run(folder)
 
-    def work(cancel: threading.Event) -> Iterator[Progress]:
+    def work(cancel: threading.Event) -> Iterator[JobProgress]:
         rest = resume(left.header, left.checkpoints, left.state, cancel=cancel)
         yield from map(describe_chunk, record_rest(rest, left))
         return folder
@@ -230,10 +230,10 @@ def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, se
     )
     info: dict[str, Any] = {"run": folder, "out": refit_path, "command": "\n".join(commands)}
 
-    def work(cancel: threading.Event) -> Iterator[Progress]:
-        yield Progress(0.0, "loading")
+    def work(cancel: threading.Event) -> Iterator[JobProgress]:
+        yield JobProgress(0.0, "loading")
         checkpoint, data = checkpoints.load(checkpoint_path), datasets.load(data_path)
-        yield Progress(0.0, "solving", f"{len(data)} frames")
+        yield JobProgress(0.0, "solving", f"{len(data)} frames")
         options = fisher.Options(seed=seed, test_boltzmann=False)
         refit = _solve(checkpoint, data, options, cancel, share=_DEMO_SOLVE)
         info["verdict"] = refit.verdict
@@ -262,10 +262,10 @@ def _sizes(header: RunHeader) -> dict[str, int]:
     return {"atoms": header.num_atoms, "heads": heads, "replicas": replicas, "steps": steps}
 
 
-def describe_chunk(chunk: Chunk) -> Progress:
-    """Progress of a simulation."""
+def describe_chunk(chunk: Chunk) -> JobProgress:
+    """JobProgress of a simulation."""
     done = chunk.step if chunk.stage == "running" else 0
-    return Progress(
+    return JobProgress(
         min(1.0, max(0, done) / chunk.steps),
         chunk.stage,
         f"step {max(0, done):,} of {chunk.steps:,}",
@@ -287,12 +287,12 @@ def _solve(
     share: float,
 ) -> fisher.Refit:
     def progress(stage: str, done: float) -> None:
-        jobs.report(Progress(share * done, stage, f"{len(data)} frames"))
+        jobs.report(JobProgress(share * done, stage, f"{len(data)} frames"))
 
     return fisher.solve(checkpoint, data, options, cancel=cancel, progress=progress)
 
 
-def _later(progress: Progress, before: float) -> Progress:
+def _later(progress: JobProgress, before: float) -> JobProgress:
     """The same progress as the last part of a longer job."""
     return dataclasses.replace(progress, fraction=before + (1 - before) * progress.fraction)
 
@@ -370,9 +370,9 @@ def _kept(
     return writer.model
 
 
-def _describe_epoch(report: training.EpochReport) -> Progress:
+def _describe_epoch(report: training.EpochReport) -> JobProgress:
     rate = 1.0 / report.seconds if report.epoch and report.seconds > 0 else None
-    return Progress(
+    return JobProgress(
         report.epoch / report.epochs,
         "compiling" if report.status == "compiling" else "training",
         f"epoch {report.epoch} of {report.epochs}",
@@ -386,12 +386,12 @@ def submit_evaluation(
 ) -> Job:
     """Hold models against the same frames; the result is the errors by the models' names."""
 
-    def work(cancel: threading.Event) -> Iterator[Progress]:
+    def work(cancel: threading.Event) -> Iterator[JobProgress]:
         found: dict[str, Errors] = {}
         for done, (name, model) in enumerate(models.items()):
             if cancel.is_set():
                 return None
-            yield Progress(done / len(models), "evaluating", name)
+            yield JobProgress(done / len(models), "evaluating", name)
             found[name] = evaluate(model, data)
         return found
 
@@ -439,11 +439,11 @@ def _submit_study(spec: Spec, folder: Path) -> jobs.Job:
     return jobs.submit("study", spec.title, work, describe=_describe, info=info)
 
 
-def _describe(item: StudyProgress) -> Progress:
+def _describe(item: StudyProgress) -> JobProgress:
     over = item.done + item.failed
     words = f"{item.done} of {item.models} models"
     if item.failed:
         words += f", {item.failed} failed"
     if not item.ended:
         words += f", {item.stage}"
-    return Progress(over / max(1, item.models), "running", words)
+    return JobProgress(over / max(1, item.models), "running", words)

@@ -1,4 +1,4 @@
-"""List what the workspace holds; `--rebuild` writes the list anew from the folders."""
+"""Count what the workspace holds; `--rebuild` also removes what killed programs left behind."""
 
 import argparse
 import time
@@ -7,26 +7,26 @@ from typing import Any
 
 from fisherdash.cli.console import Console
 
-HELP = "count what the workspace holds, or rebuild the list of it"
+HELP = "count what the workspace holds"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Whether to begin anew."""
+    """Whether to tidy up."""
     parser.add_argument(
         "--rebuild",
         action="store_true",
-        help="make the index anew from the folders of the runs alone",
+        help="also remove half-written files and the index file of earlier versions",
     )
 
 
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
-    """Bring the index up to date; counts by kind, and of folders that cannot be opened."""
-    from fisherdash.workspace import index
+    """Counts by kind, and of folders that cannot be opened."""
+    from fisherdash.workspace import listing, paths
 
     started = time.perf_counter()
     if args.rebuild:
-        index.rebuild()
-    found = {kind: index.entries(kind) for kind in index.LISTED}
+        listing.tidy()
+    found = {kind: listing.entries(kind) for kind in listing.LISTED}
     seconds = time.perf_counter() - started
     for entries in found.values():
         for entry in entries:
@@ -38,8 +38,8 @@ def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         "trainings": sound["trainings"],
         "models": sound["checkpoints"],
         "damaged": sum(map(len, found.values())) - sum(sound.values()),
-        "index": index.path(),
-        "state": index.state(),
+        "index": paths.root(),
+        "state": "ready",
         "rebuilt": args.rebuild,
         "seconds": seconds,
     }

@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Run to the end or to Ctrl-C, from the last step or epoch that is on disk."""
     folder = run_folder(args)
-    from fisherdash.workspace.headers import TRAINING
+    from fisherdash.workspace import TrainingHeader
 
-    if (folder / TRAINING).exists():
+    if (folder / TrainingHeader.FILE).exists():
         return go_on_training(folder, console)
     return go_on_simulating(folder, console)
 

@@ -17,7 +17,7 @@ from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.workspace import jobs
 from fisherdash.workspace.commands import shell_command
 from fisherdash.workspace.headers import role_of
-from fisherdash.workspace.jobs import Job, Progress
+from fisherdash.workspace.jobs import Job, JobProgress
 from pages.ui import library
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.progress import command, door, job_line, plain, watch
@@ -34,13 +34,13 @@ def submit_landscape(
 ) -> Job:
     """Look around several models; the result is a Landscape by the models' names."""
 
-    def work(cancel: threading.Event) -> Iterator[Progress]:
+    def work(cancel: threading.Event) -> Iterator[JobProgress]:
         def report(share: float, name: str) -> None:
-            jobs.report(Progress(share, "mapping", name))
+            jobs.report(JobProgress(share, "mapping", name))
 
         last: Report | None = None
         for last in landscape.survey(models, data, settings, cancel=cancel, watch=report):
-            yield Progress(last.share, "mapping", last.name)
+            yield JobProgress(last.share, "mapping", last.name)
         return last.found if last is not None else {}
 
     line = shell_command(

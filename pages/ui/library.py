@@ -29,15 +29,14 @@ from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.e3x import tutorial
 from fisherdash.workspace import (
     Run,
-    delete_run,
     limits,
-    list_runs,
     open_run,
     ownership,
     paths,
     users,
 )
-from fisherdash.workspace.runs import last_velocities, living_positions
+from fisherdash.workspace.listing import delete, entries
+from fisherdash.workspace.runs import last_velocities, survivor_positions
 from pages.ui.progress import complain, plain
 
 T = TypeVar("T")
@@ -91,18 +90,18 @@ def choose_many(label: str, kind: Kind, key: str, default: list[str], help: str)
 
 def choose_run(key: str = "run") -> Run | None:
     """A selector of a run of the workspace; None when there is none that can be opened."""
-    entries = {entry.folder.name: entry for entry in list_runs()}
-    if not entries:
+    found = {entry.folder.name: entry for entry in entries("runs")}
+    if not found:
         return None
     _apply(key)
-    if st.session_state.get(key) not in entries:
+    if st.session_state.get(key) not in found:
         st.session_state.pop(key, None)
 
     # The folder's name is what the address shows: a label made from it would change the link.
-    name = st.selectbox("Run", list(entries), key=key, bind="query-params")
+    name = st.selectbox("Run", list(found), key=key, bind="query-params")
     if not name:
         return None
-    entry = entries[name]
+    entry = found[name]
     if not entry.problem:
         when = entry.created.replace("T", " ").removesuffix("+00:00")
         st.caption(f"{plain(entry.title)}, {when} UTC")
@@ -121,7 +120,7 @@ def run_at(folder: Path) -> Run:
 
 def forget_run(folder: Path) -> None:
     """Delete a run, here and on disk; InputError when it may not be deleted."""
-    delete_run(folder)
+    delete(folder)
     _opened.clear(str(folder))
 
 
@@ -185,14 +184,14 @@ def _comparison(folder: str, step: int, frames: int, _run: Run) -> Comparison:
 
 @st.cache_data(max_entries=16, show_spinner="Reading the frames")
 def _structure(folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset) -> Structure:
-    return structure(_data.positions, living_positions(_run))
+    return structure(_data.positions, survivor_positions(_run))
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading the frames")
 def _geometry(
     folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset
 ) -> tuple[geometry.Kind, ...]:
-    heads = living_positions(_run)
+    heads = survivor_positions(_run)
     header = _run.header
     return geometry.kinds(_data.positions, heads, header.atomic_numbers, header.bonds or ())
 

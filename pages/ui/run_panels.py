@@ -35,10 +35,9 @@ from fisherdash.plots.structure import (
 from fisherdash.tasks import describe_chunk, simulate_command
 from fisherdash.workspace import Run, describe_run, headers, open_run, record
 from fisherdash.workspace import jobs as running
-from fisherdash.workspace.interrupted import kept_models
-from fisherdash.workspace.jobs import Job, Progress
+from fisherdash.workspace.jobs import Job, JobProgress
 from fisherdash.workspace.paths import new_path
-from fisherdash.workspace.runs import finer_run
+from fisherdash.workspace.runs import finer_run, kept_models
 from pages.ui import library
 from pages.ui.charts import csv_button, draw, looks, show_table
 from pages.ui.progress import door, job_line, next_step, plain, watch
@@ -169,7 +168,7 @@ def submit_finer(run: Run, data_path: Path, cause: Cause) -> Job:
     title = f"{run.header.title}, {_BUTTONS[cause][0].removeprefix('Run ')}"
     header = describe_run(models, data, settings, title=title, command=command, roles=roles)
 
-    def work(cancel: threading.Event) -> Iterator[Progress]:
+    def work(cancel: threading.Event) -> Iterator[JobProgress]:
         chunks = simulate(models, data, settings, cancel=cancel)
         yield from map(describe_chunk, record(chunks, folder, header, models))
         return folder
