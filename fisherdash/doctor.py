@@ -94,7 +94,7 @@ def _processor() -> Check:
 def _workspace() -> Check:
     place = paths.root()
     try:
-        with tempfile.TemporaryDirectory(dir=paths.workspace(), prefix=".part-") as probe:
+        with tempfile.TemporaryDirectory(dir=paths.made(paths.root()), prefix=".part-") as probe:
             locks.FolderLock(Path(probe)).release()
     except (InputError, OSError) as error:
         advice = "allow writing there, or set FISHERDASH_WORKSPACE to a folder that can be written"

@@ -13,7 +13,7 @@ from fisherdash.background import MAX_BYTES, keep_compilations
 keep_compilations()
 events = collections.Counter()
 jax.monitoring.register_event_listener(lambda name, **_: events.update([name]))
-from fisherdash import model
+from fisherdash.potentials import e3x as model
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.md import MDSettings, simulate

@@ -53,6 +53,11 @@ class JobProgress:
             raise ValueError(f"fraction is {self.fraction}, expected 0 to 1")
 
 
+def progress_as_is(item: Any) -> JobProgress:
+    """The reading of items that are a :class:`JobProgress` already."""
+    return item if isinstance(item, JobProgress) else JobProgress()
+
+
 JobStatus = Literal["queued", "running", "finished", "cancelled", "failed"]
 MakeIterator = Callable[[threading.Event], Iterator[Any]]
 
@@ -326,7 +331,7 @@ def submit(
     title: str,
     make_iterator: MakeIterator,
     *,
-    describe: Callable[[Any], JobProgress] = lambda item: item,
+    describe: Callable[[Any], JobProgress] = progress_as_is,
     info: dict[str, Any] | None = None,
     device: str = "default",
 ) -> Job:

@@ -480,13 +480,10 @@ def is_finer(header: RunHeader, other: RunHeader, cause: str) -> bool:
     same = same and header.dataset.get("fingerprint") == other.dataset.get("fingerprint")
     if not same or _fingerprints(header) != _fingerprints(other):
         return False
-    halves = float(mine["timestep"]) == 2 * float(theirs["timestep"])
-    steps, precisions = (
-        [settings.get(name) for settings in (mine, theirs)] for name in ("timestep", "precision")
-    )
+    timestep, precisions = float(mine["timestep"]), (mine.get("precision"), theirs.get("precision"))
     if cause == "time step":
-        return halves and precisions[0] == precisions[1]
-    return steps[0] == steps[1] and precisions == ["float32", "float64"]
+        return timestep == 2 * float(theirs["timestep"]) and precisions[0] == precisions[1]
+    return timestep == float(theirs["timestep"]) and precisions == ("float32", "float64")
 
 
 def _fingerprints(header: RunHeader) -> list[Any]:

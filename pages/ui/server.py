@@ -46,11 +46,6 @@ def needs_sign_in() -> bool:
     return "is_logged_in" in st.user
 
 
-def is_one_of_many() -> bool:
-    """Whether others use this server, whose work is kept apart."""
-    return users.current() != users.EVERYBODY
-
-
 def may_enter() -> bool:
     """Whether the pages may be shown to whoever looks."""
     return not needs_sign_in() or bool(st.user.is_logged_in)
