@@ -7,7 +7,7 @@ A run is ``simulate(checkpoints, dataset, settings)``, an iterator of chunks. Be
 
 from fisherdash.md.engine import Group
 from fisherdash.md.integrator import ALIVE, NOT_FINITE, TOLERANCE, Bonds, State, start
-from fisherdash.md.run import Chunk, Setting
+from fisherdash.md.loop import Chunk, Setting, run
 from fisherdash.md.settings import MDSettings
 from fisherdash.md.simulate import resume, simulate
 
@@ -22,6 +22,7 @@ __all__ = [
     "Setting",
     "State",
     "resume",
+    "run",
     "simulate",
     "start",
 ]

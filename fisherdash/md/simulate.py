@@ -13,10 +13,10 @@ import numpy as np
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.md import initial, run
+from fisherdash.md import initial, loop
 from fisherdash.md.engine import group_checkpoints
 from fisherdash.md.integrator import TOLERANCE, Bonds, State, start
-from fisherdash.md.run import Chunk
+from fisherdash.md.loop import Chunk
 from fisherdash.md.settings import MDSettings
 from fisherdash.potentials.e3x import energy_and_forces
 
@@ -53,8 +53,8 @@ def resume(
         np.array([bond[:2] for bond in header.bonds]), np.array([bond[2] for bond in header.bonds])
     )
     groups = group_checkpoints(checkpoints, numbers, settings.precision)
-    setting = run.Setting(initial.masses(numbers), bonds, header.degrees_of_freedom)
-    return run.run(groups, now, setting, settings, cancel)
+    setting = loop.Setting(initial.masses(numbers), bonds, header.degrees_of_freedom)
+    return loop.run(groups, now, setting, settings, cancel)
 
 
 def check_resumable(state: State, heads: int, atoms: int, settings: MDSettings) -> None:
@@ -118,8 +118,8 @@ def simulate(
         else:
             state = resume_from.on_host()
         freedom = initial.degrees_of_freedom(np.asarray(state.positions[0]), masses)
-        setting = run.Setting(masses, bonds, freedom, notes)
-        yield from run.run(groups, state, setting, settings, cancel)
+        setting = loop.Setting(masses, bonds, freedom, notes)
+        yield from loop.run(groups, state, setting, settings, cancel)
 
     return chunks()
 

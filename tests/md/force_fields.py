@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fisherdash.md import Bonds, Group, MDSettings, Setting, initial, start
-from fisherdash.md.run import run
+from fisherdash.md import Bonds, Group, MDSettings, Setting, initial, run, start
 
 CARBON = np.array([6, 6, 6, 6])
 NO_BONDS = Bonds(np.zeros((0, 2), int), np.zeros(0))
