@@ -5,20 +5,71 @@ help and mistakes answer at once.
 """
 
 import argparse
+import inspect
 import shlex
 import sys
-from collections.abc import Sequence
-from importlib import import_module
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from fisherdash import __version__
-from fisherdash.cli.console import Help, Parser, execute
+from fisherdash.cli import dynamics, models, system
+from fisherdash.cli.console import Help, Parser, Run, execute
 
-COMMANDS: Final = (
-    "sample", "train", "evaluate", "solve", "simulate", "resume", "compare", "export",
-    "landscape", "study", "convert", "bench", "index", "doctor", "app",
-)  # fmt: skip
-"""Every command is the module of that name in fisherdash/cli: HELP, add_arguments, run."""
+
+class Command(NamedTuple):
+    """One command; the docstring of ``run`` describes it.
+
+    ``run`` returns the mapping that ``--json`` prints, whose keys are promised to scripts; one that
+    runs until it is stopped ``reports`` nothing.
+    """
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Run
+    reports: bool = True
+
+
+COMMANDS: Final = {
+    "sample": Command("make a data set of any small molecule", models.add_sample, models.sample),
+    "train": Command("train a network on a data set", models.add_train, models.train),
+    "evaluate": Command(
+        "errors of a checkpoint on a data set", models.add_evaluate, models.evaluate
+    ),
+    "solve": Command("re-fit the last layer", models.add_solve, models.solve),
+    "simulate": Command(
+        "molecular dynamics of one or more checkpoints", dynamics.add_simulate, dynamics.simulate
+    ),
+    "resume": Command(
+        "go on with a run or a training that was stopped", dynamics.add_resume, dynamics.resume
+    ),
+    "compare": Command("statistics of a run", dynamics.add_compare, dynamics.compare),
+    "export": Command(
+        "take a trajectory, a figure, a table or a report away from a run",
+        dynamics.add_export,
+        dynamics.export,
+    ),
+    "landscape": Command(
+        "how sharp the loss is around checkpoints", models.add_landscape, models.landscape
+    ),
+    "study": Command(
+        "train, re-fit and simulate a population of models", dynamics.add_study, dynamics.study
+    ),
+    "convert": Command(
+        "make a checkpoint of an E3x tutorial's parameters", models.add_convert, models.convert
+    ),
+    "bench": Command(
+        "how fast this machine is, beside the usual ways to do the same",
+        system.add_bench,
+        system.bench,
+    ),
+    "index": Command(
+        "count what the workspace holds, or rebuild the list of it",
+        system.add_index,
+        system.index,
+    ),
+    "doctor": Command("check this machine and the workspace", system.add_doctor, system.doctor),
+    "app": Command("open the dashboard", system.add_app, system.app, reports=False),
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,18 +77,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="fisherdash", description="Re-fit the last layer of a force field.")
     parser.add_argument("--version", action="version", version=f"fisherdash {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        module = import_module(f"fisherdash.cli.{name}")
-        command = commands.add_parser(
-            name, help=module.HELP, description=module.__doc__, formatter_class=Help
+    for name, command in COMMANDS.items():
+        added = commands.add_parser(
+            name,
+            help=command.help,
+            description=inspect.getdoc(command.run),
+            formatter_class=Help,
         )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-        if getattr(module, "REPORTS", True):
-            command.add_argument(
+        command.add_arguments(added)
+        added.set_defaults(run=command.run)
+        if command.reports:
+            added.add_argument(
                 "--json", action="store_true", help="one JSON object on standard output"
             )
-        command.add_argument("--debug", action="store_true", help="show the traceback of a failure")
+        added.add_argument("--debug", action="store_true", help="show the traceback of a failure")
     return parser
 
 

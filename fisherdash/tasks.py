@@ -1,86 +1,581 @@
-"""The work behind the buttons, as jobs: each a generator that calls the science and keeps it.
+"""All long work, for the shell and for the pages: sample, train, solve, simulate, evaluate, …
 
-Nothing here knows of Streamlit: a task runs in a worker thread whether or not anyone watches.
+A task takes settings, data and the place of its result; it yields progress and ends with a
+result. A command does it while it waits (:meth:`fisherdash.cli.console.Console.follow`). A page
+puts it into the user's queue with one of the functions ``submit_…``, which also choose a place in
+the workspace, check the limits of a shared server and write down the same as a shell command.
 
-The shell commands that do what the pages' buttons do.
-
-Training as a job: from the page's wishes or from the folder of one that was stopped.
-
-Nothing here knows of Streamlit. Everything that a training brings is in its folder of the workspace
-within seconds, so that going on needs nothing but the folder.
-
-Several models held against the same frames, as a job; it knows nothing of Streamlit.
-
-A study as a background job; it knows nothing of Streamlit.
+The science is imported where it is used, so that a page imports no JAX.
 """
 
 import dataclasses
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
 
 from fisherdash import dataset as datasets
-from fisherdash import fisher, reference
-from fisherdash import train as training
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.md import Chunk, MDSettings, resume, simulate
-from fisherdash.potentials import checkpoint as checkpoints
-from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import ModelConfig
-from fisherdash.potentials.evaluate import Errors, evaluate
-from fisherdash.study import Progress as StudyProgress
-from fisherdash.study import (
-    Spec,
-    open_plan,
-    prepare_study,
-    read_begun,
-    read_progress,
-    read_spec,
-    run_study,
-)
-from fisherdash.study.plan import SPEC_FILE
 from fisherdash.workspace import (
+    Run,
     RunHeader,
     TrainingHeader,
     begin_training,
     describe_run,
+    headers,
     jobs,
     limits,
     paths,
     record,
     trainings,
+    unfinished,
     unfinished_training,
     users,
 )
 from fisherdash.workspace import go_on as record_rest
-from fisherdash.workspace import unfinished as unfinished_run
 from fisherdash.workspace.commands import shell_command
-from fisherdash.workspace.jobs import Job, JobProgress
-from fisherdash.workspace.limits import cost
-from fisherdash.workspace.paths import new_path, refit_name, run_name, safe_stem
+from fisherdash.workspace.jobs import Job, JobProgress, progress_as_is
+from fisherdash.workspace.runs import kept_models
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from fisherdash.analysis.drift import Cause
+    from fisherdash.fisher import Options, Refit
+    from fisherdash.landscape import Landscape
+    from fisherdash.landscape import Settings as LandscapeSettings
+    from fisherdash.md import Chunk, MDSettings
+    from fisherdash.potentials.checkpoint import Checkpoint
+    from fisherdash.potentials.e3x import ModelConfig
+    from fisherdash.potentials.evaluate import Errors
+    from fisherdash.reference import SampleProgress
+    from fisherdash.study import Progress as StudyProgress
+    from fisherdash.study import Spec
+    from fisherdash.train import EpochReport, TrainSettings
+
+MOST_FRAMES = 192
+"""Frames of a trajectory with error bars: a second's work on two cores."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Report = Callable[[JobProgress], None]
 
 
-def train_command(plan: "TrainingPlan", out: Path) -> str:
-    """The shell command of a training."""
-    settings = plan.settings.to_json()
-    return shell_command(
-        "train",
-        plan.data_path,
-        out=out,
-        frames=plan.frames,
-        valid=plan.valid,
-        **plan.config.to_json(),
-        **settings,
+@dataclasses.dataclass(frozen=True)
+class Task(Generic[Item, Result]):
+    """Work that takes a while.
+
+    Attributes:
+        kind: one word ("train"), which names it in the list of jobs.
+        title: what the user reads there.
+        work: called with an event that asks it to stop and with what to call between two items of a
+            long calculation; it yields items and returns the result.
+        describe: reads the progress off an item.
+        info: facts for whoever shows it: the files that it writes, its sizes.
+        note: what the shell says before it begins.
+        keeps: whether what was done before it was stopped is kept.
+    """
+
+    kind: str
+    title: str
+    work: Callable[[threading.Event, Report], Generator[Item, None, Result]]
+    describe: Callable[[Item], JobProgress] = progress_as_is
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)
+    note: str = ""
+    keeps: bool = True
+
+    def submit(self, **info: Any) -> Job:
+        """Put it into the user's queue, with more facts about it.
+
+        InputError when the user has as many jobs as one may have.
+        """
+        self.info.update(info)
+        return jobs.submit(
+            self.kind,
+            self.title,
+            lambda cancel: self.work(cancel, jobs.report),
+            describe=self.describe,
+            info=self.info,
+        )
+
+
+def sample(
+    atoms: "Atoms",
+    out: Path,
+    *,
+    temperature: float,
+    frames: int,
+    seed: int,
+    interval_fs: float = 50.0,
+    equilibration_ps: float = 5.0,
+) -> "Task[SampleProgress, Dataset | None]":
+    """Make a data set with GFN2-xTB in the file ``out``; None when there was no frame yet."""
+    from fisherdash import reference
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        last = None
+        reports = reference.sample(
+            atoms,
+            temperature=temperature,
+            frames=frames,
+            seed=seed,
+            interval_fs=interval_fs,
+            equilibration_ps=equilibration_ps,
+        )
+        for last in reference.kept(reports, out, cancel):
+            yield last
+        return last.so_far() if last is not None and last.so_far is not None else None
+
+    def describe(item: "SampleProgress") -> JobProgress:
+        detail = f"{item.frames} of {frames} frames, {item.temperature_K:.0f} K"
+        return JobProgress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
+
+    title = f"{atoms.get_chemical_formula()}, {frames} frames at {temperature:g} K"
+    info = {"out": out, "sizes": {"atoms": len(atoms), "frames": frames}}
+    return Task("sample", title, work, describe, info)
+
+
+def train(
+    config: "ModelConfig",
+    data: Dataset,
+    settings: "TrainSettings",
+    out: Path,
+    *,
+    frames: int,
+    valid: int,
+    name: str,
+    resume: bool = False,
+) -> "Task[EpochReport, None]":
+    """Train a network and keep the best one in the file ``out``.
+
+    What going on needs is beside it until the training has ended. InputError when there are not so
+    many frames.
+    """
+    from fisherdash import train as training
+    from fisherdash.potentials import checkpoint
+
+    sets = datasets.split(data, frames, valid, settings.seed)
+    state = out.with_name(f"{out.name}.unfinished.npz")
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        for one in training.train(
+            config, *sets, settings, cancel=cancel, name=name, state_file=state, resume=resume
+        ):
+            # Before the state goes, so that a kill at any moment leaves one of the two.
+            if one.checkpoint is not None and one.status not in ("compiling", "running"):
+                checkpoint.save(one.checkpoint, out)
+            yield one
+
+    return _training(name, sets, settings.epochs, work, {"out": out})
+
+
+def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
+    """The rest of a training of the workspace; the result is the best network's file.
+
+    InputError when it cannot go on.
+    """
+    left = unfinished_training(folder)
+    task = _train_in(folder, left.header, (left.train_set, left.valid_set), left.go_on)
+    note = f"going on from epoch {left.epoch}"
+    return dataclasses.replace(task, note=note)
+
+
+def solve(
+    model: "Checkpoint", data: Dataset, options: "Options", out: Path
+) -> "Task[JobProgress, Refit]":
+    """Re-fit the last layer; its checkpoint goes into the file ``out``."""
+    from fisherdash import fisher
+    from fisherdash.potentials import checkpoint
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        words = f"{len(data)} frames"
+
+        def progress(stage: str, done: float) -> None:
+            report(JobProgress(done, stage, words))
+
+        yield JobProgress(0.0, "solving", words)
+        refit = fisher.solve(model, data, options, cancel=cancel, progress=progress)
+        checkpoint.save(refit.checkpoint, out)
+        return refit
+
+    info = {"out": out, "sizes": {"atoms": data.num_atoms, "frames": len(data)}}
+    return Task("refit", f"{model.name} on {len(data)} frames", work, info=info)
+
+
+def simulate(
+    models: "Mapping[str, Checkpoint]",
+    data: Dataset,
+    settings: "MDSettings",
+    folder: Path,
+    *,
+    command: str,
+    title: str = "",
+    roles: "Mapping[str, headers.Role] | None" = None,
+) -> Task[JobProgress, Path]:
+    """Dynamics of several heads from the same states; the run grows in its folder, the result."""
+    from fisherdash import md
+
+    header = describe_run(models, data, settings, title=title, command=command, roles=roles)
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        chunks = md.simulate(models, data, settings, cancel=cancel)
+        yield from _described(record(chunks, folder, header, models))
+        return folder
+
+    return _simulation(folder, header, work)
+
+
+def resume_simulation(folder: Path) -> Task[JobProgress, Path]:
+    """The rest of a run; the result is its folder. InputError when it cannot go on."""
+    from fisherdash import md
+
+    left = unfinished(folder)
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        rest = md.resume(left.header, left.checkpoints, left.state, cancel=cancel)
+        yield from _described(record_rest(rest, left))
+        return folder
+
+    task = _simulation(folder, left.header, work)
+    return dataclasses.replace(task, note=f"going on from step {max(0, left.step):,}")
+
+
+def error_bars(
+    model: "Checkpoint", run: Run, heads: Sequence[int], replica: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Error bars of the forces along one replica of a run, from a re-fitted head's covariance.
+
+    Returns:
+        Times of at most :data:`MOST_FRAMES` evenly spaced frames, fs; and for each head the
+        root-mean-square error bar of the forces at each of them, eV/Å.
+    """
+    from fisherdash.fisher import force_stderr
+
+    frames, numbers = len(run.times), np.array(run.header.atomic_numbers)
+    chosen = np.unique(np.linspace(0, frames - 1, min(frames, MOST_FRAMES)).round().astype(int))
+    bars = [force_stderr(model, numbers, run.frames(head, replica, chosen)) for head in heads]
+    return run.times[chosen], [np.sqrt(np.mean(one**2, axis=(1, 2))) for one in bars]
+
+
+def is_training(folder: Path) -> bool:
+    """Whether a folder holds a training of the workspace, not a run."""
+    return (folder / TrainingHeader.FILE).exists()
+
+
+def evaluate(
+    models: "Mapping[str, Checkpoint]", data: Dataset
+) -> "Task[JobProgress, dict[str, Errors]]":
+    """Errors of several models on the same frames, by the models' names."""
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash.potentials.evaluate import evaluate
+
+        found: dict[str, Errors] = {}
+        for done, (name, model) in enumerate(models.items()):
+            if cancel.is_set():
+                return None
+            yield JobProgress(done / len(models), "evaluating", name)
+            found[name] = evaluate(model, data)
+        return found
+
+    title = f"{len(models)} models on {len(data)} frames"
+    return Task("evaluate", title, work, keeps=False)
+
+
+def landscape(
+    models: "Mapping[str, Checkpoint]",
+    data: Dataset,
+    settings: "LandscapeSettings",
+    out: Path | None = None,
+) -> "Task[JobProgress, dict[str, Landscape]]":
+    """The loss around several models, by their names; the surfaces go into the file ``out``."""
+    from fisherdash import landscape
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        def watch(share: float, name: str) -> None:
+            report(JobProgress(share, "mapping", name))
+
+        found: dict[str, Landscape] = {}
+        for step in landscape.survey(models, data, settings, cancel=cancel, watch=watch):
+            yield JobProgress(step.share, "mapping", step.name)
+            found = step.found
+        if out is not None:
+            landscape.save(found, out)
+        return found
+
+    roles = [headers.role_of(model) for model in models.values()]
+    title = f"{len(models)} models on {len(data)} frames"
+    return Task("landscape", title, work, info={"roles": roles})
+
+
+def study(
+    spec: "Spec", folder: Path, *, workers: int | None = None, scheduler: str | None = None
+) -> "Task[StudyProgress, Path]":
+    """Everything that a study asks for and its folder lacks; the result is the folder."""
+    from fisherdash.study import run_study
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        yield from run_study(spec, folder, workers=workers, scheduler=scheduler, cancel=cancel)
+        return folder
+
+    def describe(item: "StudyProgress") -> JobProgress:
+        words = f"{item.done} of {item.models} models"
+        words += f", {item.failed} failed" if item.failed else ""
+        words += "" if item.ended else f", {item.stage}"
+        return JobProgress((item.done + item.failed) / max(1, item.models), "running", words)
+
+    return Task("study", spec.title, work, describe, {"folder": folder})
+
+
+# In the workspace, as jobs. --------------------------------------------------------------------
+
+
+def submit_sample(
+    molecule: str, temperature: float, frames: int, seed: int, structure: Path | None = None
+) -> Job:
+    """Make a data set of a molecule, or of what a structure file holds."""
+    from fisherdash import reference
+
+    atoms = reference.molecule(structure or molecule)
+    out = paths.new_path("datasets", f"{paths.safe_stem(molecule)}_{temperature:g}K", ".npz")
+    chosen = {"temperature": temperature, "frames": frames, "seed": seed}
+    task = sample(atoms, out, **chosen)
+    command = shell_command("sample", structure or molecule, **chosen, out=out)
+    title = f"{molecule}, {frames} frames at {temperature:g} K"
+    return dataclasses.replace(task, title=title).submit(command=command)
+
+
+def submit_training(
+    data_path: Path,
+    data: Dataset,
+    config: "ModelConfig",
+    settings: "TrainSettings",
+    *,
+    frames: int,
+    valid: int,
+    name: str,
+) -> Job:
+    """Train; the result is the best network's file, None when there was none yet.
+
+    All that going on needs is in the training's folder within seconds. InputError when there are
+    not so many frames.
+    """
+    sets = datasets.split(data, frames, valid, settings.seed)
+    folder = paths.new_path("trainings", name, "")
+    out = paths.place("checkpoints") / f"{folder.name}.safetensors"
+    header = TrainingHeader(
+        title=f"{folder.name}: {frames} frames, {settings.epochs} epochs",
+        name=folder.name,
+        config=config.to_json(),
+        settings=settings.to_json(),
+        command=train_command(data_path, out, frames, valid, config, settings),
     )
+    task = _train_in(folder, header, sets, lambda: begin_training(folder, header, *sets))
+    return task.submit(command=header.command)
 
 
-def solve_command(
-    checkpoint_path: Path, data_path: Path, out: Path, options: fisher.Options
+def submit_refit(
+    model_path: Path, data_path: Path, model: "Checkpoint", data: Dataset, options: "Options"
+) -> Job:
+    """Re-fit the last layer; the result is the Refit."""
+    out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
+    task = solve(model, data, options, out)
+    task = dataclasses.replace(task, title=f"{model_path.stem} on {data_path.stem}")
+    command = solve_command(model_path, data_path, out, options)
+    return task.submit(checkpoint=model_path, data=data_path, command=command)
+
+
+def keep_head(refit: "Refit") -> Path:
+    """Save the head of another point of the ridge path; its file."""
+    from fisherdash.potentials import checkpoint
+
+    name = f"{refit.checkpoint.name}-{refit.ridge:.0e}"
+    out = paths.new_path("checkpoints", name, ".safetensors")
+    checkpoint.save(refit.checkpoint, out)
+    return out
+
+
+def submit_simulation(
+    model_paths: Mapping[str, Path],
+    data_path: Path,
+    models: "Mapping[str, Checkpoint]",
+    data: Dataset,
+    settings: "MDSettings",
+) -> Job:
+    """Simulate. InputError when the run is larger than its user may ask for."""
+    price = limits.cost(
+        len(models), settings.replicas, settings.steps, settings.record_every, data.num_atoms
+    )
+    steps = len(models) * settings.replicas * settings.steps
+    limits.check_run(price, steps, users.current())
+    folder = paths.new_path("runs", paths.run_name(list(model_paths)), "")
+    command = simulate_command(list(model_paths.values()), data_path, folder, settings)
+    return simulate(models, data, settings, folder, command=command).submit()
+
+
+def submit_finer(run: Run, data_path: Path, data: Dataset, cause: "Cause") -> Job:
+    """Run the heads of ``run`` from the same states, finer; ``run`` is left as it is.
+
+    Args:
+        run: of the workspace.
+        data_path: the data set that it started from.
+        data: its frames.
+        cause: what the new run is to have less of.
+    """
+    from fisherdash.md import MDSettings
+
+    before = MDSettings.from_json(run.header.settings)
+    if cause == "time step":
+        settings, mark, words = before.halved(), "half-step", "at half the time step"
+    else:
+        settings, mark, words = before.in_double(), "float64", "in double precision"
+    models = kept_models(run.folder, run.header)
+    folder = paths.new_path("runs", f"{run.id}-{mark}", "")
+    files = [run.folder / headers.MODEL.format(number) for number in range(len(models))]
+    task = simulate(
+        models,
+        data,
+        settings,
+        folder,
+        command=simulate_command(files, data_path, folder, settings),
+        title=f"{run.header.title}, {words}",
+        roles=dict(zip(run.header.names, run.header.roles, strict=True)),
+    )
+    return task.submit()
+
+
+def submit_resume(folder: Path) -> Job:
+    """Go on with a stopped run or training; InputError when it cannot."""
+    task = resume_training(folder) if is_training(folder) else resume_simulation(folder)
+    return task.submit(command=shell_command("resume", folder))
+
+
+def submit_demo(
+    model_path: Path, data_path: Path, settings: "MDSettings", seed: int = 0, solving: float = 0.1
+) -> Job:
+    """Load, re-fit and simulate both heads in one job; ``solving`` is the re-fit's share of it."""
+    folder = paths.new_path("runs", "demo", "")
+    out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
+    commands = (
+        shell_command("solve", model_path, data_path, out=out, quick=True),
+        simulate_command([model_path, out], data_path, folder, settings),
+    )
+    info: dict[str, Any] = {"run": folder, "out": out, "command": "\n".join(commands)}
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash import fisher
+        from fisherdash.potentials import checkpoint
+
+        yield JobProgress(0.0, "loading")
+        model, data = checkpoint.load(model_path), datasets.load(data_path)
+        options = fisher.Options(seed=seed, test_boltzmann=False)
+        first = solve(model, data, options, out)
+        refit = yield from _part(first, 0.0, solving, cancel, report)
+        info["verdict"] = refit.verdict
+        models = {"default head": model, "Fisher head": refit.checkpoint}
+        second = simulate(models, data, settings, folder, command=commands[1])
+        info["sizes"] = second.info["sizes"]
+        return (yield from _part(second, solving, 1.0, cancel, report))
+
+    return Task("demo", "the demo", work, info=info).submit()
+
+
+def submit_evaluation(
+    model_paths: Sequence[Path],
+    data_path: Path,
+    models: "Mapping[str, Checkpoint]",
+    data: Dataset,
+) -> Job:
+    """Errors of several models on the same frames."""
+    task = dataclasses.replace(
+        evaluate(models, data), title=f"{len(models)} models on {data_path.stem}"
+    )
+    commands = (shell_command("evaluate", path, data_path) for path in model_paths)
+    return task.submit(command="\n".join(commands))
+
+
+def submit_landscape(
+    model_paths: Sequence[Path],
+    data_path: Path,
+    models: "Mapping[str, Checkpoint]",
+    data: Dataset,
+    settings: "LandscapeSettings",
+) -> Job:
+    """The loss around several models."""
+    task = dataclasses.replace(
+        landscape(models, data, settings), title=f"{len(models)} models on {data_path.stem}"
+    )
+    command = shell_command(
+        "landscape",
+        *model_paths,
+        data=data_path,
+        out=Path("landscape.npz"),
+        frames=settings.frames,
+        radius=settings.radius,
+        head_only=settings.scope == "head",
+        span=settings.span,
+        points=settings.points,
+        seed=settings.seed,
+    )
+    return task.submit(command=command)
+
+
+def submit_study(text: str, data_folder: Path) -> Job:
+    """Begin a study of data in a folder.
+
+    Raises:
+        InputError: what is wrong with the specification or its data.
+    """
+    from fisherdash.study import prepare_study, read_spec
+
+    spec = read_spec(text, data_folder, inside=data_folder)
+    folder = paths.new_path("studies", spec.title, "")
+    prepare_study(spec, folder)
+    return _submit_study(spec, folder)
+
+
+def submit_rest_of_study(folder: Path) -> Job:
+    """Do what is left of a study of the workspace, on its own copies of the data."""
+    from fisherdash.study import read_begun
+
+    return _submit_study(read_begun(folder), folder)
+
+
+def models_left(folder: Path) -> int:
+    """How many models of a study still have something to be done."""
+    from fisherdash.study import open_plan, read_progress
+
+    state = read_progress(folder, open_plan(folder))
+    return state.models - state.done - state.failed
+
+
+def job_in(folder: Path, kind: str | None = None) -> Job | None:
+    """The latest job that writes this folder of a run, a training or a study; None without one."""
+    return next((job for job in jobs.every(kind) if folder in job.info.values()), None)
+
+
+# The same from a shell. ------------------------------------------------------------------------
+
+
+def train_command(
+    data_path: Path,
+    out: Path,
+    frames: int,
+    valid: int,
+    config: "ModelConfig",
+    settings: "TrainSettings",
 ) -> str:
+    """The shell command of a training."""
+    chosen = config.to_json() | settings.to_json()
+    return shell_command("train", data_path, out=out, frames=frames, valid=valid, **chosen)
+
+
+def solve_command(model_path: Path, data_path: Path, out: Path, options: "Options") -> str:
     """The shell command of a re-fit; what has its default value is left out."""
-    usual, stability = fisher.Options(), options.stability
+    usual, stability = type(options)(), options.stability
     runs: dict[str, object] = {}
     if options.ridge == "stable":
         runs = {
@@ -92,7 +587,7 @@ def solve_command(
         }
     return shell_command(
         "solve",
-        checkpoint_path,
+        model_path,
         data_path,
         out=out,
         method=options.method,
@@ -108,11 +603,13 @@ def solve_command(
     )
 
 
-def simulate_command(paths: list[Path], data_path: Path, folder: Path, settings: MDSettings) -> str:
+def simulate_command(
+    model_paths: Iterable[Path], data_path: Path, folder: Path, settings: "MDSettings"
+) -> str:
     """The shell command of a simulation."""
     return shell_command(
         "simulate",
-        *paths,
+        *model_paths,
         data=data_path,
         out=folder,
         replicas=settings.replicas,
@@ -126,324 +623,99 @@ def simulate_command(paths: list[Path], data_path: Path, folder: Path, settings:
     )
 
 
-def submit_sample(
-    molecule: str, temperature: float, frames: int, seed: int, structure: Path | None = None
-) -> Job:
-    """Make a data set with GFN2-xTB; the result is its file in the workspace."""
-    atoms = reference.molecule(structure or molecule)
-    name = f"{safe_stem(molecule)}_{temperature:g}K"
-    out = new_path("datasets", name, ".npz")
-    command = shell_command(
-        "sample", structure or molecule, temperature=temperature, frames=frames, seed=seed, out=out
-    )
+def _train_in(
+    folder: Path,
+    header: TrainingHeader,
+    sets: tuple[Dataset, Dataset],
+    begin: Callable[[], trainings.TrainingWriter],
+) -> "Task[EpochReport, Path | None]":
+    """A training of the workspace, which keeps in its folder all that going on needs."""
 
-    def work(cancel: threading.Event) -> Iterator[reference.SampleProgress]:
-        reports = reference.sample(atoms, temperature=temperature, frames=frames, seed=seed)
-        yield from reference.kept(reports, out, cancel)
-        return out if out.exists() else None
+    def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash import train as training
 
-    def describe(item: reference.SampleProgress) -> JobProgress:
-        detail = f"{item.frames} of {frames} frames, {item.temperature_K:.0f} K"
-        return JobProgress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
+        reports = training.resume(header, *sets, trainings.state_file(folder), cancel=cancel)
+        writer, last = begin(), None
+        for last in writer.record(reports):
+            yield last
+        if writer.model is None and last is not None and last.status == "diverged":
+            raise InputError(
+                "training diverged in its first epoch and nothing was kept; try a lower learning "
+                "rate"
+            )
+        return writer.model
 
-    title = f"{molecule}, {frames} frames at {temperature:g} K"
-    info = {"out": out, "command": command, "sizes": {"atoms": len(atoms), "frames": frames}}
-    return jobs.submit("sample", title, work, describe=describe, info=info)
-
-
-def submit_refit(
-    checkpoint_path: Path,
-    data_path: Path,
-    checkpoint: Checkpoint,
-    data: Dataset,
-    options: fisher.Options,
-) -> Job:
-    """Re-fit the head; the result is the Refit, its checkpoint is in the workspace."""
-    out = new_path("checkpoints", refit_name(checkpoint_path.stem), ".safetensors")
-
-    def work(cancel: threading.Event) -> Iterator[JobProgress]:
-        yield JobProgress(0.0, "solving", f"{len(data)} frames")
-        refit = _solve(checkpoint, data, options, cancel, share=1.0)
-        checkpoints.save(refit.checkpoint, out)
-        return refit
-
-    command = solve_command(checkpoint_path, data_path, out, options)
-    info = {"out": out, "checkpoint": checkpoint_path, "data": data_path, "command": command}
-    info["sizes"] = {"atoms": data.num_atoms, "frames": len(data)}
-    return jobs.submit("refit", f"{checkpoint_path.stem} on {data_path.stem}", work, info=info)
+    epochs = header.settings["epochs"]
+    return _training(header.title, sets, epochs, work, {"training": folder})
 
 
-def keep_head(refit: fisher.Refit) -> Path:
-    """Saves the head of another point of the path into the workspace; its file."""
-    name = f"{refit.checkpoint.name}-{refit.ridge:.0e}"
-    out = new_path("checkpoints", name, ".safetensors")
-    checkpoints.save(refit.checkpoint, out)
-    return out
+def _training(
+    title: str, sets: tuple[Dataset, Dataset], epochs: int, work: Any, info: dict[str, Any]
+) -> "Task[EpochReport, Any]":
+    def describe(report: "EpochReport") -> JobProgress:
+        words = f"epoch {report.epoch} of {report.epochs}"
+        if report.epoch:
+            words += f", force RMSE {1000 * report.valid_force_rmse:.3g} meV/Å"
+        rate = 1.0 / report.seconds if report.epoch and report.seconds > 0 else None
+        stage = "compiling" if report.status == "compiling" else "training"
+        return JobProgress(report.epoch / report.epochs, stage, words, rate, "epochs/s")
+
+    learn, choose = sets
+    sizes = {
+        "atoms": learn.num_atoms,
+        "frames": len(learn),
+        "valid": len(choose),
+        "epochs": epochs,
+    }
+    return Task("train", title, work, describe, {**info, "sizes": sizes})
 
 
-def submit_simulation(
-    paths: Mapping[str, Path],
-    data_path: Path,
-    models: Mapping[str, Checkpoint],
-    data: Dataset,
-    settings: MDSettings,
-) -> Job:
-    """Simulate; the run grows in the workspace while the job goes on.
-
-    Raises InputError when the run is larger than its user may ask for.
-    """
-    _check_cost(len(models), data.num_atoms, settings)
-    folder = new_path("runs", run_name(list(paths)), "")
-    command = simulate_command(list(paths.values()), data_path, folder, settings)
-    header = describe_run(models, data, settings, command=command)
-
-    def work(cancel: threading.Event) -> Iterator[JobProgress]:
-        chunks = simulate(models, data, settings, cancel=cancel)
-        # What is known of a chunk, not the chunk: the list of jobs would hold its arrays for long.
-        yield from map(describe_chunk, record(chunks, folder, header, models))
-        return folder
-
-    info = {"run": folder, "command": command, "sizes": _sizes(header)}
-    return jobs.submit("simulate", header.title, work, info=info)
-
-
-def submit_resume(folder: Path) -> Job:
-    """Go on with a stopped run; raises InputError when it cannot."""
-    left = unfinished_run(folder)
-
-    def work(cancel: threading.Event) -> Iterator[JobProgress]:
-        rest = resume(left.header, left.checkpoints, left.state, cancel=cancel)
-        yield from map(describe_chunk, record_rest(rest, left))
-        return folder
-
-    info = {"run": folder, "command": shell_command("resume", folder), "sizes": _sizes(left.header)}
-    return jobs.submit("simulate", left.header.title, work, info=info)
-
-
-def submit_demo(checkpoint_path: Path, data_path: Path, settings: MDSettings, seed: int = 0) -> Job:
-    """The whole story in one job: load, re-fit, simulate both heads."""
-    folder = new_path("runs", "demo", "")
-    refit_path = new_path("checkpoints", refit_name(checkpoint_path.stem), ".safetensors")
-    commands = (
-        shell_command("solve", checkpoint_path, data_path, out=refit_path, quick=True),
-        simulate_command([checkpoint_path, refit_path], data_path, folder, settings),
-    )
-    info: dict[str, Any] = {"run": folder, "out": refit_path, "command": "\n".join(commands)}
-
-    def work(cancel: threading.Event) -> Iterator[JobProgress]:
-        yield JobProgress(0.0, "loading")
-        checkpoint, data = checkpoints.load(checkpoint_path), datasets.load(data_path)
-        yield JobProgress(0.0, "solving", f"{len(data)} frames")
-        options = fisher.Options(seed=seed, test_boltzmann=False)
-        refit = _solve(checkpoint, data, options, cancel, share=_DEMO_SOLVE)
-        info["verdict"] = refit.verdict
-        checkpoints.save(refit.checkpoint, refit_path)
-        models = {"default head": checkpoint, "Fisher head": refit.checkpoint}
-        header = describe_run(models, data, settings, command=commands[1])
-        info["sizes"] = _sizes(header)
-        for chunk in record(
-            simulate(models, data, settings, cancel=cancel), folder, header, models
-        ):
-            yield _later(describe_chunk(chunk), _DEMO_SOLVE)
-        return folder
-
-    return jobs.submit("demo", "the demo", work, info=info)
-
-
-def _check_cost(heads: int, atoms: int, settings: MDSettings) -> None:
-    price = cost(heads, settings.replicas, settings.steps, settings.record_every, atoms)
-    steps = heads * settings.replicas * settings.steps
-    limits.check_run(price, steps, users.current())
-
-
-def _sizes(header: RunHeader) -> dict[str, int]:
+def _simulation(folder: Path, header: RunHeader, work: Any) -> Task[JobProgress, Path]:
     heads, replicas = header.shape
     steps = int(header.settings["steps"])
-    return {"atoms": header.num_atoms, "heads": heads, "replicas": replicas, "steps": steps}
+    sizes = {"atoms": header.num_atoms, "heads": heads, "replicas": replicas, "steps": steps}
+    info = {"run": folder, "command": header.command, "sizes": sizes}
+    return Task("simulate", header.title, work, info=info)
 
 
-def describe_chunk(chunk: Chunk) -> JobProgress:
-    """JobProgress of a simulation."""
-    done = chunk.step if chunk.stage == "running" else 0
-    return JobProgress(
-        min(1.0, max(0, done) / chunk.steps),
-        chunk.stage,
-        f"step {max(0, done):,} of {chunk.steps:,}",
-        chunk.steps_per_second or None,
-        "steps/s",
-        chunk.device,
-    )
-
-
-_DEMO_SOLVE = 0.1
-"""Share of the demo's progress bar that belongs to the re-fit."""
-
-
-def _solve(
-    checkpoint: Checkpoint,
-    data: Dataset,
-    options: fisher.Options,
-    cancel: threading.Event,
-    share: float,
-) -> fisher.Refit:
-    def progress(stage: str, done: float) -> None:
-        jobs.report(JobProgress(share * done, stage, f"{len(data)} frames"))
-
-    return fisher.solve(checkpoint, data, options, cancel=cancel, progress=progress)
-
-
-def _later(progress: JobProgress, before: float) -> JobProgress:
-    """The same progress as the last part of a longer job."""
-    return dataclasses.replace(progress, fraction=before + (1 - before) * progress.fraction)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingPlan:
-    """What the Train page asks for."""
-
-    data_path: Path
-    data: Dataset
-    frames: int
-    valid: int
-    config: ModelConfig
-    settings: training.TrainSettings
-    name: str
-
-
-def submit_training(plan: TrainingPlan) -> Job:
-    """Train; the job's result is the best network's file, None when there was none yet."""
-    sets = datasets.split(plan.data, plan.frames, plan.valid, plan.settings.seed)
-    folder = paths.new_path("trainings", plan.name, "")
-    name = folder.name
-    header = TrainingHeader(
-        title=f"{name}: {plan.frames} frames, {plan.settings.epochs} epochs",
-        name=name,
-        config=plan.config.to_json(),
-        settings=plan.settings.to_json(),
-        command=train_command(plan, paths.place("checkpoints") / f"{name}.safetensors"),
-    )
-
-    def work(cancel: threading.Event) -> Iterator[training.EpochReport]:
-        state = trainings.state_file(folder)
-        reports = training.resume(header, *sets, state, cancel=cancel)
-        return (yield from _kept(begin_training(folder, header, *sets), reports))
-
-    return _submit_training(folder, header, sets, work, header.command)
-
-
-def submit_rest_of_training(folder: Path) -> Job:
-    """Go on with a stopped training; raises InputError when it cannot."""
-    left = unfinished_training(folder)
-    sets = left.train_set, left.valid_set
-
-    def work(cancel: threading.Event) -> Iterator[training.EpochReport]:
-        reports = training.resume(left.header, *sets, left.state_file, cancel=cancel)
-        return (yield from _kept(left.go_on(), reports))
-
-    return _submit_training(folder, left.header, sets, work, shell_command("resume", folder))
-
-
-def _submit_training(
-    folder: Path, header: TrainingHeader, sets: tuple[Dataset, Dataset], work: Any, command: str
-) -> Job:
-    sizes = {
-        "atoms": sets[0].num_atoms,
-        "frames": len(sets[0]),
-        "valid": len(sets[1]),
-        "epochs": header.settings["epochs"],
-    }
-    info = {"training": folder, "command": command, "sizes": sizes}
-    return jobs.submit("train", header.title, work, describe=_describe_epoch, info=info)
-
-
-def _kept(
-    writer: trainings.TrainingWriter, reports: Iterator[training.EpochReport]
-) -> Iterator[Any]:
-    """The reports, each one kept; returns the best network's file."""
-    report = None
-    for report in writer.record(reports):
-        yield report
-    if writer.model is None and report is not None and report.status == "diverged":
-        raise InputError(
-            "training diverged in its first epoch and nothing was kept; try a lower learning rate"
+def _described(chunks: "Iterable[Chunk]") -> Generator[JobProgress, None, None]:
+    """What is known of each chunk; the list of jobs would hold the chunk's arrays for long."""
+    for chunk in chunks:
+        done = max(0, chunk.step) if chunk.stage == "running" else 0
+        yield JobProgress(
+            min(1.0, done / chunk.steps),
+            chunk.stage,
+            f"step {done:,} of {chunk.steps:,}",
+            chunk.steps_per_second or None,
+            "steps/s",
+            chunk.device,
         )
-    return writer.model
 
 
-def _describe_epoch(report: training.EpochReport) -> JobProgress:
-    rate = 1.0 / report.seconds if report.epoch and report.seconds > 0 else None
-    return JobProgress(
-        report.epoch / report.epochs,
-        "compiling" if report.status == "compiling" else "training",
-        f"epoch {report.epoch} of {report.epochs}",
-        rate,
-        "epochs/s",
-    )
+def _part(
+    task: Task[JobProgress, Result],
+    begin: float,
+    end: float,
+    cancel: threading.Event,
+    report: Report,
+) -> Generator[JobProgress, None, Result]:
+    """A task as the part of a longer one from one share of its progress to another."""
+
+    def scaled(item: JobProgress) -> JobProgress:
+        return dataclasses.replace(item, fraction=begin + (end - begin) * item.fraction)
+
+    work = task.work(cancel, lambda item: report(scaled(item)))
+    while True:
+        try:
+            item = next(work)
+        except StopIteration as stop:
+            return stop.value
+        yield scaled(item)
 
 
-def submit_evaluation(
-    paths: list[Path], data_path: Path, models: Mapping[str, Checkpoint], data: Dataset
-) -> Job:
-    """Hold models against the same frames; the result is the errors by the models' names."""
+def _submit_study(spec: "Spec", folder: Path) -> Job:
+    from fisherdash.study.plan import SPEC_FILE
 
-    def work(cancel: threading.Event) -> Iterator[JobProgress]:
-        found: dict[str, Errors] = {}
-        for done, (name, model) in enumerate(models.items()):
-            if cancel.is_set():
-                return None
-            yield JobProgress(done / len(models), "evaluating", name)
-            found[name] = evaluate(model, data)
-        return found
-
-    command = "\n".join(shell_command("evaluate", path, data_path) for path in paths)
-    title = f"{len(models)} models on {data_path.stem}"
-    return jobs.submit("evaluate", title, work, info={"command": command})
-
-
-def submit_study(text: str, data_folder: Path) -> jobs.Job:
-    """Begin a study of data in a folder; it grows in the workspace.
-
-    Raises:
-        InputError: what is wrong with the specification or its data.
-    """
-    spec = read_spec(text, data_folder, inside=data_folder)
-    folder = paths.new_path("studies", spec.title, "")
-    prepare_study(spec, folder)
-    return _submit_study(spec, folder)
-
-
-def go_on(folder: Path) -> jobs.Job:
-    """Do what is left of a study of the workspace, on its own copies of the data."""
-    return _submit_study(read_begun(folder), folder)
-
-
-def models_left(folder: Path) -> int:
-    """How many models of a study still have something to be done."""
-    state = read_progress(folder, open_plan(folder))
-    return state.models - state.done - state.failed
-
-
-def study_job(folder: Path) -> jobs.Job | None:
-    """The latest job that works on a study."""
-    return next((job for job in jobs.every("study") if job.info["folder"] == folder), None)
-
-
-def _submit_study(spec: Spec, folder: Path) -> jobs.Job:
-    def work(cancel: threading.Event) -> Iterator[StudyProgress]:
-        # In this process: it has the device, and its queue keeps jobs from getting in their way.
-        yield from run_study(spec, folder, workers=0, cancel=cancel)
-        return folder
-
+    # In this process: it has the device, and its queue keeps jobs from getting in their way.
     command = shell_command("study", folder / SPEC_FILE, out=folder)
-    info = {"folder": folder, "command": command}
-    return jobs.submit("study", spec.title, work, describe=_describe, info=info)
-
-
-def _describe(item: StudyProgress) -> JobProgress:
-    over = item.done + item.failed
-    words = f"{item.done} of {item.models} models"
-    if item.failed:
-        words += f", {item.failed} failed"
-    if not item.ended:
-        words += f", {item.stage}"
-    return JobProgress(over / max(1, item.models), "running", words)
+    return study(spec, folder, workers=0).submit(command=command)

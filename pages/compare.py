@@ -1,19 +1,17 @@
 """Compare: any number of runs and models in tables to sort, with small charts of their drift."""
 
-import functools
-
 import pandas as pd
 import streamlit as st
 
+from fisherdash import tasks
 from fisherdash.plots import overview
 from fisherdash.potentials.calculator import snippet
-from fisherdash.tasks import submit_evaluation
 from fisherdash.workspace import Run, entries, jobs
 from fisherdash.workspace.commands import shell_command
 from pages.ui import landscape, library
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import command, door, job_line, next_step, onward, watch
+from pages.ui.progress import command, door, follow, next_step, onward
 
 
 def chosen_runs() -> list[Run]:
@@ -35,11 +33,12 @@ def chosen_runs() -> list[Run]:
 
 def runs_table(runs: list[Run]) -> None:
     """A row a head, sortable; a chosen row leads to its run."""
-    models = library.checkpoints_by_fingerprint()
+    models, found = library.checkpoints_by_fingerprint(), library.comparisons_of(runs)
+    if found is None:
+        return
     rows = []
-    for run in runs:
-        found = library.comparison_of(run)
-        rows += overview.run_rows(run.id, run.header, found, run.typical_speed, models)
+    for run, comparison in zip(runs, found, strict=True):
+        rows += overview.run_rows(run.id, run.header, comparison, run.typical_speed, models)
     table = pd.DataFrame(rows)
     picked = show_table(
         table,
@@ -74,25 +73,17 @@ def multiples(runs: list[Run]) -> None:
 
 def evaluation() -> None:
     """Errors of several models on the same frames."""
-    left, right = st.columns(2)
-    with left:
-        paths = library.choose_many(
-            "Models", "checkpoints", "evaluated", [], "All are held against the same frames."
-        )
-    with right:
-        data_path = library.choose("Frames", "datasets", "data")
+    paths, data_path = library.choose_models("evaluated", "All are held against the same frames.")
     if st.button("Evaluate", icon=":material/rule:", disabled=not (paths and data_path)):
         with door():
             assert data_path is not None
             data = library.dataset_at(data_path)
-            models = {library.name_of(path): library.checkpoint_at(path) for path in paths}
-            for model in models.values():
-                model.check_elements(data.atomic_numbers)
-            submit_evaluation(paths, data_path, models, data)
-    job = next(iter(jobs.every("evaluate")), None)
+            models = library.models_for(paths, data)
+            tasks.submit_evaluation(paths, data_path, models, data)
+    job = jobs.latest("evaluate")
     if job is None:
         return
-    watch(job, functools.partial(job_line, job), every=0.5)
+    follow(job)
     if job.status == "finished" and job.result:
         table = overview.error_rows(job.result)
         show_table(table, "Errors")
@@ -114,13 +105,7 @@ def models_table() -> None:
     st.subheader("Take a model with you")
     path = library.choose("Checkpoint", "checkpoints", "model")
     if path is not None:
-        st.download_button(
-            "Download the checkpoint",
-            data=path.read_bytes,
-            file_name=path.name,
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        library.download(path, "Download the checkpoint")
         share_button(path)
         own_file(path, "model")
         st.markdown("Energies, forces and dynamics in ASE:")

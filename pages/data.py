@@ -15,7 +15,7 @@ from fisherdash.workspace import jobs, limits, ownership, paths, users
 from pages.ui import library
 from pages.ui.charts import draw, show_molecules
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import command, complain, door, job_list, onward, plain, watch
+from pages.ui.progress import command, complaint, door, job_list, onward, plain, watch
 
 INFER = "inferred"
 FORMATS = ("by its name", "npz", *datasets.FORMATS)
@@ -24,11 +24,10 @@ FORMATS = ("by its name", "npz", *datasets.FORMATS)
 def load_upload() -> None:
     """Check the upload and keep it in the workspace; on a mistake nothing changes."""
     upload = st.session_state["upload"]
-    if upload is None:
-        st.session_state["load error"] = "Choose a file first."
-        return
     units, kind = st.session_state["upload units"], st.session_state["upload format"]
-    try:
+    with door("load"):
+        if upload is None:
+            raise InputError("Choose a file first.")
         limits.check_room(upload.size, users.current())
         data = datasets.load_bytes(
             upload.name,
@@ -41,14 +40,11 @@ def load_upload() -> None:
         path = paths.save_new(
             "datasets", paths.safe_stem(upload.name), ".npz", lambda p: datasets.save(data, p)
         )
-    except InputError as error:
-        st.session_state["load error"] = str(error)
-        return
-    name = library.name_of(path)
-    library.select("data", name)
-    st.session_state["loaded"] = (name, data)
-    if name != paths.safe_stem(upload.name):
-        st.toast(f"Kept as {plain(name)}.", icon=":material/dataset:")
+        name = library.name_of(path)
+        library.select("data", name)
+        st.session_state["loaded"] = (name, data)
+        if name != paths.safe_stem(upload.name):
+            st.toast(f"Kept as {plain(name)}.", icon=":material/dataset:")
 
 
 def upload_form() -> None:
@@ -92,8 +88,7 @@ def upload_form() -> None:
                 "old_forces) or REF (REF_energy, REF_forces).",
             )
         st.form_submit_button("Load", icon=":material/upload_file:", on_click=load_upload)
-    if problem := st.session_state.pop("load error", None):
-        complain(problem)
+    complaint("load")
 
 
 def sample_form() -> None:
@@ -146,18 +141,14 @@ def correct_temperature(path: Path, data: Dataset) -> None:
             help="Of the thermostat that the frames were sampled with. Empty: unknown.",
         )
         st.button("Keep it", on_click=_keep_temperature, args=(path, key))
-    if problem := st.session_state.pop("temperature error", None):
-        complain(problem)
+    complaint("temperature")
 
 
 def _keep_temperature(path: Path, key: str) -> None:
-    try:
+    with door("temperature"):
         with ownership.as_before(path):
             datasets.set_temperature(datasets.load(path), st.session_state[key], path)
-    except InputError as error:
-        st.session_state["temperature error"] = str(error)
-        return
-    st.session_state.pop("loaded", None)
+        st.session_state.pop("loaded", None)
 
 
 def show(data: Dataset) -> None:
@@ -229,13 +220,7 @@ else:
         histograms(data)
         look(data)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.download_button(
-                "Download as npz",
-                data=path.read_bytes,
-                file_name=path.name,
-                icon=":material/download:",
-                on_click="ignore",
-            )
+            library.download(path, "Download as npz")
             share_button(path)
             onward("train", "Train a model on it")
             onward("refit", "Re-fit a model on it")

@@ -15,20 +15,19 @@ from fisherdash.plots.report import (
     run_picture,
     tests_in_words,
 )
-from fisherdash.workspace import Run, jobs
+from fisherdash.workspace import Run
 from fisherdash.workspace.commands import commands_of
 from pages.ui import library, run_panels
 from pages.ui.charts import csv_button, draw, drift_chart, end_of, looks, show_table
 from pages.ui.progress import command, complain, door, job_line, next_step, onward, plain, watch
 
 
-def job_of(run: Run) -> jobs.Job | None:
-    """The job that writes this run, if there is one."""
-    return next((job for job in jobs.every() if job.info.get("run") == run.folder), None)
-
-
-def numbers(found: Comparison) -> None:
-    """The table behind the sentence."""
+def statistics(found: Comparison) -> None:
+    """What the run says, and the table behind it."""
+    mark = "- " if len(found.sentences) > 1 else ""
+    st.markdown("\n".join(f"{mark}**{plain(sentence)}**" for sentence in found.sentences))
+    for caution in found.cautions:
+        st.caption(f":material/info: {plain(caution)}")
     show_table(comparison_table(found), "Drift and survival of each head")
     if words := tests_in_words(found):
         st.caption(plain(words))
@@ -62,13 +61,15 @@ def take_away(run: Run) -> None:
             icon=":material/image:",
             on_click="ignore",
         )
-        csv_button(comparison_numbers(library.comparison_of(run)), f"{run.id} comparison")
+        if found := library.comparison_of(run, quiet=True):
+            csv_button(comparison_numbers(found), f"{run.id} comparison")
         onward("trajectories", "See curves and molecules together")
 
 
 def board(run: Run) -> None:
     """Everything about the run as it stands."""
-    if job := job_of(run):
+    job = tasks.job_in(run.folder)
+    if job is not None:
         job_line(job)
     elif run.status != "finished":
         st.caption(f"This run is {run.status} after step {run.step:,} of {run.steps:,}.")
@@ -86,12 +87,8 @@ def board(run: Run) -> None:
         st.caption("No points yet: the first frame comes when compilation is done.")
         return
     drift_chart(run, traj, "drift", table=run.status != "running")
-    found = library.comparison_of(run)
-    mark = "- " if len(found.sentences) > 1 else ""
-    st.markdown("\n".join(f"{mark}**{plain(sentence)}**" for sentence in found.sentences))
-    for caution in found.cautions:
-        st.caption(f":material/info: {plain(caution)}")
-    numbers(found)
+    if found := library.comparison_of(run, quiet=job is not None and job.active):
+        statistics(found)
     draw(temperature_figure(traj, looks(run), end=end_of(run)), key="temperature", table=False)
 
 
@@ -133,7 +130,7 @@ with door():
     if run is None:
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
-        watch(job_of(run), functools.partial(board, run), every=1.0)
+        watch(tasks.job_in(run.folder), functools.partial(board, run), every=1.0)
         run_panels.origin_section(run)
         run_panels.structure_section(run)
         take_away(run)

@@ -5,7 +5,6 @@ import functools
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.analysis import compare
 from fisherdash.md import MDSettings
 from fisherdash.workspace import Run, jobs, paths
 from pages.ui import library
@@ -15,11 +14,6 @@ from pages.ui.stopped import stopped_work
 
 # Hot on purpose: what a weak model does wrong shows within picoseconds instead of long runs.
 DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=1500.0, record_every=10)
-
-
-def demo_job() -> jobs.Job | None:
-    """The latest demo, whoever started it."""
-    return next(iter(jobs.every("demo")), None)
 
 
 def start() -> None:
@@ -61,8 +55,8 @@ def board(job: jobs.Job) -> None:
         molecules(run, (0, 1), index, "demo molecules", playing=True, choose=choose)
         traj = run.trajectories()
         st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
-        if job.active:
-            st.markdown(f"**So far:** {plain(compare(traj).sentence)}")
+        if job.active and (found := library.comparison_of(run, quiet=True)):
+            st.markdown(f"**So far:** {plain(found.sentence)}")
 
 
 st.title("FisherDash")
@@ -76,7 +70,7 @@ st.markdown(
 )
 
 stopped_work("runs", "trainings")
-job = demo_job()
+job = jobs.latest("demo")
 with st.container(horizontal=True, vertical_alignment="center"):
     st.button(
         "Run the demo again" if job else "Run the demo",
@@ -124,7 +118,8 @@ else:
             run = demo_run(job)
             if run is not None:
                 st.subheader("What it says")
-                st.markdown(plain(compare(run.trajectories()).sentence))
+                if found := library.comparison_of(run):
+                    st.markdown(plain(found.sentence))
                 verdict = plain(job.info.get("verdict", ""))
                 st.caption(f"Before the dynamics, the re-fit said: {verdict}")
                 library.select("run", run.id)

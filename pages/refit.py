@@ -1,22 +1,25 @@
 """Re-fit: the last layer in closed form, before and after on frames that it has not seen."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.fisher import Refit
-from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
+
+if TYPE_CHECKING:
+    from fisherdash.fisher import Refit
+    from fisherdash.potentials.checkpoint import Checkpoint
 from pages.ui import library
 from pages.ui import refit as refit_report
 from pages.ui.library import own_model
-from pages.ui.progress import command, door, job_line, kept_as, next_step, onward, plain, watch
+from pages.ui.progress import command, computed, door, follow, kept_as, next_step, onward, plain
 from pages.ui.refit import choose_options, stability_settings
 
 
-def facts(model: Checkpoint) -> None:
+def facts(model: "Checkpoint") -> None:
     """What the checkpoint says of itself."""
     provenance = model.provenance
     words = [f"{model.num_parameters:,} parameters", f"cutoff {model.config.cutoff:g} Å"]
@@ -32,20 +35,22 @@ def facts(model: Checkpoint) -> None:
     st.caption(plain(", ".join(words)))
 
 
-def other_head(refit: Refit, ridge: float) -> None:
+def other_head(job: Job, refit: "Refit", ridge: float) -> None:
     """The head of another point of the path, and a way to keep it."""
-    other = refit.at(ridge)
     with st.container(border=True):
+        other = computed("that head", (job.id, ridge), lambda: refit.at(ridge))
+        if other is None:
+            return
         refit_report.before_and_after(other)
         if st.button("Keep this head too", icon=":material/save:"):
             st.session_state["kept head"] = tasks.keep_head(other)
     kept = st.session_state.get("kept head")
     if kept is not None and kept.exists():
         st.success(f"Kept as {plain(kept.stem)}.", icon=":material/check_circle:")
-        refit_report.download(kept, "Download that checkpoint")
+        library.download(kept, "Download that checkpoint")
 
 
-def stability_check(job: Job, refit: Refit) -> None:
+def stability_check(job: Job, refit: "Refit") -> None:
     """The runs that were made, or the button that makes them."""
     if refit.stability is not None:
         refit_report.stability(refit)
@@ -67,11 +72,11 @@ def stability_check(job: Job, refit: Refit) -> None:
         st.rerun()
 
 
-def report(job: Job, refit: Refit) -> None:
+def report(job: Job, refit: "Refit") -> None:
     """Everything about the latest re-fit."""
     refit_report.before_and_after(refit)
     with st.container(horizontal=True, vertical_alignment="center"):
-        refit_report.download(job.info["out"])
+        library.download(job.info["out"], "Download the re-fitted checkpoint")
         onward("simulate", "Simulate both heads")
     st.caption(f"{kept_as(job.info['out'])}.")
     names = ["Ridge path", "Spectrum and head", "Boltzmann test", "Stability"]
@@ -81,7 +86,7 @@ def report(job: Job, refit: Refit) -> None:
     with tabs[0]:
         ridge = refit_report.path(refit, key)
         if ridge is not None:
-            other_head(refit, ridge)
+            other_head(job, refit, ridge)
     with tabs[1]:
         refit_report.spectrum_and_head(refit, key)
     with tabs[2]:
@@ -95,12 +100,12 @@ def report(job: Job, refit: Refit) -> None:
 
 def latest_refit() -> None:
     """The latest re-fit, while it goes on and afterwards."""
-    job = next(iter(jobs.every("refit")), None)
+    job = jobs.latest("refit")
     if job is None:
         return
     st.subheader("Latest re-fit")
-    watch(job, lambda: job_line(job), every=0.5)
-    if isinstance(job.result, Refit) and job.status == "finished":
+    follow(job)
+    if job.result is not None and job.status == "finished":
         with door():
             report(job, job.result)
     command(job.info["command"])

@@ -1,6 +1,5 @@
 """Study: what a whole population of models says about re-fitted heads; and beginning one."""
 
-import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from fisherdash.study.statistics import Condition, Findings
 from fisherdash.workspace import jobs
 from fisherdash.workspace.commands import shell_command
 from pages.ui import library, studies
-from pages.ui.progress import command, complain, door, job_line, next_step, plain, watch
+from pages.ui.progress import command, complain, door, follow, next_step, plain
 
 
 def choose() -> results.Kept | None:
@@ -26,6 +25,8 @@ def choose() -> results.Kept | None:
 def show(study: results.Kept) -> None:
     """Everything about one study, the answer first."""
     found = studies.findings_of(study)
+    if found is None:
+        return
     models, failed = len(found.whole.models), int(found.whole.models["diverged"].sum())
     trainings = f"{models} model{'s' if models != 1 else ''}"
     st.caption(
@@ -77,9 +78,9 @@ def take_away(study: results.Kept, found: Findings) -> None:
 
 def at_work(study: results.Kept) -> None:
     """The job that works on a study, or the offer to go on with one that was left."""
-    job = tasks.study_job(study.folder)
+    job = tasks.job_in(study.folder)
     if job is not None and (job.active or job.error):
-        watch(job, functools.partial(job_line, job), every=1.0)
+        follow(job, every=1.0)
     if study.members.is_dir() and (job is None or not job.active):
         with door():
             left = tasks.models_left(study.folder)
@@ -91,7 +92,7 @@ def at_work(study: results.Kept) -> None:
 def go_on(study: results.Kept) -> None:
     """Do what is left of a study."""
     with door():
-        tasks.go_on(study.folder)
+        tasks.submit_rest_of_study(study.folder)
 
 
 def begin() -> None:
@@ -118,7 +119,7 @@ def begin() -> None:
             library.select("study", job.info["folder"].name)
     job = jobs.get(st.session_state.get("latest study", ""))
     if job is not None:
-        watch(job, functools.partial(job_line, job), every=1.0)
+        follow(job, every=1.0)
         command(job.info["command"])
 
 

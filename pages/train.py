@@ -5,9 +5,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from fisherdash import tasks
 from fisherdash.dataset import Dataset
 from fisherdash.plots import drift
-from fisherdash.tasks import TrainingPlan, submit_training
 from fisherdash.train import EpochReport
 from fisherdash.workspace import jobs, paths
 from pages.ui import library
@@ -51,8 +51,9 @@ def form(path: Path, data: Dataset) -> None:
         settings = schedule()
         submitted = st.form_submit_button("Train", type="primary", icon=":material/play_arrow:")
     if submitted:
-        plan = TrainingPlan(path, data, int(frames), int(valid), config, settings, name)
-        job = submit_training(plan)
+        job = tasks.submit_training(
+            path, data, config, settings, frames=int(frames), valid=int(valid), name=name
+        )
         kept = job.info["training"].name
         taken = kept != paths.safe_stem(name + ".x")
         also = f" Its name is {plain(kept)}." if taken else ""
@@ -105,7 +106,7 @@ def ending(job: jobs.Job) -> None:
             library.select("model", library.name_of(job.result))
         onward("refit", "Re-fit its last layer")
     if job.status == "cancelled" and job.info["training"].exists():
-        go_on_button(job.info["training"], "trainings")
+        go_on_button(job.info["training"])
 
 
 st.title("Train")
@@ -118,7 +119,7 @@ else:
     with door():
         form(path, library.dataset_at(path))
 
-latest = next(iter(jobs.every("train")), None)
+latest = jobs.latest("train")
 if latest is None:
     st.caption("Nothing has been trained yet. The defaults are those of the published report.")
 else:

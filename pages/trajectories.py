@@ -4,7 +4,8 @@ import functools
 
 import streamlit as st
 
-from fisherdash.workspace import Run, jobs, paths
+from fisherdash import tasks
+from fisherdash.workspace import Run, paths
 from fisherdash.workspace.commands import shell_command
 from fisherdash.workspace.runs import extended_xyz
 from pages.ui import library
@@ -91,6 +92,5 @@ with door():
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
         chosen = heads(run)
-        writing = (job for job in jobs.every() if job.info.get("run") == run.folder)
-        watch(next(writing, None), functools.partial(views, run, chosen), every=2.0)
+        watch(tasks.job_in(run.folder), functools.partial(views, run, chosen), every=2.0)
         command(run.header.command, shell_command("compare", run.folder))

@@ -45,12 +45,13 @@ def _training() -> Any:
     for entry in entries("trainings"):
         if entry.status == "finished":
             return None
-        return tasks.submit_rest_of_training(entry.folder)
+        return tasks.submit_resume(entry.folder)
     config = ModelConfig(features=4, max_degree=1, iterations=1, basis=6, cutoff=3.0)
     settings = TrainSettings(epochs=EPOCHS, batch_size=10, average=0.9, seed=1)
     path = _data()
-    plan = tasks.TrainingPlan(path, dataset.load(path), 40, 15, config, settings, "net")
-    return tasks.submit_training(plan)
+    return tasks.submit_training(
+        path, dataset.load(path), config, settings, frames=40, valid=15, name="net"
+    )
 
 
 def _simulation() -> Any:

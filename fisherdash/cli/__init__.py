@@ -1,5 +1,6 @@
-"""One file a command. Each has HELP, ``add_arguments(parser)`` and ``run(args, console)``.
+"""The shell's commands by subject: ``models``, ``dynamics``, ``system``.
 
-``run`` returns the mapping that ``--json`` prints; its keys are promised to scripts. What the
-commands share is in ``common`` (running and printing) and ``options`` (arguments and their limits).
+A command is a pair ``add_NAME(parser)`` and ``NAME(args, console)``; ``fisherdash.__main__`` holds
+the table. What they share is in ``console`` (running and printing) and ``options`` (arguments and
+their limits).
 """

@@ -18,9 +18,16 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from fisherdash.errors import InputError
+
+if TYPE_CHECKING:
+    from fisherdash.tasks import Task
+    from fisherdash.workspace.jobs import JobProgress
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def json_safe(value: Any) -> Any:
@@ -146,6 +153,7 @@ class Console:
         self.cancel = threading.Event()
         self._held: list[str] = []
         self._bar: Any = None
+        self._handlers = contextlib.ExitStack()
 
     def note(self, text: str) -> None:
         """Say something in passing, such as what the loader inferred."""
@@ -165,13 +173,37 @@ class Console:
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, file=sys.stderr, dynamic_ncols=True, leave=False)
+            form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+            self._bar = tqdm(file=sys.stderr, dynamic_ncols=True, leave=False, bar_format=form)
         self._bar.total = total
         self._bar.set_description_str(text, refresh=False)
         self._bar.update(done - self._bar.n)
 
+    def follow(self, task: "Task[Item, Result]") -> "tuple[Result, Item | None]":
+        """Do a task here and now; its result, and the last item that it gave.
+
+        Until the command ends, Ctrl-C asks a task that keeps what it has to stop.
+        """
+        if task.note:
+            self.note(task.note)
+        if task.keeps:
+            self._handlers.enter_context(self.stoppable())
+        work, item = task.work(self.cancel, self._show), None
+        while True:
+            try:
+                item = next(work)
+            except StopIteration as end:
+                return end.value, item
+            self._show(task.describe(item))
+
+    def _show(self, progress: "JobProgress") -> None:
+        rate = f"{progress.rate:.3g} {progress.rate_unit}" if progress.rate else ""
+        words = (progress.stage, progress.detail, rate, progress.device)
+        self.progress(round(100 * progress.fraction), 100, ", ".join(filter(None, words)))
+
     def close(self) -> None:
-        """Take the bar away and print what is still held."""
+        """Take the bar away and print what is still held; Ctrl-C is what it was."""
+        self._handlers.close()
         if self._bar is not None:
             self._bar.close()
             self._bar = None

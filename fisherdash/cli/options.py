@@ -129,6 +129,17 @@ def read_checkpoint(path: str) -> "Checkpoint":
     return checkpoint.load(path)
 
 
+def read_checkpoints(paths: Iterable[str]) -> dict[str, "Checkpoint"]:
+    """The checkpoints under the names of their files; InputError when two names are the same."""
+    found: dict[str, Checkpoint] = {}
+    for path in paths:
+        name = Path(path).stem
+        if name in found:
+            raise InputError(f"two checkpoints are called {name!r}; rename one of the files.")
+        found[name] = read_checkpoint(path)
+    return found
+
+
 def existing_file(path: str, what: str) -> Path:
     """InputError unless there is a readable file."""
     if not Path(path).exists():

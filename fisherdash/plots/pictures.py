@@ -28,7 +28,7 @@ from fisherdash.plots.study import (
     shown,
 )
 from fisherdash.plots.study import looks as looks_of
-from fisherdash.study.statistics import DEFAULT, Comparison, Condition, Findings, survival, when
+from fisherdash.study.statistics import DEFAULT, Comparison, Condition, Findings, when
 from fisherdash.study.statistics.comparison import Power, models_needed
 
 _STYLE: Any = {
@@ -63,15 +63,7 @@ def all_pictures(found: Findings) -> dict[str, str]:
     if not found.comparisons:
         return drawn
     runs = found.trajectories
-    drawn["survival.svg"] = survival_picture(
-        {
-            condition: [
-                survival(runs, head, condition) for head in styles if len(condition.of(runs, head))
-            ]
-            for condition in found.conditions
-        },
-        styles,
-    )
+    drawn["survival.svg"] = survival_picture(found.survivals, styles)
     drawn["forest.svg"] = forest_picture(found.comparisons, styles)
     drawn["drift.svg"] = drift_picture(found.tables.curves, runs, found.conditions, styles)
     known = when.predictors(found.tables.models, found.tables.heads, DEFAULT)["force error"]

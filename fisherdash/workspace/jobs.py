@@ -368,6 +368,11 @@ def every(kind: str | None = None) -> list[Job]:
     ]
 
 
+def latest(kind: str) -> Job | None:
+    """The user's newest job of one kind."""
+    return next(iter(every(kind)), None)
+
+
 def get(job_id: str) -> Job | None:
     """The user's job of that id, or None if there is none (any more)."""
     return next((job for job in every() if job.id == job_id), None)

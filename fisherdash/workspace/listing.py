@@ -60,14 +60,7 @@ class Entry:
     @property
     def done(self) -> int:
         """Steps or epochs that are on disk; 0 where that cannot be told."""
-        try:
-            if self.kind == "runs":
-                chunks = sorted(self.folder.glob("chunk-*.npz"))
-                return int(headers.load(chunks[-1], ("step",))["step"]) if chunks else 0
-            state = headers.load(self.folder / TRAINING_STATE, ("header",))
-            return int(json.loads(str(state["header"]))["epoch"])
-        except (ValueError, KeyError, TypeError):  # damaged, or not there yet
-            return 0
+        return steps_done(self.folder) if self.kind == "runs" else epochs_done(self.folder)
 
     @property
     def how_far(self) -> str:
@@ -152,6 +145,24 @@ def tidy() -> None:
         storage.sweep(paths.place(kind))
     for old in paths.root().glob("index.sqlite*"):
         old.unlink(missing_ok=True)
+
+
+def steps_done(folder: Path) -> int:
+    """Steps of a run that are on disk; 0 where that cannot be told."""
+    chunks = sorted(folder.glob("chunk-*.npz"))
+    try:
+        return int(headers.load(chunks[-1], ("step",))["step"]) if chunks else 0
+    except InputError:
+        return 0
+
+
+def epochs_done(folder: Path) -> int:
+    """Epochs of a training that are on disk; 0 where that cannot be told."""
+    try:
+        state = headers.load(folder / TRAINING_STATE, ("header",))
+        return int(json.loads(str(state["header"]))["epoch"])
+    except (ValueError, KeyError, TypeError):  # damaged, or not there yet
+        return 0
 
 
 def _kind_at(folder: Path) -> Work | None:

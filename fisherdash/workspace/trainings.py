@@ -175,6 +175,11 @@ class UnfinishedTraining:
     valid_set: Dataset
 
     @property
+    def epoch(self) -> int:
+        """Last epoch that is on disk."""
+        return listing.epochs_done(self.folder)
+
+    @property
     def state_file(self) -> Path:
         """Where the training keeps what its next epoch depends on."""
         return state_file(self.folder)

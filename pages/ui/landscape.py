@@ -1,64 +1,20 @@
 """The loss around models, default beside Fisher: asked for, watched, and shown."""
 
-import functools
-import threading
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import streamlit as st
 
-from fisherdash import landscape
-from fisherdash.dataset import Dataset
+from fisherdash import landscape, tasks
 from fisherdash.landscape import Landscape, Settings
-from fisherdash.landscape import Progress as Report
 from fisherdash.plots import landscape as figures
 from fisherdash.plots.figure import styles
-from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.workspace import jobs
-from fisherdash.workspace.commands import shell_command
-from fisherdash.workspace.headers import role_of
-from fisherdash.workspace.jobs import Job, JobProgress
+from fisherdash.workspace.jobs import Job
 from pages.ui import library
 from pages.ui.charts import csv_button, draw, show_table
-from pages.ui.progress import command, door, job_line, plain, watch
+from pages.ui.progress import command, door, follow, plain
 
 _SCOPES = {"Body and head": "all", "Head alone": "head"}
-
-
-def submit_landscape(
-    paths: list[Path],
-    data_path: Path,
-    models: Mapping[str, Checkpoint],
-    data: Dataset,
-    settings: Settings,
-) -> Job:
-    """Look around several models; the result is a Landscape by the models' names."""
-
-    def work(cancel: threading.Event) -> Iterator[JobProgress]:
-        def report(share: float, name: str) -> None:
-            jobs.report(JobProgress(share, "mapping", name))
-
-        last: Report | None = None
-        for last in landscape.survey(models, data, settings, cancel=cancel, watch=report):
-            yield JobProgress(last.share, "mapping", last.name)
-        return last.found if last is not None else {}
-
-    line = shell_command(
-        "landscape",
-        *paths,
-        data=data_path,
-        out=Path("landscape.npz"),
-        frames=settings.frames,
-        radius=settings.radius,
-        head_only=settings.scope == "head",
-        span=settings.span,
-        points=settings.points,
-        seed=settings.seed,
-    )
-    looks = dict(zip(models, styles([role_of(one) for one in models.values()]), strict=True))
-    title = f"{len(models)} models on {data_path.stem}"
-    info = {"command": line, "styles": looks}
-    return jobs.submit("landscape", title, work, info=info)
 
 
 def choose_settings() -> Settings:
@@ -125,13 +81,9 @@ def choose_settings() -> Settings:
 
 def ask() -> None:
     """Models, frames and the button."""
-    left, right = st.columns(2)
-    with left:
-        paths = library.choose_many(
-            "Models", "checkpoints", "mapped", [], "A default head and its re-fit, for example."
-        )
-    with right:
-        data_path = library.choose("Frames of", "datasets", "data")
+    paths, data_path = library.choose_models(
+        "mapped", "A default head and its re-fit, for example."
+    )
     settings = choose_settings()
     if st.button(
         "Map the landscape", type="primary", icon=":material/landscape:", disabled=not paths
@@ -141,10 +93,8 @@ def ask() -> None:
                 st.error("There are no frames: load or make some on the Data page.")
                 return
             data = library.dataset_at(data_path)
-            models = {library.name_of(path): library.checkpoint_at(path) for path in paths}
-            for model in models.values():
-                model.check_elements(data.atomic_numbers)
-            submit_landscape(paths, data_path, models, data, settings)
+            models = library.models_for(paths, data)
+            tasks.submit_landscape(paths, data_path, models, data, settings)
 
 
 def show(job: Job, found: Mapping[str, Landscape]) -> None:
@@ -168,13 +118,14 @@ def show(job: Job, found: Mapping[str, Landscape]) -> None:
         "of its own length. Heads of one body are looked at along the same directions, with the "
         "same colours."
     )
-    draw(figures.cut_figure(surfaces, job.info["styles"]), key=f"{job.id} cut")
+    looks = dict(zip(found, styles(job.info["roles"]), strict=True))
+    draw(figures.cut_figure(surfaces, looks), key=f"{job.id} cut")
 
 
 def section() -> None:
     """Everything about the loss around models."""
     ask()
-    job = next(iter(jobs.every("landscape")), None)
+    job = jobs.latest("landscape")
     if job is None:
         st.info(
             "Choose models to see how sharp the valley is in which each of them lies. Sharp ones "
@@ -182,7 +133,7 @@ def section() -> None:
             icon=":material/info:",
         )
         return
-    watch(job, functools.partial(job_line, job), every=0.5)
+    follow(job)
     if job.status == "finished" and job.result:
         show(job, job.result)
     command(job.info["command"])

@@ -11,7 +11,7 @@ Letting everybody on a server see a data set or a model, and taking it back.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -37,7 +37,7 @@ from fisherdash.workspace import (
 )
 from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.runs import last_velocities, survivor_positions
-from pages.ui.progress import complain, plain
+from pages.ui.progress import complaint, computed, door, plain
 
 T = TypeVar("T")
 Kind = Literal["datasets", "checkpoints"]
@@ -86,6 +86,15 @@ def choose_many(label: str, kind: Kind, key: str, default: list[str], help: str)
         label, list(found), default=default, key=key, help=help, bind="query-params"
     )
     return [found[name] for name in names]
+
+
+def choose_models(key: str, help: str) -> tuple[list[Path], Path | None]:
+    """Any number of models, and the data set whose frames all of them are held against."""
+    left, right = st.columns(2)
+    with left:
+        models = choose_many("Models", "checkpoints", key, [], help)
+    with right:
+        return models, choose("Frames of", "datasets", "data")
 
 
 def choose_run(key: str = "run") -> Run | None:
@@ -147,6 +156,17 @@ def checkpoint_at(path: Path) -> Checkpoint:
     return _checkpoint(str(path), _changed(path))
 
 
+def models_for(chosen: Iterable[Path], data: Dataset) -> dict[str, Checkpoint]:
+    """The checkpoints in these files by the names shown.
+
+    InputError when one does not know an element of the data.
+    """
+    models = {name_of(path): checkpoint_at(path) for path in chosen}
+    for model in models.values():
+        model.check_elements(data.atomic_numbers)
+    return models
+
+
 def checkpoints_by_fingerprint() -> dict[str, Checkpoint]:
     """Every checkpoint that can be read, by what determines its energies and forces."""
     found = {}
@@ -157,49 +177,52 @@ def checkpoints_by_fingerprint() -> dict[str, Checkpoint]:
     return found
 
 
-def comparison_of(run: Run) -> Comparison:
-    """The statistics of a run as far as it has come, computed once."""
-    return _comparison(str(run.folder), run.step, len(run.times), run)
+def comparison_of(run: Run, *, quiet: bool = False) -> Comparison | None:
+    """The statistics of a run as far as it has come; None until they are known."""
+    found = comparisons_of([run], quiet=quiet)
+    return found[0] if found else None
 
 
-def structure_of(run: Run, data: Dataset) -> Structure:
-    """Distances in a run as far as it has come, against those of the data, computed once."""
-    return _structure(str(run.folder), len(run.times), data.fingerprint, run, data)
+def comparisons_of(runs: Sequence[Run], *, quiet: bool = False) -> list[Comparison] | None:
+    """The statistics of runs as far as they have come; None until they are known."""
+    return computed(
+        "the statistics",
+        ("comparisons", *(run.folder for run in runs)),
+        lambda: [compare(run.trajectories()) for run in runs],
+        tuple((run.step, len(run.times)) for run in runs),
+        quiet=quiet,
+    )
 
 
-def geometry_of(run: Run, data: Dataset) -> tuple[geometry.Kind, ...]:
-    """Bonds and angles in a run as far as it has come, against those of the data, once."""
-    return _geometry(str(run.folder), len(run.times), data.fingerprint, run, data)
+def structure_of(run: Run, data: Dataset) -> Structure | None:
+    """Distances in a run as far as it has come, against those of the data; None until known."""
+    return computed(
+        "the distances",
+        ("structure", run.folder, data.fingerprint),
+        lambda: structure(data.positions, survivor_positions(run)),
+        len(run.times),
+    )
 
 
-def spectrum_of(run: Run) -> Spectrum:
-    """The vibrations of a run as far as it has come, computed once."""
-    return _spectrum(str(run.folder), len(run.times), run)
+def geometry_of(run: Run, data: Dataset) -> tuple[geometry.Kind, ...] | None:
+    """Bonds and angles in a run as far as it has come, against those of the data."""
+    numbers, bonds = run.header.atomic_numbers, run.header.bonds or ()
+    return computed(
+        "the bonds and angles",
+        ("geometry", run.folder, data.fingerprint),
+        lambda: geometry.kinds(data.positions, survivor_positions(run), numbers, bonds),
+        len(run.times),
+    )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _comparison(folder: str, step: int, frames: int, _run: Run) -> Comparison:
-    return compare(_run.trajectories())
+def spectrum_of(run: Run) -> Spectrum | None:
+    """The vibrations of a run as far as it has come; None until they are known."""
 
+    def vibrations() -> Spectrum:
+        velocities, spacing = last_velocities(run)
+        return spectra(velocities, np.array(run.header.masses), spacing)
 
-@st.cache_data(max_entries=16, show_spinner="Reading the frames")
-def _structure(folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset) -> Structure:
-    return structure(_data.positions, survivor_positions(_run))
-
-
-@st.cache_data(max_entries=16, show_spinner="Reading the frames")
-def _geometry(
-    folder: str, frames: int, fingerprint: str, _run: Run, _data: Dataset
-) -> tuple[geometry.Kind, ...]:
-    heads = survivor_positions(_run)
-    header = _run.header
-    return geometry.kinds(_data.positions, heads, header.atomic_numbers, header.bonds or ())
-
-
-@st.cache_data(max_entries=16, show_spinner="Reading the velocities")
-def _spectrum(folder: str, frames: int, _run: Run) -> Spectrum:
-    velocities, spacing = last_velocities(_run)
-    return spectra(velocities, np.array(_run.header.masses), spacing)
+    return computed("the vibrations", ("spectrum", run.folder), vibrations, len(run.times))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -272,8 +295,7 @@ def own_model() -> None:
             on_change=_bring_tutorial,
             help="All other hyperparameters are read off the shapes of the arrays.",
         )
-    if problem := st.session_state.pop("model error", None):
-        complain(problem)
+    complaint("model")
 
 
 def _bring_checkpoint() -> None:
@@ -297,17 +319,14 @@ def _bring(key: str, read: Callable[[bytes, str], Checkpoint]) -> None:
     upload = st.session_state[key]
     if upload is None:
         return
-    try:
+    with door("model"):
         limits.check_room(upload.size, users.current())
         found = read(upload.getvalue(), upload.name)
         stem = paths.safe_stem(upload.name)
         path = paths.save_new(
             "checkpoints", stem, ".safetensors", lambda part: checkpoints.save(found, part)
         )
-    except InputError as error:
-        st.session_state["model error"] = str(error)
-        return
-    select("model", name_of(path))
+        select("model", name_of(path))
 
 
 def own_file(path: Path, key: str) -> None:
@@ -315,7 +334,6 @@ def own_file(path: Path, key: str) -> None:
 
     Args: the file, and the key of the selector that it was chosen with.
     """
-    problem = st.session_state.pop("own error", None)
     if paths.is_mine(path):
         name = f"new name of {path.name}"
         with st.popover("Rename or delete", icon=":material/edit:"):
@@ -331,24 +349,32 @@ def own_file(path: Path, key: str) -> None:
                 on_click=_delete,
                 args=(path,),
             )
-    if problem:
-        complain(problem)
+    complaint("own")
 
 
 def _rename(path: Path, key: str, name: str) -> None:
     st.session_state.pop("loaded", None)  # what the Data page remembers of an upload, by its name
-    try:
+    with door("own"):
         select(key, name_of(ownership.rename(path, st.session_state[name])))
-    except InputError as error:
-        st.session_state["own error"] = str(error)
 
 
 def _delete(path: Path) -> None:
     st.session_state.pop("loaded", None)
-    try:
+    with door("own"):
         ownership.delete(path)
-    except InputError as error:
-        st.session_state["own error"] = str(error)
+
+
+def download(path: Path, label: str) -> None:
+    """A file to take away, if it is there."""
+    if path.exists():
+        st.download_button(
+            label,
+            data=path.read_bytes,
+            file_name=path.name,
+            icon=":material/download:",
+            on_click="ignore",
+            key=f"download {path.name}",
+        )
 
 
 def share_button(path: Path) -> None:
@@ -366,15 +392,9 @@ def share_button(path: Path) -> None:
         if not shared
         else "Others no longer see it. What they have made from it stays theirs.",
     )
-    if problem := st.session_state.pop("share error", None):
-        complain(problem)
+    complaint("share")
 
 
 def _turn(path: Path, shared: bool) -> None:
-    try:
-        if shared:
-            ownership.stop_sharing(path)
-        else:
-            ownership.share(path)
-    except InputError as error:
-        st.session_state["share error"] = str(error)
+    with door("share"):
+        (ownership.stop_sharing if shared else ownership.share)(path)

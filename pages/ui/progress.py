@@ -9,17 +9,20 @@ The jobs at work, in the sidebar of every page.
 """
 
 import contextlib
+import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import streamlit as st
 
 from fisherdash.errors import InputError
+from fisherdash.workspace import computed as background
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
 
+T = TypeVar("T")
 Colour = Literal["gray", "blue", "violet", "orange", "green", "red"]
 
 _BADGES: dict[str, tuple[Colour, str]] = {
@@ -37,6 +40,9 @@ _LINK = re.compile(r"https?:(?=//)|www(?=\.)|@", re.I)
 _LIST = re.compile(r"^(\d{0,9})([-.=])")
 
 _AT_WORK: tuple[Colour, str] = ("blue", ":material/play_circle:")
+
+_SOON = 0.25
+"""Seconds that a page waits for what is computed: most of it needs no word then."""
 
 
 def watch(job: Job | None, draw: Callable[[], None], every: float = 1.0) -> None:
@@ -57,6 +63,44 @@ def watch(job: Job | None, draw: Callable[[], None], every: float = 1.0) -> None
     # predecessor, which a browser refuses. The place belongs to the page instead.
     with st.container():
         part()
+
+
+def computed(
+    what: str,
+    subject: Hashable,
+    function: Callable[[], T],
+    state: Hashable = None,
+    *,
+    quiet: bool = False,
+) -> T | None:
+    """What ``function`` gives, computed in the background and then kept.
+
+    Until it is there, the page says so and shows what there was before (None: nothing).
+
+    Args:
+        what: is computed, as people say it.
+        subject: what the value is of.
+        function: called in another thread.
+        state: of the subject; the value of another state is what there was before.
+        quiet: say nothing, in a part of the page that is soon drawn again anyway.
+    """
+    value, job = background.computed(subject, function, state)
+    if job is not None and job.wait(_SOON):
+        value, job = background.computed(subject, function, state)
+    if job is not None and not quiet:
+        watch(job, functools.partial(_computing, what), every=0.5)
+        if not job.active:  # it ended before it was watched
+            st.rerun()
+    return value
+
+
+def _computing(what: str) -> None:
+    st.caption(f":material/hourglass_top: Computing {what}")
+
+
+def follow(job: Job, every: float = 0.5) -> None:
+    """One job, watched until it ends."""
+    watch(job, functools.partial(job_line, job), every)
 
 
 def job_line(job: Job) -> None:
@@ -130,12 +174,25 @@ def plain(text: str) -> str:
 
 
 @contextlib.contextmanager
-def door() -> Iterator[None]:
-    """Show an InputError raised inside as its sentence and go on after the block."""
+def door(later: str = "") -> Iterator[None]:
+    """Show an InputError raised inside as its sentence and go on after the block.
+
+    What a button calls runs before the page is drawn: the page shows its mistake ``later``, where
+    it calls :func:`complaint` with the same word.
+    """
     try:
         yield
     except InputError as error:
-        complain(error)
+        if later:
+            st.session_state[f"{later} error"] = str(error)
+        else:
+            complain(error)
+
+
+def complaint(later: str) -> None:
+    """What went wrong in a :func:`door` of that word, once."""
+    if problem := st.session_state.pop(f"{later} error", None):
+        complain(problem)
 
 
 def complain(problem: object) -> None:

@@ -5,7 +5,6 @@ What the Re-fit page asks for, as the options of the solver.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -345,16 +344,3 @@ def descent(refit: Refit, key: str) -> None:
         f"{refit.descent.steps[-1]:,} steps with momentum end {refit.descent.distance[-1]:.1e} of "
         "|θ*| away from what the closed form gives in one."
     )
-
-
-def download(out: Path, label: str = "Download the re-fitted checkpoint") -> None:
-    """The checkpoint file, if it is there."""
-    if out.exists():
-        st.download_button(
-            label,
-            data=out.read_bytes,
-            file_name=out.name,
-            icon=":material/download:",
-            on_click="ignore",
-            key=f"download {out.name}",
-        )

@@ -6,20 +6,16 @@ Where a run's drift comes from: the same starts once more, finer, at one click.
 """
 
 import contextlib
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import streamlit as st
 
+from fisherdash import tasks
 from fisherdash.analysis.drift import Cause, told_apart
 from fisherdash.analysis.structure import folding_warning
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.fisher import force_stderr
-from fisherdash.md import MDSettings, simulate
 from fisherdash.plots.figure import SeriesStyle
 from fisherdash.plots.refit import error_bar_figure
 from fisherdash.plots.structure import (
@@ -32,15 +28,11 @@ from fisherdash.plots.structure import (
     structure_figure,
     structure_sentence,
 )
-from fisherdash.tasks import describe_chunk, simulate_command
-from fisherdash.workspace import Run, describe_run, headers, open_run, record
-from fisherdash.workspace import jobs as running
-from fisherdash.workspace.jobs import Job, JobProgress
-from fisherdash.workspace.paths import new_path
-from fisherdash.workspace.runs import finer_run, kept_models
+from fisherdash.workspace import Run
+from fisherdash.workspace.runs import finer_run
 from pages.ui import library
 from pages.ui.charts import csv_button, draw, looks, show_table
-from pages.ui.progress import door, job_line, next_step, plain, watch
+from pages.ui.progress import computed, door, follow, next_step, plain
 
 _PARTS = ["Distances", "Bonds and angles", "Vibrations"]
 
@@ -93,13 +85,18 @@ def _data_for(run: Run) -> Dataset | None:
 def distances(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
     """h(r) of each head beside that of the data."""
     found = library.structure_of(run, data)
+    if found is None:
+        return
     draw(structure_figure(found, styles), key="distances")
     st.caption(plain(structure_sentence(found)))
 
 
 def bonds_and_angles(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
     """A table of all kinds, and the distributions of the chosen one."""
-    kinds = {f"{kind.name} ({kind.unit})": kind for kind in library.geometry_of(run, data)}
+    found = library.geometry_of(run, data)
+    if found is None:
+        return
+    kinds = {f"{kind.name} ({kind.unit})": kind for kind in found}
     if not kinds:
         st.info("This run watches no bonds.", icon=":material/info:")
         return
@@ -122,6 +119,8 @@ def vibrations(run: Run, styles: dict[str, SeriesStyle]) -> None:
     if words := folding_warning(spacing, float(settings["timestep"]), hydrogen):
         st.warning(words, icon=":material/warning:")
     found = library.spectrum_of(run)
+    if found is None:
+        return
     if not any(power is not None for power in found.heads.values()):
         st.info("No replica lives to the end of this run.", icon=":material/info:")
         return
@@ -143,38 +142,6 @@ _BUTTONS: dict[Cause, tuple[str, str, str]] = {
         "the difference is round-off of the network.",
     ),
 }
-_FOLDER: dict[Cause, Literal["half-step", "float64"]] = {
-    "time step": "half-step",
-    "round-off": "float64",
-}
-
-
-def submit_finer(run: Run, data_path: Path, cause: Cause) -> Job:
-    """Run the heads of ``run`` from the same states, finer; the new run is in the workspace.
-
-    Args:
-        run: which is left as it is.
-        data_path: the data set that it started from.
-        cause: what the new run is to have less of.
-    """
-    data = library.dataset_at(data_path)
-    before = MDSettings.from_json(run.header.settings)
-    settings = before.halved() if cause == "time step" else before.in_double()
-    models = kept_models(run.folder, run.header)
-    folder = new_path("runs", f"{run.id}-{_FOLDER[cause]}", "")
-    paths = [run.folder / headers.MODEL.format(number) for number in range(len(models))]
-    command = simulate_command(paths, data_path, folder, settings)
-    roles = dict(zip(run.header.names, run.header.roles, strict=True))
-    title = f"{run.header.title}, {_BUTTONS[cause][0].removeprefix('Run ')}"
-    header = describe_run(models, data, settings, title=title, command=command, roles=roles)
-
-    def work(cancel: threading.Event) -> Iterator[JobProgress]:
-        chunks = simulate(models, data, settings, cancel=cancel)
-        yield from map(describe_chunk, record(chunks, folder, header, models))
-        return folder
-
-    info = {"run": folder, "command": command}
-    return running.submit("simulate", title, work, info=info)
 
 
 def origin_section(run: Run) -> None:
@@ -200,12 +167,13 @@ def _cause(run: Run, cause: Cause) -> None:
     if folder is None:
         st.caption(help)
         if st.button(label, icon=icon):
-            submit_finer(run, library.data_of(run), cause)
+            path = library.data_of(run)
+            tasks.submit_finer(run, path, library.dataset_at(path), cause)
             st.rerun()
         return
-    job = next((one for one in running.every() if one.info.get("run") == folder), None)
+    job = tasks.job_in(folder)
     if job is not None and job.active:
-        watch(job, lambda: job_line(job))
+        follow(job, every=1.0)
     finer = library.run_at(folder)
     if finer.status not in ("running", "finished"):
         words = f"{finer.id} is {finer.status} after step {finer.step:,} of {finer.steps:,}"
@@ -217,7 +185,14 @@ def _answer(run: Run, finer: Run, cause: Cause) -> None:
     if min(len(run.times), len(finer.times)) < 3:
         st.caption("No answer yet: both runs need at least three frames.")
         return
-    found = told_apart(run.trajectories(), finer.trajectories(), cause)
+    found = computed(
+        "where the drift comes from",
+        ("origin", run.folder, finer.folder),
+        lambda: told_apart(run.trajectories(), finer.trajectories(), cause),
+        (len(run.times), len(finer.times)),
+    )
+    if found is None:
+        return
     for sentence in origin_sentences(found):
         st.markdown(f"- {plain(sentence)}")
     table = origin_table(found)
@@ -228,25 +203,6 @@ def _answer(run: Run, finer: Run, cause: Cause) -> None:
     )
     st.caption(plain(words))
     csv_button(table, f"{run.id} {cause}")
-
-
-MOST_FRAMES = 192
-"""Frames of a trajectory that are evaluated, spread evenly: a second's work on two cores."""
-
-
-@st.cache_data(max_entries=16, show_spinner="Evaluating error bars")
-def _bars(model: Path, folder: Path, head: int, replica: int, frames: int) -> np.ndarray:
-    """Root-mean-square error bar of each chosen frame's forces, eV/Å."""
-    run = open_run(folder)
-    chosen = _chosen(frames)
-    positions = run.frames(head, replica, chosen)
-    numbers = np.array(run.header.atomic_numbers)
-    bars = force_stderr(library.checkpoint_at(model), numbers, positions)
-    return np.sqrt(np.mean(bars**2, axis=(1, 2)))
-
-
-def _chosen(frames: int) -> np.ndarray:
-    return np.unique(np.linspace(0, frames - 1, min(frames, MOST_FRAMES)).round().astype(int))
 
 
 def _with_bars() -> dict[str, Path]:
@@ -273,11 +229,17 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
             )
             return
         with door():
-            frames = len(run.times)
-            rows = [_bars(model, run.folder, head, replica, frames) for head in heads]
+            loaded = library.checkpoint_at(model)
+            found = computed(
+                "the error bars",
+                ("error bars", loaded.fingerprint, run.folder, tuple(heads), replica),
+                lambda: tasks.error_bars(loaded, run, heads, replica),
+                len(run.times),
+            )
+            if found is None:
+                return
             figure = error_bar_figure(
-                run.times[_chosen(frames)],
-                rows,
+                *found,
                 [run.header.names[head] for head in heads],
                 [looks(run)[head] for head in heads],
             )

@@ -5,7 +5,6 @@ from pathlib import Path
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.tasks import submit_rest_of_training
 from fisherdash.workspace import jobs
 from fisherdash.workspace.listing import Entry, Work, dismiss, interrupted
 from pages.ui.progress import door, plain
@@ -38,7 +37,7 @@ def _line(entry: Entry) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(plain(entry.title), width="content")
         st.caption(f"{_NAMES[entry.kind]}, {entry.how_far}", width="stretch")
-        go_on_button(folder, entry.kind)
+        go_on_button(folder)
         st.button(
             "Leave it",
             key=f"leave {folder}",
@@ -52,24 +51,21 @@ def _line(entry: Entry) -> None:
 _NAMES = {"runs": "Run", "trainings": "Training"}
 
 
-def go_on_button(folder: Path, kind: str) -> None:
+def go_on_button(folder: Path) -> None:
     """Goes on with a run or a training exactly where it was."""
     st.button(
         "Go on",
         key=f"go on {folder}",
         icon=":material/resume:",
         on_click=_go_on,
-        args=(folder, kind),
+        args=(folder,),
         help="Continues exactly where it was stopped.",
     )
 
 
-def _go_on(folder: Path, kind: str) -> None:
+def _go_on(folder: Path) -> None:
     with door():
-        if kind == "trainings":
-            submit_rest_of_training(folder)
-        else:
-            tasks.submit_resume(folder)
+        tasks.submit_resume(folder)
 
 
 def _leave(folder: Path) -> None:

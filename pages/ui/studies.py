@@ -7,8 +7,9 @@ from fisherdash.plots import study as effects
 from fisherdash.plots import study as population
 from fisherdash.plots.study import kinds_figure, looks, survival_figure
 from fisherdash.study import Tables, results, words
-from fisherdash.study.statistics import DEFAULT, Condition, Findings, survival, when
+from fisherdash.study.statistics import DEFAULT, Condition, Findings, when
 from pages.ui.charts import csv_button, draw, show_table
+from pages.ui.progress import computed
 
 EFFECTS: dict[str, effects.Effect] = {
     "Survival": "survivors",
@@ -17,9 +18,13 @@ EFFECTS: dict[str, effects.Effect] = {
 }
 
 
-def findings_of(study: results.Kept) -> Findings:
-    """The statistics of a study as far as it has come; each part is computed once."""
-    return _findings(str(study.folder), study.state, study)
+def findings_of(study: results.Kept) -> Findings | None:
+    """The statistics of a study as far as it has come; None until they are known."""
+
+    def findings() -> Findings:
+        return Findings(study.tables(), study.specification).complete()
+
+    return computed("what the study says", ("study", study.folder), findings, study.state)
 
 
 def choose_condition(found: Findings) -> Condition:
@@ -41,12 +46,9 @@ def survival_part(found: Findings, condition: Condition) -> None:
     """Who lives how long, how the others fail, and the numbers."""
     st.subheader("Survival and drift, read together")
     styles = looks(found.heads)
-    runs = condition.of(found.trajectories)
     left, right = st.columns([3, 2])
     with left:
-        present = [head for head in styles if (runs["head"] == head).any()]
-        curves = [survival(found.trajectories, head, condition) for head in present]
-        draw(survival_figure(curves, styles), key="survival", table=False)
+        draw(survival_figure(found.survivals[condition], styles), key="survival", table=False)
     with right:
         draw(kinds_figure(found.kinds[condition]), key="kinds", table=False)
     st.caption(
@@ -174,8 +176,3 @@ def empty(study: results.Kept, data: Tables) -> None:
         f"{study.title} has nothing to say so far.",
         icon=":material/hourglass_empty:",
     )
-
-
-@st.cache_resource(max_entries=4, show_spinner="Reading the study")
-def _findings(folder: str, state: tuple[int, int], _study: results.Kept) -> Findings:
-    return Findings(_study.tables(), _study.specification)

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from fisherdash import dataset
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.e3x import MAX_ATOMIC_NUMBER, ModelConfig, init
-from fisherdash.workspace import RunHeader, RunWriter, paths
+from fisherdash.workspace import RunHeader, RunWriter, computed, paths
 from tests.workspace.test_runs import SETTINGS, chunk
 
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
@@ -89,7 +89,15 @@ def open_page(root):
         app.run()
         if name != "home":
             app.switch_page(f"pages/{name}.py").run()
-        assert not app.exception, app.exception
-        return app
+        return settled(app)
 
     return opened
+
+
+def settled(app: AppTest) -> AppTest:
+    """The page once everything is there that is computed in the background."""
+    while waiting := computed.active():
+        assert all(job.wait(120) for job in waiting)
+        app.run()
+    assert not app.exception, app.exception
+    return app

@@ -9,6 +9,7 @@ from flax.serialization import to_bytes
 from fisherdash.potentials import checkpoint as checkpoints
 from fisherdash.workspace import jobs, ownership, paths
 from pages.ui.progress import plain
+from tests.pages.conftest import settled
 
 PATIENCE = 180.0
 
@@ -180,7 +181,7 @@ def test_error_bars_of_a_replica_need_a_re_fitted_checkpoint(open_page, short_ru
     app.toggle(key="bars").set_value(True).run()
     assert "Only a re-fit leaves a head with error bars" in texts(app)
     checkpoints.save(fitted, paths.folder("checkpoints") / "fitted.safetensors")
-    app.run()
+    settled(app.run())
     assert app.selectbox(key="bars model").options == ["fitted"]
     assert not app.exception and not app.error
     assert "the error of the body comes on top" in texts(app).lower()

@@ -7,6 +7,7 @@ from fisherdash import dataset
 from fisherdash.analysis.structure import spectra
 from fisherdash.workspace import RunHeader, RunWriter, open_run, paths
 from fisherdash.workspace.runs import last_velocities
+from tests.pages.conftest import settled
 from tests.workspace.test_runs import SETTINGS, chunk
 
 NUMBERS = (8, 1, 1, 6)
@@ -30,8 +31,7 @@ def data():
 def choose(app, part):
     app.toggle(key="structure").set_value(True).run()
     app.segmented_control(key="structure part").set_value(part).run()
-    assert not app.exception, app.exception
-    return app
+    return settled(app)
 
 
 def test_bonds_and_angles_are_held_against_the_data(open_page, short_run, data):

@@ -8,6 +8,7 @@ import pytest
 from fisherdash.study import results
 from fisherdash.study.tables import COLUMNS, Tables, empty, read_tables, write_tables
 from fisherdash.workspace import jobs, paths
+from tests.pages.conftest import settled
 from tests.pages.test_pages import PATIENCE, texts
 from tests.study import planted
 
@@ -141,7 +142,7 @@ def test_a_study_from_the_page_ends_with_tables_and_an_answer(open_page, water):
     assert job.wait(PATIENCE) and job.status == "finished", job.error
     found = read_tables(job.info["folder"] / "tables")
     assert len(found.models) == 2 and len(found.trajectories) == 2 * 2 * 2
-    app.segmented_control[0].set_value("What it says").run()
+    settled(app.segmented_control[0].set_value("What it says").run())
     assert not app.exception and "water, small: 2 models" in texts(app)
     assert app.selectbox(key="study").value == job.info["folder"].name  # not a sample
     kept = results.named(job.info["folder"].name)

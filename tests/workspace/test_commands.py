@@ -7,10 +7,8 @@ import pytest
 
 from fisherdash import tasks
 from fisherdash.__main__ import build_parser
-from fisherdash.dataset import load
 from fisherdash.md import MDSettings
 from fisherdash.potentials.e3x import ModelConfig
-from fisherdash.tasks import TrainingPlan
 from fisherdash.train import TrainSettings
 from fisherdash.workspace import limits
 from fisherdash.workspace.commands import shell_command
@@ -41,8 +39,8 @@ def test_train_comes_back_with_every_setting(root):
                              schedule="cosine", average=0.99, clip=1.5, sharpness_radius=0.02,
                              patience=7, seed=5)  # fmt: skip
     path = root / "sample_models" / "ethanol_500K.npz"
-    plan = TrainingPlan(path, load(path), 40, 20, config, settings, "x")
-    found = parsed(tasks.train_command(plan, Path("out.safetensors")))
+    out = Path("out.safetensors")
+    found = parsed(tasks.train_command(path, out, 40, 20, config, settings))
     assert (found.frames, found.valid, found.resume) == (40, 20, False)
     for wanted in (config, settings):
         for name, value in wanted.to_json().items():

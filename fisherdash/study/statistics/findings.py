@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from fisherdash.analysis.survival import SurvivalCurve
 from fisherdash.errors import InputError
 from fisherdash.study.statistics import comparison, failures, pairing, quality, when
 from fisherdash.study.statistics.comparison import Comparison
@@ -79,6 +80,13 @@ class Findings:
             ]
         )
 
+    def complete(self) -> "Findings":
+        """The same, with every part computed."""
+        for name, part in vars(type(self)).items():
+            if isinstance(part, functools.cached_property):
+                getattr(self, name)
+        return self
+
     def of(self, condition: Condition) -> list[Comparison]:
         """The comparisons under one condition."""
         return [one for one in self.comparisons if one.condition == condition]
@@ -91,6 +99,18 @@ class Findings:
         parts = {condition: condition.of(runs) for condition in self.conditions}
         return {
             key: failures.count_kinds(found.loc[rows.index], rows) for key, rows in parts.items()
+        }
+
+    @functools.cached_property
+    def survivals(self) -> dict[Condition, list[SurvivalCurve]]:
+        """Survival of every head over time, the default one first."""
+        return {
+            condition: [
+                failures.survival(self.trajectories, head, condition, self.seed)
+                for head in (DEFAULT, *self.heads)
+                if len(condition.of(self.trajectories, head))
+            ]
+            for condition in self.conditions
         }
 
     @functools.cached_property

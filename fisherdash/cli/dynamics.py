@@ -1,0 +1,289 @@
+"""Commands about dynamics, of chosen models or of whole populations: simulate to study."""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fisherdash import storage
+from fisherdash.cli.console import Console
+from fisherdash.cli.models import kept, trained
+from fisherdash.cli.options import (
+    add_data_options,
+    add_run_folder,
+    output_file,
+    output_folder,
+    positive,
+    read_checkpoints,
+    read_data,
+    run_folder,
+    whole,
+)
+from fisherdash.errors import InputError
+
+if TYPE_CHECKING:
+    from fisherdash.dataset import Dataset
+    from fisherdash.workspace import Run
+
+ENDINGS = (".xyz", ".html", ".svg", ".csv")
+
+
+def add_simulate(parser: argparse.ArgumentParser) -> None:
+    """Checkpoints, where they start, how far they go."""
+    parser.add_argument(
+        "checkpoints", metavar="CKPT", nargs="+", help="the first is compared with the others"
+    )
+    parser.add_argument("--data", required=True, help="frames from which the starts are drawn")
+    parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run, a new one")
+    parser.add_argument(
+        "--replicas",
+        type=whole(1),
+        default=32,
+        help="trajectories of each checkpoint; 16 to 64 show survival",
+    )
+    parser.add_argument(
+        "--steps", type=whole(1), default=5000, help="velocity Verlet steps of each replica"
+    )
+    parser.add_argument(
+        "--timestep-fs",
+        type=positive,
+        default=0.5,
+        help="length of a step, fs; usually 0.25 to 1 with hydrogen",
+    )
+    parser.add_argument(
+        "--temperature",
+        type=positive,
+        metavar="K",
+        help="temperature of the first momenta (default: that of the data, or 500)",
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=0, help="seed of the starting frames and momenta"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float64"),
+        default="float32",
+        help="precision of the network; the integrator is float64",
+    )
+    parser.add_argument(
+        "--start",
+        choices=("data", "relaxed"),
+        default="data",
+        help="from frames of the data, or from a minimum of the first model",
+    )
+    parser.add_argument(
+        "--record-every",
+        type=whole(1),
+        default=10,
+        metavar="STEPS",
+        help="steps from one kept frame to the next",
+    )
+    add_data_options(parser)
+
+
+def simulate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """NVE molecular dynamics of every checkpoint, all from the same positions and momenta.
+
+    Ctrl-C ends the run and keeps what was done.
+    """
+    out = output_folder(args.out)
+    models = read_checkpoints(args.checkpoints)
+    data = read_data(args.data, args, console)
+    from fisherdash import tasks
+    from fisherdash.md import MDSettings
+
+    settings = MDSettings(
+        replicas=args.replicas,
+        steps=args.steps,
+        timestep=args.timestep_fs,
+        temperature=_temperature(args.temperature, data, console),
+        seed=args.seed,
+        record_every=args.record_every,
+        precision=args.precision,
+        start=args.start,
+    )
+    task = tasks.simulate(models, data, settings, out, command=args.command_line)
+    folder, _ = console.follow(task)
+    return _simulated(folder)
+
+
+def _temperature(asked: float | None, data: "Dataset", console: Console) -> float:
+    """The temperature asked for, else that of the data, else 500 K; the last two are said."""
+    if asked is not None:
+        return asked
+    if data.temperature is not None:
+        console.note(f"starting at the temperature of the data, {data.temperature:g} K")
+        return data.temperature
+    console.note("the data have no temperature: starting at 500 K")
+    return 500.0
+
+
+def _simulated(folder: Path) -> dict[str, Any]:
+    """The keys promised to scripts; ``steps`` is how far it came."""
+    from fisherdash import analysis, workspace
+
+    run = workspace.open_run(folder)
+    drift = analysis.head_drift(run.trajectories())
+    return {
+        "run": str(run.folder),
+        "steps": run.step,
+        "replicas": run.header.settings["replicas"],
+        "steps_per_second": run.steps_per_second,
+        "exploded": {
+            name: int((died >= 0).sum())
+            for name, died in zip(run.header.names, run.died_step, strict=True)
+        },
+        "drift_meV_per_atom_per_ps": {
+            name: interval.median if interval else None for name, interval in drift.items()
+        },
+    }
+
+
+def add_resume(parser: argparse.ArgumentParser) -> None:
+    """The folder of the run or of the dashboard's training; everything else is in it."""
+    add_run_folder(parser)
+
+
+def resume(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Go on with a run or a training that was stopped or killed, exactly where it was."""
+    folder = run_folder(args)
+    from fisherdash import tasks
+
+    if not tasks.is_training(folder):
+        console.follow(tasks.resume_simulation(folder))
+        return _simulated(folder)
+    model, report = console.follow(tasks.resume_training(folder))
+    return {"model": model, **trained(kept(report))}
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """The folder that ``simulate`` wrote."""
+    add_run_folder(parser)
+
+
+def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Statistics of a run: drift, survival and their paired comparison, failures counted.
+
+    The JSON has the first two heads alone; the notes speak of all.
+    """
+    folder = run_folder(args)
+    from fisherdash import analysis, workspace
+
+    comparison = analysis.compare(workspace.open_run(folder).trajectories())
+    console.note(comparison.sentence)
+    for caution in comparison.cautions:
+        console.note(caution)
+    return comparison.to_json()
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """The run, the file, and which trajectory."""
+    add_run_folder(parser)
+    parser.add_argument("--out", required=True, metavar="FILE", help=f"one of {' '.join(ENDINGS)}")
+    parser.add_argument(
+        "--head", metavar="NAME", help="whose trajectory goes into an .xyz (default: the first)"
+    )
+    parser.add_argument(
+        "--replica", type=whole(1), metavar="N", help="which of its replicas, from 1 (default: 1)"
+    )
+
+
+def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Take something away from a run: a trajectory, its figure, its numbers, or all in one report.
+
+    The ending of FILE says what: .xyz is one trajectory (extended XYZ with times, energies and
+    velocities), .html a report that stands alone, .svg the curves, .csv the numbers of the
+    comparison.
+    """
+    folder, out = run_folder(args), output_file(args.out)
+    if out.suffix not in ENDINGS:
+        raise InputError(f"--out {args.out!r} must end in one of {', '.join(ENDINGS)}.")
+    if out.suffix != ".xyz" and (args.head or args.replica):
+        raise InputError("--head and --replica choose a trajectory: give --out a name with .xyz")
+    from fisherdash import workspace
+
+    found = workspace.open_run(folder)
+    if not len(found.times):
+        raise InputError(f"the run {folder.name!r} has no frames yet")
+    parts = _trajectory(found, args) if out.suffix == ".xyz" else _whole(found, out.suffix)
+    with storage.replacing(out) as part, Path(part).open("wb") as file:
+        size = sum(file.write(block) for block in parts)
+    return {"run": found.id, "out": str(out), "frames": len(found.times), "bytes": size}
+
+
+def _trajectory(found: "Run", args: argparse.Namespace) -> Iterator[bytes]:
+    from fisherdash.workspace.runs import extended_xyz
+
+    names = found.header.names
+    if args.head is not None and args.head not in names:
+        raise InputError(f"the run has no head {args.head!r}; it has {', '.join(names)}")
+    head = 0 if args.head is None else names.index(args.head)
+    return extended_xyz(found, head, (args.replica or 1) - 1)
+
+
+def _whole(found: "Run", ending: str) -> Iterator[bytes]:
+    traj = found.trajectories()
+    if ending == ".html":
+        from fisherdash.plots.report import html_report
+        from fisherdash.workspace.commands import commands_of
+
+        yield html_report(found.header, traj, commands_of(found)).encode()
+    elif ending == ".svg":
+        from fisherdash.plots.report import run_picture
+
+        yield run_picture(traj, found.header.roles).encode()
+    else:
+        from fisherdash.analysis import compare
+        from fisherdash.plots.report import comparison_numbers
+
+        yield comparison_numbers(compare(traj)).to_csv(index=False).encode()
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """The specification, the folder, and who does the work."""
+    parser.add_argument(
+        "spec", metavar="SPEC.toml", help="what to train, re-fit and simulate (docs/study.md)"
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder of the study: a new one, or one to go on with",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="address of a Dask scheduler, such as tcp://HOST:8786",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole(0),
+        help="processes on this machine (default: one a core); 0 for this process alone",
+    )
+
+
+def study(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """A population of models: train, re-fit and simulate everything that a TOML file asks for.
+
+    What is finished is never done again, so the same command goes on after Ctrl-C, and does what is
+    new when the file asks for more. A study's folder keeps the file and copies of the data:
+    DIR/study.toml --out DIR goes on with it wherever the data were.
+    """
+    from fisherdash import tasks
+    from fisherdash.study import read_begun, read_spec
+    from fisherdash.study.plan import SPEC_FILE
+
+    path, out = Path(args.spec), Path(args.out)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InputError(f"the specification {path} cannot be read: {why}") from error
+    begun = path.resolve() == (out / SPEC_FILE).resolve()
+    spec = read_begun(path.parent) if begun else read_spec(text, path.parent)
+    task = tasks.study(spec, out, workers=args.workers, scheduler=args.scheduler)
+    _, last = console.follow(task)
+    assert last is not None
+    if last.done + last.failed < last.models:
+        console.note("stopped; the same command goes on")
+    return {"models": last.models, "done": last.done, "failed": last.failed}

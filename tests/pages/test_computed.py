@@ -1,0 +1,63 @@
+"""No page thread computes: the page says what is computed, keeps what it had, then shows it."""
+
+import threading
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fisherdash.study import results
+from fisherdash.study.statistics import Findings
+from fisherdash.study.tables import write_tables
+from fisherdash.workspace import computed, jobs, paths
+from pages.ui import progress
+from tests.pages.conftest import settled
+from tests.pages.test_pages import PATIENCE, texts
+from tests.study import planted
+
+TABLES = planted.tables(seed=5, models=7, replicas=3, temperatures=(500.0,), epochs=5)
+WAITING = "Computing what the study says"
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Background work waits for the event; nothing is waited for on the page."""
+    go, complete = threading.Event(), Findings.complete
+    monkeypatch.setattr(progress, "_SOON", 0.0)
+    monkeypatch.setattr(Findings, "complete", lambda self: go.wait(60) and complete(self))
+    yield go
+    go.set()
+    assert all(job.wait(60) for job in computed.active())
+
+
+def test_a_study_is_computed_while_the_page_stands(root, tmp_path, monkeypatch, held):
+    monkeypatch.setattr(results, "shipped", lambda: tmp_path / "none")
+    folder = paths.folder("studies") / "planted"
+    write_tables(TABLES, folder / "tables")
+    app = AppTest.from_file(str(root / "app.py"), default_timeout=60).run()
+    app.switch_page("pages/study.py").run()
+    assert not app.exception and WAITING in texts(app) and "models" not in texts(app)
+    held.set()
+    assert "7 models" in texts(settled(app)) and WAITING not in texts(app)
+
+    held.clear()
+    write_tables(TABLES, folder / "tables")  # the study has come further
+    assert not app.run().exception
+    assert "7 models" in texts(app) and WAITING in texts(app)
+    held.set()
+    assert "7 models" in texts(settled(app)) and WAITING not in texts(app)
+
+
+def test_another_head_of_the_path_is_computed_and_kept(open_page, water, model):
+    app = open_page("refit")
+    next(item for item in app.button if item.label == "Re-fit").click().run()
+    job = jobs.every("refit")[0]
+    assert job.wait(PATIENCE) and job.status == "finished", job.error
+    slider = app.run().select_slider(key=f"refit {job.id} point")
+    other = next(ridge for ridge in slider.options if ridge != slider.options[0])
+    settled(slider.set_value(float(other)).run())
+    keep = [item for item in app.button if item.label == "Keep this head too"]
+    assert len(keep) == 1
+    keep[0].click().run()
+    assert not app.exception
+    kept = app.session_state["kept head"]
+    assert kept.exists() and kept.parent == paths.place("checkpoints")
