@@ -39,7 +39,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,8 @@ from fisherdash import storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import ModelConfig, energy_and_forces
+from fisherdash.potentials.e3x import energy_and_forces
+from fisherdash.settings import LandscapeSettings, ModelConfig, Scope
 from fisherdash.train.step import LEARNING_UNIT
 
 BLOCK = 32
@@ -59,10 +60,8 @@ BLOCK = 32
 Weights = dict[str, Any]
 """{"body": …, "head": (D,)} or one of the two: pytrees of arrays, the head in kcal/mol."""
 
-Scope = Literal["all", "head"]
-"""Which weights are moved: body and head, or the head alone."""
-
 SCOPES: dict[str, tuple[str, ...]] = {"all": ("body", "head"), "head": ("head",)}
+"""Which weights are moved: body and head, or the head alone."""
 
 _Block = tuple[Array, Array, Array, Array]
 """Positions (Å), energies and forces (kcal/mol, kcal/mol/Å), and 1 or 0 for every frame."""
@@ -242,10 +241,6 @@ def _moved(
     return jax.tree.map(leaf, weights, *directions)
 
 
-RADIUS = 0.05
-"""The usual ρ, that of Foret et al.; weights of the head count in kcal/mol."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Sharpness:
     """How sharp the loss is around a checkpoint.
@@ -276,7 +271,7 @@ def sharpness(
     checkpoint: Checkpoint,
     dataset: Dataset,
     *,
-    radius: float = RADIUS,
+    radius: float = LandscapeSettings.radius,
     scope: Scope = "all",
     forces_weight: float = 1.0,
     precision: str = "float32",
@@ -327,10 +322,6 @@ def sharpness(
     )
 
 
-SPAN = 0.25
-POINTS = 11
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Surface:
     """The loss on a plane through a checkpoint.
@@ -360,8 +351,8 @@ def surface(
     checkpoint: Checkpoint,
     dataset: Dataset,
     *,
-    span: float = SPAN,
-    points: int = POINTS,
+    span: float = LandscapeSettings.span,
+    points: int = LandscapeSettings.points,
     seed: int = 0,
     scope: Scope = "all",
     forces_weight: float = 1.0,
@@ -450,36 +441,6 @@ def _filters(drawn: jax.Array, weights: jax.Array, axes: tuple[int, ...] | None)
     return drawn * wanted / received
 
 
-FRAMES = 100
-"""Enough for two digits of a sharpness."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How to look: see :func:`~fisherdash.landscape` and
-    :func:`~fisherdash.landscape` for each.
-
-    Attributes:
-        frames: how many of the data set's frames, evenly spread over it; all where it has fewer.
-        surfaces: whether to map the plane, which takes most of the time.
-    """
-
-    frames: int = FRAMES
-    radius: float = RADIUS
-    scope: Scope = "all"
-    surfaces: bool = True
-    span: float = SPAN
-    points: int = POINTS
-    seed: int = 0
-    forces_weight: float = 1.0
-    precision: str = "float32"
-
-    def common(self) -> dict[str, Any]:
-        """What sharpness and surface share."""
-        names = ("scope", "forces_weight", "precision")
-        return {name: getattr(self, name) for name in names}
-
-
 @dataclasses.dataclass(frozen=True)
 class Landscape:
     """What was found around one model; no surface where none was asked for."""
@@ -500,7 +461,7 @@ class Progress:
 def survey(
     models: Mapping[str, Checkpoint],
     dataset: Dataset,
-    settings: Settings,
+    settings: LandscapeSettings,
     *,
     cancel: threading.Event | None = None,
     watch: Callable[[float, str], None] | None = None,
@@ -519,6 +480,11 @@ def survey(
             was set.
     """
     frames = evenly(dataset, settings.frames)
+    common: dict[str, Any] = {
+        "scope": settings.scope,
+        "forces_weight": settings.forces_weight,
+        "precision": settings.precision,
+    }
     found: dict[str, Landscape] = {}
     for index, (name, model) in enumerate(models.items()):
         yield Progress(index / len(models), name, dict(found))
@@ -527,7 +493,7 @@ def survey(
             if watch is not None:
                 watch((index + done / total) / len(models), name)
 
-        sharp = sharpness(model, frames, radius=settings.radius, cancel=cancel, **settings.common())
+        sharp = sharpness(model, frames, radius=settings.radius, cancel=cancel, **common)
         plane = None
         if settings.surfaces:
             plane = surface(
@@ -538,7 +504,7 @@ def survey(
                 seed=settings.seed,
                 cancel=cancel,
                 watch=within,
-                **settings.common(),
+                **common,
             )
         found[name] = Landscape(sharp, plane)
     yield Progress(1.0, "", found)

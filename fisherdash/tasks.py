@@ -19,6 +19,16 @@ import numpy as np
 from fisherdash import dataset as datasets
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
+from fisherdash.settings import (
+    LandscapeSettings,
+    MDSettings,
+    ModelConfig,
+    Options,
+    SampleSettings,
+    SplitSettings,
+    TrainSettings,
+    shell_command,
+)
 from fisherdash.workspace import (
     Run,
     RunHeader,
@@ -36,7 +46,6 @@ from fisherdash.workspace import (
     users,
 )
 from fisherdash.workspace import go_on as record_rest
-from fisherdash.workspace.commands import shell_command
 from fisherdash.workspace.jobs import Job, JobProgress, progress_as_is
 from fisherdash.workspace.runs import kept_models
 
@@ -44,17 +53,15 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from fisherdash.analysis.drift import Cause
-    from fisherdash.fisher import Options, Refit
+    from fisherdash.fisher import Refit
     from fisherdash.landscape import Landscape
-    from fisherdash.landscape import Settings as LandscapeSettings
-    from fisherdash.md import Chunk, MDSettings
+    from fisherdash.md import Chunk
     from fisherdash.potentials.checkpoint import Checkpoint
-    from fisherdash.potentials.e3x import ModelConfig
     from fisherdash.potentials.evaluate import Errors
     from fisherdash.reference import SampleProgress
     from fisherdash.study import Progress as StudyProgress
     from fisherdash.study import Spec
-    from fisherdash.train import EpochReport, TrainSettings
+    from fisherdash.train import EpochReport
 
 MOST_FRAMES = 192
 """Frames of a trajectory with error bars: a second's work on two cores."""
@@ -103,49 +110,37 @@ class Task(Generic[Item, Result]):
 
 
 def sample(
-    atoms: "Atoms",
-    out: Path,
-    *,
-    temperature: float,
-    frames: int,
-    seed: int,
-    interval_fs: float = 50.0,
-    equilibration_ps: float = 5.0,
+    atoms: "Atoms", out: Path, settings: SampleSettings
 ) -> "Task[SampleProgress, Dataset | None]":
     """Make a data set with GFN2-xTB in the file ``out``; None when there was no frame yet."""
     from fisherdash import reference
 
     def work(cancel: threading.Event, report: Report) -> Any:
         last = None
-        reports = reference.sample(
-            atoms,
-            temperature=temperature,
-            frames=frames,
-            seed=seed,
-            interval_fs=interval_fs,
-            equilibration_ps=equilibration_ps,
-        )
-        for last in reference.kept(reports, out, cancel):
+        for last in reference.kept(reference.sample(atoms, settings), out, cancel):
             yield last
         return last.so_far() if last is not None and last.so_far is not None else None
 
     def describe(item: "SampleProgress") -> JobProgress:
-        detail = f"{item.frames} of {frames} frames, {item.temperature_K:.0f} K"
+        detail = f"{item.frames} of {settings.frames} frames, {item.temperature_K:.0f} K"
         return JobProgress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
 
-    title = f"{atoms.get_chemical_formula()}, {frames} frames at {temperature:g} K"
-    info = {"out": out, "sizes": {"atoms": len(atoms), "frames": frames}}
+    title = f"{atoms.get_chemical_formula()}, {_amount(settings)}"
+    info = {"out": out, "sizes": {"atoms": len(atoms), "frames": settings.frames}}
     return Task("sample", title, work, describe, info)
 
 
+def _amount(settings: SampleSettings) -> str:
+    return f"{settings.frames} frames at {settings.temperature:g} K"
+
+
 def train(
-    config: "ModelConfig",
+    config: ModelConfig,
     data: Dataset,
-    settings: "TrainSettings",
+    settings: TrainSettings,
     out: Path,
     *,
-    frames: int,
-    valid: int,
+    split: SplitSettings,
     name: str,
     resume: bool = False,
 ) -> "Task[EpochReport, None]":
@@ -157,7 +152,7 @@ def train(
     from fisherdash import train as training
     from fisherdash.potentials import checkpoint
 
-    sets = datasets.split(data, frames, valid, settings.seed)
+    sets = datasets.split(data, *split.counts(len(data)), settings.seed)
     state = out.with_name(f"{out.name}.unfinished.npz")
 
     def work(cancel: threading.Event, report: Report) -> Any:
@@ -184,7 +179,7 @@ def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
 
 
 def solve(
-    model: "Checkpoint", data: Dataset, options: "Options", out: Path
+    model: "Checkpoint", data: Dataset, options: Options, out: Path
 ) -> "Task[JobProgress, Refit]":
     """Re-fit the last layer; its checkpoint goes into the file ``out``."""
     from fisherdash import fisher
@@ -208,7 +203,7 @@ def solve(
 def simulate(
     models: "Mapping[str, Checkpoint]",
     data: Dataset,
-    settings: "MDSettings",
+    settings: MDSettings,
     folder: Path,
     *,
     command: str,
@@ -288,7 +283,7 @@ def evaluate(
 def landscape(
     models: "Mapping[str, Checkpoint]",
     data: Dataset,
-    settings: "LandscapeSettings",
+    settings: LandscapeSettings,
     out: Path | None = None,
 ) -> "Task[JobProgress, dict[str, Landscape]]":
     """The loss around several models, by their names; the surfaces go into the file ``out``."""
@@ -333,29 +328,26 @@ def study(
 # In the workspace, as jobs. --------------------------------------------------------------------
 
 
-def submit_sample(
-    molecule: str, temperature: float, frames: int, seed: int, structure: Path | None = None
-) -> Job:
+def submit_sample(molecule: str, settings: SampleSettings, structure: Path | None = None) -> Job:
     """Make a data set of a molecule, or of what a structure file holds."""
     from fisherdash import reference
 
     atoms = reference.molecule(structure or molecule)
-    out = paths.new_path("datasets", f"{paths.safe_stem(molecule)}_{temperature:g}K", ".npz")
-    chosen = {"temperature": temperature, "frames": frames, "seed": seed}
-    task = sample(atoms, out, **chosen)
-    command = shell_command("sample", structure or molecule, **chosen, out=out)
-    title = f"{molecule}, {frames} frames at {temperature:g} K"
+    name = f"{paths.safe_stem(molecule)}_{settings.temperature:g}K"
+    out = paths.new_path("datasets", name, ".npz")
+    task = sample(atoms, out, settings)
+    command = shell_command("sample", structure or molecule, settings, out=out)
+    title = f"{molecule}, {_amount(settings)}"
     return dataclasses.replace(task, title=title).submit(command=command)
 
 
 def submit_training(
     data_path: Path,
     data: Dataset,
-    config: "ModelConfig",
-    settings: "TrainSettings",
+    config: ModelConfig,
+    settings: TrainSettings,
     *,
-    frames: int,
-    valid: int,
+    split: SplitSettings,
     name: str,
 ) -> Job:
     """Train; the result is the best network's file, None when there was none yet.
@@ -363,28 +355,28 @@ def submit_training(
     All that going on needs is in the training's folder within seconds. InputError when there are
     not so many frames.
     """
-    sets = datasets.split(data, frames, valid, settings.seed)
+    sets = datasets.split(data, *split.counts(len(data)), settings.seed)
     folder = paths.new_path("trainings", name, "")
     out = paths.place("checkpoints") / f"{folder.name}.safetensors"
     header = TrainingHeader(
-        title=f"{folder.name}: {frames} frames, {settings.epochs} epochs",
+        title=f"{folder.name}: {len(sets[0])} frames, {settings.epochs} epochs",
         name=folder.name,
         config=config.to_json(),
         settings=settings.to_json(),
-        command=train_command(data_path, out, frames, valid, config, settings),
+        command=shell_command("train", data_path, split, config, settings, out=out),
     )
     task = _train_in(folder, header, sets, lambda: begin_training(folder, header, *sets))
     return task.submit(command=header.command)
 
 
 def submit_refit(
-    model_path: Path, data_path: Path, model: "Checkpoint", data: Dataset, options: "Options"
+    model_path: Path, data_path: Path, model: "Checkpoint", data: Dataset, options: Options
 ) -> Job:
     """Re-fit the last layer; the result is the Refit."""
     out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
     task = solve(model, data, options, out)
     task = dataclasses.replace(task, title=f"{model_path.stem} on {data_path.stem}")
-    command = solve_command(model_path, data_path, out, options)
+    command = shell_command("solve", model_path, data_path, options, options.stability, out=out)
     return task.submit(checkpoint=model_path, data=data_path, command=command)
 
 
@@ -403,7 +395,7 @@ def submit_simulation(
     data_path: Path,
     models: "Mapping[str, Checkpoint]",
     data: Dataset,
-    settings: "MDSettings",
+    settings: MDSettings,
 ) -> Job:
     """Simulate. InputError when the run is larger than its user may ask for."""
     price = limits.cost(
@@ -412,7 +404,8 @@ def submit_simulation(
     steps = len(models) * settings.replicas * settings.steps
     limits.check_run(price, steps, users.current())
     folder = paths.new_path("runs", paths.run_name(list(model_paths)), "")
-    command = simulate_command(list(model_paths.values()), data_path, folder, settings)
+    files = model_paths.values()
+    command = shell_command("simulate", *files, settings, data=data_path, out=folder)
     return simulate(models, data, settings, folder, command=command).submit()
 
 
@@ -425,8 +418,6 @@ def submit_finer(run: Run, data_path: Path, data: Dataset, cause: "Cause") -> Jo
         data: its frames.
         cause: what the new run is to have less of.
     """
-    from fisherdash.md import MDSettings
-
     before = MDSettings.from_json(run.header.settings)
     if cause == "time step":
         settings, mark, words = before.halved(), "half-step", "at half the time step"
@@ -440,7 +431,7 @@ def submit_finer(run: Run, data_path: Path, data: Dataset, cause: "Cause") -> Jo
         data,
         settings,
         folder,
-        command=simulate_command(files, data_path, folder, settings),
+        command=shell_command("simulate", *files, settings, data=data_path, out=folder),
         title=f"{run.header.title}, {words}",
         roles=dict(zip(run.header.names, run.header.roles, strict=True)),
     )
@@ -454,24 +445,23 @@ def submit_resume(folder: Path) -> Job:
 
 
 def submit_demo(
-    model_path: Path, data_path: Path, settings: "MDSettings", seed: int = 0, solving: float = 0.1
+    model_path: Path, data_path: Path, settings: MDSettings, seed: int = 0, solving: float = 0.1
 ) -> Job:
     """Load, re-fit and simulate both heads in one job; ``solving`` is the re-fit's share of it."""
     folder = paths.new_path("runs", "demo", "")
     out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
+    options = Options(seed=seed, test_boltzmann=False)
     commands = (
-        shell_command("solve", model_path, data_path, out=out, quick=True),
-        simulate_command([model_path, out], data_path, folder, settings),
+        shell_command("solve", model_path, data_path, options, out=out),
+        shell_command("simulate", model_path, out, settings, data=data_path, out=folder),
     )
     info: dict[str, Any] = {"run": folder, "out": out, "command": "\n".join(commands)}
 
     def work(cancel: threading.Event, report: Report) -> Any:
-        from fisherdash import fisher
         from fisherdash.potentials import checkpoint
 
         yield JobProgress(0.0, "loading")
         model, data = checkpoint.load(model_path), datasets.load(data_path)
-        options = fisher.Options(seed=seed, test_boltzmann=False)
         first = solve(model, data, options, out)
         refit = yield from _part(first, 0.0, solving, cancel, report)
         info["verdict"] = refit.verdict
@@ -502,23 +492,14 @@ def submit_landscape(
     data_path: Path,
     models: "Mapping[str, Checkpoint]",
     data: Dataset,
-    settings: "LandscapeSettings",
+    settings: LandscapeSettings,
 ) -> Job:
     """The loss around several models."""
     task = dataclasses.replace(
         landscape(models, data, settings), title=f"{len(models)} models on {data_path.stem}"
     )
     command = shell_command(
-        "landscape",
-        *model_paths,
-        data=data_path,
-        out=Path("landscape.npz"),
-        frames=settings.frames,
-        radius=settings.radius,
-        head_only=settings.scope == "head",
-        span=settings.span,
-        points=settings.points,
-        seed=settings.seed,
+        "landscape", *model_paths, settings, data=data_path, out=Path("landscape.npz")
     )
     return task.submit(command=command)
 
@@ -557,70 +538,9 @@ def job_in(folder: Path, kind: str | None = None) -> Job | None:
     return next((job for job in jobs.every(kind) if folder in job.info.values()), None)
 
 
-# The same from a shell. ------------------------------------------------------------------------
-
-
-def train_command(
-    data_path: Path,
-    out: Path,
-    frames: int,
-    valid: int,
-    config: "ModelConfig",
-    settings: "TrainSettings",
-) -> str:
-    """The shell command of a training."""
-    chosen = config.to_json() | settings.to_json()
-    return shell_command("train", data_path, out=out, frames=frames, valid=valid, **chosen)
-
-
-def solve_command(model_path: Path, data_path: Path, out: Path, options: "Options") -> str:
-    """The shell command of a re-fit; what has its default value is left out."""
-    usual, stability = type(options)(), options.stability
-    runs: dict[str, object] = {}
-    if options.ridge == "stable":
-        runs = {
-            "replicas": stability.replicas,
-            "picoseconds": stability.picoseconds,
-            "points": stability.points,
-            "timestep_fs": stability.timestep,
-            "md_temperature": stability.temperature,
-        }
-    return shell_command(
-        "solve",
-        model_path,
-        data_path,
-        out=out,
-        method=options.method,
-        ridge=options.ridge,
-        head=None if options.head == usual.head else options.head.replace(" ", "-"),
-        energy_weight=options.energy_weight or None,
-        probes=options.probes,
-        holdout=None if options.holdout == usual.holdout else options.holdout,
-        seed=options.seed,
-        quick=not options.test_boltzmann,
-        temperature=options.temperature,
-        **runs,
-    )
-
-
-def simulate_command(
-    model_paths: Iterable[Path], data_path: Path, folder: Path, settings: "MDSettings"
-) -> str:
-    """The shell command of a simulation."""
-    return shell_command(
-        "simulate",
-        *model_paths,
-        data=data_path,
-        out=folder,
-        replicas=settings.replicas,
-        steps=settings.steps,
-        timestep_fs=settings.timestep,
-        temperature=settings.temperature,
-        seed=settings.seed,
-        precision=settings.precision,
-        start=settings.start,
-        record_every=settings.record_every,
-    )
+def commands_of(run: Run) -> tuple[str, str]:
+    """The shell commands that repeat a run and its statistics."""
+    return run.header.command, shell_command("compare", run.folder)
 
 
 def _train_in(

@@ -6,8 +6,8 @@ import streamlit as st
 from fisherdash import tasks
 from fisherdash.plots import overview
 from fisherdash.potentials.calculator import snippet
+from fisherdash.settings import shell_command
 from fisherdash.workspace import Run, entries, jobs
-from fisherdash.workspace.commands import shell_command
 from pages.ui import landscape, library
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.library import own_file, share_button

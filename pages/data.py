@@ -11,20 +11,20 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.plots import drift
 from fisherdash.plots.figure import SeriesStyle
+from fisherdash.settings import LoadSettings, SampleSettings, shown
 from fisherdash.workspace import jobs, limits, ownership, paths, users
 from pages.ui import library
 from pages.ui.charts import draw, show_molecules
 from pages.ui.library import own_file, share_button
 from pages.ui.progress import command, complaint, door, job_list, onward, plain, watch
-
-INFER = "inferred"
-FORMATS = ("by its name", "npz", *datasets.FORMATS)
+from pages.ui.widgets import widgets
 
 
 def load_upload() -> None:
     """Check the upload and keep it in the workspace; on a mistake nothing changes."""
     upload = st.session_state["upload"]
-    units, kind = st.session_state["upload units"], st.session_state["upload format"]
+    names = [one.name for one in shown(LoadSettings)]
+    said = {name: st.session_state[f"upload {name}"] or None for name in names}
     with door("load"):
         if upload is None:
             raise InputError("Choose a file first.")
@@ -32,10 +32,7 @@ def load_upload() -> None:
         data = datasets.load_bytes(
             upload.name,
             upload.getvalue(),
-            units=None if units == INFER else units,
-            format=None if kind == FORMATS[0] else kind,
-            temperature=st.session_state["upload temperature"],
-            labels=st.session_state["upload labels"].strip() or None,
+            **LoadSettings(**said).to_json(),
         )
         path = paths.save_new(
             "datasets", paths.safe_stem(upload.name), ".npz", lambda p: datasets.save(data, p)
@@ -57,36 +54,7 @@ def upload_form() -> None:
             help="MD17, sGDML, rMD17 or plain npz, extended XYZ, or another format by its name; "
             "at most 50 MB. Nothing in the file is ever executed.",
         )
-        with st.grid(4, min_column_width=140):
-            st.selectbox(
-                "Unit of energy",
-                [INFER, *datasets.ENERGY_UNITS],
-                key="upload units",
-                help="Forces are in this unit per Å. What is inferred, and why, is shown after "
-                "loading; choose a unit to override it.",
-            )
-            st.selectbox(
-                "Format",
-                FORMATS,
-                key="upload format",
-                help="Needed only where the ending of the file's name does not say it.",
-            )
-            st.number_input(
-                "Temperature (K)",
-                value=None,
-                min_value=0.0,
-                placeholder="unknown",
-                key="upload temperature",
-                help="At which the frames were sampled, usually 300 to 1000 K. Leave it empty if "
-                "you do not know it: it is better not to guess.",
-            )
-            st.text_input(
-                "Other labels",
-                key="upload labels",
-                placeholder="none",
-                help="Prefix of another set of labels in the file, such as old (old_energies, "
-                "old_forces) or REF (REF_energy, REF_forces).",
-            )
+        widgets(LoadSettings, columns=4, key="upload")
         st.form_submit_button("Load", icon=":material/upload_file:", on_click=load_upload)
     complaint("load")
 
@@ -94,7 +62,7 @@ def upload_form() -> None:
 def sample_form() -> None:
     """A Boltzmann sample of any small molecule."""
     with st.form("sample"):
-        with st.grid(4, min_column_width=140):
+        with st.grid(3, min_column_width=140):
             names = reference.molecule_names()
             name = st.selectbox(
                 "Molecule",
@@ -103,22 +71,10 @@ def sample_form() -> None:
                 help="A molecule of the G2 set, by its formula. Larger ones take longer: about "
                 "1 ms for each atom and step.",
             )
-            temperature = st.number_input(
-                "Temperature (K)",
-                value=500.0,
-                min_value=1.0,
-                help="Of the Langevin thermostat, usually 300 to 1000 K.",
-            )
-            frames = st.number_input(
-                "Frames",
-                value=1000,
-                min_value=10,
-                help="One is kept every 50 fs; 500 to 2000 suffice for a small molecule.",
-            )
-            seed = st.number_input("Seed", value=0, min_value=0, help="Another seed, other frames.")
+            settings = widgets(SampleSettings, columns=0)
         if st.form_submit_button("Make the sample", icon=":material/science:"):
             with door():
-                tasks.submit_sample(name, temperature, int(frames), int(seed))
+                tasks.submit_sample(name, SampleSettings(**settings))
     running = next((job for job in jobs.every("sample") if job.active), None)
     if jobs.every("sample"):
         watch(running, lambda: job_list("sample", 3), every=1.0)

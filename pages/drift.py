@@ -15,8 +15,8 @@ from fisherdash.plots.report import (
     run_picture,
     tests_in_words,
 )
+from fisherdash.tasks import commands_of
 from fisherdash.workspace import Run
-from fisherdash.workspace.commands import commands_of
 from pages.ui import library, run_panels
 from pages.ui.charts import csv_button, draw, drift_chart, end_of, looks, show_table
 from pages.ui.progress import command, complain, door, job_line, next_step, onward, plain, watch

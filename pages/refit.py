@@ -59,7 +59,7 @@ def stability_check(job: Job, refit: "Refit") -> None:
         "A lower force error is no promise of stable dynamics. The check runs heads along the "
         "path beside the default one and keeps the best that is no less stable."
     )
-    settings = stability_settings("check", refit.prepared.dataset)
+    settings = stability_settings("check")
     if st.button("Run the stability check", icon=":material/labs:"):
         info = job.info
         options = dataclasses.replace(

@@ -6,12 +6,14 @@ import streamlit as st
 
 from fisherdash import tasks
 from fisherdash.dataset import Dataset
-from fisherdash.md import TOLERANCE, MDSettings
+from fisherdash.md import TOLERANCE
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.settings import MDSettings
 from fisherdash.workspace import jobs
 from fisherdash.workspace.limits import cost
 from pages.ui import library
 from pages.ui.progress import command, door, job_list, next_step, onward, watch
+from pages.ui.widgets import widgets
 
 USUAL = MDSettings()
 
@@ -33,66 +35,8 @@ def settings(data: Dataset) -> MDSettings:
     before: tuple[str, MDSettings] = st.session_state.get("simulated", ("", USUAL))
     fingerprint, last = before
     heat = last.temperature if fingerprint == data.fingerprint else data.temperature
-    with st.grid(4, min_column_width=140):
-        replicas = st.number_input(
-            "Replicas",
-            value=last.replicas,
-            min_value=1,
-            help="Independent trajectories of every model; 16 to 64 show differences in survival.",
-        )
-        steps = st.number_input(
-            "Steps",
-            value=last.steps,
-            min_value=1,
-            step=1000,
-            help="Of velocity Verlet; 2,000 to 1,000,000. Rare explosions need long runs.",
-        )
-        timestep = st.number_input(
-            "Time step (fs)",
-            value=last.timestep,
-            min_value=0.01,
-            step=0.1,
-            help="Usually 0.25 to 1 fs with hydrogen. Part of the drift is the time step's own: "
-            "it falls with its square.",
-        )
-        temperature = st.number_input(
-            "Temperature (K)",
-            value=float(heat or USUAL.temperature),
-            min_value=1.0,
-            step=50.0,
-            help="Of the Maxwell–Boltzmann velocities at the start, usually that of the data; "
-            "hotter runs explode sooner.",
-        )
-        record = st.number_input(
-            "Record every (steps)",
-            value=last.record_every,
-            min_value=1,
-            help="From one kept frame to the next, usually 5 to 50 steps.",
-        )
-        seed = st.number_input(
-            "Seed", value=0, min_value=0, help="Of the starting frames and velocities."
-        )
-        precision = st.selectbox(
-            "Precision of the network",
-            ("float32", "float64"),
-            help="Positions, momenta and sums are double precision in any case; float64 is two to "
-            "four times slower and tells round-off from the model's own drift.",
-        )
-        start = st.selectbox(
-            "Start from",
-            ("data", "relaxed"),
-            help="Frames of the data set, or the minimum of the first model's potential.",
-        )
-    return MDSettings(
-        replicas=int(replicas),
-        steps=int(steps),
-        timestep=float(timestep),
-        temperature=float(temperature),
-        seed=int(seed),
-        record_every=int(record),
-        precision=precision,
-        start=start,
-    )
+    temperature = float(heat or USUAL.temperature)
+    return MDSettings(**widgets(MDSettings, last, temperature={"value": temperature}))
 
 
 def named(paths: list[Path]) -> dict[str, Checkpoint]:

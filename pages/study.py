@@ -8,10 +8,10 @@ import streamlit as st
 
 from fisherdash import tasks
 from fisherdash.errors import InputError
+from fisherdash.settings import shell_command
 from fisherdash.study import results
 from fisherdash.study.statistics import Condition, Findings
 from fisherdash.workspace import jobs
-from fisherdash.workspace.commands import shell_command
 from pages.ui import library, studies
 from pages.ui.progress import command, complain, door, follow, next_step, plain
 

@@ -8,6 +8,7 @@ import streamlit as st
 from fisherdash import tasks
 from fisherdash.dataset import Dataset
 from fisherdash.plots import drift
+from fisherdash.settings import ModelConfig, SplitSettings, TrainSettings
 from fisherdash.train import EpochReport
 from fisherdash.workspace import jobs, paths
 from pages.ui import library
@@ -24,7 +25,7 @@ from pages.ui.progress import (
     watch,
 )
 from pages.ui.stopped import go_on_button, stopped_work
-from pages.ui.training_settings import network, schedule
+from pages.ui.widgets import widgets
 
 
 def form(path: Path, data: Dataset) -> None:
@@ -32,27 +33,22 @@ def form(path: Path, data: Dataset) -> None:
     with st.form("train"):
         with st.grid(3, min_column_width=140):
             usual = max(1, len(data) // 10)
-            frames = st.number_input(
-                "Training frames",
-                value=max(1, min(900, len(data) - usual)),
-                min_value=1,
-                help=f"Of the {len(data)} in the data set; drawn at random.",
-            )
-            valid = st.number_input(
-                "Validation frames",
-                value=min(usual, 200),
-                min_value=1,
-                help="Never learned from: they decide which weights are kept. About a tenth.",
-            )
+            split = SplitSettings(max(1, min(900, len(data) - usual)), min(usual, 200))
+            frames = widgets(SplitSettings, split, columns=0)
             name = st.text_input("Name", value=f"{path.stem}-model", max_chars=60)
         st.markdown("**Network**")
-        config = network()
-        st.markdown("**Schedule**")
-        settings = schedule()
+        network = widgets(ModelConfig, columns=5)
+        st.markdown("**Training**")
+        training = widgets(TrainSettings, columns=5)
         submitted = st.form_submit_button("Train", type="primary", icon=":material/play_arrow:")
     if submitted:
         job = tasks.submit_training(
-            path, data, config, settings, frames=int(frames), valid=int(valid), name=name
+            path,
+            data,
+            ModelConfig(**network),
+            TrainSettings(**training),
+            split=SplitSettings(**frames),
+            name=name,
         )
         kept = job.info["training"].name
         taken = kept != paths.safe_stem(name + ".x")

@@ -5,8 +5,8 @@ import functools
 import streamlit as st
 
 from fisherdash import tasks
+from fisherdash.settings import shell_command
 from fisherdash.workspace import Run, paths
-from fisherdash.workspace.commands import shell_command
 from fisherdash.workspace.runs import extended_xyz
 from pages.ui import library
 from pages.ui.charts import death, molecules

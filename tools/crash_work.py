@@ -19,7 +19,7 @@ from fisherdash.errors import InputError  # noqa: E402
 from fisherdash.md import MDSettings  # noqa: E402
 from fisherdash.potentials import checkpoint  # noqa: E402
 from fisherdash.potentials.e3x import ModelConfig  # noqa: E402
-from fisherdash.train import TrainSettings  # noqa: E402
+from fisherdash.settings import SplitSettings, TrainSettings  # noqa: E402
 from fisherdash.workspace import delete, entries, paths, unfinished  # noqa: E402
 
 EPOCHS, STEPS, RECORD_EVERY = 400, 24_000, 20
@@ -50,7 +50,7 @@ def _training() -> Any:
     settings = TrainSettings(epochs=EPOCHS, batch_size=10, average=0.9, seed=1)
     path = _data()
     return tasks.submit_training(
-        path, dataset.load(path), config, settings, frames=40, valid=15, name="net"
+        path, dataset.load(path), config, settings, split=SplitSettings(40, 15), name="net"
     )
 
 

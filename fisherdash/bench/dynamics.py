@@ -29,8 +29,9 @@ from ase.md.verlet import VelocityVerlet
 from fisherdash.bench import inputs
 from fisherdash.bench.race import Result, compare_times, race, seconds
 from fisherdash.errors import InputError
-from fisherdash.md import MDSettings, engine, initial, start
+from fisherdash.md import engine, initial, start
 from fisherdash.md.engine import group_checkpoints
+from fisherdash.settings import MDSettings
 
 REPLICAS = 64
 STEPS = 50

@@ -9,17 +9,16 @@ from fisherdash import storage
 from fisherdash.cli.console import Console
 from fisherdash.cli.models import kept, trained
 from fisherdash.cli.options import (
-    add_data_options,
     add_run_folder,
     output_file,
     output_folder,
-    positive,
     read_checkpoints,
     read_data,
     run_folder,
     whole,
 )
 from fisherdash.errors import InputError
+from fisherdash.settings import LoadSettings, MDSettings, add_options, from_arguments
 
 if TYPE_CHECKING:
     from fisherdash.dataset import Dataset
@@ -35,50 +34,8 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", required=True, help="frames from which the starts are drawn")
     parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run, a new one")
-    parser.add_argument(
-        "--replicas",
-        type=whole(1),
-        default=32,
-        help="trajectories of each checkpoint; 16 to 64 show survival",
-    )
-    parser.add_argument(
-        "--steps", type=whole(1), default=5000, help="velocity Verlet steps of each replica"
-    )
-    parser.add_argument(
-        "--timestep-fs",
-        type=positive,
-        default=0.5,
-        help="length of a step, fs; usually 0.25 to 1 with hydrogen",
-    )
-    parser.add_argument(
-        "--temperature",
-        type=positive,
-        metavar="K",
-        help="temperature of the first momenta (default: that of the data, or 500)",
-    )
-    parser.add_argument(
-        "--seed", type=whole(0), default=0, help="seed of the starting frames and momenta"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "float64"),
-        default="float32",
-        help="precision of the network; the integrator is float64",
-    )
-    parser.add_argument(
-        "--start",
-        choices=("data", "relaxed"),
-        default="data",
-        help="from frames of the data, or from a minimum of the first model",
-    )
-    parser.add_argument(
-        "--record-every",
-        type=whole(1),
-        default=10,
-        metavar="STEPS",
-        help="steps from one kept frame to the next",
-    )
-    add_data_options(parser)
+    add_options(parser, MDSettings)
+    add_options(parser.add_argument_group("data"), LoadSettings)
 
 
 def simulate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -90,18 +47,9 @@ def simulate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     models = read_checkpoints(args.checkpoints)
     data = read_data(args.data, args, console)
     from fisherdash import tasks
-    from fisherdash.md import MDSettings
 
-    settings = MDSettings(
-        replicas=args.replicas,
-        steps=args.steps,
-        timestep=args.timestep_fs,
-        temperature=_temperature(args.temperature, data, console),
-        seed=args.seed,
-        record_every=args.record_every,
-        precision=args.precision,
-        start=args.start,
-    )
+    temperature = _temperature(args.temperature, data, console)
+    settings = from_arguments(MDSettings, args, temperature=temperature)
     task = tasks.simulate(models, data, settings, out, command=args.command_line)
     folder, _ = console.follow(task)
     return _simulated(folder)
@@ -225,7 +173,7 @@ def _whole(found: "Run", ending: str) -> Iterator[bytes]:
     traj = found.trajectories()
     if ending == ".html":
         from fisherdash.plots.report import html_report
-        from fisherdash.workspace.commands import commands_of
+        from fisherdash.tasks import commands_of
 
         yield html_report(found.header, traj, commands_of(found)).encode()
     elif ending == ".svg":

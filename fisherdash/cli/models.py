@@ -2,60 +2,40 @@
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
-    RIDGE_RULES,
-    add_data_options,
-    fraction,
-    not_negative,
     output_file,
-    positive,
     read_checkpoint,
     read_checkpoints,
     read_data,
-    ridge,
-    share,
-    whole,
 )
 from fisherdash.errors import InputError
+from fisherdash.settings import (
+    LandscapeSettings,
+    LoadSettings,
+    ModelConfig,
+    Options,
+    SampleSettings,
+    SplitSettings,
+    StabilitySettings,
+    TrainSettings,
+    TutorialSettings,
+    add_options,
+    from_arguments,
+)
 
 if TYPE_CHECKING:
-    from fisherdash.fisher import HeadForm, Options
     from fisherdash.train import EpochReport
-
-METHODS = ("forces", "laplacian", "gradient")
-HEADS: "dict[str, HeadForm]" = {"shared": "shared", "by-element": "by element"}
 
 
 def add_sample(parser: argparse.ArgumentParser) -> None:
     """The molecule, its temperature and how many frames."""
     parser.add_argument("molecule", help="an ASE g2 name (CH3CH2OH) or a structure file")
-    parser.add_argument(
-        "--temperature",
-        type=positive,
-        required=True,
-        metavar="K",
-        help="temperature of the sample, usually 300 to 1000 K",
-    )
-    parser.add_argument(
-        "--frames",
-        type=whole(1),
-        required=True,
-        metavar="M",
-        help="number of frames, usually 500 to 2000",
-    )
     parser.add_argument("--out", required=True, metavar="FILE.npz", help="file to write")
-    parser.add_argument("--seed", type=whole(0), default=0, help="seed of the dynamics")
-    parser.add_argument(
-        "--interval-fs", type=positive, default=50.0, help="time from one frame to the next, fs"
-    )
-    parser.add_argument(
-        "--equilibration-ps", type=not_negative, default=5.0, help="time before the first frame, ps"
-    )
+    add_options(parser, SampleSettings)
 
 
 def sample(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -66,20 +46,13 @@ def sample(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     out = output_file(args.out, ".npz", inputs=[args.molecule])
     from fisherdash import reference, tasks
 
-    task = tasks.sample(
-        reference.molecule(args.molecule),
-        out,
-        temperature=args.temperature,
-        frames=args.frames,
-        seed=args.seed,
-        interval_fs=args.interval_fs,
-        equilibration_ps=args.equilibration_ps,
-    )
+    settings = from_arguments(SampleSettings, args)
+    task = tasks.sample(reference.molecule(args.molecule), out, settings)
     data, _ = console.follow(task)
     if data is None:
         raise InputError("sampling was stopped before the first frame; nothing was written.")
-    if len(data) < args.frames:
-        console.note(f"stopped: {out} has {len(data)} of {args.frames} frames")
+    if len(data) < settings.frames:
+        console.note(f"stopped: {out} has {len(data)} of {settings.frames} frames")
     return {
         "frames": len(data),
         "atoms": data.num_atoms,
@@ -97,94 +70,12 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         help="frames with energies and forces: npz, extended XYZ, or see --format",
     )
     parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
-    parser.add_argument(
-        "--frames", type=whole(1), help="number of training frames (default: the rest)"
-    )
-    parser.add_argument(
-        "--valid", type=whole(1), help="number of validation frames (default: a tenth)"
-    )
-    parser.add_argument(
-        "--epochs", type=whole(1), default=100, help="passes over the training frames"
-    )
-    parser.add_argument(
-        "--seed", type=whole(0), default=0, help="seed of split, first weights and order of frames"
-    )
-    _add_network(parser.add_argument_group("network"))
-    _add_schedule(parser.add_argument_group("schedule"))
+    add_options(parser.add_argument_group("frames"), SplitSettings)
+    add_options(parser.add_argument_group("network"), ModelConfig)
+    add_options(parser.add_argument_group("training"), TrainSettings)
     parser.add_argument("--resume", action="store_true", help="go on with one that was stopped")
     parser.add_argument("--name", help="of the model (default: from --out)")
-    add_data_options(parser)
-
-
-def _add_network(network: "argparse._ArgumentGroup") -> None:
-    network.add_argument(
-        "--features", type=whole(1), default=32, help="numbers per atom, usually 16 to 64"
-    )
-    network.add_argument(
-        "--max-degree", type=whole(0), default=2, help="highest degree of the features, 0 to 3"
-    )
-    network.add_argument(
-        "--iterations",
-        type=whole(1),
-        default=3,
-        help="rounds of messages between neighbours, usually 2 to 4",
-    )
-    network.add_argument(
-        "--basis", type=whole(2), default=32, help="radial basis functions, usually 8 to 32"
-    )
-    network.add_argument(
-        "--cutoff",
-        type=positive,
-        default=3.0,
-        metavar="Å",
-        help="distance at which atoms stop seeing each other, usually 3 to 6",
-    )
-
-
-def _add_schedule(schedule: "argparse._ArgumentGroup") -> None:
-    schedule.add_argument(
-        "--batch-size",
-        type=whole(1),
-        default=30,
-        help="frames of one step of the optimiser, usually 5 to 50",
-    )
-    schedule.add_argument(
-        "--learning-rate",
-        type=positive,
-        default=0.01,
-        help="learning rate of Adam, usually 0.001 to 0.01",
-    )
-    schedule.add_argument(
-        "--forces-weight",
-        type=not_negative,
-        default=1.0,
-        help="weight of the forces in the loss, usually 1 to 100",
-    )
-    schedule.add_argument(
-        "--schedule",
-        choices=("anneal", "cosine", "constant"),
-        default="anneal",
-        help="learning rate over time",
-    )
-    schedule.add_argument(
-        "--average",
-        type=share,
-        default=0.0,
-        help="moving average of the weights: share that a step leaves of it, such as 0.999",
-    )
-    schedule.add_argument(
-        "--clip",
-        type=not_negative,
-        default=0.0,
-        help="limit gradients to so many times their usual length; 0: never",
-    )
-    schedule.add_argument(
-        "--sharpness-radius",
-        type=not_negative,
-        default=0.0,
-        help="of sharpness-aware training, which doubles the time",
-    )
-    schedule.add_argument("--patience", type=whole(1), help="epochs without gain before it stops")
+    add_options(parser.add_argument_group("data"), LoadSettings)
 
 
 def train(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -195,24 +86,13 @@ def train(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     out = output_file(args.out, inputs=[args.data])
     data = read_data(args.data, args, console)
     from fisherdash import tasks
-    from fisherdash.potentials.e3x import ModelConfig
-    from fisherdash.train import TrainSettings
 
-    def chosen(declared: Any, *others: str) -> dict[str, Any]:
-        names = (field.name for field in fields(declared) if field.name not in others)
-        return {name: getattr(args, name) for name in names}
-
-    config = ModelConfig(**chosen(ModelConfig, "head_elements"))
-    settings = TrainSettings(**chosen(TrainSettings))
-    valid = args.valid if args.valid is not None else max(1, len(data) // 10)
-    frames = args.frames if args.frames is not None else max(1, len(data) - valid)
     task = tasks.train(
-        config,
+        from_arguments(ModelConfig, args),
         data,
-        settings,
+        from_arguments(TrainSettings, args),
         out,
-        frames=frames,
-        valid=valid,
+        split=from_arguments(SplitSettings, args),
         name=args.name or out.stem,
         resume=args.resume,
     )
@@ -268,7 +148,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="frames with energies and forces: npz, extended XYZ, or see --format",
     )
-    add_data_options(parser)
+    add_options(parser.add_argument_group("data"), LoadSettings)
 
 
 def evaluate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -297,87 +177,14 @@ def add_solve(parser: argparse.ArgumentParser) -> None:
         help="frames with energies and forces: npz, extended XYZ, or see --format",
     )
     parser.add_argument("--out", required=True, metavar="CKPT2", help="file to write")
-    _add_fit(parser)
-    _add_dynamics(parser.add_argument_group("for --ridge stable"))
-    add_data_options(parser)
-
-
-def _add_fit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--method",
-        choices=METHODS,
-        default="forces",
-        help="from forces, from positions and the temperature alone, or by gradient descent",
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="leave out the test of the temperature, which takes most of the time",
-    )
-    parser.add_argument(
-        "--ridge",
-        type=ridge,
-        default="auto",
-        metavar="|".join((*RIDGE_RULES, "VALUE")),
-        help="pull towards the default head: by held-out frames, marginal likelihood, generalised "
-        "cross-validation, short dynamics along the path, or as a multiple of the largest "
-        "eigenvalue",
-    )
-    parser.add_argument(
-        "--head", choices=HEADS, default="shared", help="one for all atoms, or one for each element"
-    )
-    parser.add_argument(
-        "--energy-weight",
-        type=not_negative,
-        default=0.0,
-        metavar="W",
-        help="of the squared energy error against the mean squared force component, 1/Å²",
-    )
-    parser.add_argument(
-        "--probes",
-        type=whole(1),
-        metavar="P",
-        help="random directions for each frame's Laplacians, for large molecules; exact without",
-    )
+    add_options(parser, Options)
     parser.add_argument(
         "--details",
         action="store_true",
         help="with --json: also the path, the spectrum, the head, the posterior and the runs",
     )
-    parser.add_argument(
-        "--holdout",
-        type=fraction,
-        default=0.2,
-        help="share of the frames that the fit does not see",
-    )
-    parser.add_argument(
-        "--seed", type=whole(0), default=0, help="seed of the choice of these frames"
-    )
-    parser.add_argument(
-        "--temperature",
-        type=positive,
-        metavar="K",
-        help="temperature of the data, where the file says none or a wrong one",
-    )
-
-
-def _add_dynamics(dynamics: "argparse._ArgumentGroup") -> None:
-    dynamics.add_argument(
-        "--replicas", type=whole(2), default=24, help="trajectories of every candidate head"
-    )
-    dynamics.add_argument(
-        "--picoseconds", type=positive, default=1.0, help="length of each trajectory, ps"
-    )
-    dynamics.add_argument(
-        "--points", type=whole(1), default=7, help="candidate heads along the ridge path"
-    )
-    dynamics.add_argument("--timestep-fs", type=positive, default=0.5, help="length of a step, fs")
-    dynamics.add_argument(
-        "--md-temperature",
-        type=positive,
-        metavar="K",
-        help="temperature of the first momenta (default: that of the data)",
-    )
+    add_options(parser.add_argument_group("for --ridge stable"), StabilitySettings)
+    add_options(parser.add_argument_group("data"), LoadSettings)
 
 
 def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -388,7 +195,10 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     from fisherdash import tasks
     from fisherdash.fisher.refit import details, summary
 
-    refit, _ = console.follow(tasks.solve(model, data, _options(args), out))
+    # The data have been told their temperature.
+    stability = from_arguments(StabilitySettings, args, seed=args.seed)
+    options = from_arguments(Options, args, temperature=None, stability=stability)
+    refit, _ = console.follow(tasks.solve(model, data, options, out))
     for warning in refit.warnings:
         console.note(f"warning: {warning}")
     console.note(refit.verdict)
@@ -399,67 +209,13 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     return summary(refit) | ({"details": details(refit)} if args.details else {})
 
 
-def _options(args: argparse.Namespace) -> "Options":
-    from fisherdash.fisher import Options, StabilitySettings
-
-    return Options(
-        method=args.method,
-        ridge=args.ridge,
-        head=HEADS[args.head],
-        energy_weight=args.energy_weight,
-        test_boltzmann=not args.quick,
-        probes=args.probes,
-        holdout=args.holdout,
-        seed=args.seed,
-        stability=StabilitySettings(
-            replicas=args.replicas,
-            picoseconds=args.picoseconds,
-            timestep=args.timestep_fs,
-            temperature=args.md_temperature,
-            points=args.points,
-            seed=args.seed,
-        ),
-    )
-
-
 def add_landscape(parser: argparse.ArgumentParser) -> None:
     """Checkpoints, the frames of the loss, the step and the plane."""
     parser.add_argument("checkpoints", metavar="CKPT", nargs="+", help="trained models, any number")
     parser.add_argument("--data", required=True, help="frames of which the loss is made")
-    parser.add_argument(
-        "--frames", type=whole(1), default=100, help="how many of them, evenly spread"
-    )
-    parser.add_argument(
-        "--radius",
-        type=not_negative,
-        default=0.05,
-        metavar="RHO",
-        help="ρ, length of the step up the gradient that measures sharpness",
-    )
-    parser.add_argument(
-        "--head-only", action="store_true", help="move the head alone; the body stays as it is"
-    )
-    parser.add_argument(
-        "--forces-weight", type=not_negative, default=1.0, help="weight of the forces in the loss"
-    )
     parser.add_argument("--out", metavar="FILE.npz", help="where the surfaces go; none otherwise")
-    parser.add_argument(
-        "--span",
-        type=positive,
-        default=0.25,
-        help="how far the surface reaches, in parts of the weights",
-    )
-    parser.add_argument(
-        "--points", type=whole(3), default=11, help="along each direction, an odd number"
-    )
-    parser.add_argument("--seed", type=whole(0), default=0, help="seed of the two directions")
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "float64"),
-        default="float32",
-        help="precision of the network",
-    )
-    add_data_options(parser)
+    add_options(parser, LandscapeSettings)
+    add_options(parser.add_argument_group("data"), LoadSettings)
 
 
 def landscape(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -471,24 +227,14 @@ def landscape(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     models = read_checkpoints(args.checkpoints)
     data = read_data(args.data, args, console)
     from fisherdash import tasks
-    from fisherdash.landscape import Settings, evenly
+    from fisherdash.landscape import evenly
 
-    settings = Settings(
-        frames=args.frames,
-        radius=args.radius,
-        scope="head" if args.head_only else "all",
-        surfaces=out is not None,
-        span=args.span,
-        points=args.points,
-        seed=args.seed,
-        forces_weight=args.forces_weight,
-        precision=args.precision,
-    )
+    settings = from_arguments(LandscapeSettings, args, surfaces=out is not None)
     found, _ = console.follow(tasks.landscape(models, data, settings, out))
     sharp = {name: one.sharpness for name, one in found.items()}
     return {
-        "frames": len(evenly(data, args.frames)),
-        "radius": args.radius,
+        "frames": len(evenly(data, settings.frames)),
+        "radius": settings.radius,
         "sharpness_kcal2_per_mol2": {name: one.value for name, one in sharp.items()},
         "loss_kcal2_per_mol2": {name: one.here.value for name, one in sharp.items()},
         "force_rmse_eV_per_A": {name: one.here.force_rmse for name, one in sharp.items()},
@@ -503,25 +249,7 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
         "parameters", metavar="FILE", help="what flax.serialization.to_bytes(params) wrote"
     )
     parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
-    parser.add_argument(
-        "--cutoff",
-        type=positive,
-        required=True,
-        metavar="Å",
-        help="cutoff radius that the network was trained with",
-    )
-    parser.add_argument(
-        "--units",
-        choices=("eV", "kcal/mol", "hartree"),
-        required=True,
-        help="unit of the energies that it was trained on",
-    )
-    parser.add_argument(
-        "--mean-energy",
-        type=float,
-        default=0.0,
-        help="that was subtracted from the energies, in the same units (default: 0)",
-    )
+    add_options(parser, TutorialSettings)
 
 
 def convert(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -534,13 +262,8 @@ def convert(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         data = Path(args.parameters).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {args.parameters!r}: {error.strerror}") from error
-    model = tutorial.load_bytes(
-        data,
-        cutoff=args.cutoff,
-        energy_unit=args.units,
-        mean_energy=args.mean_energy,
-        name=out.stem,
-    )
+    settings = from_arguments(TutorialSettings, args)
+    model = tutorial.load_bytes(data, **settings.to_json(), name=out.stem)
     checkpoint.save(model, out)
     return {
         **model.config.to_json(),

@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING
 
 from fisherdash.cli.console import Console
 from fisherdash.errors import InputError
+from fisherdash.settings import LoadSettings, from_arguments
 
 if TYPE_CHECKING:
     from fisherdash.dataset import Dataset
     from fisherdash.potentials.checkpoint import Checkpoint
-
-
-RIDGE_RULES = ("auto", "evidence", "gcv", "stable")  # those of fisher.RULES
-UNITS = ("eV", "kcal/mol", "kJ/mol", "hartree")  # those of dataset.ENERGY_UNITS
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -35,59 +32,6 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
         return value
 
     return convert
-
-
-def positive(text: str) -> float:
-    """Type of an option: a finite number above zero."""
-    return _number(text, lambda value: value > 0, "a number above zero")
-
-
-def not_negative(text: str) -> float:
-    """Type of an option: a finite number of zero or more."""
-    return _number(text, lambda value: value >= 0, "a number of zero or more")
-
-
-def fraction(text: str) -> float:
-    """Type of an option: a number above 0 and below 1."""
-    return _number(text, lambda value: 0 < value < 1, "a number above 0 and below 1")
-
-
-def share(text: str) -> float:
-    """Type of an option: a number from 0 to below 1."""
-    return _number(text, lambda value: 0 <= value < 1, "a number from 0 to below 1")
-
-
-def ridge(text: str) -> float | str:
-    """Type of ``--ridge``: the word of a rule or a number of zero or more."""
-    if text in RIDGE_RULES:
-        return text
-    words = ", ".join(map(repr, RIDGE_RULES))
-    return _number(text, lambda value: value >= 0, f"{words} or a number of zero or more")
-
-
-def _number(text: str, good: Callable[[float], bool], what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not (abs(value) < float("inf") and good(value)):
-        raise argparse.ArgumentTypeError(f"must be {what}, not {text!r}")
-    return value
-
-
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """What the loader can be told when its inference is to be overridden."""
-    parser.add_argument(
-        "--units", choices=UNITS, help="unit of energies in the data file, instead of inferring it"
-    )
-    parser.add_argument(
-        "--format", help="format of the data file: npz, extxyz or an ASE format's name"
-    )
-    parser.add_argument(
-        "--labels",
-        metavar="PREFIX",
-        help="read another set of labels in the file, such as old (old_energies)",
-    )
 
 
 def add_run_folder(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +58,7 @@ def read_data(
     from fisherdash import dataset
 
     data = dataset.load(
-        path, units=args.units, format=args.format, labels=args.labels, temperature=temperature
+        path, **from_arguments(LoadSettings, args, temperature=temperature).to_json()
     )
     for note in data.notes:
         console.note(f"{Path(path).name}: {note}")

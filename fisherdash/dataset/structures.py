@@ -26,6 +26,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers as symbol_numbers
 
+from fisherdash import settings
 from fisherdash.dataset.checks import check_count, check_elements
 from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import (
@@ -97,10 +98,7 @@ def _array(data: bytes, pointer: dict[str, Any], order: Literal["<", ">"]) -> np
     return np.frombuffer(data, dtype, count, offset).reshape(shape).astype(name)
 
 
-FORMATS = (
-    "extxyz", "traj", "vasp-xml", "vasp-out", "espresso-out", "gpaw-out",
-    "nwchem-out", "orca-output", "gaussian-out", "castep-castep",
-)  # fmt: skip
+FORMATS = tuple(form for form in settings.FORMATS if form != "npz")
 """ASE formats with energies and forces that are read, by ASE's names."""
 
 

@@ -17,15 +17,12 @@ from fisherdash.fisher.moments import (
     accumulate_groups,
     equations,
 )
-from fisherdash.fisher.options import HEAD_FORMS, METHODS, HeadForm, Method, Options
 from fisherdash.fisher.refit import Prepared, Refit
 from fisherdash.fisher.ridge import (
-    RULES,
     WORDS,
     Choice,
     Descent,
     RidgePoint,
-    Rule,
     choose,
     descend,
     gcv,
@@ -36,31 +33,25 @@ from fisherdash.fisher.ridge import (
 from fisherdash.fisher.solve import prepare, solve, try_heads
 from fisherdash.fisher.stability import (
     StabilityCheck,
-    StabilitySettings,
     Tried,
     candidates,
     check_stability,
 )
+from fisherdash.settings import Options, StabilitySettings
 
 __all__ = [
-    "HEAD_FORMS",
-    "METHODS",
-    "RULES",
     "WORDS",
     "Boltzmann",
     "Choice",
     "Descent",
     "Divergence",
     "Equations",
-    "HeadForm",
-    "Method",
     "Moments",
     "Options",
     "Posterior",
     "Prepared",
     "Refit",
     "RidgePoint",
-    "Rule",
     "Spectrum",
     "StabilityCheck",
     "StabilitySettings",

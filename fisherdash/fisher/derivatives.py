@@ -28,7 +28,8 @@ import numpy as np
 from jax.experimental import jet
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.e3x import Body, ModelConfig, descriptors
+from fisherdash.potentials.e3x import Body, descriptors
+from fisherdash.settings import ModelConfig
 
 FLATTEST = 0.05
 """Least root-mean-square distance from the nearest axis, Å, for three rotations to be told apart

@@ -51,7 +51,8 @@ from fisherdash.fisher.derivatives import jacobian
 from fisherdash.fisher.moments import BLOCK, Equations, Moments, equations
 from fisherdash.fisher.ridge import head_at
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import Body, ModelConfig
+from fisherdash.potentials.e3x import Body
+from fisherdash.settings import ModelConfig
 from fisherdash.units import BOLTZMANN
 
 GROUPS = 25

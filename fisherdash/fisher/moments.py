@@ -45,7 +45,8 @@ from fisherdash.errors import InputError
 from fisherdash.fisher import derivatives
 from fisherdash.fisher.derivatives import is_bent
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import Body, ModelConfig
+from fisherdash.potentials.e3x import Body
+from fisherdash.settings import ModelConfig
 from fisherdash.units import BOLTZMANN
 
 BLOCK = 32

@@ -20,20 +20,48 @@ import numpy as np
 from jaxtyping import Float
 
 from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
 from fisherdash.fisher.diagnostics import Boltzmann, Divergence, Posterior, kl_divergence, posterior
 from fisherdash.fisher.moments import Equations, Moments, equations
-from fisherdash.fisher.options import Division, Options
 from fisherdash.fisher.ridge import WORDS, Choice, Descent, RidgePoint, descend, head_at, ridge_path
 from fisherdash.fisher.stability import StabilityCheck
 from fisherdash.potentials.checkpoint import Checkpoint, energy_reference
 from fisherdash.potentials.evaluate import predict
+from fisherdash.settings import Options
 
+MIN_FRAMES = 10
 RESAMPLES = 2000
 FEW_FRAMES = 50
 WIDE = 0.1
 GROWN = 5.0
 ANOTHER_ZERO = 1.0
 """Mean error of the energy in eV that no sound model of the same data makes."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Division:
+    """Frames to fit, to choose the ridge, and to report on; the last two coincide if not chosen."""
+
+    fit: Dataset
+    ridge: Dataset
+    report: Dataset
+    chosen: bool
+
+
+def divide(dataset: Dataset, options: Options) -> Division:
+    """Divides the frames at random; raises InputError for fewer than :data:`MIN_FRAMES`."""
+    if len(dataset) < MIN_FRAMES:
+        raise InputError(
+            f"a re-fit needs at least {MIN_FRAMES} frames, part of which are held out; "
+            f"received {len(dataset)}"
+        )
+    order = np.random.default_rng(options.seed).permutation(len(dataset))
+    held = min(max(2, round(options.holdout * len(dataset))), len(dataset) - 1)
+    # In the order of time, so that groups of consecutive frames mean something.
+    fit, rest = np.sort(order[held:]), order[:held]
+    half, chosen = held // 2, isinstance(options.ridge, str)
+    choose, report = (np.sort(rest[:half]), rest[half:]) if chosen else (np.sort(rest), rest)
+    return Division(dataset.subset(fit), dataset.subset(choose), dataset.subset(report), chosen)
 
 
 @dataclasses.dataclass(frozen=True)

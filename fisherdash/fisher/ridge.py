@@ -20,13 +20,13 @@ square root of it. The path is recorded at steps that grow by a constant factor.
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from fisherdash.errors import InputError
 from fisherdash.fisher.moments import Equations, Moments
+from fisherdash.settings import Rule
 
 GRID = np.concatenate([[0.0], np.logspace(-14, 2, 65)])
 
@@ -167,8 +167,6 @@ def ridge_path(
     return tuple(points)
 
 
-Rule = Literal["auto", "evidence", "gcv", "stable"]
-RULES: tuple[Rule, ...] = ("auto", "evidence", "gcv", "stable")
 WORDS = {
     "auto": "lowest loss on held-out frames",
     "evidence": "highest marginal likelihood",
@@ -185,7 +183,7 @@ class Choice:
 
     Attributes:
         ridge: λ over the largest eigenvalue; infinite where the default head is kept.
-        rule: one of :data:`RULES`, or "given".
+        rule: that of :class:`fisherdash.settings.Options`, or "given".
         low, high: where 68 % of the choices fall when the held-out frames are drawn again, in
             groups; None unless they chose.
     """

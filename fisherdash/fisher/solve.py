@@ -16,11 +16,11 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.diagnostics import GROUPS, Boltzmann, boltzmann_test
 from fisherdash.fisher.moments import Moments, accumulate_groups
-from fisherdash.fisher.options import Options, divide
-from fisherdash.fisher.refit import Prepared, Refit
+from fisherdash.fisher.refit import Prepared, Refit, divide
 from fisherdash.fisher.ridge import Choice, choose
 from fisherdash.fisher.stability import StabilityCheck, candidates, check_stability
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.settings import Options
 
 HELD_OUT_GROUPS = 10
 Report = Callable[[str, float], None]

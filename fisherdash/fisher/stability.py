@@ -23,51 +23,13 @@ from jaxtyping import Float
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.ridge import RidgePoint
-from fisherdash.md import MDSettings, simulate
+from fisherdash.md import simulate
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.settings import MDSettings, StabilitySettings
 
 DEFAULT = "default"
 RESAMPLES = 2000
 FALLBACK_TEMPERATURE = 500.0
-
-
-@dataclasses.dataclass(frozen=True)
-class StabilitySettings:
-    """How candidates are tried.
-
-    Attributes:
-        replicas: trajectories of every candidate.
-        picoseconds: length of each.
-        timestep: fs.
-        temperature: of the initial momenta in K; None for that of the data (500 K if unknown).
-        points: candidates on the path.
-        seed: of frames and momenta; the confirmation takes another one.
-    """
-
-    replicas: int = 24
-    picoseconds: float = 1.0
-    timestep: float = 0.5
-    temperature: float | None = None
-    points: int = 7
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, low in (("replicas", 2), ("points", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < low:
-                raise InputError(
-                    f"stability {name} must be a whole number from {low}, received {value!r}"
-                )
-        if not 0 < self.picoseconds <= 1000:
-            raise InputError(
-                "the stability check needs a length above 0 and at most 1000 ps, received "
-                f"{self.picoseconds}"
-            )
-
-    @property
-    def steps(self) -> int:
-        """Steps of velocity Verlet."""
-        return max(1, round(1000 * self.picoseconds / self.timestep))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ A run is ``simulate(checkpoints, dataset, settings)``, an iterator of chunks. Be
 from fisherdash.md.engine import Group
 from fisherdash.md.integrator import ALIVE, NOT_FINITE, TOLERANCE, Bonds, State, start
 from fisherdash.md.loop import Chunk, Setting, run
-from fisherdash.md.settings import MDSettings
 from fisherdash.md.simulate import resume, simulate
+from fisherdash.settings import MDSettings
 
 __all__ = [
     "ALIVE",

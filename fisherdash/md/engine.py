@@ -40,8 +40,8 @@ from jaxtyping import Array, Float, Int
 from fisherdash import devices
 from fisherdash.md import integrator
 from fisherdash.md.integrator import ALIVE, State
-from fisherdash.md.settings import Precision
-from fisherdash.potentials.e3x import ModelConfig, energy_and_forces
+from fisherdash.potentials.e3x import energy_and_forces
+from fisherdash.settings import ModelConfig, Precision
 
 if TYPE_CHECKING:
     from fisherdash.potentials.checkpoint import Checkpoint

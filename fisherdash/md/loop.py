@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from fisherdash.md import engine
 from fisherdash.md.engine import Group, Record, Scenery
 from fisherdash.md.integrator import ALIVE, Bonds, State
-from fisherdash.md.settings import MDSettings
+from fisherdash.settings import MDSettings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,8 +17,8 @@ from fisherdash.md import initial, loop
 from fisherdash.md.engine import group_checkpoints
 from fisherdash.md.integrator import TOLERANCE, Bonds, State, start
 from fisherdash.md.loop import Chunk
-from fisherdash.md.settings import MDSettings
 from fisherdash.potentials.e3x import energy_and_forces
+from fisherdash.settings import MDSettings
 
 if TYPE_CHECKING:
     from fisherdash.potentials.checkpoint import Checkpoint

@@ -25,7 +25,8 @@ from jaxtyping import Float, Integer
 
 from fisherdash import __version__, storage
 from fisherdash.errors import InputError
-from fisherdash.potentials.e3x import MAX_ATOMIC_NUMBER, Body, ModelConfig, body_shapes
+from fisherdash.potentials.e3x import Body, body_shapes
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)

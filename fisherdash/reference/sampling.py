@@ -46,10 +46,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from fisherdash import dataset
-from fisherdash.dataset import Dataset, check_temperature, clean_name, load_bytes, reference_bonds
+from fisherdash.dataset import Dataset, clean_name, load_bytes, reference_bonds
 from fisherdash.dataset.checks import check_elements
 from fisherdash.dataset.structures import read_frames
 from fisherdash.errors import InputError
+from fisherdash.settings import SampleSettings
 
 HEAVIEST = 86
 """The last element that GFN2-xTB knows, radon."""
@@ -222,80 +223,27 @@ class SampleProgress:
     so_far: Callable[[], Dataset] | None = None
 
 
-@dataclass(frozen=True)
-class _Plan:
-    temperature: float
-    frames: int
-    seed: int
-    steps: int  # of the integrator between two recorded frames
-    pieces: int  # of `steps` steps before the first recorded frame
-    timestep_fs: float
-    friction_fs: float
-
-
-def sample(
-    atoms: Atoms,
-    *,
-    temperature: float,
-    frames: int,
-    seed: int = 0,
-    interval_fs: float = 50.0,
-    timestep_fs: float = 0.5,
-    friction_fs: float = 100.0,
-    equilibration_ps: float = 5.0,
-) -> Iterator[SampleProgress]:
+def sample(atoms: Atoms, settings: SampleSettings) -> Iterator[SampleProgress]:
     """Sample the Boltzmann distribution of a free molecule; the last report holds the Dataset.
 
     The geometry is relaxed, given Maxwell–Boltzmann velocities and equilibrated; then one frame
-    is kept every interval. The same arguments on the same machine give the same sample. The
+    is kept every interval. The same settings on the same machine give the same sample. The
     iterator may be dropped at any report.
 
     Args:
         atoms: the molecule, of which a copy is used; charges and spin follow its initial charges
             and magnetic moments.
-        temperature: K.
-        frames: number of frames to record.
-        interval_fs: time between recorded frames, fs; a multiple of timestep_fs.
-        timestep_fs: fs; 0.5 is right for molecules with hydrogen.
-        friction_fs: 1/γ of the thermostat, fs. 100 fs is far slower than a bond vibration and
-            fast enough that the equilibration forgets its start.
-        equilibration_ps: time before the first recorded frame, ps.
+        settings: temperature, frames, and the dynamics between them.
 
-    Raises InputError for settings out of range, a molecule that GFN2-xTB cannot do, and, while
-    running, for one that falls apart.
+    Raises InputError for a molecule that GFN2-xTB cannot do, and, while running, for one that
+    falls apart.
     """
     check_atoms(atoms)
-    plan = _plan(temperature, frames, seed, interval_fs, timestep_fs, friction_fs, equilibration_ps)
-    return _run(atoms.copy(), plan)
+    return _run(atoms.copy(), settings)
 
 
-def _plan(temperature: Any, frames: int, seed: int, interval: float, timestep: float,
-          friction: float, equilibration: float) -> _Plan:  # fmt: skip
-    heat = check_temperature(temperature)
-    if heat is None:
-        raise InputError("A sample needs a temperature in K, received none.")
-    if frames < 1:
-        raise InputError(f"frames must be at least 1, received {frames}.")
-    if seed < 0:
-        raise InputError(f"seed must not be negative, received {seed}.")
-    if not 0 < timestep <= 2:
-        raise InputError(f"timestep_fs must lie above 0 and up to 2 fs, received {timestep:g}.")
-    steps = round(interval / timestep) if np.isfinite(interval) else 0
-    if steps < 1 or abs(steps * timestep - interval) > 1e-6 * interval:
-        raise InputError(
-            f"interval_fs must be a multiple of timestep_fs ({timestep:g} fs), received "
-            f"{interval:g}."
-        )
-    if not (np.isfinite(friction) and friction > 0):
-        raise InputError(f"friction_fs must be a positive time, received {friction:g}.")
-    if not (np.isfinite(equilibration) and equilibration >= 0):
-        raise InputError(f"equilibration_ps must not be negative, received {equilibration:g}.")
-    pieces = int(np.ceil(equilibration * 1000 / interval - 1e-9))
-    return _Plan(heat, frames, seed, steps, pieces, timestep, friction)
-
-
-def _run(atoms: Atoms, plan: _Plan) -> Iterator[SampleProgress]:
-    total = plan.pieces + plan.frames
+def _run(atoms: Atoms, plan: SampleSettings) -> Iterator[SampleProgress]:
+    total = plan.before + plan.frames
     yield SampleProgress(0, total, "relaxing", 0.0)
     atoms.calc = calculator(atoms)
     with refusing(f"relaxing {atoms.get_chemical_formula()}"):
@@ -308,7 +256,7 @@ def _run(atoms: Atoms, plan: _Plan) -> Iterator[SampleProgress]:
         return _dataset(atoms, plan, positions, energies, forces)
 
     for done in range(1, total + 1):
-        stage = "equilibrating" if done <= plan.pieces else "sampling"
+        stage = "equilibrating" if done <= plan.before else "sampling"
         with refusing(f"{stage} at {plan.temperature:g} K"):
             dynamics.run(plan.steps)
             energy, force = atoms.get_potential_energy(), atoms.get_forces()
@@ -317,7 +265,7 @@ def _run(atoms: Atoms, plan: _Plan) -> Iterator[SampleProgress]:
                 f"The molecule came apart after {done * plan.steps * plan.timestep_fs / 1000:g} ps "
                 f"at {plan.temperature:g} K; sample it at a lower temperature."
             )
-        if done == plan.pieces + 1:
+        if done == plan.before + 1:
             heat = []
         heat.append(atoms.get_kinetic_energy() / (1.5 * len(atoms) * units.kB))
         if stage == "sampling":
@@ -332,7 +280,9 @@ def _run(atoms: Atoms, plan: _Plan) -> Iterator[SampleProgress]:
     )
 
 
-def _dataset(atoms: Atoms, plan: _Plan, positions: list, energies: list, forces: list) -> Dataset:
+def _dataset(
+    atoms: Atoms, plan: SampleSettings, positions: list, energies: list, forces: list
+) -> Dataset:
     # Rounded to single precision (1e-7 Å, 1e-6 eV/Å), so that the file is small and reading it
     # back gives these very numbers.
     single = [np.array(a, dtype=np.float32).astype(np.float64) for a in (positions, forces)]
@@ -345,7 +295,7 @@ def _dataset(atoms: Atoms, plan: _Plan, positions: list, energies: list, forces:
         temperature=plan.temperature,
         source=(
             f"{METHOD}, BAOAB Langevin {plan.timestep_fs:g} fs, 1/friction "
-            f"{plan.friction_fs:g} fs, {plan.pieces * interval / 1000:g} ps equilibration, a "
+            f"{plan.friction_fs:g} fs, {plan.before * interval / 1000:g} ps equilibration, a "
             f"frame every {interval:g} fs, seed {plan.seed}"
         ),
     )

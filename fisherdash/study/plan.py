@@ -21,8 +21,7 @@ from typing import Any
 from fisherdash import dataset
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.fisher import Options
-from fisherdash.md import MDSettings
+from fisherdash.settings import MDSettings, Options
 from fisherdash.study import store
 from fisherdash.study.spec import DEFAULT_HEAD, Data, Model, Spec, read_spec
 

@@ -28,9 +28,9 @@ from fisherdash.analysis.structure import structure
 from fisherdash.analysis.survival import lifetimes
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.md import MDSettings
 from fisherdash.potentials import checkpoint, evaluate
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.settings import MDSettings
 from fisherdash.study import store
 from fisherdash.study.plan import (
     HEADS,

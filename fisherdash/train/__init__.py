@@ -1,10 +1,9 @@
 """Training: settings in, a report per epoch out; whole epochs stay on the device."""
 
+from fisherdash.settings import TrainSettings
 from fisherdash.train.loop import EpochReport, Trainee, resume, train, train_together
-from fisherdash.train.settings import SCHEDULES, TrainSettings
 
 __all__ = [
-    "SCHEDULES",
     "EpochReport",
     "TrainSettings",
     "Trainee",

@@ -28,7 +28,8 @@ import numpy as np
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import MAX_ATOMIC_NUMBER, ModelConfig, init
+from fisherdash.potentials.e3x import init
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig, TrainSettings
 from fisherdash.train.progress import (
     EpochReport,
     Progress,
@@ -39,7 +40,6 @@ from fisherdash.train.progress import (
     report_of,
     status_after,
 )
-from fisherdash.train.settings import TrainSettings
 from fisherdash.train.step import (
     LEARNING_UNIT,
     Frames,
@@ -287,15 +287,11 @@ def resume(
     Raises:
         InputError: settings that this program does not know, or a state of another training.
     """
-    try:
-        config, settings = ModelConfig.from_json(header.config), TrainSettings(**header.settings)
-    except TypeError as error:
-        raise InputError(f"the training has settings that are not known here: {error}") from error
     return train(
-        config,
+        ModelConfig.from_json(header.config),
         train_set,
         valid_set,
-        settings,
+        TrainSettings.from_json(header.settings),
         name=header.name,
         cancel=cancel,
         state_file=state_file,

@@ -23,8 +23,7 @@ from fisherdash import __version__, storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint, energy_reference
-from fisherdash.potentials.e3x import ModelConfig
-from fisherdash.train.settings import TrainSettings
+from fisherdash.settings import ModelConfig, TrainSettings
 from fisherdash.train.step import LEARNING_UNIT, Params, State, Sums
 
 FORMAT_VERSION = 3

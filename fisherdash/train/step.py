@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.e3x import ModelConfig, energy_and_forces
+from fisherdash.potentials.e3x import energy_and_forces
+from fisherdash.settings import ModelConfig
 from fisherdash.units import KCAL_PER_MOL
 
 LEARNING_UNIT = KCAL_PER_MOL

@@ -4,79 +4,17 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from fisherdash import landscape, tasks
-from fisherdash.landscape import Landscape, Settings
+from fisherdash import tasks
+from fisherdash.landscape import Landscape
 from fisherdash.plots import landscape as figures
 from fisherdash.plots.figure import styles
+from fisherdash.settings import LandscapeSettings
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
 from pages.ui import library
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.progress import command, door, follow, plain
-
-_SCOPES = {"Body and head": "all", "Head alone": "head"}
-
-
-def choose_settings() -> Settings:
-    """How to look: a few choices in sight, the rest folded away."""
-    left, middle, right = st.columns(3)
-    with left:
-        scope = st.segmented_control(
-            "Weights that move",
-            list(_SCOPES),
-            default="Body and head",
-            required=True,
-            help="The head alone: the loss is an exact parabola there, and the re-fit moved "
-            "nothing else.",
-        )
-    with middle:
-        radius = st.number_input(
-            "Length ρ of the step",
-            min_value=0.0,
-            value=landscape.RADIUS,
-            step=0.01,
-            format="%g",
-            help="How far up the gradient the weights are moved for the sharpness; usual are "
-            "0.005 to 0.5. The head counts in kcal/mol, as in training.",
-        )
-    with right:
-        frames = st.number_input(
-            "Frames",
-            min_value=1,
-            value=landscape.FRAMES,
-            step=50,
-            help="Evenly spread over the data set; the time grows with them. 50 to 500 are usual.",
-        )
-    with st.expander("The plane", icon=":material/grid_on:"):
-        first, second, third = st.columns(3)
-        with first:
-            span = st.number_input(
-                "Largest step",
-                min_value=0.01,
-                value=landscape.SPAN,
-                step=0.05,
-                help="Along each random direction, in parts of the weights: 0.25 moves every "
-                "filter by a quarter of its length. 0.05 to 1 are usual.",
-            )
-        with second:
-            points = st.number_input(
-                "Points along each",
-                min_value=3,
-                value=landscape.POINTS,
-                step=2,
-                help="An odd number, so that the model itself is one; the time grows with its "
-                "square. 9 to 31 are usual.",
-            )
-        with third:
-            seed = st.number_input("Seed of the directions", min_value=0, value=0)
-    return Settings(
-        frames=frames,
-        radius=radius,
-        scope="head" if _SCOPES[scope or "Body and head"] == "head" else "all",
-        span=span,
-        points=points,
-        seed=seed,
-    )
+from pages.ui.widgets import widgets
 
 
 def ask() -> None:
@@ -84,7 +22,7 @@ def ask() -> None:
     paths, data_path = library.choose_models(
         "mapped", "A default head and its re-fit, for example."
     )
-    settings = choose_settings()
+    settings = widgets(LandscapeSettings, columns=3)
     if st.button(
         "Map the landscape", type="primary", icon=":material/landscape:", disabled=not paths
     ):
@@ -94,7 +32,8 @@ def ask() -> None:
                 return
             data = library.dataset_at(data_path)
             models = library.models_for(paths, data)
-            tasks.submit_landscape(paths, data_path, models, data, settings)
+            chosen = LandscapeSettings(**settings)
+            tasks.submit_landscape(paths, data_path, models, data, chosen)
 
 
 def show(job: Job, found: Mapping[str, Landscape]) -> None:

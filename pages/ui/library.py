@@ -27,6 +27,7 @@ from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint as checkpoints
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.e3x import tutorial
+from fisherdash.settings import TutorialSettings, shown
 from fisherdash.workspace import (
     Run,
     limits,
@@ -38,6 +39,7 @@ from fisherdash.workspace import (
 from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.runs import last_velocities, survivor_positions
 from pages.ui.progress import complaint, computed, door, plain
+from pages.ui.widgets import widgets
 
 T = TypeVar("T")
 Kind = Literal["datasets", "checkpoints"]
@@ -272,23 +274,7 @@ def own_model() -> None:
             "ever executed.",
         )
         st.markdown("or the parameters that the public E3x tutorial saves, which say nothing of:")
-        cutoff, unit = st.columns(2)
-        with cutoff:
-            st.number_input(
-                "Cutoff (Å)",
-                min_value=0.5,
-                max_value=50.0,
-                value=5.0,
-                key="tutorial cutoff",
-                help="Of the network in training; the tutorial's is 5 Å.",
-            )
-        with unit:
-            st.selectbox(
-                "Energies in training",
-                list(tutorial.ENERGY_UNITS),
-                key="tutorial unit",
-                help="The unit of the energies that the network was trained on.",
-            )
+        widgets(TutorialSettings, columns=3, key="tutorial")
         st.file_uploader(
             "E3x tutorial parameters (flax.serialization.to_bytes)",
             key="tutorial model",
@@ -303,15 +289,9 @@ def _bring_checkpoint() -> None:
 
 
 def _bring_tutorial() -> None:
-    _bring(
-        "tutorial model",
-        lambda data, name: tutorial.load_bytes(
-            data,
-            cutoff=float(st.session_state["tutorial cutoff"]),
-            energy_unit=st.session_state["tutorial unit"],
-            name=name,
-        ),
-    )
+    names = [one.name for one in shown(TutorialSettings)]
+    fields = {name: st.session_state[f"tutorial {name}"] for name in names}
+    _bring("tutorial model", lambda data, name: tutorial.load_bytes(data, **fields, name=name))
 
 
 def _bring(key: str, read: Callable[[bytes, str], Checkpoint]) -> None:

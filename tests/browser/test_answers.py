@@ -66,7 +66,7 @@ def test_the_landscape_around_a_model_is_mapped(tab: Page, address: str) -> None
     tab.get_by_role("option", name="ethanol-undertrained (sample)").click()
     tab.keyboard.press("Escape")
     fill(tab, "Frames", 20)
-    tab.get_by_text("The plane", exact=True).click()
+    tab.get_by_text("More settings", exact=True).click()
     fill(tab, "Points along each", 3)
     tab.get_by_role("button", name="Map the landscape").click()
     expect(tab.get_by_text("Sharpness is the loss after one step")).to_be_visible()

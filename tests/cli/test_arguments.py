@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fisherdash.__main__ import COMMANDS, main
-from fisherdash.cli.options import UNITS
 from fisherdash.dataset import ENERGY_UNITS
+from fisherdash.settings import LoadSettings, settings_of
 
 
 def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
@@ -29,29 +29,29 @@ def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
 
 
 WRONG_NUMBERS = [
-    ("train D --out C --frames -5", "at least 1, not '-5'"),
-    ("train D --out C --valid 0", "at least 1, not '0'"),
+    ("train D --out C --frames -5", "a whole number from 1 to 1000000000, not '-5'"),
+    ("train D --out C --valid 0", "a whole number from 1 to 1000000000, not '0'"),
     ("train D --out C --epochs 1.5", "whole number"),
-    ("train D --out C --learning-rate 0", "above zero, not '0'"),
-    ("train D --out C --learning-rate nan", "above zero, not 'nan'"),
-    ("train D --out C --cutoff -3", "above zero, not '-3'"),
-    ("train D --out C --forces-weight -1", "zero or more, not '-1'"),
+    ("train D --out C --learning-rate 0", "above 0 and at most 1, not '0'"),
+    ("train D --out C --learning-rate nan", "above 0 and at most 1, not 'nan'"),
+    ("train D --out C --cutoff -3", "from 0.5 to 50 Å, not '-3'"),
+    ("train D --out C --forces-weight -1", "from 0 to 1000000000, not '-1'"),
     ("train D --out C --schedule step", "'anneal', 'cosine', 'constant'"),
     ("train D --out C --average 1", "from 0 to below 1, not '1'"),
-    ("sample H2O --temperature -300 --frames 5 --out x.npz", "above zero, not '-300'"),
+    ("sample H2O --temperature -300 --frames 5 --out x.npz", "at most 100000 K, not '-300'"),
     ("sample H2O --temperature 300 --frames none --out x.npz", "not 'none'"),
     (
         "solve C D --out E --ridge -1",
-        "'auto', 'evidence', 'gcv', 'stable' or a number of zero or more, not '-1'",
+        "'auto', 'evidence', 'gcv', 'stable' or a number from 0 to 1000000000000, not '-1'",
     ),
     ("solve C D --out E --ridge inf", "not 'inf'"),
     ("solve C D --out E --holdout 1", "above 0 and below 1, not '1'"),
     ("solve C D --out E --method newton", "'forces', 'laplacian', 'gradient'"),
-    ("simulate C --data D --out R --replicas 0", "at least 1, not '0'"),
+    ("simulate C --data D --out R --replicas 0", "a whole number from 1 to 1000000, not '0'"),
     ("simulate C --data D --out R --timestep-fs inf", "not 'inf'"),
     ("simulate C --data D --out R --precision float16", "'float32', 'float64'"),
-    ("simulate C --data D --out R --temperature 0", "above zero, not '0'"),
-    ("simulate C --data D --out R --seed -1", "at least 0, not '-1'"),
+    ("simulate C --data D --out R --temperature 0", "above 0 and at most 100000 K, not '0'"),
+    ("simulate C --data D --out R --seed -1", "from 0 to 1000000000000000, not '-1'"),
     ("evaluate C D --units MJ", "'eV', 'kcal/mol', 'kJ/mol', 'hartree'"),
     ("app --port 99999", "from 1 to 65535, not '99999'"),
 ]
@@ -127,7 +127,8 @@ def test_an_unknown_molecule_has_suggestions(tmp_path, capfd):
 
 
 def test_the_units_are_those_of_the_loader():
-    assert set(UNITS) == set(ENERGY_UNITS)
+    units = next(one for one in settings_of(LoadSettings) if one.name == "units")
+    assert set(units.choices) == set(ENERGY_UNITS)
 
 
 def test_a_port_in_use_is_said(capfd):

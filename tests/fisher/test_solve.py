@@ -174,7 +174,7 @@ def test_the_default_head_and_its_file_are_untouched(
     [
         ({"ridge": -1.0}, "ridge must be"),
         ({"ridge": "best"}, "ridge must be"),
-        ({"holdout": 1.0}, "holdout must be a share between 0 and 1, received 1.0"),
+        ({"holdout": 1.0}, "holdout must be above 0 and below 1, received 1.0"),
     ],
 )
 def test_bad_options_are_refused(

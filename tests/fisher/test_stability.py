@@ -80,7 +80,7 @@ def test_candidates_go_from_the_minimum_to_where_nothing_changes() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
-    [({"replicas": 1}, "replicas must be"), ({"picoseconds": 0.0}, "length above 0")],
+    [({"replicas": 1}, "replicas must be"), ({"picoseconds": 0.0}, "picoseconds must be above 0")],
 )
 def test_unusable_settings_are_refused(wrong: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):

@@ -8,15 +8,16 @@ import pytest
 from fisherdash import dataset
 from fisherdash.__main__ import main
 from fisherdash.errors import InputError
-from fisherdash.landscape import Settings, evenly, save, sharpness, surface, survey
+from fisherdash.landscape import evenly, save, sharpness, surface, survey
 from fisherdash.potentials import checkpoint
+from fisherdash.settings import LandscapeSettings
 from tests.networks import checkpoint as water_model
 from tests.networks import water
 
 
 def test_a_survey_looks_at_each_model_in_the_same_way():
     models, data = {"one": water_model(0), "two": water_model(0, ridge=1e-3)}, water()
-    settings, shares = Settings(frames=20, points=3, seed=5), []
+    settings, shares = LandscapeSettings(frames=20, points=3, seed=5), []
     reports = list(survey(models, data, settings, watch=lambda share, name: shares.append(share)))
     assert [report.name for report in reports] == ["one", "two", ""]
     assert shares == sorted(shares) and shares[-1] == 1.0
@@ -61,7 +62,7 @@ def test_the_command_prints_sharpness_and_writes_surfaces(tmp_path, capfd):
 
 
 def test_models_without_surfaces_are_not_saved(tmp_path):
-    *_, last = survey({"one": water_model(0)}, water(), Settings(frames=8, surfaces=False))
+    *_, last = survey({"one": water_model(0)}, water(), LandscapeSettings(frames=8, surfaces=False))
     with pytest.raises(InputError, match="some of these have none"):
         save(last.found, tmp_path / "surfaces.npz")
     assert not list(tmp_path.iterdir())

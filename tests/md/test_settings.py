@@ -11,16 +11,16 @@ from fisherdash.md import MDSettings
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("replicas", 0, "replicas must be a whole number of at least 1, received 0"),
+        ("replicas", 0, "replicas must be a whole number from 1 to 1000000, received 0"),
         ("steps", 2.5, "steps must be a whole number"),
         ("record_every", True, "record_every must be a whole number"),
-        ("seed", -1, "seed must be a whole number of at least 0"),
+        ("seed", -1, "seed must be a whole number from 0 to"),
         ("timestep", 0.0, "timestep must be above 0"),
         ("timestep", float("nan"), "timestep must be above 0"),
         ("temperature", -3, "temperature must be above 0"),
         ("temperature", "hot", "received 'hot'"),
-        ("precision", "float16", "precision must be one of float32, float64"),
-        ("start", "elsewhere", "start must be one of data, relaxed"),
+        ("precision", "float16", "precision must be one of 'float32', 'float64'"),
+        ("start", "elsewhere", "start must be one of 'data', 'relaxed'"),
     ],
 )
 def test_nonsense_is_refused_with_what_was_received(field, value, message):

@@ -12,13 +12,14 @@ from fisherdash.dataset import load, save
 from fisherdash.errors import InputError
 from fisherdash.reference import kept, molecule, molecule_bytes, molecule_names, sample, sampling
 from fisherdash.reference.sampling import calculator
+from fisherdash.settings import SampleSettings
 
 SHORT = {"temperature": 400.0, "frames": 12, "interval_fs": 5.0, "equilibration_ps": 0.02}
 
 
 @pytest.fixture(scope="module")
 def reports():
-    return list(sample(molecule("H2O"), seed=3, **SHORT))
+    return list(sample(molecule("H2O"), SampleSettings(seed=3, **SHORT)))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_a_sample_is_on_disk_while_it_is_made(tmp_path, monkeypatch, water):
     """Whoever is killed after some frames finds them, and they are those of the whole sample."""
     monkeypatch.setattr(sampling, "EVERY", -1.0)
     out = tmp_path / "water.npz"
-    for report in kept(sample(molecule("H2O"), seed=3, **SHORT), out):
+    for report in kept(sample(molecule("H2O"), SampleSettings(seed=3, **SHORT)), out):
         assert out.exists() == (report.frames > 0)
         if report.frames == 7:
             break
@@ -53,14 +54,14 @@ def test_a_sample_is_on_disk_while_it_is_made(tmp_path, monkeypatch, water):
 
 def test_a_sample_that_is_stopped_keeps_what_it_has(tmp_path, water):
     out, cancel = tmp_path / "water.npz", threading.Event()
-    for report in kept(sample(molecule("H2O"), seed=3, **SHORT), out, cancel):
+    for report in kept(sample(molecule("H2O"), SampleSettings(seed=3, **SHORT)), out, cancel):
         if report.frames == 4:
             cancel.set()
     np.testing.assert_array_equal(load(out).positions, water.positions[:5])
     nothing = tmp_path / "nothing.npz"
-    assert [r.stage for r in kept(sample(molecule("H2O"), **SHORT), nothing, cancel)] == [
-        "relaxing"
-    ]
+    assert [
+        r.stage for r in kept(sample(molecule("H2O"), SampleSettings(**SHORT)), nothing, cancel)
+    ] == ["relaxing"]
     assert not nothing.exists()
 
 
@@ -92,8 +93,8 @@ def test_forces_are_minus_the_gradient(water):
 
 
 def test_the_seed_decides(water):
-    again = list(sample(molecule("H2O"), seed=3, **SHORT))[-1].dataset
-    other = list(sample(molecule("H2O"), seed=4, **SHORT))[-1].dataset
+    again = list(sample(molecule("H2O"), SampleSettings(seed=3, **SHORT)))[-1].dataset
+    other = list(sample(molecule("H2O"), SampleSettings(seed=4, **SHORT)))[-1].dataset
     assert again is not None
     assert other is not None
     assert again.fingerprint == water.fingerprint
@@ -110,7 +111,7 @@ def test_file_is_small_and_exact(water, tmp_path):
 def test_the_given_atoms_are_left_alone():
     atoms = molecule("H2O")
     before = atoms.positions.copy()
-    next(iter(sample(atoms, temperature=300, frames=1)))
+    next(iter(sample(atoms, SampleSettings(temperature=300, frames=1))))
     assert np.array_equal(atoms.positions, before)
     assert atoms.calc is None
 
@@ -118,22 +119,28 @@ def test_the_given_atoms_are_left_alone():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"temperature": 0}, "temperature must be a positive number of kelvin, received 0"),
+        ({"temperature": 0}, "temperature must be above 0 and at most 100000 K, received 0"),
         ({"temperature": float("inf")}, "received inf"),
-        ({"temperature": None}, "A sample needs a temperature in K"),
-        ({"frames": 0}, "frames must be at least 1, received 0"),
-        ({"seed": -1}, "seed must not be negative, received -1"),
-        ({"timestep_fs": 0.0}, "timestep_fs must lie above 0 and up to 2 fs, received 0"),
-        ({"timestep_fs": 10.0}, "timestep_fs must lie above 0 and up to 2 fs, received 10"),
+        ({"temperature": None}, "temperature must be above 0 and at most 100000 K, received None"),
+        ({"frames": 0}, "frames must be a whole number from 1 to 1000000000, received 0"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 1000000000000000, received -1"),
+        ({"timestep_fs": 0.0}, "timestep_fs must be above 0 and at most 2 fs, received 0.0"),
+        ({"timestep_fs": 10.0}, "timestep_fs must be above 0 and at most 2 fs, received 10.0"),
         ({"interval_fs": 0.7}, "interval_fs must be a multiple of timestep_fs (0.5 fs), received"),
-        ({"interval_fs": 0.0}, "interval_fs must be a multiple"),
-        ({"friction_fs": 0.0}, "friction_fs must be a positive time, received 0"),
-        ({"equilibration_ps": -1.0}, "equilibration_ps must not be negative, received -1"),
+        ({"interval_fs": 0.0}, "interval_fs must be above 0 and at most 1000000000 fs, received"),
+        (
+            {"friction_fs": 0.0},
+            "friction_fs must be above 0 and at most 1000000000 fs, received",
+        ),
+        (
+            {"equilibration_ps": -1.0},
+            "equilibration_ps must be from 0 to 1000000 ps, received -1",
+        ),
     ],
 )
 def test_settings_are_refused_before_anything_runs(changes, sentence):
     with pytest.raises(InputError) as refusal:
-        sample(molecule("H2O"), **{**SHORT, **changes})
+        sample(molecule("H2O"), SampleSettings(**{**SHORT, **changes}))
     assert sentence in str(refusal.value)
 
 
@@ -142,7 +149,7 @@ def test_a_molecule_that_falls_apart_is_refused():
     with pytest.raises(
         InputError, match=r"came apart after .* ps at 60000 K; sample it at a lower"
     ):
-        list(sample(molecule("H2"), **hot))
+        list(sample(molecule("H2"), SampleSettings(**hot)))
 
 
 def test_radicals_have_an_unpaired_electron():
@@ -216,9 +223,8 @@ class TestMolecule:
 
 def test_temperature_of_a_longer_sample():
     """60 frames of two atoms hold the kinetic temperature within four times its own noise."""
-    last = list(
-        sample(molecule("H2"), temperature=500, frames=60, interval_fs=20, equilibration_ps=0.2)
-    )[-1]
+    settings = SampleSettings(temperature=500, frames=60, interval_fs=20, equilibration_ps=0.2)
+    last = list(sample(molecule("H2"), settings))[-1]
     spread = 500 * np.sqrt(2 / (6 * 60))  # of the mean of 60 frames of 6 velocities
     assert abs(last.temperature_K - 500) < 4 * spread
     assert last.dataset is not None

@@ -131,5 +131,5 @@ def test_stopping_keeps_what_there_is(data: Dataset) -> None:
 
 
 def test_a_radius_below_zero_is_refused() -> None:
-    with pytest.raises(InputError, match="sharpness_radius must not be negative, received -1"):
+    with pytest.raises(InputError, match="sharpness_radius must be from 0 to 1000000, received -1"):
         TrainSettings(sharpness_radius=-1)

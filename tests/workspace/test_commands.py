@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fisherdash import tasks
 from fisherdash.__main__ import build_parser
 from fisherdash.md import MDSettings
 from fisherdash.potentials.e3x import ModelConfig
+from fisherdash.settings import SplitSettings, shell_command
 from fisherdash.train import TrainSettings
 from fisherdash.workspace import limits
-from fisherdash.workspace.commands import shell_command
 
 
 def parsed(command):
@@ -24,7 +23,7 @@ def test_simulate_comes_back_with_every_setting():
     settings = MDSettings(replicas=3, steps=70, timestep=0.25, temperature=412.5, seed=9,
                           record_every=7, precision="float64", start="relaxed")  # fmt: skip
     paths = [Path("a b.safetensors"), Path("c;rm -rf.safetensors")]
-    found = parsed(tasks.simulate_command(paths, Path("d.npz"), Path("run"), settings))
+    found = parsed(shell_command("simulate", *paths, settings, data="d.npz", out=Path("run")))
     assert found.checkpoints == [str(path) for path in paths]
     assert MDSettings(
         replicas=found.replicas, steps=found.steps, timestep=found.timestep_fs,
@@ -39,8 +38,8 @@ def test_train_comes_back_with_every_setting(root):
                              schedule="cosine", average=0.99, clip=1.5, sharpness_radius=0.02,
                              patience=7, seed=5)  # fmt: skip
     path = root / "sample_models" / "ethanol_500K.npz"
-    out = Path("out.safetensors")
-    found = parsed(tasks.train_command(path, out, 40, 20, config, settings))
+    split = SplitSettings(40, 20)
+    found = parsed(shell_command("train", path, split, config, settings, out="x.safetensors"))
     assert (found.frames, found.valid, found.resume) == (40, 20, False)
     for wanted in (config, settings):
         for name, value in wanted.to_json().items():

@@ -180,7 +180,7 @@ def test_left_alone_it_is_not_named_again_and_can_still_go_on(killed):
     [
         (lambda folder: rewrite(folder, format=9), "training.json has format 9"),
         (lambda folder: rewrite(folder, settings={}), "lack epochs"),
-        (lambda folder: rewrite(folder, settings={"epochs": 6, "new": 1}), "not known here"),
+        (lambda folder: rewrite(folder, settings={"epochs": 6, "new": 1}), "have the fields"),
         (lambda folder: (folder / "train.npz").write_bytes(b"half"), "train.npz"),
         (lambda folder: (folder / "state.npz").write_bytes(b"half"), "interrupted training"),
         (lambda folder: reversion(folder / "state.npz"), "version 99 of an interrupted training"),

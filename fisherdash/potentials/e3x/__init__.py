@@ -7,9 +7,9 @@ what both share, and ``potential`` turns either head on one body into energies a
 from typing import TYPE_CHECKING, Any
 
 from fisherdash.potentials.e3x.body import Body, body_shapes
-from fisherdash.potentials.e3x.config import MAX_ATOMIC_NUMBER, ModelConfig
 from fisherdash.potentials.e3x.dense import descriptors
 from fisherdash.potentials.e3x.potential import energies, energy_and_forces
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 
 if TYPE_CHECKING:
     from fisherdash.potentials.e3x.network import init, reference_descriptors

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x import couplings
-from fisherdash.potentials.e3x.config import MAX_ATOMIC_NUMBER, ModelConfig
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 
 Body = dict[str, Any]
 """Nested dict of weight arrays, with the names that flax gives to the modules of

@@ -16,7 +16,7 @@ from importlib import resources
 import numpy as np
 from jaxtyping import Float
 
-from fisherdash.potentials.e3x.config import ModelConfig
+from fisherdash.settings import ModelConfig
 
 Irrep = tuple[int, int]
 """(p, l): parity slice and degree, as in an E3x feature array with its parity axis."""

@@ -25,7 +25,6 @@ from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x import couplings, sparse
 from fisherdash.potentials.e3x.body import Body, pool
-from fisherdash.potentials.e3x.config import ModelConfig
 from fisherdash.potentials.e3x.messages import (
     Pairs,
     batched,
@@ -35,6 +34,7 @@ from fisherdash.potentials.e3x.messages import (
     split,
 )
 from fisherdash.potentials.e3x.sparse import Neighbours, from_neighbours
+from fisherdash.settings import ModelConfig
 
 
 def descriptors(

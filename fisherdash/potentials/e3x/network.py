@@ -21,7 +21,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x.body import Body, pool
-from fisherdash.potentials.e3x.config import MAX_ATOMIC_NUMBER, ModelConfig
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 
 
 class Network(nn.Module):

@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x import dense
 from fisherdash.potentials.e3x.body import Body
-from fisherdash.potentials.e3x.config import ModelConfig
 from fisherdash.potentials.e3x.sparse import Neighbours, anywhere, choose, slots
+from fisherdash.settings import ModelConfig
 
 # Frames that go through the network together on a CPU: enough to keep the matrix products busy,
 # few enough that what lies between them stays in the cache (see docs/performance.md).

@@ -13,7 +13,8 @@ from flax import serialization
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import MAX_BYTES, Checkpoint, energy_reference
-from fisherdash.potentials.e3x import MAX_ATOMIC_NUMBER, Body, ModelConfig
+from fisherdash.potentials.e3x import Body
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 from fisherdash.units import HARTREE, KCAL_PER_MOL
 
 ENERGY_UNITS = {"eV": 1.0, "kcal/mol": KCAL_PER_MOL, "hartree": HARTREE}

@@ -1,0 +1,117 @@
+"""Reading a data set, dividing it, and sampling one."""
+
+import dataclasses
+import math
+from typing import ClassVar, Literal, get_args
+
+from fisherdash.errors import InputError
+from fisherdash.settings.fields import Settings, setting
+from fisherdash.settings.training import MOST_SEED
+
+Format = Literal[
+    "npz", "extxyz", "traj", "vasp-xml", "vasp-out", "espresso-out", "gpaw-out", "nwchem-out",
+    "orca-output", "gaussian-out", "castep-castep",
+]  # fmt: skip
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+# A declaration reads best in few lines.
+# fmt: off
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadSettings(Settings):
+    """What a file of frames does not say, or says wrongly."""
+
+    units: Literal["eV", "kcal/mol", "kJ/mol", "hartree"] | None = setting(
+        None, label="Unit of energy", unset="inferred",
+        help="Unit of energy in the data file; forces are in this unit per Å. What is "
+        "inferred, and why, is said after loading.",
+    )
+    format: Format | None = setting(
+        None, label="Format", unset="by its name",
+        help="Format of the data file, by ASE's name of it; needed only where the ending of the "
+        "file's name does not say it.",
+    )
+    temperature: float | None = setting(
+        None, label="Temperature", unit="K", above=0, high=1e5, unset="unknown", flag=False,
+        help="Temperature at which the frames were sampled, usually 300 to 1000 K. Leave it empty "
+        "if you do not know it: it is better not to guess.",
+    )
+    labels: str | None = setting(
+        None, label="Other labels", unset="none",
+        help="Prefix of another set of labels in the data file, such as old (old_energies, "
+        "old_forces) or REF (REF_energy, REF_forces).",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitSettings(Settings):
+    """How many frames of a data set are learned from, and how many choose the weights to keep."""
+
+    frames: int | None = setting(
+        None, label="Training frames", low=1, high=10**9, unset="the rest",
+        help="Number of training frames, drawn at random.",
+    )
+    valid: int | None = setting(
+        None, label="Validation frames", low=1, high=10**9, unset="a tenth",
+        help="Number of validation frames, which are never learned from: they decide which weights "
+        "are kept. About a tenth.",
+    )
+
+    def counts(self, total: int) -> tuple[int, int]:
+        """Training and validation frames of a data set with ``total`` frames."""
+        valid = max(1, total // 10) if self.valid is None else self.valid
+        return (max(1, total - valid) if self.frames is None else self.frames), valid
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleSettings(Settings):
+    """A Boltzmann sample of a molecule: Langevin dynamics on the GFN2-xTB potential.
+
+    ``timestep_fs`` of 0.5 is right for molecules with hydrogen. ``friction_fs`` is 1/γ of the
+    thermostat; 100 fs is far slower than a bond vibration and fast enough that the equilibration
+    forgets its start.
+    """
+
+    FLOATS: ClassVar[bool] = True
+
+    temperature: float = setting(
+        500.0, label="Temperature", unit="K", above=0, high=1e5, step=50, required=True,
+        help="Temperature of the Langevin thermostat, usually 300 to 1000 K.",
+    )
+    frames: int = setting(
+        1000, label="Frames", low=1, high=10**9, required=True,
+        help="Number of frames; 500 to 2000 suffice for a small molecule.",
+    )
+    seed: int = setting(
+        0, label="Seed", low=0, high=MOST_SEED, help="Seed of the dynamics: another one, other "
+        "frames.",
+    )
+    interval_fs: float = setting(
+        50.0, label="Interval", unit="fs", above=0, high=1e9, step=10,
+        help="Time from one frame to the next, a multiple of 0.5 fs.",
+    )
+    equilibration_ps: float = setting(
+        5.0, label="Equilibration", unit="ps", low=0, high=1e6, step=1,
+        help="Time before the first frame.",
+    )
+    timestep_fs: float = setting(0.5, above=0, high=2, unit="fs")
+    friction_fs: float = setting(100.0, above=0, high=1e9, unit="fs")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if abs(self.steps * self.timestep_fs - self.interval_fs) > 1e-6 * self.interval_fs:
+            raise InputError(
+                f"interval_fs must be a multiple of timestep_fs ({self.timestep_fs:g} fs), "
+                f"received {self.interval_fs:g}."
+            )
+
+    @property
+    def steps(self) -> int:
+        """Steps of the integrator from one frame to the next."""
+        return round(self.interval_fs / self.timestep_fs)
+
+    @property
+    def before(self) -> int:
+        """Intervals of equilibration before the first frame."""
+        return math.ceil(self.equilibration_ps * 1000 / self.interval_fs - 1e-9)

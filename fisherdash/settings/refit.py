@@ -1,0 +1,142 @@
+"""The re-fit of the last layer, and the dynamics behind its stability-aware ridge."""
+
+import dataclasses
+from typing import Literal
+
+from fisherdash.errors import InputError
+from fisherdash.settings.dynamics import MDSettings, Precision
+from fisherdash.settings.fields import Power, Settings, like, setting
+from fisherdash.settings.training import MOST_SEED
+
+Rule = Literal["auto", "evidence", "gcv", "stable"]
+
+
+# A declaration reads best in few lines.
+# fmt: off
+
+
+@dataclasses.dataclass(frozen=True)
+class StabilitySettings(Settings):
+    """How candidate heads along the ridge path are tried in short dynamics.
+
+    ``seed`` is that of frames and momenta; the confirmation takes another one.
+    """
+
+    replicas: int = setting(
+        24, label="Replicas", low=2, high=10**6,
+        help="Trajectories of every candidate head. 24 tell large differences only; 64 or more are "
+        "better.",
+    )
+    picoseconds: float = setting(
+        1.0, label="Length", unit="ps", above=0, high=1000, step=0.5,
+        help="Length of each trajectory. Under-trained models often fail within 1 to 4 ps.",
+    )
+    timestep: float = like(MDSettings, "timestep")
+    temperature: float | None = like(
+        MDSettings, "temperature", None, flag="--md-temperature",
+        help="Temperature of the initial momenta. Hotter runs find instabilities sooner.",
+    )
+    points: int = setting(
+        7, label="Candidates", low=1, high=1000,
+        help="Candidate heads on the ridge path, from the held-out minimum towards the default "
+        "head.",
+    )
+    seed: int = like(MDSettings, "seed", flag=False)
+
+    @property
+    def steps(self) -> int:
+        """Steps of velocity Verlet."""
+        return max(1, round(1000 * self.picoseconds / self.timestep))
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Settings):
+    """Settings of a re-fit.
+
+    ``ridge`` is λ over the largest eigenvalue, or a rule of :mod:`fisherdash.fisher.ridge`;
+    ``stability`` is of the runs that the rule "stable" needs. The Boltzmann test is always made
+    with the method "laplacian", which depends on it.
+    """
+
+    method: Literal["forces", "laplacian", "gradient"] = setting(
+        "forces", label="Fit",
+        words={
+            "forces": "from forces",
+            "laplacian": "from positions and the temperature alone",
+            "gradient": "by gradient descent",
+        },
+        help="Forces give the head in one step. Without them (laplacian) it follows from the "
+        "second derivatives of the descriptors, if the frames are a Boltzmann sample. Gradient "
+        "descent arrives at the same head as the forces, step by step.",
+    )
+    ridge: Rule | float = setting(
+        "auto", label="Ridge λ chosen by", low=0, high=1e12,
+        words={
+            "auto": "held-out frames", "stable": "stable dynamics", "evidence": "evidence",
+            "gcv": "GCV",
+        },
+        help="The ridge pulls the new head towards the default one. Held-out frames (auto): lowest "
+        "loss on frames that were not fitted. Stable dynamics: the lowest divergence among heads "
+        "whose short NVE runs lose no more replicas than the default's. Evidence and GCV judge by "
+        "the fitted frames alone and take them as independent. Or a number, as a multiple of the "
+        "largest eigenvalue.",
+        power=Power(
+            "λ as a power of ten of the largest eigenvalue", low=-14, high=2, usual=-6,
+            help="Usually −8 to −2. Small values fit the forces best but let the head grow, which "
+            "has made dynamics less stable.",
+        ),
+    )
+    temperature: float | None = setting(
+        None, label="Temperature of the data", unit="K", above=0, high=1e5, step=50, advanced=True,
+        unset="that of the data set",
+        help="What the frames were sampled at, where the file says nothing or something wrong. The "
+        "Boltzmann test compares with it, the fit without forces depends on it.",
+    )
+    head: Literal["shared", "by element"] = setting(
+        "shared", label="Head",
+        words={"shared": "one for all atoms", "by element": "one for each element"},
+        help="One vector θ for all atoms, or one for each element, which is still a closed form "
+        "and has more freedom; the held-out errors show whether it is worth it.",
+    )
+    energy_weight: float = setting(
+        0.0, label="Energy weight", unit="1/Å²", low=0, high=1e9, advanced=True,
+        help="Weight of the squared energy error (eV²) against the mean squared force component "
+        "(eV²/Å²). 0 fits forces alone; 1 is what a training with equal weights minimises.",
+    )
+    test_boltzmann: bool = setting(
+        True, label="Boltzmann test", flag="--quick", advanced=True,
+        words={True: "made", False: "left out"},
+        help="Tests whether the frames are a Boltzmann sample of their temperature, which takes "
+        "about three times as long as the fit.",
+    )
+    probes: int | None = setting(
+        None, label="Laplacian probes", low=1, high=10**6, unset="exact", advanced=True,
+        help="Random directions for each frame's Laplacians, for molecules of some dozens of "
+        "atoms; without, Laplacians are exact, from all directions.",
+    )
+    holdout: float = setting(
+        0.2, label="Share held out", above=0, below=1, step=0.05, advanced=True,
+        help="Share of the frames that is not fitted: half of them choose the ridge, half report.",
+    )
+    seed: int = setting(
+        0, label="Seed", low=0, high=MOST_SEED, advanced=True,
+        help="Seed of the division of the frames, of bootstraps and probes.",
+    )
+    precision: Precision = like(
+        MDSettings, "precision", advanced=True,
+        help="Precision of the network; all sums are double precision in any case.",
+    )
+    stability: StabilitySettings = dataclasses.field(default_factory=StabilitySettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.energy_weight and self.method == "laplacian":
+            raise InputError(
+                "the Laplacian way sees positions alone: energy_weight must be 0 with it, received "
+                f"{self.energy_weight}"
+            )
+
+    @property
+    def laplacians(self) -> bool:
+        """Whether the pass over the data sums Laplacians."""
+        return self.method == "laplacian" or self.test_boltzmann
