@@ -1,12 +1,12 @@
-"""Computation that leaves the processor, and the memory, to whoever waits for a page.
+"""Low-priority computation, so that pages stay responsive, and the cache of compiled programs.
 
-On Linux every thread has its own niceness and hands it on to the threads that it starts. JAX starts
-those that compute when it is first used, so who uses it first decides for all of them.
+On Linux every thread has its own niceness and passes it on to the threads that it starts. JAX
+starts its worker threads when it is first used, so the first thread that uses it sets the priority
+of all of them.
 
-Compiled programs are kept on disk, so that the second start of the same work compiles nothing.
-
-JAX keys the entries by program, compiler options and version and by device; the cache is bounded
-and the entries that were not used for longest go first.
+Compiled programs are kept on disk, so that a second start compiles nothing. JAX keys the entries by
+program, compiler options, version and device; the cache is bounded and drops the entries that were
+not used for longest.
 """
 
 import contextlib
@@ -17,10 +17,12 @@ import os
 import threading
 
 from fisherdash.errors import InputError
-from fisherdash.workspace import users
-from fisherdash.workspace.paths import folder
+from fisherdash.workspace import paths
 
 NICENESS = 10
+
+MAX_BYTES = 1_000_000_000
+"""Of compiled programs on disk."""
 
 MOST_PROGRAMS = 40
 """Compiled programs that a process holds. One of the loop of dynamics takes some 25 MiB, and every
@@ -37,19 +39,19 @@ _COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 def step_back() -> None:
-    """The calling thread, and threads that it starts, take what others leave of the processor."""
+    """Lower the priority of the calling thread and of the threads that it will start."""
     with contextlib.suppress(OSError, AttributeError):  # no such thing on this system
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 @functools.cache
 def wake_devices() -> None:
-    """Let a thread that has stepped back be the first to use JAX; returns at once."""
+    """Let a low-priority thread be the first to use JAX; returns at once."""
     threading.Thread(target=_first, name="devices", daemon=True).start()
 
 
 def few_arenas() -> None:
-    """Let all threads share two pools of memory, before there are threads; does nothing elsewhere.
+    """Limit glibc to two pools of memory, before there are threads; elsewhere this does nothing.
 
     glibc would give every thread its own, up to eight for each core, and each keeps its holes.
     """
@@ -60,28 +62,27 @@ def few_arenas() -> None:
 def give_back() -> None:
     """Return the memory of what is no longer used to the system; takes about a tenth of a second.
 
-    Programs that JAX holds go first, once they are many: it would keep all of them for ever.
-    Loading them leaves hundreds of MiB of holes in the allocator of glibc, which keeps them unless
-    it is asked.
+    JAX would keep every compiled program, so its caches are cleared once there are many. Loading
+    programs leaves hundreds of MiB of holes in glibc's allocator, which keeps them unless asked.
     """
-    _programs.let_go_of_many()
+    _programs.clear_if_many()
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Programs:
-    """How many large programs JAX has compiled or loaded since they were last let go."""
+    """Counts the large programs that JAX has compiled or loaded since its caches were cleared."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def heard(self, event: str, duration_secs: float, **_: object) -> None:
-        """JAX tells of something that took a while."""
+        """Called by JAX for whatever took a while."""
         self.count += event == _COMPILED and duration_secs >= _WORTH_COUNTING
 
-    def let_go_of_many(self) -> None:
-        """Forget all of them when they are too many; what runs or is needed again is not harmed."""
+    def clear_if_many(self) -> None:
+        """Clear JAX's caches when there are too many; running programs are not harmed."""
         if self.count > MOST_PROGRAMS:
             import jax
 
@@ -90,14 +91,6 @@ class _Programs:
 
 
 _programs = _Programs()
-
-
-@functools.cache
-def count_programs() -> None:
-    """Let :func:`give_back` know how many compiled programs there are; imports JAX."""
-    import jax
-
-    jax.monitoring.register_event_duration_secs_listener(_programs.heard)
 
 
 def _first() -> None:
@@ -110,28 +103,19 @@ def _first() -> None:
     gc.freeze()
 
 
-MAX_BYTES = 1_000_000_000
-
-
 @functools.cache
 def keep_compilations() -> None:
     """Switches the cache on, in the workspace unless JAX_COMPILATION_CACHE_DIR names a place.
 
     Where the workspace cannot be written, everything works as before and compiles each time. A
-    process that keeps them on disk need not hold them all: :mod:`fisherdash.background` counts.
+    process that keeps its programs on disk need not hold them all: :func:`give_back` counts them.
     """
     import jax
 
-    count_programs()
+    jax.monitoring.register_event_duration_secs_listener(_programs.heard)
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        with contextlib.suppress(InputError):
-            _keep_in_workspace()
+        with contextlib.suppress(InputError):  # programs hold nobody's data: all users share them
+            place = paths.made(paths.everybodys() / "cache") / "jax"
+            jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-
-def _keep_in_workspace() -> None:
-    import jax
-
-    with users.acting_for(users.EVERYBODY):  # programs hold nobody's data
-        jax.config.update("jax_compilation_cache_dir", str(folder("cache") / "jax"))

@@ -18,7 +18,7 @@ from fisherdash import __version__
 from fisherdash.background import MAX_BYTES
 from fisherdash.devices import cores
 from fisherdash.errors import InputError
-from fisherdash.workspace import index, interrupted, jobs, locks, paths
+from fisherdash.workspace import joblog, listing, locks, paths
 
 PACKAGES = (
     "jax", "jaxlib", "flax", "e3x", "optax", "numpy", "scipy", "ase", "safetensors", "tblite",
@@ -94,8 +94,8 @@ def _processor() -> Check:
 def _workspace() -> Check:
     place = paths.root()
     try:
-        with tempfile.TemporaryDirectory(dir=paths.workspace(), prefix=".part-") as probe:
-            locks.Hold(Path(probe)).release()
+        with tempfile.TemporaryDirectory(dir=paths.made(paths.root()), prefix=".part-") as probe:
+            locks.FolderLock(Path(probe)).release()
     except (InputError, OSError) as error:
         advice = "allow writing there, or set FISHERDASH_WORKSPACE to a folder that can be written"
         return Check("workspace", f"{place} cannot be written ({error})", advice)
@@ -112,8 +112,8 @@ def _disk() -> Check:
 
 def _contents() -> Check:
     counts, damaged = [], 0
-    for kind in index.LISTED:
-        entries = index.entries(kind)
+    for kind in listing.LISTED:
+        entries = listing.entries(kind)
         damaged += sum(entry.problem is not None for entry in entries)
         counts.append(f"{len(entries)} {'models' if kind == 'checkpoints' else kind}")
     advice = f"{damaged} cannot be opened; 'fisherdash index' says why" if damaged else ""
@@ -121,17 +121,14 @@ def _contents() -> Check:
 
 
 def _index() -> Check:
-    state = index.state()
-    if state in ("ready", "missing"):
-        return Check("index", "ready" if state == "ready" else "written when it is first needed")
-    return Check("index", state, "call 'fisherdash index --rebuild'")
+    return Check("index", "none: lists are made from the folders")
 
 
 def _unfinished_work() -> Check:
-    left = interrupted.stopped("runs", "trainings")
+    left = listing.interrupted("runs", "trainings")
     if not left:
         return Check("unfinished work", "none")
-    folders = ", ".join(str(one.entry.folder) for one in left[:3])
+    folders = ", ".join(str(entry.folder) for entry in left[:3])
     more = f" and {len(left) - 3} more" if len(left) > 3 else ""
     advice = f"'fisherdash resume FOLDER' goes on with {folders}{more}; so does the Home page"
     return Check("unfinished work", str(len(left)), advice)
@@ -162,9 +159,9 @@ def _molecules_in_3d() -> Check:
 
 
 def _log() -> Check:
-    files = sorted(jobs.path().parent.glob(f"{jobs.FILE}*"))
+    files = sorted(joblog.path().parent.glob(f"{joblog.FILE}*"))
     size = sum(file.stat().st_size for file in files)
-    return Check("log of jobs", f"{jobs.path()}, {size / 1e6:.2f} MB")
+    return Check("log of jobs", f"{joblog.path()}, {size / 1e6:.2f} MB")
 
 
 def _existing(path: Path) -> Path:

@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all, also when the power goes, and what a disk's refusal means.
+"""Atomic, durable writes, and errors of the disk in one sentence.
 
-A file is written beside its place, forced to the disk and renamed; then the folder is forced too,
-since a rename lives in the folder. What a process leaves that dies in between has a name that
-begins with ``.part-``: no reader looks at it, and :func:`sweep` removes it.
+A file is written to a temporary one beside it, synced (fsync) and renamed; then the folder is
+synced too, since that is where a rename is recorded. What a killed process leaves begins with
+``.part-``: readers ignore it, and :func:`sweep` removes it.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from pathlib import Path
 from fisherdash.errors import InputError
 
 PART = ".part-"
-"""How the names of what is unfinished begin."""
+"""Prefix of temporary files and folders."""
 
 STALE_SECONDS = 3600.0
-"""Age at which what is unfinished belongs to nobody any more."""
+"""Age from which a temporary file counts as left behind."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -43,19 +43,19 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Path]:
         try:
             yield part
             part.chmod(0o644)  # mkstemp's own mode is private to the user
-            _force(part)
+            _sync(part)
             if new:
                 take_name(part, path)
             else:
                 part.replace(path)
-            _force(path.parent)
+            _sync(path.parent)
         finally:
             part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def telling(path: Path, *, but: tuple[type[OSError], ...] = ()) -> Iterator[None]:
-    """Turns a disk's refusal to write ``path``, ``but`` for some, into an InputError."""
+    """Turn an OSError in writing ``path``, except those in ``but``, into an InputError."""
     try:
         yield
     except but:
@@ -92,20 +92,20 @@ def new_folder(path: Path) -> Iterator[Path]:
         try:
             yield part
             part.chmod(0o755)
-            _force(part)
+            _sync(part)
             try:
                 part.rename(path)
             except OSError as error:
                 if not path.exists():
                     raise
                 raise InputError(f"{path} exists already; choose another name") from error
-            _force(path.parent)
+            _sync(path.parent)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder: out of sight first, so that a deletion cut short leaves no half of it."""
+    """Delete a folder, renamed first so that an interrupted deletion leaves no half of it."""
     with telling(path):
         hidden = path.with_name(f"{PART}deleted-{path.name}")
         path.rename(hidden)
@@ -139,8 +139,8 @@ def take_name(part: Path, path: Path) -> None:
         part.replace(path)  # a file system without hard links, such as exFAT
 
 
-def _force(path: Path) -> None:
-    """Asks the system to put a file's content, or a folder's list of names, on the disk."""
+def _sync(path: Path) -> None:
+    """Sync a file's content, or a folder's list of names, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -46,8 +46,8 @@ from fisherdash.workspace import (
     users,
 )
 from fisherdash.workspace import go_on as record_rest
-from fisherdash.workspace.interrupted import kept_models
-from fisherdash.workspace.jobs import Job, Progress, progress_as_is
+from fisherdash.workspace.jobs import Job, JobProgress, progress_as_is
+from fisherdash.workspace.runs import kept_models
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -68,7 +68,7 @@ MOST_FRAMES = 192
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Report = Callable[[Progress], None]
+Report = Callable[[JobProgress], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Task(Generic[Item, Result]):
     kind: str
     title: str
     work: Callable[[threading.Event, Report], Generator[Item, None, Result]]
-    describe: Callable[[Item], Progress] = progress_as_is
+    describe: Callable[[Item], JobProgress] = progress_as_is
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
     note: str = ""
     keeps: bool = True
@@ -121,9 +121,9 @@ def sample(
             yield last
         return last.so_far() if last is not None and last.so_far is not None else None
 
-    def describe(item: "SampleProgress") -> Progress:
+    def describe(item: "SampleProgress") -> JobProgress:
         detail = f"{item.frames} of {settings.frames} frames, {item.temperature_K:.0f} K"
-        return Progress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
+        return JobProgress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
 
     title = f"{atoms.get_chemical_formula()}, {_amount(settings)}"
     info = {"out": out, "sizes": {"atoms": len(atoms), "frames": settings.frames}}
@@ -174,13 +174,13 @@ def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
     """
     left = unfinished_training(folder)
     task = _train_in(folder, left.header, (left.train_set, left.valid_set), left.go_on)
-    note = f"going on from epoch {trainings.epochs_done(folder)}"
+    note = f"going on from epoch {left.epoch}"
     return dataclasses.replace(task, note=note)
 
 
 def solve(
     model: "Checkpoint", data: Dataset, options: Options, out: Path
-) -> "Task[Progress, Refit]":
+) -> "Task[JobProgress, Refit]":
     """Re-fit the last layer; its checkpoint goes into the file ``out``."""
     from fisherdash import fisher
     from fisherdash.potentials import checkpoint
@@ -189,9 +189,9 @@ def solve(
         words = f"{len(data)} frames"
 
         def progress(stage: str, done: float) -> None:
-            report(Progress(done, stage, words))
+            report(JobProgress(done, stage, words))
 
-        yield Progress(0.0, "solving", words)
+        yield JobProgress(0.0, "solving", words)
         refit = fisher.solve(model, data, options, cancel=cancel, progress=progress)
         checkpoint.save(refit.checkpoint, out)
         return refit
@@ -209,7 +209,7 @@ def simulate(
     command: str,
     title: str = "",
     roles: "Mapping[str, headers.Role] | None" = None,
-) -> Task[Progress, Path]:
+) -> Task[JobProgress, Path]:
     """Dynamics of several heads from the same states; the run grows in its folder, the result."""
     from fisherdash import md
 
@@ -223,7 +223,7 @@ def simulate(
     return _simulation(folder, header, work)
 
 
-def resume_simulation(folder: Path) -> Task[Progress, Path]:
+def resume_simulation(folder: Path) -> Task[JobProgress, Path]:
     """The rest of a run; the result is its folder. InputError when it cannot go on."""
     from fisherdash import md
 
@@ -257,12 +257,12 @@ def error_bars(
 
 def is_training(folder: Path) -> bool:
     """Whether a folder holds a training of the workspace, not a run."""
-    return (folder / headers.TRAINING).exists()
+    return (folder / TrainingHeader.FILE).exists()
 
 
 def evaluate(
     models: "Mapping[str, Checkpoint]", data: Dataset
-) -> "Task[Progress, dict[str, Errors]]":
+) -> "Task[JobProgress, dict[str, Errors]]":
     """Errors of several models on the same frames, by the models' names."""
 
     def work(cancel: threading.Event, report: Report) -> Any:
@@ -272,7 +272,7 @@ def evaluate(
         for done, (name, model) in enumerate(models.items()):
             if cancel.is_set():
                 return None
-            yield Progress(done / len(models), "evaluating", name)
+            yield JobProgress(done / len(models), "evaluating", name)
             found[name] = evaluate(model, data)
         return found
 
@@ -285,17 +285,17 @@ def landscape(
     data: Dataset,
     settings: LandscapeSettings,
     out: Path | None = None,
-) -> "Task[Progress, dict[str, Landscape]]":
+) -> "Task[JobProgress, dict[str, Landscape]]":
     """The loss around several models, by their names; the surfaces go into the file ``out``."""
     from fisherdash import landscape
 
     def work(cancel: threading.Event, report: Report) -> Any:
         def watch(share: float, name: str) -> None:
-            report(Progress(share, "mapping", name))
+            report(JobProgress(share, "mapping", name))
 
         found: dict[str, Landscape] = {}
         for step in landscape.survey(models, data, settings, cancel=cancel, watch=watch):
-            yield Progress(step.share, "mapping", step.name)
+            yield JobProgress(step.share, "mapping", step.name)
             found = step.found
         if out is not None:
             landscape.save(found, out)
@@ -316,11 +316,11 @@ def study(
         yield from run_study(spec, folder, workers=workers, scheduler=scheduler, cancel=cancel)
         return folder
 
-    def describe(item: "StudyProgress") -> Progress:
+    def describe(item: "StudyProgress") -> JobProgress:
         words = f"{item.done} of {item.models} models"
         words += f", {item.failed} failed" if item.failed else ""
         words += "" if item.ended else f", {item.stage}"
-        return Progress((item.done + item.failed) / max(1, item.models), "running", words)
+        return JobProgress((item.done + item.failed) / max(1, item.models), "running", words)
 
     return Task("study", spec.title, work, describe, {"folder": folder})
 
@@ -460,7 +460,7 @@ def submit_demo(
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash.potentials import checkpoint
 
-        yield Progress(0.0, "loading")
+        yield JobProgress(0.0, "loading")
         model, data = checkpoint.load(model_path), datasets.load(data_path)
         first = solve(model, data, options, out)
         refit = yield from _part(first, 0.0, solving, cancel, report)
@@ -572,13 +572,13 @@ def _train_in(
 def _training(
     title: str, sets: tuple[Dataset, Dataset], epochs: int, work: Any, info: dict[str, Any]
 ) -> "Task[EpochReport, Any]":
-    def describe(report: "EpochReport") -> Progress:
+    def describe(report: "EpochReport") -> JobProgress:
         words = f"epoch {report.epoch} of {report.epochs}"
         if report.epoch:
             words += f", force RMSE {1000 * report.valid_force_rmse:.3g} meV/Å"
         rate = 1.0 / report.seconds if report.epoch and report.seconds > 0 else None
         stage = "compiling" if report.status == "compiling" else "training"
-        return Progress(report.epoch / report.epochs, stage, words, rate, "epochs/s")
+        return JobProgress(report.epoch / report.epochs, stage, words, rate, "epochs/s")
 
     learn, choose = sets
     sizes = {
@@ -590,7 +590,7 @@ def _training(
     return Task("train", title, work, describe, {**info, "sizes": sizes})
 
 
-def _simulation(folder: Path, header: RunHeader, work: Any) -> Task[Progress, Path]:
+def _simulation(folder: Path, header: RunHeader, work: Any) -> Task[JobProgress, Path]:
     heads, replicas = header.shape
     steps = int(header.settings["steps"])
     sizes = {"atoms": header.num_atoms, "heads": heads, "replicas": replicas, "steps": steps}
@@ -598,11 +598,11 @@ def _simulation(folder: Path, header: RunHeader, work: Any) -> Task[Progress, Pa
     return Task("simulate", header.title, work, info=info)
 
 
-def _described(chunks: "Iterable[Chunk]") -> Generator[Progress, None, None]:
+def _described(chunks: "Iterable[Chunk]") -> Generator[JobProgress, None, None]:
     """What is known of each chunk; the list of jobs would hold the chunk's arrays for long."""
     for chunk in chunks:
         done = max(0, chunk.step) if chunk.stage == "running" else 0
-        yield Progress(
+        yield JobProgress(
             min(1.0, done / chunk.steps),
             chunk.stage,
             f"step {done:,} of {chunk.steps:,}",
@@ -613,15 +613,15 @@ def _described(chunks: "Iterable[Chunk]") -> Generator[Progress, None, None]:
 
 
 def _part(
-    task: Task[Progress, Result],
+    task: Task[JobProgress, Result],
     begin: float,
     end: float,
     cancel: threading.Event,
     report: Report,
-) -> Generator[Progress, None, Result]:
+) -> Generator[JobProgress, None, Result]:
     """A task as the part of a longer one from one share of its progress to another."""
 
-    def scaled(item: Progress) -> Progress:
+    def scaled(item: JobProgress) -> JobProgress:
         return dataclasses.replace(item, fraction=begin + (end - begin) * item.fraction)
 
     work = task.work(cancel, lambda item: report(scaled(item)))

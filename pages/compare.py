@@ -7,7 +7,7 @@ from fisherdash import tasks
 from fisherdash.plots import overview
 from fisherdash.potentials.calculator import snippet
 from fisherdash.settings import shell_command
-from fisherdash.workspace import Run, jobs, list_runs
+from fisherdash.workspace import Run, entries, jobs
 from pages.ui import landscape, library
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.library import own_file, share_button
@@ -16,7 +16,7 @@ from pages.ui.progress import command, door, follow, next_step, onward
 
 def chosen_runs() -> list[Run]:
     """The runs to compare, the newest eight to begin with."""
-    names = [entry.folder.name for entry in list_runs() if not entry.problem]
+    names = [entry.folder.name for entry in entries("runs") if not entry.problem]
     chosen = st.multiselect(
         "Runs",
         names,
@@ -24,7 +24,7 @@ def chosen_runs() -> list[Run]:
         help="Heads of one run start from the same states; runs may differ in everything.",
     )
     found = []
-    for entry in list_runs():
+    for entry in entries("runs"):
         if entry.folder.name in chosen:
             with door():
                 found.append(library.run_at(entry.folder))
@@ -133,7 +133,7 @@ elif kind == "Loss landscape":
             landscape.section()
         else:
             next_step("There is no model yet.", "train", "Train one on the Train page")
-elif not list_runs():
+elif not entries("runs"):
     next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
 else:
     runs = chosen_runs()

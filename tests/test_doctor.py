@@ -8,10 +8,8 @@ import pytest
 from fisherdash import doctor
 from fisherdash.__main__ import main
 from fisherdash.errors import InputError
-from fisherdash.workspace import index, jobs, paths, runs
-from fisherdash.workspace import jobs as failures
-from fisherdash.workspace import jobs as joblog
-from fisherdash.workspace.jobs import Progress
+from fisherdash.workspace import joblog, jobs, paths, runs
+from fisherdash.workspace.jobs import JobProgress
 from tests.workspace.test_runs import chunk, header
 
 PATIENCE = 10.0
@@ -46,9 +44,9 @@ def test_what_is_amiss_comes_with_what_to_do(monkeypatch, tmp_path, capfd):
     folder = paths.folder("runs") / "killed"
     writer = runs.RunWriter(folder, header())
     writer.append(chunk(0))
-    writer._hold.release()  # as the kernel does when the process dies
+    writer._lock.release()  # as the kernel does when the process dies
     (paths.folder("runs") / "no run").mkdir()
-    index.path().write_text("no database " * 100)
+    (paths.root() / "index.sqlite").write_text("of an earlier version")  # nobody looks at it
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: _Usage(10**12, 10**12, 10**8))
     monkeypatch.setattr(doctor, "PACKAGES", ("jax", "no-such-package"))
     checks = found()
@@ -91,7 +89,7 @@ def lines():
 
 def test_the_log_says_what_was_done_and_nothing_of_whom(own_workspace):
     def work(cancel):
-        yield Progress(0.5, device="one device")
+        yield JobProgress(0.5, device="one device")
         return "secret result"
 
     sizes = {"atoms": 9, "replicas": 4, "name": "secret.npz"}
@@ -100,7 +98,7 @@ def test_the_log_says_what_was_done_and_nothing_of_whom(own_workspace):
     assert job.wait(PATIENCE)
 
     def refuse(cancel):
-        yield Progress(0.1)
+        yield JobProgress(0.1)
         raise InputError("the file secret.npz holds no frames")
 
     assert jobs.submit("train", "secret", refuse).wait(PATIENCE)
@@ -133,7 +131,7 @@ def test_the_log_is_bounded(monkeypatch):
 def test_a_log_that_cannot_be_written_keeps_nobody_from_working(own_workspace):
     own_workspace.mkdir()
     (own_workspace / "logs").write_text("a file where the folder should be")
-    job = jobs.submit("test", "a title", lambda cancel: iter((Progress(1.0),)))
+    job = jobs.submit("test", "a title", lambda cancel: iter((JobProgress(1.0),)))
     assert job.wait(PATIENCE) and job.status == "finished"
 
 
@@ -154,12 +152,12 @@ def test_a_log_that_cannot_be_written_keeps_nobody_from_working(own_workspace):
 )
 def test_a_failure_is_one_sentence_that_says_what_to_do(error, words, caplog):
     def work(cancel):
-        yield Progress(0.1)
+        yield JobProgress(0.1)
         raise error
 
     with caplog.at_level(logging.CRITICAL):
         job = jobs.submit("test", "a title", work)
         assert job.wait(PATIENCE)
     assert job.status == "failed" and words in job.error and "\n" not in job.error
-    assert failures.in_words("test", error) == job.error
+    assert jobs.failure_sentence("test", error) == job.error
     assert jobs.submit("test", "next", lambda cancel: iter(())).wait(PATIENCE)  # the worker lives

@@ -1,11 +1,13 @@
 """The house itself: pins, layers, declared packages, and documents that point at what exists."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -107,22 +109,78 @@ def test_the_science_never_imports_the_interface():
         assert not any(name.split(".")[0] == "streamlit" for name in imports(path)), path
 
 
-@pytest.mark.parametrize(
-    ("lower", "higher"),
-    [
-        ("dataset", ("potentials", "train", "fisher", "md", "workspace", "plots", "tasks", "cli")),
-        ("potentials", ("train", "fisher", "md", "workspace", "plots", "tasks", "cli")),
-        ("md", ("analysis", "workspace", "plots", "tasks", "cli")),
-        ("analysis", ("plots", "workspace", "md", "tasks", "cli")),
-        ("workspace", ("md", "train", "fisher", "plots", "tasks", "cli")),
-        ("plots", ("tasks", "cli")),
-    ],
+LAYERS = (
+    {"__init__", "errors", "units", "arrays", "text", "settings", "devices"},
+    {"storage", "statistics", "trajectories", "learn"},
+    {"dataset"},
+    {"reference", "potentials"},
+    {"analysis"},
+    {"background", "workspace"},
+    {"train", "md"},
+    {"fisher", "landscape"},
+    {"study", "bench"},
+    {"plots", "viewer"},
+    {"tasks", "doctor"},
+    {"cli"},
+    {"__main__"},
 )
-def test_the_rooms_look_one_way_only(lower, higher):
+"""From below to above: what a package imports lies in a lower layer, or in its own."""
+
+APART = {
+    "md": {"analysis", "workspace", "train"},
+    "train": {"analysis", "workspace", "md"},
+    "fisher": {"workspace", "landscape"},
+    "landscape": {"workspace", "fisher"},
+}
+"""What lies in a lower layer (or beside) and is not imported all the same."""
+
+
+def test_packages_look_one_way_only():
+    height = {name: number for number, layer in enumerate(LAYERS) for name in layer}
     for path in SCIENCE:
-        if room(path) == lower:
-            seen = {name.split(".")[1] for name in imports(path) if name.startswith("fisherdash.")}
-            assert not seen & set(higher), path
+        own = room(path)
+        assert own in height, f"give {own} its place in LAYERS"
+        for name in imports(path):
+            top, _, rest = name.partition(".")
+            seen = rest.partition(".")[0]
+            if top == "fisherdash" and seen in height:
+                assert height[seen] <= height[own], f"{path} imports {name} from above"
+                assert seen not in APART.get(own, ()), f"{path} imports {name}"
+
+
+def module(path: Path) -> str:
+    """The full name under which a file is imported."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def files_imported(path: Path, files: Collection[str]) -> set[str]:
+    """Names of our files that a file imports: a package only for what is not a file in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= whole if whole <= set(files) else whole | {node.module}
+    return found & set(files)
+
+
+def test_no_files_import_one_another_in_a_circle():
+    """Imports within functions and for type checking count too."""
+    files = {module(path): path for path in OURS}
+    imported = {name: files_imported(path, files) for name, path in files.items()}
+    try:
+        graphlib.TopologicalSorter(imported).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_no_page_imports_jax():
+    for path in OURS:
+        if not path.is_relative_to(ROOT / "fisherdash"):
+            tops = {name.split(".")[0] for name in imports(path)}
+            assert not tops & {"jax", "jaxlib", "e3x", "flax", "optax"}, path
 
 
 def test_files_say_what_they_are():

@@ -18,10 +18,9 @@ from fisherdash.train import TrainSettings, resume
 from fisherdash.workspace import (
     TrainingHeader,
     begin_training,
-    index,
-    interrupted,
+    entries,
     jobs,
-    list_runs,
+    listing,
     open_run,
     paths,
     record,
@@ -84,8 +83,8 @@ def test_a_run_on_a_full_disk_keeps_its_chunks_and_says_so(capfd):
     run = open_run(folder)
     assert (run.status, len(run.times)) == ("failed", 2 * PER_CHUNK)
     assert litter(folder) == []
-    (one,) = interrupted.stopped("runs")
-    assert one.sentence.startswith("ended by a failure after step 18 of 20")
+    (one,) = listing.interrupted("runs")
+    assert one.how_far.startswith("ended by a failure after step 18 of 20")
     assert capfd.readouterr().err == ""  # no library complains beside the sentence
 
 
@@ -100,24 +99,26 @@ def test_a_job_on_a_disk_that_is_really_full_ends_alone(disk, own_workspace):
                 with contextlib.suppress(OSError), filler.open("wb") as file:
                     while True:
                         file.write(b"x" * 4096)
-            yield jobs.Progress(0.5)
+            yield jobs.JobProgress(0.5)
 
     job = jobs.submit("test", "a title", work)
     assert job.wait(20.0) and job.status == "failed"
     assert "the disk is full" in job.error and "what was written before is kept" in job.error
     # Not even the header could be written: the run counts as interrupted, with all its frames.
     assert open_run(folder).status == "interrupted"
-    assert [entry.title for entry in list_runs()] == ["a test"]
+    assert [entry.title for entry in entries("runs")] == ["a test"]
     assert len(open_run(folder).times) == 2 * PER_CHUNK
     filler.unlink()
-    assert index.state() in ("ready", "missing") and len(list_runs()) == 1
+    assert len(entries("runs")) == 1
     assert jobs.submit("test", "next", lambda cancel: iter(())).wait(20.0)
 
 
 def test_a_training_on_a_full_disk_goes_on_to_the_same_end():
     config = ModelConfig(features=4, max_degree=1, iterations=1, basis=6, cutoff=3.0)
     settings = TrainSettings(epochs=5, batch_size=5, seed=3)
-    facts = TrainingHeader("a training", "water", config.to_json(), settings.to_json())
+    facts = TrainingHeader(
+        title="a training", name="water", config=config.to_json(), settings=settings.to_json()
+    )
     sets = dataset.split(networks.water(), 40, 15, 0)
 
     def begin(name):
@@ -132,7 +133,8 @@ def test_a_training_on_a_full_disk_goes_on_to_the_same_end():
     with no_file_above(2000), pytest.raises(InputError, match=r"state\.npz: the disk is full"):
         next(reports)
     left = unfinished_training(folder)
-    assert trainings.epochs_done(folder) == 2 and litter(folder) == []
+    (entry,) = (one for one in entries("trainings") if one.folder == folder)
+    assert entry.done == 2 and litter(folder) == []
     again = resume(left.header, left.train_set, left.valid_set, left.state_file)
     last = list(left.go_on().record(again))[-1]
     assert last.history == whole.history
@@ -168,9 +170,9 @@ def test_the_shell_on_a_full_disk_is_one_line(tmp_path, capfd):
 def test_a_workspace_that_may_only_be_read_can_be_looked_at(disk, own_workspace, capfd):
     folder = paths.folder("runs") / "one"
     list(record(map(chunk, range(2)), folder, header()))
-    list_runs()
+    entries("runs")
     disk(read_only=True)
-    assert [entry.title for entry in list_runs()] == ["a test"]
+    assert [entry.title for entry in entries("runs")] == ["a test"]
     assert open_run(folder).status == "cancelled" and paths.files("checkpoints") is not None
     with pytest.raises(InputError, match="nothing may be written there") as caught:
         next(record(map(chunk, range(2)), folder.with_name("two"), header()))
@@ -183,7 +185,7 @@ def test_a_workspace_that_may_only_be_read_can_be_looked_at(disk, own_workspace,
     assert "cannot be written" in checks["workspace"].found
     assert checks["contents"].found == "1 runs, 0 trainings, 0 models"
     disk(read_only=False)
-    assert len(list_runs()) == 1
+    assert len(entries("runs")) == 1
 
 
 def test_every_page_opens_on_a_workspace_that_may_only_be_read(disk, root, monkeypatch):

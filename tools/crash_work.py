@@ -20,7 +20,7 @@ from fisherdash.md import MDSettings  # noqa: E402
 from fisherdash.potentials import checkpoint  # noqa: E402
 from fisherdash.potentials.e3x import ModelConfig  # noqa: E402
 from fisherdash.settings import SplitSettings, TrainSettings  # noqa: E402
-from fisherdash.workspace import delete_run, index, paths, unfinished  # noqa: E402
+from fisherdash.workspace import delete, entries, paths, unfinished  # noqa: E402
 
 EPOCHS, STEPS, RECORD_EVERY = 400, 24_000, 20
 
@@ -42,7 +42,7 @@ def work() -> None:
 
 def _training() -> Any:
     """The job of the training, or of its rest; None when it is finished."""
-    for entry in index.entries("trainings"):
+    for entry in entries("trainings"):
         if entry.status == "finished":
             return None
         return tasks.submit_resume(entry.folder)
@@ -56,12 +56,12 @@ def _training() -> Any:
 
 def _simulation() -> Any:
     """The job of the run, or of its rest; None when it is finished."""
-    for entry in index.entries("runs"):
+    for entry in entries("runs"):
         if entry.status == "finished":
             return None
         if _has_begun(entry.folder):
             return tasks.submit_resume(entry.folder)
-        delete_run(entry.folder)  # killed before its first state: nothing was computed
+        delete(entry.folder)  # killed before its first state: nothing was computed
     files = {name: paths.place("checkpoints") / f"{name}.safetensors" for name in ("a", "b")}
     models = {name: checkpoint.load(path) for name, path in files.items()}
     settings = MDSettings(

@@ -24,7 +24,7 @@ from fisherdash.errors import InputError
 
 if TYPE_CHECKING:
     from fisherdash.tasks import Task
-    from fisherdash.workspace.jobs import Progress
+    from fisherdash.workspace.jobs import JobProgress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -196,7 +196,7 @@ class Console:
                 return end.value, item
             self._show(task.describe(item))
 
-    def _show(self, progress: "Progress") -> None:
+    def _show(self, progress: "JobProgress") -> None:
         rate = f"{progress.rate:.3g} {progress.rate_unit}" if progress.rate else ""
         words = (progress.stage, progress.detail, rate, progress.device)
         self.progress(round(100 * progress.fraction), 100, ", ".join(filter(None, words)))

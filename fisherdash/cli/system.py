@@ -103,22 +103,22 @@ def _write(path: Path, text: str) -> None:
 
 
 def add_index(parser: argparse.ArgumentParser) -> None:
-    """Whether to begin anew."""
+    """Whether to tidy up."""
     parser.add_argument(
         "--rebuild",
         action="store_true",
-        help="make the index anew from the folders of the runs alone",
+        help="also remove half-written files and the index file of earlier versions",
     )
 
 
 def index(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
-    """List what the workspace holds; `--rebuild` writes the list anew from the folders."""
-    from fisherdash.workspace import index
+    """Count what the workspace holds; `--rebuild` also removes what killed programs left behind."""
+    from fisherdash.workspace import listing, paths
 
     started = time.perf_counter()
     if args.rebuild:
-        index.rebuild()
-    found = {kind: index.entries(kind) for kind in index.LISTED}
+        listing.tidy()
+    found = {kind: listing.entries(kind) for kind in listing.LISTED}
     seconds = time.perf_counter() - started
     for entries in found.values():
         for entry in entries:
@@ -130,8 +130,8 @@ def index(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         "trainings": sound["trainings"],
         "models": sound["checkpoints"],
         "damaged": sum(map(len, found.values())) - sum(sound.values()),
-        "index": index.path(),
-        "state": index.state(),
+        "index": paths.root(),
+        "state": "ready",
         "rebuilt": args.rebuild,
         "seconds": seconds,
     }

@@ -49,7 +49,7 @@ from fisherdash.study.plan import (
 from fisherdash.study.spec import DEFAULT_HEAD
 from fisherdash.train import EpochReport, Trainee, train_together
 from fisherdash.units import KCAL_PER_MOL
-from fisherdash.workspace.runs import living_positions
+from fisherdash.workspace.runs import survivor_positions
 
 POINTS = 21
 """Times at which a curve is kept."""
@@ -304,7 +304,7 @@ def _structures(
     known = whole.temperature
     if known is None or abs(settings.temperature / known - 1) > SAME_TEMPERATURE:
         return {}
-    positions = living_positions(run, most=len(run.times), first=0)
+    positions = survivor_positions(run, most=len(run.times), first=0)
     found = structure(whole.positions, positions)
     return {
         label: None if error is None else [error, found.floor, len(positions[label])]

@@ -1,37 +1,37 @@
 """What is kept on disk, and the background jobs that write it.
 
-``workspace`` says where things lie; ``store`` writes and reads one folder a run, ``trainings`` one
-a training; ``index`` lists them; ``jobs`` keeps the list of background work. This room knows only
-"an iterator that yields progress": it imports neither the simulator nor the interface.
+``paths`` says where things lie; ``runs`` and ``trainings`` write and read one folder for each;
+``listing`` lists them; ``jobs`` keeps the list of background work. This package knows only "an
+iterator that yields progress": it imports neither the simulator nor the interface.
 
 To simulate and keep everything: ``for chunk in record(simulate(…), folder, describe_run(…))``.
 """
 
-from fisherdash.workspace.headers import TrainingHeader, describe_run
-from fisherdash.workspace.interrupted import Unfinished, go_on, unfinished
+from fisherdash.workspace.headers import RunHeader, TrainingHeader, describe_run
+from fisherdash.workspace.listing import Entry, delete, entries
 from fisherdash.workspace.runs import (
     Run,
-    RunHeader,
     RunWriter,
-    delete_run,
-    list_runs,
+    Unfinished,
+    go_on,
     open_run,
     record,
+    unfinished,
 )
-from fisherdash.workspace.trainings import begin_training, delete_training, unfinished_training
+from fisherdash.workspace.trainings import begin_training, unfinished_training
 
 __all__ = [
+    "Entry",
     "Run",
     "RunHeader",
     "RunWriter",
     "TrainingHeader",
     "Unfinished",
     "begin_training",
-    "delete_run",
-    "delete_training",
+    "delete",
     "describe_run",
+    "entries",
     "go_on",
-    "list_runs",
     "open_run",
     "record",
     "unfinished",

@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from fisherdash.background import give_back, step_back
 from fisherdash.errors import InputError
 from fisherdash.workspace import users
-from fisherdash.workspace.jobs import Job, Progress, Turns, progress_as_is
+from fisherdash.workspace.jobs import FairQueue, Job, JobProgress, progress_as_is
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Cache:
     def __init__(self) -> None:
         self._values: OrderedDict[Hashable, tuple[Hashable, Any]] = OrderedDict()
         self._jobs: dict[Hashable, tuple[Hashable, Job]] = {}
-        self._waiting: Turns[Job] = Turns()
+        self._waiting: FairQueue = FairQueue()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -73,15 +73,15 @@ class Cache:
             return [job for _, job in self._jobs.values() if job.active]
 
     def _begin(self, subject: Hashable, function: Callable[[], T], state: Hashable) -> Job:
-        def work(cancel: threading.Event) -> Generator[Progress, None, None]:
-            yield Progress(0.0, "computing")
+        def work(cancel: threading.Event) -> Generator[JobProgress, None, None]:
+            yield JobProgress(0.0, "computing")
             self._keep(subject, state, function())
 
         number = next(self._numbers)
         if number == 1:
             threading.Thread(target=self._work, name="computed", daemon=True).start()
         owner = users.current()
-        job = Job(number, "compute", "", work, progress_as_is, progress_as_is, {}, "", owner)
+        job = Job(number, "compute", "", work, progress_as_is, {}, "", owner)
         self._jobs = {
             key: (begun, one)
             for key, (begun, one) in self._jobs.items()

@@ -1,26 +1,19 @@
-"""What a run's ``run.json`` says: who simulated what, from where, with which settings, and how.
+"""The files of a run and of a training: a JSON header, and arrays in plain npz.
 
-Everything that is needed to read the arrays beside it, to repeat the run and to judge it, in one
-flat JSON object that carries the version of its format.
-
-The files of a run: names, arrays in plain npz, JSON headers, each with its format's version.
-
-What a training's ``training.json`` says: which network learns what, from which frames, and how.
-
-Like a run's header it is one flat JSON object with the version of its format; see
-:mod:`fisherdash.workspace.trainings` for the files beside it.
+``run.json`` says who simulated what, from where, with which settings and how; ``training.json``
+which network learns what from which frames. Each is one flat JSON object with the version of its
+format: all that is needed to read what lies beside it, to repeat the work and to judge it.
 """
 
 import dataclasses
 import datetime
 import importlib.metadata
-import inspect
 import json
 import platform
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self
 
 import ase.data
 import numpy as np
@@ -28,6 +21,7 @@ import numpy as np
 import fisherdash
 from fisherdash import storage
 from fisherdash.errors import InputError
+from fisherdash.workspace import locks
 
 CHUNK = "chunk-{:06d}.npz"
 STATE = "state-{:06d}.npz"
@@ -38,83 +32,11 @@ ONLY_STATE = "state.npz"
 
 MODEL = "model-{:02d}.safetensors"
 
-ARRAYS_FORMAT = 1
-"""Of the npz files; those without a number were written before there was one, and are the same."""
+FORMAT = 1
+"""Of headers and npz files; an npz without a number was written before there was one, and is the
+same."""
 
-
-def save(path: Path, arrays: dict[str, Any]) -> None:
-    """Write arrays as an uncompressed npz with the format's version, whole or not at all.
-
-    InputError, one sentence, when the disk refuses.
-    """
-    with storage.replacing(path) as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, format=np.int64(ARRAYS_FORMAT), **arrays)
-
-
-def load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Only the named arrays of an npz; InputError when it is damaged or of another version."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            written = int(archive["format"]) if "format" in archive else ARRAYS_FORMAT
-            if written != ARRAYS_FORMAT:
-                raise InputError(another_format(path, written, ARRAYS_FORMAT))
-            return {name: archive[name] for name in names}
-    except InputError:
-        raise
-    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise damaged(path, type(error).__name__) from error
-
-
-def save_json(path: Path, fields: dict[str, Any]) -> None:
-    """Write a JSON object, whole or not at all; InputError when the disk refuses."""
-    with storage.replacing(path) as part:
-        part.write_text(json.dumps(fields, indent=1, ensure_ascii=False), encoding="utf-8")
-
-
-def load_json(path: Path, what: str, version: int) -> dict[str, Any]:
-    """A JSON object with the version that is read here.
-
-    Args:
-      path: of the file.
-      what: its folder is meant to be ("run").
-      version: that is read.
-
-    Raises InputError, one sentence, when there is none, it is damaged or of another version.
-    """
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{path.parent} is not a {what}: it holds no {path.name}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"the {what} in {path.parent} cannot be read: {path.name} is damaged"
-        ) from error
-    if not isinstance(fields, dict) or "format" not in fields:
-        raise InputError(f"{path.name} is not a FisherDash {what} header")
-    if fields["format"] != version:
-        raise InputError(another_format(path, fields["format"], version))
-    return fields
-
-
-def another_format(path: Path, written: object, version: int) -> str:
-    """The sentence for a file that a newer program, or nobody, wrote."""
-    return (
-        f"{path.name} has format {written!r}, this version reads format {version}; "
-        "open it with the version of FisherDash that wrote it"
-    )
-
-
-def damaged(path: Path, why: str) -> InputError:
-    """The sentence for a file that cannot be read."""
-    return InputError(f"the folder {path.parent} is damaged: {path.name} cannot be read ({why})")
-
-
-RUN_FORMAT = 1
-HEADER = "run.json"
-
-T = TypeVar("T")
-
-Status = Literal["running", "finished", "cancelled", "failed", "interrupted"]
+RunStatus = Literal["running", "finished", "cancelled", "failed", "interrupted"]
 Role = Literal["default", "fisher", "other"]
 
 _LARGEST = {"replicas": 10**6, "steps": 10**12, "timestep": 1e6, "temperature": 1e9}
@@ -123,46 +45,165 @@ _LARGEST = {"replicas": 10**6, "steps": 10**12, "timestep": 1e6, "temperature": 
 _NEEDED_SETTINGS = ("replicas", "steps", "timestep", "temperature", "record_every", "seed")
 
 
-@dataclasses.dataclass(frozen=True)
-class RunHeader:
-    """Facts about one run; InputError when they do not fit together.
+def save(path: Path, arrays: dict[str, Any]) -> None:
+    """Write arrays as an uncompressed npz with the format's version, whole or not at all.
+
+    InputError, one sentence, when the disk refuses.
+    """
+    with storage.replacing(path) as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, format=np.int64(FORMAT), **arrays)
+
+
+def load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Only the named arrays of an npz; InputError when it is damaged or of another version."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            _check_format(path, int(archive["format"]) if "format" in archive else FORMAT)
+            return {name: archive[name] for name in names}
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise damaged(path, type(error).__name__) from error
+
+
+def damaged(path: Path, why: str) -> InputError:
+    """The sentence for a file that cannot be read."""
+    return InputError(f"the folder {path.parent} is damaged: {path.name} cannot be read ({why})")
+
+
+def save_json(path: Path, fields: Mapping[str, Any]) -> None:
+    """Write a JSON object, whole or not at all; InputError when the disk refuses."""
+    with storage.replacing(path) as part:
+        part.write_text(json.dumps(fields, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _check_format(path: Path, written: object) -> None:
+    """InputError for a file that a newer program, or nobody, wrote."""
+    if written != FORMAT:
+        raise InputError(
+            f"{path.name} has format {written!r}, this version reads format {FORMAT}; "
+            "open it with the version of FisherDash that wrote it"
+        )
+
+
+def utc_now() -> str:
+    """The time, UTC, ISO 8601, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes: this package, Python, and the libraries below."""
+    libraries = ("jax", "jaxlib", "flax", "e3x", "numpy", "ase")
+    found = {name: importlib.metadata.version(name) for name in libraries}
+    return {"fisherdash": fisherdash.__version__, "python": platform.python_version(), **found}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the headers of a run and of a training have in common.
 
     Attributes:
         title: what the user reads in lists.
+        settings: of the work, as their ``to_json()`` gives them.
+        dataset: where the frames came from.
+        command: the shell command that repeats the work.
+        versions: of the packages whose change could change a number.
+        created: time of creation, UTC, ISO 8601.
+        number: counts the runs (or trainings) of a workspace, so that their order does not hang on
+            the clock; 0 outside one.
+    """
+
+    FILE: ClassVar[str]
+    WHAT: ClassVar[str]
+    """What its folder is, in a word."""
+    LENGTH: ClassVar[str]
+    """The setting that says how long the work is."""
+
+    title: str
+    settings: dict[str, Any]
+    dataset: dict[str, Any] = dataclasses.field(default_factory=dict)
+    command: str = ""
+    versions: dict[str, str] = dataclasses.field(default_factory=versions)
+    created: str = dataclasses.field(default_factory=lambda: utc_now())
+    number: int = dataclasses.field(default=0, compare=False)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """From the JSON object of the file; what it does not know is left out.
+
+        InputError for content that does not fit.
+        """
+        known = {f.name: fields[f.name] for f in dataclasses.fields(cls) if f.name in fields}
+        try:
+            return cls(**known)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{cls.FILE} is damaged ({error})") from error
+
+    @classmethod
+    def read(cls, folder: Path) -> tuple[Self, dict[str, Any]]:
+        """The header in a folder and the raw JSON object, which also says how the work stands.
+
+        Raises InputError, one sentence, when there is none, it is damaged or of another version.
+        """
+        path = folder / cls.FILE
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"{folder} is not a {cls.WHAT}: it holds no {cls.FILE}") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"the {cls.WHAT} in {folder} cannot be read: {cls.FILE} is damaged"
+            ) from error
+        if not isinstance(fields, dict) or "format" not in fields:
+            raise InputError(f"{cls.FILE} is not a FisherDash {cls.WHAT} header")
+        _check_format(path, fields["format"])
+        return cls.from_json(fields), fields
+
+    def write(self, folder: Path, status: str) -> None:
+        """Say how the work in a folder stands; InputError when the disk refuses."""
+        told = {"status": status, "writer": locks.this_writer()}
+        save_json(folder / self.FILE, {"format": FORMAT, **dataclasses.asdict(self), **told})
+
+    def check_idle(self, folder: Path, fields: Mapping[str, Any]) -> None:
+        """InputError while a process writes the folder."""
+        if status_now(folder, fields) == "running":
+            raise InputError(f"the {self.WHAT} in {folder} is still being written; cancel it first")
+
+
+def status_now(folder: Path, fields: Mapping[str, Any]) -> Any:
+    """As a header says; "interrupted" when its writer is gone without having said so."""
+    status = fields.get("status", "interrupted")
+    gone = status == "running" and not locks.is_locked(folder, fields.get("writer"))
+    return "interrupted" if gone else status
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunHeader(Header):
+    """Facts about one run; InputError when they do not fit together.
+
+    Attributes:
         names: of the heads, in the order of the arrays' first axis.
         roles: "default", "fisher" or "other" for each head; fixes its colour everywhere.
         atomic_numbers: of the molecule's N atoms.
-        settings: the simulator's settings (replicas, steps, timestep in fs, temperature in K, …).
-        dataset: where the starting frames came from.
         checkpoints: facts about each head (fingerprint, file, …), in the order of ``names``.
-        command: the shell command that repeats the run.
         masses: amu, filled in from the elements when left out.
         bonds: watched bonds as [i, j, reference length in Å]; known once the run has begun.
         degrees_of_freedom: of one molecule's internal motion; known once the run has begun.
         device: where it ran, in words; known once the run has begun.
-        notes: what was decided about the start, plain sentences.
-        versions: of the packages whose change could change a number.
-        created: time of creation, UTC, ISO 8601.
-        number: counts the runs of a workspace, so that their order does not hang on the clock; 0
-            outside one.
+        notes: what was decided about the initial states, plain sentences.
     """
 
-    title: str
+    FILE, WHAT, LENGTH = "run.json", "run", "steps"
+
     names: tuple[str, ...]
     roles: tuple[Role, ...]
     atomic_numbers: tuple[int, ...]
-    settings: dict[str, Any]
-    dataset: dict[str, Any] = dataclasses.field(default_factory=dict)
     checkpoints: tuple[dict[str, Any], ...] = ()
-    command: str = ""
     masses: tuple[float, ...] = ()
     bonds: tuple[tuple[int, int, float], ...] | None = None
     degrees_of_freedom: int | None = None
     device: str = ""
     notes: tuple[str, ...] = ()
-    versions: dict[str, str] = dataclasses.field(default_factory=lambda: versions())
-    created: str = dataclasses.field(default_factory=lambda: utc_now())
-    number: int = dataclasses.field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("names", "roles", "atomic_numbers", "checkpoints", "masses", "notes"):
@@ -206,30 +247,6 @@ class RunHeader:
         """Heads and replicas."""
         return len(self.names), int(self.settings["replicas"])
 
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able dict with the format's version."""
-        return {"format": RUN_FORMAT, **dataclasses.asdict(self)}
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> "RunHeader":
-        """Inverse of :meth:`to_json`; InputError for unknown content."""
-        return from_fields(cls, fields, HEADER)
-
-
-def from_fields(kind: type[T], fields: Mapping[str, Any], file: str) -> T:
-    """A header's dataclass from the JSON object of a file; what it does not know is left out."""
-    known = inspect.signature(kind).parameters
-    try:
-        return kind(**{name: value for name, value in fields.items() if name in known})
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{file} is damaged ({error})") from error
-
-
-def read_header(folder: Path) -> tuple[RunHeader, dict[str, Any]]:
-    """The header of a run's folder and the raw JSON object; InputError when it is no run."""
-    fields = load_json(folder / HEADER, "run", RUN_FORMAT)
-    return RunHeader.from_json(fields), fields
-
 
 def describe_run(
     checkpoints: Mapping[str, Any],
@@ -251,14 +268,11 @@ def describe_run(
       roles: of heads that are not told apart by their provenance.
     """
     names = tuple(checkpoints)
-    chosen: dict[str, Role] = {
-        name: role_of(checkpoint) for name, checkpoint in checkpoints.items()
-    }
-    chosen.update(roles or {})
+    given = roles or {}
     return RunHeader(
         title=title or f"{dataset.formula}: {' and '.join(names)}",
         names=names,
-        roles=tuple(chosen[name] for name in names),
+        roles=tuple(given.get(name) or role_of(checkpoints[name]) for name in names),
         atomic_numbers=tuple(int(z) for z in dataset.atomic_numbers),
         settings=settings.to_json(),
         dataset={"source": dataset.source, "fingerprint": dataset.fingerprint},
@@ -275,70 +289,28 @@ def role_of(checkpoint: Any) -> Role:
     return "fisher" if "parent" in checkpoint.provenance else "default"
 
 
-def versions() -> dict[str, str]:
-    """Versions of what computes: this package, Python, and the libraries below."""
-    libraries = ("jax", "jaxlib", "flax", "e3x", "numpy", "ase")
-    found = {name: importlib.metadata.version(name) for name in libraries}
-    return {"fisherdash": fisherdash.__version__, "python": platform.python_version(), **found}
-
-
-def utc_now() -> str:
-    """The time, UTC, ISO 8601, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-TRAINING_FORMAT = 1
-TRAINING = "training.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingHeader:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingHeader(Header):
     """Facts about one training; InputError when some are missing.
 
     Attributes:
-        title: what the user reads in lists.
         name: of the model.
         config: hyperparameters of the network, as its ``to_json()`` gives them.
-        settings: of the optimiser, as their ``to_json()`` gives them.
         dataset: ``source``, and ``train`` and ``valid``, each with ``frames`` and ``fingerprint``.
-        command: the shell command that repeats the training.
         model: file name in the workspace under which the best network is kept at the end, once it
             has one.
         published: fingerprint of what was last kept there.
-        versions: of the packages whose change could change a number.
-        created: time of creation, UTC, ISO 8601.
-        number: counts the trainings of a workspace; 0 outside one.
     """
 
-    title: str
+    FILE, WHAT, LENGTH = "training.json", "training", "epochs"
+
     name: str
     config: dict[str, Any]
-    settings: dict[str, Any]
-    dataset: dict[str, Any] = dataclasses.field(default_factory=dict)
-    command: str = ""
     model: str = ""
     published: str = ""
-    versions: dict[str, str] = dataclasses.field(default_factory=versions)
-    created: str = dataclasses.field(default_factory=utc_now)
-    number: int = dataclasses.field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.settings, dict) or not isinstance(self.config, dict):
-            raise InputError(f"{TRAINING} is damaged: settings and config must be JSON objects")
+            raise InputError(f"{self.FILE} is damaged: settings and config must be JSON objects")
         if "epochs" not in self.settings:
             raise InputError("the training's settings lack epochs")
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able dict with the format's version."""
-        return {"format": TRAINING_FORMAT, **dataclasses.asdict(self)}
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> "TrainingHeader":
-        """Inverse of :meth:`to_json`; InputError for unknown content."""
-        return from_fields(cls, fields, TRAINING)
-
-
-def read_training_header(folder: Path) -> tuple[TrainingHeader, dict[str, Any]]:
-    """The header of a training's folder and the raw JSON object; InputError when it is none."""
-    fields = load_json(folder / TRAINING, "training", TRAINING_FORMAT)
-    return TrainingHeader.from_json(fields), fields

@@ -2,85 +2,42 @@
 
 A job is an iterator that is consumed in a worker thread. Whoever submits it says how to make the
 iterator (``make_iterator(cancel)``; the iterator stops early once the event is set) and how to
-read an item (``describe(item) -> Progress``). The list lives in this module, so that it outlives
+read an item (``describe(item) -> JobProgress``). The list lives in this module, so that it outlives
 every page, refresh and browser tab. A job belongs to the user for whom it was submitted
-(:mod:`fisherdash.workspace.users`); others neither see it nor reach it.
+(:mod:`fisherdash.workspace.users`); others neither see it nor reach it. Users take turns in the
+queue of a device: whoever submits twenty jobs delays another user by one of them, not by twenty.
 
 An :class:`InputError` ends a job with its own sentence. Any other exception is a failure of the
 program: one sentence for the user, the traceback in the log.
-
-A failure of a job in one sentence for its user; the traceback is in the log.
-
-How far a piece of work is, in a form that any page or log can show.
-
-What happened on this server: a JSON line when a job starts and one when it ends, and no more.
-
-The lines say what kind of work it was, how large, on what, how long and how it ended. Nothing that
-a user typed or uploaded is in them: no names, no titles, no paths, no messages of errors. The file
-is ``logs/jobs.jsonl`` of the workspace that everybody shares; it is rotated, and all of it together
-never grows beyond :data:`MAX_BYTES` × (:data:`BACKUPS` + 1).
-
-One piece of background work: an iterator that is consumed in a worker thread.
-
-A queue in which everybody has a turn: one job of each user, then the next of each.
-
-Whoever submits twenty jobs delays another user by one of them, not by twenty.
 """
 
 import atexit
-import contextlib
-import datetime
-import fcntl
 import itertools
-import json
 import logging
-import logging.handlers
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
-import fisherdash
 from fisherdash.background import give_back, step_back
 from fisherdash.errors import InputError
-from fisherdash.workspace import limits, paths, users
+from fisherdash.workspace import joblog, limits, paths, users
+
+REMEMBERED = 200
+"""Jobs kept in the list; the oldest finished ones go first."""
+
+RESULTS = 2
+"""Results kept of each user's jobs of one kind, the newest; a re-fit holds megabytes."""
 
 _MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
 _DEVICE = ("UNAVAILABLE", "DEVICE_LOST", "CUDA_ERROR", "device is lost", "hipError")
 
 
-def in_words(kind: str, error: BaseException) -> str:
-    """What went wrong and what can be done.
-
-    Args:
-      kind: of the job ("train", "simulate", …).
-      error: that ended it.
-    """
-    text = str(error)
-    if isinstance(error, MemoryError) or any(word in text for word in _MEMORY):
-        return (
-            f"the {kind} job ran out of memory; ask for fewer replicas, frames or a smaller batch. "
-            "What it had written is kept"
-        )
-    if any(word in text for word in _DEVICE):
-        return (
-            f"the {kind} job lost its device ({_first_line(text)}); what it had written is kept. "
-            "Go on when the device is back, after starting the dashboard again"
-        )
-    return f"the {kind} job failed: {type(error).__name__}: {_first_line(text)}"
-
-
-def _first_line(text: str) -> str:
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return first if len(first) <= 300 else f"{first[:300]}…"
-
-
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """How far a job is: a fraction (0 to 1), a stage in one word, and what is known beside it."""
 
     fraction: float = 0.0
@@ -96,87 +53,16 @@ class Progress:
             raise ValueError(f"fraction is {self.fraction}, expected 0 to 1")
 
 
-def progress_as_is(item: Any) -> Progress:
-    """The reading of items that are a :class:`Progress` already."""
-    return item if isinstance(item, Progress) else Progress()
+def progress_as_is(item: Any) -> JobProgress:
+    """The reading of items that are a :class:`JobProgress` already."""
+    return item if isinstance(item, JobProgress) else JobProgress()
 
 
-FILE = "jobs.jsonl"
-MAX_BYTES = 1_000_000
-BACKUPS = 4
-
-
-def path() -> Path:
-    """Where the log is; it may not exist yet."""
-    return paths.everybodys() / "logs" / FILE
-
-
-def started(job: "Job") -> None:
-    """Say that a job has begun."""
-    write("start", waited=round(job.started - job.submitted, 3), **_known_of(job))
-
-
-def ended(job: "Job") -> None:
-    """Say how a job ended."""
-    facts = {
-        "status": job.status,
-        "seconds": round(job.seconds, 3),
-        "device": job.progress.device or job.device,
-        "done": round(job.progress.fraction, 4),
-        "failure": job.failure,
-    }
-    write("end", **_known_of(job), **facts)
-
-
-def _known_of(job: "Job") -> dict[str, Any]:
-    return {"job": job.id, "kind": job.kind, "sizes": _numbers(job.info.get("sizes"))}
-
-
-def write(event: str, **facts: Any) -> None:
-    """Add one line; a log that cannot be written keeps nobody from working.
-
-    Args:
-      event: "start" or "end".
-      facts: JSON-able; those that are None or empty are left out.
-    """
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    line = {"time": now, "event": event, "pid": os.getpid(), "version": fisherdash.__version__}
-    line |= {name: fact for name, fact in facts.items() if fact not in (None, "", {})}
-    with contextlib.suppress(OSError):
-        path().parent.mkdir(parents=True, exist_ok=True)
-        # Opened for each line and under a lock: several programs write, and any may rotate.
-        with path().with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            handler = _Quiet(path(), maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8")
-            handler.emit(logging.makeLogRecord({"msg": json.dumps(line)}))
-            handler.close()
-
-
-def _numbers(sizes: Any) -> dict[str, float]:
-    """The entries of a mapping that are numbers: what a job may say of its size."""
-    if not isinstance(sizes, dict):
-        return {}
-    return {str(name): size for name, size in sizes.items() if type(size) in (int, float)}
-
-
-class _Quiet(logging.handlers.RotatingFileHandler):
-    def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk is told of where the job's own files are written."""
-
-
-Status = Literal["queued", "running", "finished", "cancelled", "failed"]
+JobStatus = Literal["queued", "running", "finished", "cancelled", "failed"]
 MakeIterator = Callable[[threading.Event], Iterator[Any]]
-
-HISTORY = 20_000
-"""Items kept of each job; the oldest go first."""
 
 _log = logging.getLogger(__name__)
 _thread = threading.local()
-
-
-def at_work() -> "Job | None":
-    """The job whose iterator the calling thread consumes, None outside of one."""
-    return getattr(_thread, "job", None)
 
 
 def release_names(info: dict[str, Any]) -> None:
@@ -195,8 +81,7 @@ class Job:
         kind: str,
         title: str,
         make_iterator: MakeIterator,
-        describe: Callable[[Any], Progress],
-        keep: Callable[[Any], Any],
+        describe: Callable[[Any], JobProgress],
         info: dict[str, Any],
         device: str,
         owner: str = users.EVERYBODY,
@@ -204,8 +89,8 @@ class Job:
         self.id = f"{kind}-{number}"
         self.kind, self.title, self.device, self.info = kind, title, device, info
         self.owner = owner
-        self.status: Status = "queued"
-        self.progress = Progress(stage="queued")
+        self.status: JobStatus = "queued"
+        self.progress = JobProgress(stage="queued")
         self.latest: Any = None
         self.result: Any = None
         self.error: str | None = None
@@ -213,11 +98,10 @@ class Job:
         self.submitted, self.started, self.ended = time.time(), 0.0, 0.0
         self._cancel = threading.Event()
         self._done = threading.Event()
-        self._history: deque[Any] = deque(maxlen=HISTORY)
         self._stage_began: tuple[str, float, float] = ("queued", 0.0, 0.0)
         # Given up when the work ends: it holds models and data, and the list is long.
         self._make: MakeIterator | None = make_iterator
-        self._describe, self._keep = describe, keep
+        self._describe = describe
         self._lock = threading.Lock()
 
     @property
@@ -233,12 +117,6 @@ class Job:
     def stage(self) -> str:
         """One word: "queued", the stage of the work ("compiling", …), or how it ended."""
         return self.progress.stage if self.status == "running" else self.status
-
-    @property
-    def history(self) -> list[Any]:
-        """What was kept of each item, oldest first."""
-        with self._lock:
-            return list(self._history)
 
     @property
     def seconds(self) -> float:
@@ -282,9 +160,6 @@ class Job:
             if progress.stage != self._stage_began[0]:
                 self._stage_began = (progress.stage, time.time(), progress.fraction)
             self.progress, self.latest = progress, item
-            kept = self._keep(item)
-            if kept is not None:
-                self._history.append(kept)
 
     def run(self) -> None:
         """Consume the iterator (in the worker thread)."""
@@ -292,7 +167,7 @@ class Job:
             if self.status != "queued":
                 return
             self.status, self.started = "running", time.time()
-        started(self)
+        joblog.write("start", waited=round(self.started - self.submitted, 3), **self._facts())
         try:
             self.result = self._consume()
             self._end("cancelled" if self._cancel.is_set() else "finished")
@@ -304,7 +179,7 @@ class Job:
             self._end("cancelled" if stopped else "failed")
         except Exception as error:  # noqa: BLE001 - logged and told; the worker must live on
             _log.exception("job %s (%s) failed", self.id, self.kind)
-            self.error, self.failure = in_words(self.kind, error), type(error).__name__
+            self.error, self.failure = failure_sentence(self.kind, error), type(error).__name__
             self._end("failed")
 
     def _consume(self) -> Any:
@@ -323,47 +198,45 @@ class Job:
         finally:
             _thread.job = None
 
-    def _end(self, status: Status) -> None:
+    def _end(self, status: JobStatus) -> None:
         self._make = None
         release_names(self.info)
         self.status, self.ended = status, time.time()
         if self.started:
-            ended(self)
+            joblog.write(
+                "end",
+                **self._facts(),
+                status=status,
+                seconds=round(self.seconds, 3),
+                device=self.progress.device or self.device,
+                done=round(self.progress.fraction, 4),
+                failure=self.failure,
+            )
         self._done.set()
 
-
-class Waiting(Protocol):
-    """What can wait: it belongs to somebody, and may have given up waiting."""
-
-    @property
-    def owner(self) -> str:
-        """Whose turn it takes."""
-        ...
-
-    @property
-    def active(self) -> bool:
-        """False once it need not be done any more."""
-        ...
+    def _facts(self) -> dict[str, Any]:
+        """What the log may say of the job: numbers, and nothing that a user typed."""
+        sizes = self.info.get("sizes")
+        numbers = sizes.items() if isinstance(sizes, dict) else ()
+        known = {str(name): size for name, size in numbers if type(size) in (int, float)}
+        return {"job": self.id, "kind": self.kind, "sizes": known}
 
 
-Item = TypeVar("Item", bound=Waiting)
-
-
-class Turns(Generic[Item]):
+class FairQueue:
     """First come, first served within a user's lane; the lanes take turns."""
 
     def __init__(self) -> None:
         # In the order of their turns: whoever was served goes to the end.
-        self._lanes: dict[str, deque[Item]] = {}
+        self._lanes: dict[str, deque[Job]] = {}
         self._changed = threading.Condition()
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Job) -> None:
         """Let ``item`` wait at the end of its owner's lane."""
         with self._changed:
             self._lanes.setdefault(item.owner, deque()).append(item)
             self._changed.notify()
 
-    def take(self) -> Item:
+    def take(self) -> Job:
         """The next item; waits until there is one."""
         with self._changed:
             while True:
@@ -378,22 +251,15 @@ class Turns(Generic[Item]):
                 self._lanes[item.owner] = rest
             return item
 
-    def order(self) -> list[Item]:
+    def order(self) -> list[Job]:
         """What waits, in the order in which it would be taken if nothing else came."""
         with self._changed:
             return self._order()
 
-    def _order(self) -> list[Item]:
+    def _order(self) -> list[Job]:
         lanes = [[item for item in lane if item.active] for lane in self._lanes.values()]
         longest = max(map(len, lanes), default=0)
         return [lane[turn] for turn in range(longest) for lane in lanes if turn < len(lane)]
-
-
-REMEMBERED = 200
-"""Jobs kept in the list; the oldest finished ones go first."""
-
-RESULTS = 2
-"""Results kept of each user's jobs of one kind, the newest; a re-fit holds megabytes."""
 
 
 class Registry:
@@ -401,7 +267,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._queues: dict[str, Turns[Job]] = {}
+        self._queues: dict[str, FairQueue] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
 
@@ -422,7 +288,7 @@ class Registry:
             self._forget_old()
             self._jobs[job.id] = job
             if device not in self._queues:
-                self._queues[device] = Turns()
+                self._queues[device] = FairQueue()
                 threading.Thread(
                     target=_work, args=(self._queues[device],), name=f"jobs-{device}", daemon=True
                 ).start()
@@ -433,10 +299,6 @@ class Registry:
         """Every job that is remembered, newest first."""
         with self._lock:
             return list(reversed(self._jobs.values()))
-
-    def get(self, job_id: str) -> Job | None:
-        """The job of that id, or None."""
-        return self._jobs.get(job_id)
 
     def ahead_of(self, job: Job) -> int:
         """How many jobs come before this one on its device, whosever they are."""
@@ -469,8 +331,7 @@ def submit(
     title: str,
     make_iterator: MakeIterator,
     *,
-    describe: Callable[[Any], Progress] = progress_as_is,
-    keep: Callable[[Any], Any] = lambda item: None,
+    describe: Callable[[Any], JobProgress] = progress_as_is,
     info: dict[str, Any] | None = None,
     device: str = "default",
 ) -> Job:
@@ -481,21 +342,20 @@ def submit(
       title: what the user reads in the list.
       make_iterator: called in the worker with the cancel event; what the iterator *returns*
         becomes ``job.result``.
-      describe: reads the progress off an item.
-      keep: what to remember of an item in ``job.history`` (None, the default: nothing).
+      describe: reads the progress off an item, which is a :class:`JobProgress` by default.
       info: facts for whoever shows the job, for example where its run lies.
       device: whose queue it waits in.
 
     Raises:
       InputError: when its user has as many jobs as one may have on this server.
     """
-    how = {"make_iterator": make_iterator, "describe": describe, "keep": keep, "info": info or {}}
+    how = {"make_iterator": make_iterator, "describe": describe, "info": info or {}}
     return _registry.add(kind, title, device, **how)
 
 
 def report(item: Any) -> None:
     """From inside a job's iterator, between two items: record progress of a long call."""
-    job = at_work()
+    job = getattr(_thread, "job", None)
     if job is not None:
         job.take(item)
 
@@ -515,8 +375,7 @@ def latest(kind: str) -> Job | None:
 
 def get(job_id: str) -> Job | None:
     """The user's job of that id, or None if there is none (any more)."""
-    job = _registry.get(job_id)
-    return job if job is not None and job.within_reach_of(users.current()) else None
+    return next((job for job in every() if job.id == job_id), None)
 
 
 def place_in_queue(job: Job) -> int:
@@ -524,7 +383,7 @@ def place_in_queue(job: Job) -> int:
     return _registry.ahead_of(job)
 
 
-def _work(waiting: Turns[Job]) -> None:
+def _work(waiting: FairQueue) -> None:
     step_back()
     while True:
         job = waiting.take()
@@ -542,3 +401,29 @@ def _stop_all(timeout: float = 5.0) -> None:
     deadline = time.time() + timeout
     for job in (job for job in running if job.started):
         job.wait(max(0.0, deadline - time.time()))
+
+
+def failure_sentence(kind: str, error: BaseException) -> str:
+    """What went wrong and what can be done, in one sentence.
+
+    Args:
+      kind: of the job ("train", "simulate", …).
+      error: that ended it.
+    """
+    text = str(error)
+    if isinstance(error, MemoryError) or any(word in text for word in _MEMORY):
+        return (
+            f"the {kind} job ran out of memory; ask for fewer replicas, frames or a smaller batch. "
+            "What it had written is kept"
+        )
+    if any(word in text for word in _DEVICE):
+        return (
+            f"the {kind} job lost its device ({_first_line(text)}); what it had written is kept. "
+            "Go on when the device is back, after starting the dashboard again"
+        )
+    return f"the {kind} job failed: {type(error).__name__}: {_first_line(text)}"
+
+
+def _first_line(text: str) -> str:
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return first if len(first) <= 300 else f"{first[:300]}…"

@@ -1,28 +1,29 @@
-"""What one user may ask of a server that many share; on one's own machine there is no limit.
+"""What a simulation will cost, and what one user may ask of a server that many share.
 
-Each limit is an environment variable, so that whoever runs the server sets it without touching
-code; ``docs/deploy.md`` lists them. How large an upload may be is Streamlit's own setting.
+The cost is known before the launch: bytes on disk, and seconds from what this machine has already
+done (steps × replicas × heads × atoms per second of the most recent run; a batch of another size
+or network may be faster or slower).
 
-What a simulation will cost, before it is launched: bytes on disk, and seconds if known.
-
-The seconds come from runs that this machine has already done: steps × replicas × heads × atoms
-per second of the most recent one. A batch of another size or network may be faster or slower.
+On one's own machine there is no limit. Each limit is an environment variable, so that whoever runs
+the server sets it without touching code; ``docs/deploy.md`` lists them. How large an upload may be
+is Streamlit's own setting.
 """
 
 import dataclasses
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from fisherdash.errors import InputError
 from fisherdash.workspace import paths, users
-from fisherdash.workspace.runs import list_runs, open_run
+from fisherdash.workspace.listing import entries
+from fisherdash.workspace.runs import open_run
 
+GB = 1e9
 _LOOK_BACK = 3
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Cost:
     """Estimate of one run; seconds is None when nothing comparable has run here yet."""
 
@@ -50,7 +51,7 @@ def cost(heads: int, replicas: int, steps: int, record_every: int, atoms: int) -
 
 def last_pace() -> float | None:
     """Steps × replicas × heads × atoms per second of the latest run that got far enough."""
-    for entry in list_runs()[:_LOOK_BACK]:
+    for entry in entries("runs")[:_LOOK_BACK]:
         try:
             run = open_run(entry.folder)
         except InputError:
@@ -77,9 +78,6 @@ def _duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-GB = 1e9
 
 
 @dataclasses.dataclass(frozen=True)

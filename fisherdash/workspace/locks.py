@@ -1,8 +1,8 @@
-"""Who writes a folder: one process at a time, known to all others, let go by the kernel.
+"""Per-folder writer lock, released when the process exits.
 
-A writer holds a lock on the folder's ``writer.lock``. The kernel gives it back when the process
-ends, however it ends, so "is it still being written?" needs no process number, which another
-process may have by now, and no name of a machine, which a restarted container changes.
+A writer locks the folder's ``writer.lock`` (flock). The kernel releases it when the process ends,
+however it ends, so "is it still being written?" needs no process number, which another process may
+have by now, and no name of a machine, which a restarted container changes.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _PATIENCE = 2.0
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
-class Hold:
+class FolderLock:
     """The right to write a folder; InputError when another process has it."""
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +43,7 @@ class Hold:
             self._file.close()
 
 
-def is_held(folder: Path, writer: Any) -> bool:
+def is_locked(folder: Path, writer: Any) -> bool:
     """Whether a process is writing the folder, as far as this machine can tell.
 
     Args:
@@ -54,7 +54,7 @@ def is_held(folder: Path, writer: Any) -> bool:
         with (folder / LOCK).open() as file:
             return not _locked(file, fcntl.LOCK_SH, 0.0)
     except OSError:  # written before there were locks, or on a file system without any
-        return _lives(writer)
+        return _is_running(writer)
 
 
 def this_writer() -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _locked(file: TextIO, how: int, patience: float) -> bool:
             return True
 
 
-def _lives(writer: Any) -> bool:
+def _is_running(writer: Any) -> bool:
     """Whether the process that a header names still runs."""
     pid = writer.get("pid") if isinstance(writer, dict) else None
     if not isinstance(pid, int) or pid <= 0:

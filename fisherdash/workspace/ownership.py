@@ -1,8 +1,7 @@
-"""Renaming and deleting one's own data sets and models.
+"""Renames, deletes and shares a user's own data sets and models.
 
-What a user of a server lets everybody see: a second name of the file, and no copy.
-
-Only data sets and models are shared; runs and trainings stay with whoever made them.
+A shared file has a second name (a hard link) in the workspace that everybody sees, and no copy.
+Runs and trainings are not shared.
 """
 
 import contextlib

@@ -1,14 +1,12 @@
-"""Where FisherDash keeps what the user made: data sets, checkpoints, trainings, runs and caches.
+"""Paths of the workspace: data sets, checkpoints, trainings, runs, studies, logs and caches.
 
 The workspace is ``$FISHERDASH_WORKSPACE`` or the user's data folder of the operating system.
 Names that people type (an upload, a title) never become paths: they are reduced to a safe stem
-first. Several programs may work in one workspace at the same time. Looking never makes anything,
-so a workspace that may only be read can be looked at.
+first. Several programs may work in one workspace at the same time. Reading creates nothing, so a
+read-only workspace can be opened.
 
 On a server that many share, each user (:mod:`fisherdash.workspace.users`) has a workspace within
 it, ``users/…``; what somebody shares appears in the one that belongs to everybody.
-
-Names for what pages make: short ones, for they are shown in every selector and legend.
 """
 
 import atexit
@@ -33,7 +31,7 @@ _REFIT = re.compile(r"-fisher(-\d+)?$")
 
 
 def refit_name(model: str) -> str:
-    """Of the re-fit of a model; a re-fit of a re-fit is one.
+    """The name of a re-fit of a model, or of one of its re-fits.
 
     >>> refit_name("ethanol-report"), refit_name("ethanol-report-fisher-2")
     ('ethanol-report-fisher', 'ethanol-report-fisher')
@@ -42,7 +40,7 @@ def refit_name(model: str) -> str:
 
 
 def run_name(models: Sequence[str]) -> str:
-    """Of a run of these models, at least one; what later names share with the first is left out.
+    """The name of a run of these models; words that later names share with the first are left out.
 
     >>> run_name(["ethanol-report", "ethanol-report-fisher"])
     'ethanol-report-vs-fisher'
@@ -84,11 +82,6 @@ def everybodys() -> Path:
     return folder.resolve()
 
 
-def workspace() -> Path:
-    """The workspace folder, made if need be; InputError if it cannot be."""
-    return _made(root())
-
-
 def place(kind: Kind) -> Path:
     """Where one of the workspace's folders is; it may not exist yet."""
     return root() / kind
@@ -96,7 +89,7 @@ def place(kind: Kind) -> Path:
 
 def folder(kind: Kind) -> Path:
     """One of the workspace's folders, made if need be; InputError if it cannot be."""
-    return _made(place(kind))
+    return made(place(kind))
 
 
 def samples() -> Path:
@@ -123,7 +116,7 @@ def is_mine(path: Path) -> bool:
 
 
 def inode(path: Path) -> int:
-    """What two names of one file have in common; −1 for a file that is gone."""
+    """The inode, the same for two names of one file; −1 for a file that is gone."""
     try:
         return path.stat().st_ino
     except FileNotFoundError:
@@ -145,8 +138,8 @@ def safe_stem(name: str) -> str:
 def new_path(kind: Kind, name: str, suffix: str) -> Path:
     """A path in the workspace that nothing has yet: ``name``, ``name-2``, ``name-3``, …
 
-    It is claimed for this process: work that waits in a queue, here or in another program, does not
-    meet its like. InputError when the disk refuses.
+    It is reserved for this process: two jobs that wait in a queue, here or in another program,
+    never get the same one. InputError when the disk refuses.
     """
     home, stem = folder(kind), safe_stem(name + ".x")
     with _lock, storage.telling(home):
@@ -160,25 +153,25 @@ def new_path(kind: Kind, name: str, suffix: str) -> Path:
 
 
 def claim(path: Path) -> bool:
-    """Keep a path free for this process until released; False where it is taken or claimed."""
+    """Reserve a path for this process until released; False where it is taken or reserved."""
     with _lock, storage.telling(path):
         return not path.exists() and _claim(path)
 
 
 def release(path: Path) -> None:
-    """Give up the claim on a path, if there is one: whoever wanted it has ended without it."""
+    """Give up the reservation of a path, if there is one."""
     with _lock, contextlib.suppress(OSError):
         if path in _claimed:
             _give_back(path)
 
 
 def _claim(path: Path) -> bool:
-    """Whether nobody else wants this path; from now on we do."""
+    """Reserve a path; False where another process has done so."""
     try:
         _marker(path).open("x").close()
     except FileExistsError:
         if path in _claimed or time.time() - _marker(path).stat().st_mtime < storage.STALE_SECONDS:
-            return False  # a program that was killed keeps its claims for so long
+            return False  # a program that was killed keeps its reservations for so long
         _marker(path).touch()
     _claimed.add(path)
     return True
@@ -215,7 +208,8 @@ def save_new(kind: Kind, name: str, suffix: str, write: Callable[[Path], object]
             continue  # another program took the name in the meantime
 
 
-def _made(folder: Path) -> Path:
+def made(folder: Path) -> Path:
+    """A folder of the workspace, made if need be; InputError if it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -10,20 +10,10 @@
 The chunks are plain uncompressed npz, so other tools can read them without FisherDash. Reading
 energies leaves the frames on disk; they are fetched by head, replica and frame when asked for.
 
-Reading a run: its energies at once, its frames when they are asked for.
-
-Writing a run, chunk by chunk; every file appears complete or not at all.
-
-Runs of the workspace that began from the same states as another one, only finer.
-
-Positions and velocities of all living replicas at some frames of a run, each file read once.
-
-One trajectory of a run as extended XYZ, for any other program.
-
-Each frame carries its time, its energies and, per atom, position and velocity:
-``Properties=species:S:1:pos:R:3:velo:R:3``. Velocities are in Å/fs. A frame at which the replica
-was dead says ``alive=F`` and has no energies. The format is that of
-https://github.com/libAtoms/extxyz.
+A process may be killed at any moment, between two files or between two steps of a chunk that never
+came. What counts is the state: there is always one that belongs to the last chunk. Only a run that
+was written before that was so can have a chunk beyond it; it is dropped and computed again, which
+gives the same numbers.
 """
 
 import dataclasses
@@ -37,10 +27,10 @@ import numpy as np
 
 from fisherdash import storage
 from fisherdash.errors import InputError
-from fisherdash.potentials.checkpoint import Checkpoint, save
-from fisherdash.workspace import headers, index, locks, paths
-from fisherdash.workspace.headers import HEADER, RunHeader, Status, read_header
-from fisherdash.workspace.index import Entry
+from fisherdash.potentials.checkpoint import Checkpoint, load, save
+from fisherdash.workspace import headers, listing
+from fisherdash.workspace.headers import RunHeader, RunStatus
+from fisherdash.workspace.locks import FolderLock
 
 if TYPE_CHECKING:
     from fisherdash.analysis import Trajectories
@@ -75,7 +65,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.header, self._fields = read_header(self.folder)
+        self.header, self._fields = RunHeader.read(self.folder)
         heads, replicas = self.header.shape
         none, alive = np.zeros((heads, replicas, 0)), np.full((heads, replicas), -1, np.int64)
         self._now = self._nothing = Energies(np.zeros(0), none, none, alive, alive)
@@ -93,12 +83,9 @@ class Run:
         return int(self.header.settings["steps"])
 
     @property
-    def status(self) -> Status:
+    def status(self) -> RunStatus:
         """How far the run is; "interrupted" when its writer is gone without having said so."""
-        status = self._fields.get("status", "interrupted")
-        if status == "running" and not locks.is_held(self.folder, self._fields.get("writer", {})):
-            return "interrupted"
-        return status
+        return headers.status_now(self.folder, self._fields)
 
     @property
     def times(self) -> np.ndarray:
@@ -107,22 +94,22 @@ class Run:
 
     @property
     def potential(self) -> np.ndarray:
-        """(H, R, K) eV, NaN from a replica's death on."""
+        """(H, R, K) eV, NaN from a replica's failure on."""
         return self._now.potential
 
     @property
     def kinetic(self) -> np.ndarray:
-        """(H, R, K) eV, NaN from a replica's death on."""
+        """(H, R, K) eV, NaN from a replica's failure on."""
         return self._now.kinetic
 
     @property
     def died_step(self) -> np.ndarray:
-        """(H, R) step of death, −1 for the living."""
+        """(H, R) step of failure, −1 for survivors."""
         return self._now.died_step
 
     @property
     def broken_bond(self) -> np.ndarray:
-        """(H, R) index into ``header.bonds``, −1 for the living, −2 for what is not finite."""
+        """(H, R) index into ``header.bonds``, −1 for survivors, −2 for what is not finite."""
         return self._now.broken_bond
 
     @property
@@ -147,7 +134,7 @@ class Run:
             return self._refresh()
 
     def _refresh(self) -> bool:
-        self.header, self._fields = read_header(self.folder)
+        self.header, self._fields = RunHeader.read(self.folder)
         count = sum(1 for _ in self.folder.glob("chunk-*.npz"))
         if count < len(self._now.ends):  # a run from before its states had numbers goes on
             self._now = self._nothing
@@ -184,13 +171,25 @@ class Run:
         if np.any((indices < 0) | (indices >= len(now.times))):
             raise InputError(f"the run has frames 0 to {len(now.times) - 1}, asked for {indices}")
         found = np.zeros((len(indices), self.header.num_atoms, 3), np.float32)
-        chunks = np.searchsorted(now.ends, indices, side="right")
-        for number in np.unique(chunks):
-            wanted = chunks == number
-            begin = now.ends[number - 1] if number else 0
-            block = self._frames(self.folder / headers.CHUNK.format(int(number)), what)
-            found[wanted] = block[head, replica, indices[wanted] - begin]
+        for wanted, block, places in self.blocks(indices, what):
+            found[wanted] = block[head, replica, places]
         return found
+
+    def blocks(
+        self, indices: np.ndarray, what: str = "positions"
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Each chunk with some of these frames, read once.
+
+        Yields:
+            Which of the indices they are; all the chunk's frames (H, R, K, N, 3), Å or Å/fs; and
+            the places of the wanted ones among them.
+        """
+        ends = self._now.ends
+        chunks = np.searchsorted(ends, indices, side="right")
+        for number in np.unique(chunks):
+            wanted = np.flatnonzero(chunks == number)
+            begin = ends[number - 1] if number else 0
+            yield wanted, self.block(int(number), what), indices[wanted] - begin
 
     @property
     def now(self) -> Energies:
@@ -199,7 +198,11 @@ class Run:
 
     def block(self, number: int, what: str = "positions") -> np.ndarray:
         """Positions (Å) or velocities (Å/fs) of all trajectories of one chunk, (H, R, K, N, 3)."""
-        return self._frames(self.folder / headers.CHUNK.format(number), what)
+        path = self.folder / headers.CHUNK.format(number)
+        block = headers.load(path, (what,))[what]
+        if block.shape[:2] != self.header.shape or block.shape[3:] != (self.header.num_atoms, 3):
+            raise headers.damaged(path, f"{what} has shape {block.shape}")
+        return block
 
     def trajectories(self) -> "Trajectories":
         """The energies so far, as the analysis takes them."""
@@ -227,16 +230,9 @@ class Run:
         expected |= {"died_step": (heads, replicas), "broken_bond": (heads, replicas)}
         for name, shape in expected.items():
             if found[name].shape != shape:
-                raise headers.damaged(
-                    path, f"{name} has shape {found[name].shape}, expected {shape}"
-                )
+                words = f"{name} has shape {found[name].shape}, expected {shape}"
+                raise headers.damaged(path, words)
         return found
-
-    def _frames(self, path: Path, what: str) -> np.ndarray:
-        block = headers.load(path, (what,))[what]
-        if block.shape[:2] != self.header.shape or block.shape[3:] != (self.header.num_atoms, 3):
-            raise headers.damaged(path, f"{what} has shape {block.shape}")
-        return block
 
 
 def open_run(folder: Path) -> Run:
@@ -267,25 +263,23 @@ class RunWriter:
         something already or the disk refuses.
         """
         self.folder, self._number = Path(folder), 0
-        if (self.folder / HEADER).exists():
+        if (self.folder / RunHeader.FILE).exists():
             raise InputError(f"{self.folder} already holds a run; choose another folder")
-        self.header = dataclasses.replace(header, number=index.next_number(self.folder))
+        self.header = dataclasses.replace(header, number=listing.next_number(self.folder))
         with storage.new_folder(self.folder) as part:
-            self._hold = locks.Hold(part)
+            self._lock = FolderLock(part)
             if checkpoints is not None:
                 for number, name in enumerate(header.names):
                     save(checkpoints[name], part / headers.MODEL.format(number))
-            self._write_header("running", part)
+            self.header.write(part, "running")
 
     @classmethod
-    def reopened(
-        cls, folder: Path, header: RunHeader, chunks: int, held: locks.Hold
-    ) -> "RunWriter":
-        """A writer that appends to a stopped run with so many chunks."""
+    def reopened(cls, run: "Unfinished", lock: FolderLock) -> "RunWriter":
+        """A writer that appends to a run that was stopped."""
         writer = cls.__new__(cls)
-        writer.folder, writer.header, writer._number = Path(folder), header, chunks
-        writer._hold = held
-        writer._write_header("running")
+        writer.folder, writer.header, writer._number = run.folder, run.header, run.chunks
+        writer._lock = lock
+        writer.header.write(writer.folder, "running")
         return writer
 
     def append(self, chunk: Any) -> None:
@@ -298,7 +292,7 @@ class RunWriter:
                 device=chunk.device,
                 notes=(*self.header.notes, *chunk.notes),
             )
-            self._write_header("running")
+            self.header.write(self.folder, "running")
         if not len(chunk.times):
             self._keep_state(chunk, self._number)
             return
@@ -316,16 +310,27 @@ class RunWriter:
         if chunk.state is not None:
             headers.save(self.folder / headers.STATE.format(chunks), chunk.state._asdict())
 
-    def finish(self, status: Status) -> None:
+    def finish(self, status: RunStatus) -> None:
         """Say how the run ended, and let others write its folder."""
         try:
-            self._write_header(status)
+            self.header.write(self.folder, status)
         finally:
-            self._hold.release()
+            self._lock.release()
 
-    def _write_header(self, status: Status, folder: Path | None = None) -> None:
-        fields = {**self.header.to_json(), "status": status, "writer": locks.this_writer()}
-        headers.save_json((folder or self.folder) / HEADER, fields)
+    def record(self, chunks: Iterable[Any], step: int = -1) -> Iterator[Any]:
+        """Hand on what is written, from ``step`` on, and end the run as the chunks ended."""
+        status: RunStatus = "failed"
+        try:
+            for chunk in chunks:
+                self.append(chunk)
+                step = chunk.step
+                yield chunk
+            status = "finished" if step >= self.header.settings["steps"] else "cancelled"
+        except GeneratorExit:
+            status = "cancelled"
+            raise
+        finally:
+            self.finish(status)
 
 
 def record(
@@ -339,41 +344,115 @@ def record(
     The run's status ends as "finished" when all steps were done, "cancelled" when the simulation
     stopped early, "failed" when it raised. With its checkpoints beside it a run can be resumed.
     """
-    writer = RunWriter(folder, header, checkpoints)
-    yield from pass_through(chunks, writer, -1)
+    yield from RunWriter(folder, header, checkpoints).record(chunks)
 
 
-def pass_through(chunks: Iterable[Any], writer: RunWriter, step: int) -> Iterator[Any]:
-    """Hands on what ``writer`` has written, from ``step`` on, and ends the run as it ended."""
-    steps = int(writer.header.settings["steps"])
-    status: Status = "failed"
+STATE_ARRAYS = (
+    "positions", "momenta", "forces", "potential", "step", "died_step", "broken_bond"
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Unfinished:
+    """All that going on needs.
+
+    Attributes:
+        folder: of the run.
+        header: of the run; its bonds and degrees of freedom are known.
+        checkpoints: the heads by name, as they were when the run began.
+        state: arrays of the integrator's state, by name.
+        chunks: number of chunks that the state has seen.
+    """
+
+    folder: Path
+    header: RunHeader
+    checkpoints: dict[str, Checkpoint]
+    state: dict[str, np.ndarray]
+    chunks: int
+
+    @property
+    def step(self) -> int:
+        """Last step done; −1 when not even the first frame was."""
+        return int(self.state["step"])
+
+
+def unfinished(folder: Path) -> Unfinished:
+    """Opens a run to go on with it.
+
+    Raises InputError, one sentence, for what is no run, is still being written, is finished, was
+    stopped before it had begun, or lacks its models.
+    """
+    folder = Path(folder)
+    header, fields = RunHeader.read(folder)
+    header.check_idle(folder, fields)
+    if fields.get("status") == "finished":
+        steps = header.settings["steps"]
+        raise InputError(f"the run in {folder} is finished: all its {steps} steps are done")
+    kept = _kept_state(folder)
+    if header.bonds is None or kept is None:
+        again = f"; start it anew: {header.command}" if header.command else ""
+        raise InputError(f"the run in {folder} was stopped before it had begun{again}")
+    return Unfinished(folder, header, kept_models(folder, header), *kept)
+
+
+def kept_models(folder: Path, header: RunHeader) -> dict[str, Checkpoint]:
+    """The heads of a run by name, as they were when it began; InputError where one is missing."""
+    models = {}
+    for number, name in enumerate(header.names):
+        path = folder / headers.MODEL.format(number)
+        if not path.exists():
+            raise InputError(
+                f"the run in {folder} cannot go on: it holds no {path.name}, the model of {name!r}"
+            )
+        models[name] = load(path)
+    return models
+
+
+def go_on(chunks: Iterable[Any], run: Unfinished) -> Iterator[Any]:
+    """Pass the rest of a simulation through, each chunk written before it is handed on.
+
+    InputError when another process writes the run, or has taken it further, in the meantime.
+    """
+    lock = FolderLock(run.folder)
     try:
-        for chunk in chunks:
-            writer.append(chunk)
-            step = chunk.step
-            yield chunk
-        status = "finished" if step >= steps else "cancelled"
-    except GeneratorExit:
-        status = "cancelled"
+        kept = _kept_state(run.folder)
+        if kept is None or int(kept[0]["step"]) != run.step:
+            raise InputError(f"the run in {run.folder} has changed meanwhile; open it again")
+        _tidy(run)
+        writer = RunWriter.reopened(run, lock)
+    except BaseException:
+        lock.release()
         raise
-    finally:
-        writer.finish(status)
+    yield from writer.record(chunks, run.step)
 
 
-def list_runs() -> list[Entry]:
-    """The runs of the workspace, newest first; damaged ones are listed with what is wrong."""
-    return index.entries("runs")
+def _kept_state(folder: Path) -> tuple[dict[str, np.ndarray], int] | None:
+    """The state to go on from and the number of chunks that it has seen; None without one."""
+    chunks = 0
+    while (folder / headers.CHUNK.format(chunks)).exists():
+        chunks += 1
+    for number in range(chunks, -1, -1):
+        if (path := folder / headers.STATE.format(number)).exists():
+            return headers.load(path, STATE_ARRAYS), number
+    if not (path := folder / headers.ONLY_STATE).exists():
+        return None
+    state = headers.load(path, STATE_ARRAYS)
+    steps = [
+        int(headers.load(folder / headers.CHUNK.format(number), ("step",))["step"])
+        for number in range(chunks)
+    ]
+    return state, sum(step <= int(state["step"]) for step in steps)
 
 
-def delete_run(folder: Path) -> None:
-    """Delete a run of the workspace; InputError for anything else or while it is being written."""
-    folder = Path(folder).resolve()
-    if folder.parent != paths.place("runs") or not (folder / HEADER).is_file():
-        raise InputError(f"{folder} is not a run of the workspace, so it is not deleted")
-    _, fields = read_header(folder)
-    if fields.get("status") == "running" and locks.is_held(folder, fields.get("writer")):
-        raise InputError("the run is still being written; cancel it before deleting it")
-    storage.remove_folder(folder)
+def _tidy(run: Unfinished) -> None:
+    """Deletes what the state has not seen, the last chunk first, and what was left half written."""
+    storage.sweep(run.folder)
+    for path in sorted(run.folder.glob("chunk-*.npz"), reverse=True):
+        if path.name >= headers.CHUNK.format(run.chunks):
+            path.unlink()
+    for path in run.folder.glob("state-*.npz"):
+        if path.name != headers.STATE.format(run.chunks):
+            path.unlink()
 
 
 _SAME = ("replicas", "temperature", "seed", "start")
@@ -387,11 +466,10 @@ def finer_run(run: Run, cause: str) -> Path | None:
         cause: "time step" for the same at half the time step, "round-off" for the same in double
             precision.
     """
-    for entry in list_runs():
-        if entry.problem is None and entry.folder != run.folder:
-            header, _ = read_header(entry.folder)
-            if is_finer(run.header, header, cause):
-                return entry.folder
+    for entry in listing.entries("runs"):
+        sound = entry.problem is None and entry.folder != run.folder
+        if sound and is_finer(run.header, RunHeader.read(entry.folder)[0], cause):
+            return entry.folder
     return None
 
 
@@ -402,13 +480,10 @@ def is_finer(header: RunHeader, other: RunHeader, cause: str) -> bool:
     same = same and header.dataset.get("fingerprint") == other.dataset.get("fingerprint")
     if not same or _fingerprints(header) != _fingerprints(other):
         return False
-    halves = float(mine["timestep"]) == 2 * float(theirs["timestep"])
-    steps, precisions = (
-        [settings.get(name) for settings in (mine, theirs)] for name in ("timestep", "precision")
-    )
+    timestep, precisions = float(mine["timestep"]), (mine.get("precision"), theirs.get("precision"))
     if cause == "time step":
-        return halves and precisions[0] == precisions[1]
-    return steps[0] == steps[1] and precisions == ["float32", "float64"]
+        return timestep == 2 * float(theirs["timestep"]) and precisions[0] == precisions[1]
+    return timestep == float(theirs["timestep"]) and precisions == ("float32", "float64")
 
 
 def _fingerprints(header: RunHeader) -> list[Any]:
@@ -422,8 +497,8 @@ MOST_EVEN = 4096
 """Frames of a spectrum: 20 ps of frames 5 fs apart, some 60 MB of 128 small molecules."""
 
 
-def living_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, np.ndarray]:
-    """For each head by name, (n, N, 3) Å: every replica alive at evenly spaced frames.
+def survivor_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, np.ndarray]:
+    """For each head by name, (n, N, 3) Å: every replica that survives evenly spaced frames.
 
     Frames count from ``first`` on: unless told otherwise, the first one, which all heads share, is
     left out. InputError when a file is damaged.
@@ -433,16 +508,12 @@ def living_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, np
         np.linspace(first, max(first, len(now.times) - 1), most).round().astype(int)
     )
     indices = indices[indices < len(now.times)]
-    death = np.where(now.died_step < 0, np.inf, (now.died_step - 0.5) * timestep)
+    failure = np.where(now.died_step < 0, np.inf, (now.died_step - 0.5) * timestep)
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}
-    chunks = np.searchsorted(now.ends, indices, side="right")
-    for number in np.unique(chunks):
-        begin = now.ends[number - 1] if number else 0
-        block = run.block(int(number))
-        for at in indices[chunks == number]:
-            alive = now.times[at] < death
+    for wanted, block, places in run.blocks(indices):
+        for time, place in zip(now.times[indices[wanted]], places, strict=True):
             for head, name in enumerate(run.header.names):
-                kept[name].append(block[head, alive[head], at - begin])
+                kept[name].append(block[head, time < failure[head], place])
     empty = np.zeros((0, run.header.num_atoms, 3), np.float32)
     return {name: np.concatenate([empty, *blocks]) for name, blocks in kept.items()}
 
@@ -451,8 +522,8 @@ def last_velocities(run: Run, most: int = MOST_EVEN) -> tuple[dict[str, np.ndarr
     """Velocities at the last evenly spaced frames of a run, for spectra.
 
     Returns:
-        For each head by name, (n, K, N, 3) Å/fs of the replicas alive at the last of the K frames,
-        of which there are at most ``most``; and the time between two of them, fs.
+        For each head by name, (n, K, N, 3) Å/fs of the replicas that survive the last of the K
+        frames, of which there are at most ``most``; and the time between two of them, fs.
 
     Raises:
         InputError: if a file is damaged, or there are fewer than two frames.
@@ -464,16 +535,12 @@ def last_velocities(run: Run, most: int = MOST_EVEN) -> tuple[dict[str, np.ndarr
     even = np.flatnonzero(np.abs(late) < 1e-3 * spacing)[-most:]
     if len(even) < 2:
         raise InputError(f"the run has {len(even)} evenly spaced frames; a spectrum needs many")
-    death = np.where(now.died_step < 0, np.inf, now.died_step * float(settings["timestep"]))
-    alive = death > now.times[even[-1]]
+    failure = np.where(now.died_step < 0, np.inf, now.died_step * float(settings["timestep"]))
+    survives = failure > now.times[even[-1]]
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}
-    chunks = np.searchsorted(now.ends, even, side="right")
-    for number in np.unique(chunks):
-        begin = now.ends[number - 1] if number else 0
-        block = run.block(int(number), "velocities")
-        wanted = even[chunks == number] - begin
+    for _, block, places in run.blocks(even, "velocities"):
         for head, name in enumerate(run.header.names):
-            kept[name].append(block[head, alive[head]][:, wanted])
+            kept[name].append(block[head, survives[head]][:, places])
     return {name: np.concatenate(blocks, axis=1) for name, blocks in kept.items()}, spacing
 
 
@@ -482,7 +549,11 @@ BLOCK = 512
 
 
 def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
-    """Every recorded frame of one replica of one head, in blocks of text.
+    """Every recorded frame of one replica of one head as extended XYZ, in blocks of text.
+
+    Each frame carries its time, its energies and, per atom, position and velocity (Å/fs):
+    ``Properties=species:S:1:pos:R:3:velo:R:3``. A frame after the failure of the replica says
+    ``alive=F`` and has no energies. Format: https://github.com/libAtoms/extxyz.
 
     Raises InputError when the run has no such trajectory or no frames yet.
     """
@@ -496,14 +567,14 @@ def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
     if not len(times):
         raise InputError("the run has no frames yet")
     name = " ".join(run.header.names[head].split()).replace('"', "'").replace("\\", "/")
-    death, timestep = int(run.died_step[head, replica]), float(run.header.settings["timestep"])
+    failure, timestep = int(run.died_step[head, replica]), float(run.header.settings["timestep"])
     for first in range(0, len(times), BLOCK):
         indices = np.arange(first, min(first + BLOCK, len(times)))
         positions = run.frames(head, replica, indices)
         velocities = run.frames(head, replica, indices, "velocities")
         text = io.StringIO()
         for at, x, v in zip(indices, positions, velocities, strict=True):
-            alive = death < 0 or times[at] < (death - 0.5) * timestep
+            alive = failure < 0 or times[at] < (failure - 0.5) * timestep
             energies = (
                 f" potential_eV={potential[head, replica, at]:.10g}"
                 f" kinetic_eV={kinetic[head, replica, at]:.10g}"

@@ -12,7 +12,6 @@ models. One that did not come to its own end can go on from its folder alone.
 
 import csv
 import dataclasses
-import json
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,10 +21,11 @@ from fisherdash import dataset, storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint
-from fisherdash.workspace import headers, index, locks, paths
-from fisherdash.workspace.headers import TRAINING, TrainingHeader, read_training_header
+from fisherdash.workspace import listing, paths
+from fisherdash.workspace.headers import TrainingHeader
+from fisherdash.workspace.locks import FolderLock
 
-STATE, MODEL, HISTORY = "state.npz", "model.safetensors", "history.csv"
+STATE, MODEL, HISTORY = listing.TRAINING_STATE, "model.safetensors", "history.csv"
 SETS = ("train.npz", "valid.npz")
 
 SECONDS = 2.0
@@ -45,8 +45,8 @@ class TrainingWriter:
         model: file of the best network once the training has ended with one.
     """
 
-    def __init__(self, folder: Path, header: TrainingHeader, held: locks.Hold) -> None:
-        self.folder, self.header, self._hold = folder, header, held
+    def __init__(self, folder: Path, header: TrainingHeader, lock: FolderLock) -> None:
+        self.folder, self.header, self._lock = folder, header, lock
         self.model: Path | None = None
         self._saved_epoch, self._saved_at = 0, -float("inf")
 
@@ -64,7 +64,7 @@ class TrainingWriter:
                     self._end(report)
                     status = report.status
                     # Before the training removes its state, so that a kill never leaves neither.
-                    self.write_header(status)
+                    self.header.write(self.folder, status)
                 yield report
         except GeneratorExit:
             if report is not None:
@@ -73,9 +73,9 @@ class TrainingWriter:
             raise
         finally:
             try:
-                self.write_header(status)
+                self.header.write(self.folder, status)
             finally:
-                self._hold.release()
+                self._lock.release()
         if status in _ENDED:
             for name in (*SETS, STATE):
                 (self.folder / name).unlink(missing_ok=True)
@@ -128,26 +128,10 @@ class TrainingWriter:
             writer.writeheader()
             writer.writerows(rows)
 
-    def write_header(self, status: str) -> None:
-        """Say how the training stands."""
-        fields = {**self.header.to_json(), "status": status, "writer": locks.this_writer()}
-        headers.save_json(self.folder / TRAINING, fields)
-
 
 def state_file(folder: Path) -> Path:
     """Where a training keeps what its next epoch depends on."""
     return folder / STATE
-
-
-def epochs_done(folder: Path) -> int:
-    """Epochs that are on disk; InputError when the state is damaged."""
-    path = state_file(folder)
-    if not path.exists():
-        return 0
-    try:
-        return int(json.loads(str(headers.load(path, ("header",))["header"]))["epoch"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise headers.damaged(path, type(error).__name__) from error
 
 
 def begin_training(
@@ -164,14 +148,14 @@ def begin_training(
         for name, data in sets.items()
     }
     dataset_facts = {"source": train_set.source, **facts}
-    number = index.next_number(folder)
+    number = listing.next_number(folder)
     header = dataclasses.replace(header, dataset=dataset_facts, number=number)
     with storage.new_folder(folder) as part:
         for name, data in sets.items():
             dataset.save(data, part / name)
-        held = locks.Hold(part)
-        TrainingWriter(part, header, held).write_header("running")
-    return TrainingWriter(folder, header, held)
+        lock = FolderLock(part)
+        header.write(part, "running")
+    return TrainingWriter(folder, header, lock)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -191,21 +175,25 @@ class UnfinishedTraining:
     valid_set: Dataset
 
     @property
+    def epoch(self) -> int:
+        """Last epoch that is on disk."""
+        return listing.epochs_done(self.folder)
+
+    @property
     def state_file(self) -> Path:
         """Where the training keeps what its next epoch depends on."""
         return state_file(self.folder)
 
     def go_on(self) -> TrainingWriter:
         """A writer for the rest; InputError when another process has begun with it."""
-        held = locks.Hold(self.folder)
+        lock = FolderLock(self.folder)
         try:
             storage.sweep(self.folder)
-            writer = TrainingWriter(self.folder, self.header, held)
-            writer.write_header("running")
+            self.header.write(self.folder, "running")
         except BaseException:
-            held.release()
+            lock.release()
             raise
-        return writer
+        return TrainingWriter(self.folder, self.header, lock)
 
 
 def unfinished_training(folder: Path) -> UnfinishedTraining:
@@ -214,21 +202,9 @@ def unfinished_training(folder: Path) -> UnfinishedTraining:
     Raises InputError, one sentence, for what is no training, is still being written, has come to
     its end, or lacks its frames.
     """
-    header, fields = read_training_header(folder)
-    if fields.get("status") == "running" and locks.is_held(folder, fields.get("writer")):
-        raise InputError(f"the training in {folder} is still at work; cancel it first")
+    header, fields = TrainingHeader.read(folder)
+    header.check_idle(folder, fields)
     if fields.get("status") in _ENDED:
         raise InputError(f"the training in {folder} has come to its end: {fields['status']}")
     sets = [dataset.load(folder / name) for name in SETS]
     return UnfinishedTraining(folder, header, *sets)
-
-
-def delete_training(folder: Path) -> None:
-    """Delete a training's folder; its model stays. InputError for anything else or one at work."""
-    folder = Path(folder).resolve()
-    if folder.parent != paths.place("trainings") or not (folder / TRAINING).is_file():
-        raise InputError(f"{folder} is not a training of the workspace, so it is not deleted")
-    _, fields = read_training_header(folder)
-    if fields.get("status") == "running" and locks.is_held(folder, fields.get("writer")):
-        raise InputError("the training is still at work; cancel it before deleting it")
-    storage.remove_folder(folder)

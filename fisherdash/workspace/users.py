@@ -1,8 +1,8 @@
-"""For whom something is done: nobody in particular on one's own machine, a user on a server.
+"""The user of a thread: nobody in particular on one's own machine, one of many on a server.
 
-A user is a short word of hexadecimal digits that also names a folder of the workspace; "" is
-everybody, who sees everything. Whoever serves pages says how to find out (:func:`ask_with`); a
-worker thread says for whom it works (:func:`acting_for`).
+A user is 16 hexadecimal digits, which also name a folder of the workspace; "" is everybody, who
+sees everything. The server registers how to look up the user of a page (:func:`ask_with`); a worker
+thread names the user for whom it works (:func:`acting_for`).
 """
 
 import contextlib
@@ -28,13 +28,13 @@ def current() -> str:
 
 
 def ask_with(question: Callable[[], str]) -> None:
-    """From now on ``question()`` says who the user of a thread is that works for none by itself."""
+    """Register the callback that names the user of a thread without :func:`acting_for`."""
     _asked[:] = [question]
 
 
 @contextlib.contextmanager
 def acting_for(user: str) -> Iterator[None]:
-    """Within this block the thread works for ``user``."""
+    """Make ``user`` the thread's user within the block."""
     token = _acting.set(checked(user))
     try:
         yield
@@ -43,12 +43,12 @@ def acting_for(user: str) -> Iterator[None]:
 
 
 def named(identity: str) -> str:
-    """The user of an identity (an account, a browser): the same one always, not to be guessed."""
+    """The user of an identity (an account, a browser): a hash, always the same."""
     return hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def checked(user: str) -> str:
-    """``user`` if it is one; ValueError otherwise, since it becomes a folder."""
+    """``user``, or ValueError if it is none, since it becomes the name of a folder."""
     if not _USER.fullmatch(user):
         raise ValueError("a user is a word of 16 hexadecimal digits, or nobody in particular")
     return user

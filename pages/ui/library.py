@@ -30,15 +30,14 @@ from fisherdash.potentials.e3x import tutorial
 from fisherdash.settings import TutorialSettings, shown
 from fisherdash.workspace import (
     Run,
-    delete_run,
     limits,
-    list_runs,
     open_run,
     ownership,
     paths,
     users,
 )
-from fisherdash.workspace.runs import last_velocities, living_positions
+from fisherdash.workspace.listing import delete, entries
+from fisherdash.workspace.runs import last_velocities, survivor_positions
 from pages.ui.progress import complaint, computed, door, plain
 from pages.ui.widgets import widgets
 
@@ -102,18 +101,18 @@ def choose_models(key: str, help: str) -> tuple[list[Path], Path | None]:
 
 def choose_run(key: str = "run") -> Run | None:
     """A selector of a run of the workspace; None when there is none that can be opened."""
-    entries = {entry.folder.name: entry for entry in list_runs()}
-    if not entries:
+    found = {entry.folder.name: entry for entry in entries("runs")}
+    if not found:
         return None
     _apply(key)
-    if st.session_state.get(key) not in entries:
+    if st.session_state.get(key) not in found:
         st.session_state.pop(key, None)
 
     # The folder's name is what the address shows: a label made from it would change the link.
-    name = st.selectbox("Run", list(entries), key=key, bind="query-params")
+    name = st.selectbox("Run", list(found), key=key, bind="query-params")
     if not name:
         return None
-    entry = entries[name]
+    entry = found[name]
     if not entry.problem:
         when = entry.created.replace("T", " ").removesuffix("+00:00")
         st.caption(f"{plain(entry.title)}, {when} UTC")
@@ -132,7 +131,7 @@ def run_at(folder: Path) -> Run:
 
 def forget_run(folder: Path) -> None:
     """Delete a run, here and on disk; InputError when it may not be deleted."""
-    delete_run(folder)
+    delete(folder)
     _opened.clear(str(folder))
 
 
@@ -202,7 +201,7 @@ def structure_of(run: Run, data: Dataset) -> Structure | None:
     return computed(
         "the distances",
         ("structure", run.folder, data.fingerprint),
-        lambda: structure(data.positions, living_positions(run)),
+        lambda: structure(data.positions, survivor_positions(run)),
         len(run.times),
     )
 
@@ -213,7 +212,7 @@ def geometry_of(run: Run, data: Dataset) -> tuple[geometry.Kind, ...] | None:
     return computed(
         "the bonds and angles",
         ("geometry", run.folder, data.fingerprint),
-        lambda: geometry.kinds(data.positions, living_positions(run), numbers, bonds),
+        lambda: geometry.kinds(data.positions, survivor_positions(run), numbers, bonds),
         len(run.times),
     )
 

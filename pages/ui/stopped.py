@@ -5,26 +5,26 @@ from pathlib import Path
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.workspace import index, jobs
-from fisherdash.workspace.interrupted import Stopped, leave, stopped
+from fisherdash.workspace import jobs
+from fisherdash.workspace.listing import Entry, Work, dismiss, interrupted
 from pages.ui.progress import door, plain
 
 _MOST = 5
 
 
-def stopped_work(*kinds: index.Listed) -> None:
+def stopped_work(*kinds: Work) -> None:
     """The unfinished runs and trainings, each with a button to go on; nothing when there are none.
 
     Work that is already waiting to go on is not named.
     """
     at_work = {job.info.get(name) for job in jobs.every() if job.active for name in _FOLDERS}
-    found = [one for one in stopped(*kinds) if one.entry.folder not in at_work]
+    found = [entry for entry in interrupted(*kinds) if entry.folder not in at_work]
     if not found:
         return
     with st.container(border=True):
         st.markdown("**Unfinished work**")
-        for one in found[:_MOST]:
-            _line(one)
+        for entry in found[:_MOST]:
+            _line(entry)
         if len(found) > _MOST:
             st.caption(f"And {len(found) - _MOST} more, older ones.")
 
@@ -32,11 +32,11 @@ def stopped_work(*kinds: index.Listed) -> None:
 _FOLDERS = ("run", "training")
 
 
-def _line(one: Stopped) -> None:
-    folder = one.entry.folder
+def _line(entry: Entry) -> None:
+    folder = entry.folder
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(plain(one.entry.title), width="content")
-        st.caption(f"{_NAMES[one.kind]}, {one.sentence}", width="stretch")
+        st.markdown(plain(entry.title), width="content")
+        st.caption(f"{_NAMES[entry.kind]}, {entry.how_far}", width="stretch")
         go_on_button(folder)
         st.button(
             "Leave it",
@@ -70,4 +70,4 @@ def _go_on(folder: Path) -> None:
 
 def _leave(folder: Path) -> None:
     with door():
-        leave(folder)
+        dismiss(folder)

@@ -29,7 +29,7 @@ def test_no_place_is_missing_when_a_part_runs_again_before_it_was_sent(open_page
     goes_on = threading.Event()
 
     def work(cancel):
-        yield jobs.Progress(0.1, "solving")
+        yield jobs.JobProgress(0.1, "solving")
         goes_on.wait(60)
 
     info = {"command": "python -m fisherdash solve"}

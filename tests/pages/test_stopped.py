@@ -7,7 +7,7 @@ import pytest
 from fisherdash.dataset import split
 from fisherdash.potentials.e3x import ModelConfig
 from fisherdash.train import TrainSettings, resume
-from fisherdash.workspace import TrainingHeader, begin_training, interrupted, jobs, paths, trainings
+from fisherdash.workspace import TrainingHeader, begin_training, jobs, listing, paths, trainings
 from tests.pages.test_pages import texts
 
 PATIENCE = 180.0
@@ -18,7 +18,9 @@ def killed(water):
     """A training that was killed after its second epoch, and how it ends without that."""
     config = ModelConfig(features=4, max_degree=0, iterations=1, basis=4)
     settings = TrainSettings(epochs=4, batch_size=10)
-    header = TrainingHeader("a <b>title</b>", "net", config.to_json(), settings.to_json())
+    header = TrainingHeader(
+        title="a <b>title</b>", name="net", config=config.to_json(), settings=settings.to_json()
+    )
     sets = split(water, 20, 10, 0)
     whole = paths.new_path("trainings", "whole", "")
     writer = begin_training(whole, header, *sets)
@@ -54,7 +56,7 @@ def test_one_that_is_left_is_not_named_again_and_nothing_is_deleted(open_page, k
     app = open_page("home")
     button(app, "Leave it").click().run()
     assert not app.exception and "Unfinished work" not in texts(app)
-    assert interrupted.stopped("trainings") == [] and (folder / "state.npz").exists()
+    assert listing.interrupted("trainings") == [] and (folder / "state.npz").exists()
 
 
 def test_a_run_that_was_killed_is_named(open_page, short_run):

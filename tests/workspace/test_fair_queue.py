@@ -5,7 +5,7 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fisherdash.workspace.jobs import Turns
+from fisherdash.workspace.jobs import FairQueue
 
 
 @dataclasses.dataclass(eq=False)
@@ -15,8 +15,8 @@ class Item:
     active: bool = True
 
 
-def filled(owners: str) -> tuple[Turns[Item], list[Item]]:
-    queue: Turns[Item] = Turns()
+def filled(owners: str) -> tuple[FairQueue, list[Item]]:
+    queue = FairQueue()
     items = [Item(owner, f"{owner}{number}") for number, owner in enumerate(owners)]
     for item in items:
         queue.put(item)

@@ -9,42 +9,39 @@ import pytest
 
 from fisherdash.errors import InputError
 from fisherdash.workspace import jobs, paths, users
-from fisherdash.workspace import jobs as job_module
-from fisherdash.workspace.jobs import Progress
+from fisherdash.workspace.jobs import JobProgress
 
 PATIENCE = 10.0
 
 
 def counted(count):
-    """Progress in ``count`` equal parts; returns the number of parts."""
+    """JobProgress in ``count`` equal parts; returns the number of parts."""
     for done in range(1, count + 1):
-        yield Progress(done / count, "running", detail=str(done))
+        yield JobProgress(done / count, "running", detail=str(done))
     return count
 
 
 def endless(started, cancel):
     while not cancel.is_set():
         started.set()
-        yield Progress(0.5)
+        yield JobProgress(0.5)
 
 
-def test_finishes_with_the_iterators_return_value_and_history():
-    job = jobs.submit("test", "count", lambda cancel: counted(4), keep=lambda item: item.detail)
+def noting(seen):
+    """A reading of progress that notes what it reads."""
+    return lambda item: seen.append((item.stage, item.fraction)) or item
+
+
+def test_finishes_with_the_iterators_return_value_and_its_last_item():
+    seen = []
+    job = jobs.submit("test", "count", lambda cancel: counted(4), describe=noting(seen))
     assert job.wait(PATIENCE)
     assert (job.status, job.stage, job.result) == ("finished", "finished", 4)
-    assert job.history == ["1", "2", "3", "4"]
+    assert [fraction for _, fraction in seen] == [0.25, 0.5, 0.75, 1.0]
+    assert job.latest.detail == "4"
     assert job.progress.fraction == 1.0
     assert jobs.get(job.id) is job
     assert jobs.every("test")[0] is job
-
-
-def test_history_is_bounded_and_empty_by_default(monkeypatch):
-    monkeypatch.setattr(job_module, "HISTORY", 3)
-    short = jobs.submit("test", "short", lambda cancel: counted(5), keep=lambda item: item.detail)
-    none = jobs.submit("test", "none", lambda cancel: counted(5))
-    assert short.wait(PATIENCE) and none.wait(PATIENCE)
-    assert short.history == ["3", "4", "5"]
-    assert none.history == []
 
 
 def test_results_of_the_newest_only_and_nothing_that_made_them():
@@ -58,7 +55,7 @@ def test_results_of_the_newest_only_and_nothing_that_made_them():
         seen.append(weakref.ref(inputs))
 
         def work(cancel):
-            yield Progress(0.5, detail=str(inputs))
+            yield JobProgress(0.5, detail=str(inputs))
             return result
 
         return work
@@ -84,7 +81,7 @@ def test_names_kept_free_for_what_never_came_are_free_again(tmp_path, monkeypatc
 
     def waiting(cancel):
         hold.wait(PATIENCE)
-        yield Progress(1.0)
+        yield JobProgress(1.0)
 
     with users.acting_for(owner):
         first = refit(waiting)
@@ -100,7 +97,7 @@ def test_names_kept_free_for_what_never_came_are_free_again(tmp_path, monkeypatc
 
 def test_input_error_ends_with_its_own_sentence():
     def refuse(cancel):
-        yield Progress(0.1)
+        yield JobProgress(0.1)
         raise InputError("the file holds no frames")
 
     job = jobs.submit("test", "refused", refuse)
@@ -110,7 +107,7 @@ def test_input_error_ends_with_its_own_sentence():
 
 def test_a_failure_is_one_sentence_and_a_logged_traceback(caplog):
     def broken(cancel):
-        yield Progress(0.1)
+        yield JobProgress(0.1)
         raise ZeroDivisionError("a planted mistake")
 
     with caplog.at_level(logging.ERROR):
@@ -135,7 +132,7 @@ def test_work_that_refuses_to_go_on_after_a_cancel_is_cancelled():
     started = threading.Event()
 
     def solve(cancel):
-        yield Progress(0.1)
+        yield JobProgress(0.1)
         started.set()
         cancel.wait(PATIENCE)
         raise InputError("the solve was cancelled")
@@ -169,15 +166,16 @@ def test_one_at_a_time_for_each_device_and_a_queued_job_can_be_cancelled():
 
 def test_report_reaches_the_running_job_between_two_items():
     def long_call(cancel):
-        yield Progress(0.0, "solving")
+        yield JobProgress(0.0, "solving")
         for done in (1, 2):
-            jobs.report(Progress(done / 4, "solving", detail=str(done)))
-        yield Progress(1.0, "running")
+            jobs.report(JobProgress(done / 4, "solving", detail=str(done)))
+        yield JobProgress(1.0, "running")
 
-    job = jobs.submit("test", "long", long_call, keep=lambda item: (item.stage, item.fraction))
+    seen = []
+    job = jobs.submit("test", "long", long_call, describe=noting(seen))
     assert job.wait(PATIENCE)
-    assert job.history == [("solving", 0.0), ("solving", 0.25), ("solving", 0.5), ("running", 1.0)]
-    jobs.report(Progress(0.2))  # outside any job: nothing to do, nothing raised
+    assert seen == [("solving", 0.0), ("solving", 0.25), ("solving", 0.5), ("running", 1.0)]
+    jobs.report(JobProgress(0.2))  # outside any job: nothing to do, nothing raised
     assert job.progress.fraction == 1.0
 
 
@@ -191,11 +189,11 @@ def test_time_left_follows_the_pace_of_the_present_stage(monkeypatch):
             [(0.0, "compiling"), (0.2, "running"), (0.4, "running")]
         ):
             clock[0] = 1000.0 + 10.0 * second
-            yield Progress(fraction, stage)
+            yield JobProgress(fraction, stage)
             seen.append(job_box[0].seconds_left)
 
     job_box: list[jobs.Job] = []
-    job = jobs.Job(1, "test", "paced", paced, jobs.progress_as_is, lambda item: None, {}, "none")
+    job = jobs.Job(1, "test", "paced", paced, lambda item: item, {}, "none")
     job_box.append(job)
     job.run()
     # 0.2 of the work took 10 s in the stage "running", so the last 0.6 take 30 s.
@@ -211,11 +209,11 @@ def test_a_clock_set_back_gives_no_negative_times(monkeypatch):
 
     def work(cancel):
         for done in (0.2, 0.4):
-            yield Progress(done)
+            yield JobProgress(done)
             clock[0] -= 3600.0
             seen.append((job_box[0].seconds, job_box[0].seconds_left))
 
-    job = jobs.Job(1, "test", "back", work, jobs.progress_as_is, lambda item: None, {}, "none")
+    job = jobs.Job(1, "test", "back", work, lambda item: item, {}, "none")
     job_box.append(job)
     job.run()
     assert seen == [(0.0, None), (0.0, None)]
@@ -224,7 +222,7 @@ def test_a_clock_set_back_gives_no_negative_times(monkeypatch):
 
 def test_progress_refuses_a_fraction_outside_0_to_1():
     with pytest.raises(ValueError, match=r"1\.5"):
-        Progress(1.5)
+        JobProgress(1.5)
 
 
 def test_old_finished_jobs_are_forgotten_but_never_active_ones(monkeypatch):
@@ -232,8 +230,7 @@ def test_old_finished_jobs_are_forgotten_but_never_active_ones(monkeypatch):
     registry = jobs.Registry()
     how = {
         "make_iterator": lambda cancel: counted(1),
-        "describe": jobs.progress_as_is,
-        "keep": lambda item: None,
+        "describe": lambda item: item,
         "info": {},
     }
     made = [registry.add("test", str(number), "forget", **how) for number in range(4)]

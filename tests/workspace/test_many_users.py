@@ -6,7 +6,7 @@ import pytest
 
 from fisherdash.errors import InputError
 from fisherdash.workspace import jobs, limits, ownership, paths, users
-from fisherdash.workspace.jobs import Progress
+from fisherdash.workspace.jobs import JobProgress
 from fisherdash.workspace.limits import Cost
 
 PATIENCE = 10.0
@@ -25,7 +25,7 @@ def own_workspace(tmp_path, monkeypatch):
 def waiting_for(event: threading.Event):
     def work(cancel):
         while not event.is_set() and not cancel.is_set():
-            yield Progress(0.1)
+            yield JobProgress(0.1)
             event.wait(0.01)
 
     return work
@@ -47,7 +47,7 @@ def test_each_user_has_a_workspace_and_a_worker_has_that_of_its_jobs_user(tmp_pa
 
     def work(cancel):
         seen.append(paths.root())
-        yield Progress(1.0)
+        yield JobProgress(1.0)
 
     with users.acting_for(ANNA):
         assert paths.root() == tmp_path / "users" / ANNA
@@ -79,12 +79,12 @@ def test_a_worker_serves_users_in_turn():
     def first(cancel):
         begun.set()
         end.wait(PATIENCE)
-        yield Progress(1.0)
+        yield JobProgress(1.0)
 
     def noting(name):
         def work(cancel):
             order.append(name)
-            yield Progress(1.0)
+            yield JobProgress(1.0)
 
         return work
 

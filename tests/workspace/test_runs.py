@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fisherdash.errors import InputError
-from fisherdash.workspace import headers, paths, runs
+from fisherdash.workspace import headers, listing, paths, runs
 from fisherdash.workspace.headers import RunHeader
 
 HEADS, REPLICAS, ATOMS, PER_CHUNK = 2, 3, 4, 5
@@ -260,7 +260,7 @@ def test_the_list_shows_damaged_runs_with_what_is_wrong(folder):
     write(folder)
     bad = folder.with_name("bad")
     bad.mkdir()
-    entries = {entry.folder.name: entry for entry in runs.list_runs()}
+    entries = {entry.folder.name: entry for entry in listing.entries("runs")}
     assert entries["one"].problem is None and entries["one"].title == "a test"
     assert "holds no run.json" in entries["bad"].problem
 
@@ -271,13 +271,13 @@ def test_delete_removes_one_run_and_nothing_else(folder, tmp_path):
     outside = tmp_path / "outside"
     write(outside)
     for wrong in (outside, folder.parent, folder / ".." / ".." / "outside"):
-        with pytest.raises(InputError, match="not a run of the workspace"):
-            runs.delete_run(wrong)
+        with pytest.raises(InputError, match="not a run or a training of the workspace"):
+            listing.delete(wrong)
     with pytest.raises(InputError, match="still being written"):
-        runs.delete_run(folder.with_name("two"))
-    runs.delete_run(folder)
+        listing.delete(folder.with_name("two"))
+    listing.delete(folder)
     assert not folder.exists() and outside.exists()
-    assert [entry.folder.name for entry in runs.list_runs()] == ["two"]
+    assert [entry.folder.name for entry in listing.entries("runs")] == ["two"]
     writer.finish("cancelled")
-    runs.delete_run(folder.with_name("two"))
+    listing.delete(folder.with_name("two"))
     assert list(folder.parent.iterdir()) == []

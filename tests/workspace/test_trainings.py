@@ -22,9 +22,7 @@ from fisherdash.train import TrainSettings, resume
 from fisherdash.workspace import (
     TrainingHeader,
     begin_training,
-    delete_training,
-    index,
-    interrupted,
+    listing,
     ownership,
     paths,
     trainings,
@@ -45,7 +43,13 @@ def own_workspace(tmp_path, monkeypatch):
 
 def begun(name="water"):
     """A writer and the reports of a training that nobody has disturbed yet."""
-    header = TrainingHeader(name, name, CONFIG.to_json(), SETTINGS.to_json(), command="a command")
+    header = TrainingHeader(
+        title=name,
+        name=name,
+        config=CONFIG.to_json(),
+        settings=SETTINGS.to_json(),
+        command="a command",
+    )
     sets = dataset.split(networks.water(), 40, 15, 0)
     folder = paths.new_path("trainings", name, "")
     writer = begin_training(folder, header, *sets)
@@ -90,16 +94,16 @@ def test_a_training_leaves_its_network_and_its_history(killed):
 
 def test_one_that_was_killed_is_named_and_goes_on_to_the_same_end(killed):
     folder, last, _ = killed
-    (one,) = interrupted.stopped("runs", "trainings")
-    assert (one.entry.folder, one.done, one.total) == (folder, 3, 6)
-    assert one.sentence == "interrupted after epoch 3 of 6; all of that is kept"
+    (one,) = listing.interrupted("runs", "trainings")
+    assert (one.folder, one.done, one.total) == (folder, 3, 6)
+    assert one.how_far == "interrupted after epoch 3 of 6; all of that is kept"
     assert checkpoint.load(folder / "model.safetensors").provenance["epochs"] == 3
     again, writer = rest(folder)
     assert again.history == last.history
     assert again.checkpoint.fingerprint == last.checkpoint.fingerprint
     # The name is taken: the other training's network stays.
     assert writer.model.name == "water-2.safetensors"
-    assert interrupted.stopped("trainings") == []
+    assert listing.interrupted("trainings") == []
     with pytest.raises(InputError, match="has come to its end: finished"):
         unfinished_training(folder)
 
@@ -124,7 +128,7 @@ def test_one_that_was_cancelled_keeps_its_best_and_its_name(tmp_path):
     kept.close()
     name = writer.model.name
     assert checkpoint.load(writer.model).provenance["epochs"] == 2
-    assert interrupted.stopped("trainings") == []  # its user knows
+    assert listing.interrupted("trainings") == []  # its user knows
     again, writer = rest(writer.folder)
     assert again.status == "finished" and writer.model.name == name
     assert len(paths.files("checkpoints")) - len(list(paths.samples().glob("*.safet*"))) == 1
@@ -150,24 +154,24 @@ def test_one_at_work_is_neither_gone_on_with_nor_deleted(killed):
     folder, _, writer = killed
     left = unfinished_training(folder)
     working = left.go_on()
-    with pytest.raises(InputError, match="still at work"):
+    with pytest.raises(InputError, match="still being written"):
         unfinished_training(folder)
     with pytest.raises(InputError, match="being written by another process"):
         left.go_on()
-    with pytest.raises(InputError, match="still at work"):
-        delete_training(folder)
-    assert interrupted.stopped("trainings") == []
+    with pytest.raises(InputError, match="still being written"):
+        listing.delete(folder)
+    assert listing.interrupted("trainings") == []
     list(working.record(iter(())))
-    delete_training(folder)
+    listing.delete(folder)
     assert not folder.exists() and writer.folder.exists()
-    with pytest.raises(InputError, match="not a training of the workspace"):
-        delete_training(paths.place("checkpoints"))
+    with pytest.raises(InputError, match="not a run or a training of the workspace"):
+        listing.delete(paths.place("checkpoints"))
 
 
 def test_left_alone_it_is_not_named_again_and_can_still_go_on(killed):
     folder, last, _ = killed
-    interrupted.leave(folder)
-    assert interrupted.stopped("trainings") == []
+    listing.dismiss(folder)
+    assert listing.interrupted("trainings") == []
     assert rest(folder)[0].history == last.history
 
 
@@ -188,7 +192,7 @@ def test_damage_and_other_versions_are_one_sentence(killed, harm, words):
     with pytest.raises(InputError, match=words) as caught:
         rest(folder)
     assert "\n" not in str(caught.value)
-    assert folder in {entry.folder for entry in index.entries("trainings")}
+    assert folder in {entry.folder for entry in listing.entries("trainings")}
 
 
 def rewrite(folder, **changes):

@@ -126,7 +126,7 @@ def test_what_cannot_go_on_is_told_in_one_sentence(folder, capfd, tmp_path):
         unfinished(lost)
     running = header | {"status": "running", "writer": {"pid": os.getpid(), "host": ""}}
     (lost / "run.json").write_text(json.dumps(running))
-    held = locks.Hold(lost)
+    held = locks.FolderLock(lost)
     with pytest.raises(InputError, match="still being written"):
         unfinished(lost)
     held.release()

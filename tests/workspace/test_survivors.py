@@ -5,7 +5,7 @@ import pytest
 
 from fisherdash.errors import InputError
 from fisherdash.workspace import runs
-from fisherdash.workspace.runs import last_velocities, living_positions
+from fisherdash.workspace.runs import last_velocities, survivor_positions
 from tests.workspace.test_runs import HEADS, PER_CHUNK, REPLICAS, chunk, folder, header, write
 
 __all__ = ["folder"]  # a fixture
@@ -13,7 +13,7 @@ __all__ = ["folder"]  # a fixture
 
 def test_every_living_replica_of_every_frame_but_the_first(folder):
     chunks = write(folder)
-    found = living_positions(runs.open_run(folder), most=1000)
+    found = survivor_positions(runs.open_run(folder), most=1000)
     assert list(found) == ["default", "fisher"]
     everything = np.concatenate([part.positions for part in chunks], axis=2)[:, :, 1:]
     for head, frames in enumerate(found.values()):
@@ -26,7 +26,7 @@ def test_the_dead_are_left_out_from_their_death_on(folder):
     part.died_step[0, 1] = 6  # 3 fs; frames are 1 fs apart
     writer.append(part)
     writer.finish("finished")
-    found = living_positions(runs.open_run(folder), most=1000)
+    found = survivor_positions(runs.open_run(folder), most=1000)
     assert len(found["fisher"]) == REPLICAS * (PER_CHUNK - 1)
     assert len(found["default"]) == REPLICAS * (PER_CHUNK - 1) - 2
     gone = part.positions[0, 1, 3:]
@@ -36,7 +36,7 @@ def test_the_dead_are_left_out_from_their_death_on(folder):
 
 def test_a_run_without_frames_gives_nothing(folder):
     write(folder, count=0)
-    assert [len(frames) for frames in living_positions(runs.open_run(folder)).values()] == [0, 0]
+    assert [len(frames) for frames in survivor_positions(runs.open_run(folder)).values()] == [0, 0]
 
 
 def test_velocities_of_those_who_live_at_the_last_even_frame(folder):
