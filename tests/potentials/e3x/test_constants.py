@@ -38,7 +38,8 @@ def test_harmonics_of_any_direction_follow_from_the_recursion() -> None:
 def test_dynamics_of_a_checkpoint_do_not_wait_for_slow_imports() -> None:
     """Together they take longer to import than JAX, which is most of every start."""
     program = (
-        "import sys; from fisherdash import dataset, md, workspace; from fisherdash.potentials import checkpoint; "
+        "import sys; from fisherdash import dataset, md, workspace; "
+        "from fisherdash.potentials import checkpoint; "
         "print(*{'e3x', 'flax', 'sympy', 'scipy.spatial', 'ase.io', 'pandas', 'optax'} "
         "& set(sys.modules))"
     )
