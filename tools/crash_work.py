@@ -16,10 +16,13 @@ sys.path.insert(0, str(ROOT))
 from fisherdash import dataset, tasks  # noqa: E402
 from fisherdash.background import keep_compilations  # noqa: E402
 from fisherdash.errors import InputError  # noqa: E402
-from fisherdash.md import MDSettings  # noqa: E402
 from fisherdash.potentials import checkpoint  # noqa: E402
-from fisherdash.potentials.e3x import ModelConfig  # noqa: E402
-from fisherdash.settings import SplitSettings, TrainSettings  # noqa: E402
+from fisherdash.settings import (  # noqa: E402
+    MDSettings,
+    ModelConfig,
+    SplitSettings,
+    TrainSettings,
+)
 from fisherdash.workspace import delete, entries, paths, unfinished  # noqa: E402
 
 EPOCHS, STEPS, RECORD_EVERY = 400, 24_000, 20

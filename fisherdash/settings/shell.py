@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from fisherdash.settings.fields import Setting, Settings, shown
 
 S = TypeVar("S", bound=Settings)
+FEW = 6
+"""So many choices stand in the usage of a command, more in the help of the option alone."""
 
 
 def add_options(
@@ -19,6 +21,8 @@ def add_options(
         if one.flag is False:
             continue
         text = one.help.replace("%", "%%")
+        if len(one.choices) > FEW:
+            text += f" One of {', '.join(map(_hyphened, one.choices))}."
         if one.switch:
             words = f"{one.label}: {one.word(one.other).lower()}. {text}"
             parser.add_argument(option(one), action="store_true", help=words)
@@ -80,7 +84,7 @@ def _readings(one: Setting, text: str) -> list[Any]:
 
 
 def _metavar(one: Setting) -> str | None:
-    words = "|".join(map(_hyphened, one.choices))
+    words = "|".join(map(_hyphened, one.choices)) if len(one.choices) <= FEW else ""
     if one.kind in (int, float) and words:
         return f"{words}|VALUE"
     return f"{{{words.replace('|', ',')}}}" if words else one.unit or None

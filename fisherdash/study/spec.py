@@ -46,7 +46,6 @@ from fisherdash.settings import (
     MDSettings,
     ModelConfig,
     Options,
-    Precision,
     Settings,
     StabilitySettings,
     TrainSettings,
@@ -113,15 +112,12 @@ class Recipe(Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class Dynamics(Settings):
-    """One condition of a study's dynamics."""
+class Dynamics(MDSettings):
+    """One condition of a study's dynamics; its steps follow from its length and its frames."""
 
-    temperature: float = like(MDSettings, "temperature")
     timestep: float = like(MDSettings, "timestep", 1.0)
     replicas: int = like(MDSettings, "replicas", 24)
     picoseconds: float = like(StabilitySettings, "picoseconds", 10.0, high=1e9)
-    seed: int = like(MDSettings, "seed")
-    precision: Precision = like(MDSettings, "precision")
     frames: int = setting(
         100, label="Frames", low=1, high=10**9, help="Frames of every run that are kept."
     )
@@ -129,11 +125,9 @@ class Dynamics(Settings):
     def run(self) -> MDSettings:
         """The settings of the runs."""
         steps = max(1, round(1000 * self.picoseconds / self.timestep))
-        return MDSettings(
-            replicas=self.replicas, steps=steps, timestep=self.timestep,
-            temperature=self.temperature, seed=self.seed, precision=self.precision,
-            record_every=max(1, steps // self.frames),
-        )
+        same = {field.name: getattr(self, field.name) for field in dataclasses.fields(MDSettings)}
+        follow = {"steps": steps, "record_every": max(1, steps // self.frames)}
+        return MDSettings(**{**same, **follow})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -287,7 +281,7 @@ def _heads(tables: Mapping[str, Any], stability: Any) -> dict[str, Options]:
 
 
 def _dynamics(table: Any) -> tuple[MDSettings, ...]:
-    toml.only(table, "[dynamics]", toml.names(Dynamics))
+    toml.only(table, "[dynamics]", toml.names(Dynamics, "steps", "record_every", "start"))
     axes = {"temperature": Dynamics.temperature, "timestep": Dynamics.timestep}
     lists = [toml.listed(table.get(name, usual)) for name, usual in axes.items()]
     conditions = [

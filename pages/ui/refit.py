@@ -48,7 +48,7 @@ def choose_options(data: Dataset) -> Options | None:
 
 def stability_settings(key: str) -> StabilitySettings:
     """How the candidates are tried; to begin with, at the temperature of the data."""
-    found = widgets(StabilitySettings, without=("seed",), columns=5, key=key)
+    found = widgets(StabilitySettings, without=("seed",), columns=3, key=key)
     return StabilitySettings(**found)
 
 

@@ -34,12 +34,14 @@ from fisherdash.settings import (
     toml,
 )
 from fisherdash.settings.fields import Setting
+from fisherdash.study.spec import Dynamics, Recipe
 
 CLASSES = sorted(
     (one for one in vars(settings).values() if isinstance(one, type) and issubclass(one, Settings)),
     key=lambda one: one.__name__,
 )
 CLASSES.remove(Settings)
+CLASSES += [Dynamics, Recipe]
 DECLARED = [(cls, one) for cls in CLASSES for one in settings_of(cls)]
 SHOWN = [(cls, one) for cls in CLASSES for one in shown(cls)]
 NUMBERS = [(cls, one) for cls, one in DECLARED if one.kind in (int, float)]
