@@ -5,7 +5,7 @@ import functools
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.md import MDSettings
+from fisherdash.settings import MDSettings
 from fisherdash.workspace import Run, jobs, paths
 from pages.ui import library
 from pages.ui.charts import molecules
