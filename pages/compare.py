@@ -5,7 +5,6 @@ import streamlit as st
 
 from fisherdash import tasks
 from fisherdash.plots import overview
-from fisherdash.potentials.calculator import snippet
 from fisherdash.settings import shell_command
 from fisherdash.workspace import Run, entries, jobs
 from pages.ui import landscape, library
@@ -103,6 +102,8 @@ def models_table() -> None:
     st.subheader("Errors on the same frames")
     evaluation()
     st.subheader("Take a model with you")
+    from fisherdash.potentials.calculator import snippet
+
     path = library.choose("Checkpoint", "checkpoints", "model")
     if path is not None:
         library.download(path, "Download the checkpoint")

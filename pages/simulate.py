@@ -1,19 +1,21 @@
 """Simulate: any number of models of one molecule, all from the same positions and velocities."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from fisherdash import tasks
 from fisherdash.dataset import Dataset
-from fisherdash.md import TOLERANCE
-from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.settings import MDSettings
 from fisherdash.workspace import jobs
 from fisherdash.workspace.limits import cost
 from pages.ui import library
 from pages.ui.progress import command, door, job_list, next_step, onward, watch
 from pages.ui.widgets import widgets
+
+if TYPE_CHECKING:
+    from fisherdash.potentials.checkpoint import Checkpoint
 
 USUAL = MDSettings()
 
@@ -39,13 +41,15 @@ def settings(data: Dataset) -> MDSettings:
     return MDSettings(**widgets(MDSettings, last, temperature={"value": temperature}))
 
 
-def named(paths: list[Path]) -> dict[str, Checkpoint]:
+def named(paths: list[Path]) -> "dict[str, Checkpoint]":
     """The models under the names of their files, as the shell command names them."""
     return {path.stem: library.checkpoint_at(path) for path in paths}
 
 
 def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
     """The settings, what they will cost, and the button."""
+    from fisherdash.md import TOLERANCE
+
     models = named(paths)
     for model in models.values():
         model.check_elements(data.atomic_numbers)

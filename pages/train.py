@@ -9,7 +9,6 @@ from fisherdash import tasks
 from fisherdash.dataset import Dataset
 from fisherdash.plots import drift
 from fisherdash.settings import ModelConfig, SplitSettings, TrainSettings
-from fisherdash.train import EpochReport
 from fisherdash.workspace import jobs, paths
 from pages.ui import library
 from pages.ui.charts import draw
@@ -60,7 +59,7 @@ def curve(job: jobs.Job) -> None:
     """The learning curves of a training so far."""
     job_line(job)
     report = job.latest
-    if not isinstance(report, EpochReport) or not report.history:
+    if report is None or not report.history:
         st.caption("The curves begin after the first epoch.")
         return
     rows = report.history
@@ -84,7 +83,7 @@ def curve(job: jobs.Job) -> None:
 def ending(job: jobs.Job) -> None:
     """How a training ended, and what can be done now."""
     report = job.latest
-    if isinstance(report, EpochReport) and report.status == "diverged" and job.result:
+    if report is not None and report.status == "diverged" and job.result:
         st.warning(
             f"The training diverged in epoch {report.epoch}; the best weights, of epoch "
             f"{report.best_epoch}, were kept. A lower learning rate may help."
@@ -95,7 +94,7 @@ def ending(job: jobs.Job) -> None:
             if report
             else f"{kept_as(job.result)}."
         )
-        if isinstance(report, EpochReport) and report.nothing_learned:
+        if report is not None and report.nothing_learned:
             st.warning(report.nothing_learned, icon=":material/warning:")
         if st.session_state.get("trained") != job.id:  # once: another choice may follow
             st.session_state["trained"] = job.id

@@ -193,6 +193,11 @@ class Choice:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def words(self) -> str:
+        """How it was chosen, as people say it."""
+        return WORDS[self.rule]
+
 
 def choose(
     rule: Rule,

@@ -1,13 +1,16 @@
 """The loss around several models: a map of each with common colours, a cut, and the numbers."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from fisherdash.landscape import Landscape, Surface
 from fisherdash.plots import figure
 from fisherdash.plots.figure import Figure, Option, SeriesStyle
+
+if TYPE_CHECKING:
+    from fisherdash.landscape import Landscape, Surface
 
 LOW_TO_HIGH = ("#fde725", "#7ad151", "#22a884", "#2a788e", "#414487", "#440154")
 """Light is low; equal steps look equally far apart, in grey and to the colour-blind too."""
@@ -17,7 +20,7 @@ DECADES = 4.0
 """Of the loss that the colours tell apart; what is higher has the last colour."""
 
 
-def sharpness_table(found: Mapping[str, Landscape]) -> pd.DataFrame:
+def sharpness_table(found: "Mapping[str, Landscape]") -> pd.DataFrame:
     """A row a model, full precision, the units in the names of the columns."""
     return pd.DataFrame(
         [
@@ -35,7 +38,7 @@ def sharpness_table(found: Mapping[str, Landscape]) -> pd.DataFrame:
     )
 
 
-def sharpness_sentence(found: Mapping[str, Landscape]) -> str:
+def sharpness_sentence(found: "Mapping[str, Landscape]") -> str:
     """Which model is the sharpest, and by how much."""
     values = {name: one.sharpness.value for name, one in found.items()}
     flat, sharp = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
@@ -57,7 +60,7 @@ def _number(value: float) -> str:
     return f"{figure.rounded(value):,g}"
 
 
-def surface_figures(surfaces: Mapping[str, Surface]) -> dict[str, Figure]:
+def surface_figures(surfaces: "Mapping[str, Surface]") -> dict[str, Figure]:
     """A map of the loss for each model, all with the same colours."""
     logs = {name: np.log10(one.loss) for name, one in surfaces.items()}
     everything = np.concatenate([values[np.isfinite(values)] for values in logs.values()])
@@ -66,7 +69,7 @@ def surface_figures(surfaces: Mapping[str, Surface]) -> dict[str, Figure]:
     return {name: _map(name, one, low, high) for name, one in surfaces.items()}
 
 
-def _map(name: str, found: Surface, low: float, high: float) -> Figure:
+def _map(name: str, found: "Surface", low: float, high: float) -> Figure:
     labels = [f"{step:+.3g}" if step else "0" for step in found.steps]
     first, second = np.meshgrid(labels, labels, indexing="ij")
     shown = np.where(np.isfinite(found.loss), found.loss, np.finfo(float).max)
@@ -111,7 +114,7 @@ def _map(name: str, found: Surface, low: float, high: float) -> Figure:
     return Figure(option, alt, 420, table)
 
 
-def cut_figure(surfaces: Mapping[str, Surface], styles: Mapping[str, SeriesStyle]) -> Figure:
+def cut_figure(surfaces: "Mapping[str, Surface]", styles: Mapping[str, SeriesStyle]) -> Figure:
     """Force error of each model along the first direction through its middle, one line each."""
     steps = next(iter(surfaces.values())).steps
     columns = {"step": steps} | {

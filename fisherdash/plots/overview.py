@@ -1,7 +1,7 @@
 """Many runs and many models side by side: tables to sort, and small charts with the same axes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,15 +10,21 @@ from fisherdash.analysis import Comparison, Trajectories, total_energy_change
 from fisherdash.plots import figure
 from fisherdash.plots.drift import median_of_living, time_axis_end
 from fisherdash.plots.figure import Figure, decimate, styles
-from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.evaluate import Errors
 from fisherdash.workspace.headers import RunHeader
+
+if TYPE_CHECKING:
+    from fisherdash.potentials.checkpoint import Checkpoint
+    from fisherdash.potentials.evaluate import Errors
 
 POINTS = 600
 
 
 def run_rows(
-    name: str, header: RunHeader, found: Comparison, speed: float, models: Mapping[str, Checkpoint]
+    name: str,
+    header: RunHeader,
+    found: Comparison,
+    speed: float,
+    models: "Mapping[str, Checkpoint]",
 ) -> list[dict[str, Any]]:
     """A row for each head of a run; None where a number is not known.
 
@@ -53,7 +59,7 @@ def run_rows(
     return rows
 
 
-def model_rows(models: Mapping[str, Checkpoint]) -> pd.DataFrame:
+def model_rows(models: "Mapping[str, Checkpoint]") -> pd.DataFrame:
     """What each checkpoint says of itself."""
     rows = []
     for name, model in models.items():
@@ -76,7 +82,7 @@ def model_rows(models: Mapping[str, Checkpoint]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def error_rows(errors: Mapping[str, Errors]) -> pd.DataFrame:
+def error_rows(errors: "Mapping[str, Errors]") -> pd.DataFrame:
     """Errors of several checkpoints on the same frames."""
     return pd.DataFrame(
         [

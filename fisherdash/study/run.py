@@ -28,7 +28,6 @@ from fisherdash.study.plan import (
     open_plan,
 )
 from fisherdash.study.spec import Spec
-from fisherdash.study.stages import do_unit
 from fisherdash.study.tables import collect, write_tables
 
 POLL_SECONDS = 0.5
@@ -177,6 +176,8 @@ def _here(
 ) -> Iterator[Progress]:
     for number, unit in enumerate(units, start=1):
         yield tally.progress(f"unit {number} of {len(units)}")
+        from fisherdash.study.stages import do_unit
+
         do_unit(folder, unit, cancel)
 
 
@@ -210,6 +211,8 @@ def _task(folder: str, unit: list[str]) -> None:
     from fisherdash.background import keep_compilations
 
     keep_compilations()
+    from fisherdash.study.stages import do_unit
+
     do_unit(Path(folder), unit)
 
 

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from fisherdash import storage
 from fisherdash.errors import InputError
-from fisherdash.potentials import checkpoint
 from fisherdash.workspace import headers, paths
 from fisherdash.workspace.headers import Header, RunHeader, TrainingHeader
 from fisherdash.workspace.locks import FolderLock
@@ -181,6 +180,8 @@ def _stamp(path: str) -> _Stamp:
 def _read(kind: Listed, item: Path) -> Entry:
     try:
         if kind == "checkpoints":
+            from fisherdash.potentials import checkpoint
+
             return Entry(kind, item, checkpoint.load(item).name)
         header, fields = HEADERS[kind].read(item)
     except InputError as error:

@@ -27,13 +27,13 @@ import numpy as np
 
 from fisherdash import storage
 from fisherdash.errors import InputError
-from fisherdash.potentials.checkpoint import Checkpoint, load, save
 from fisherdash.workspace import headers, listing
 from fisherdash.workspace.headers import RunHeader, RunStatus
 from fisherdash.workspace.locks import FolderLock
 
 if TYPE_CHECKING:
     from fisherdash.analysis import Trajectories
+    from fisherdash.potentials.checkpoint import Checkpoint
 
 
 class Energies(NamedTuple):
@@ -255,7 +255,7 @@ class RunWriter:
         self,
         folder: Path,
         header: RunHeader,
-        checkpoints: Mapping[str, Checkpoint] | None = None,
+        checkpoints: "Mapping[str, Checkpoint] | None" = None,
     ) -> None:
         """The run's folder appears, with copies of its models if they are given.
 
@@ -269,6 +269,8 @@ class RunWriter:
         with storage.new_folder(self.folder) as part:
             self._lock = FolderLock(part)
             if checkpoints is not None:
+                from fisherdash.potentials.checkpoint import save
+
                 for number, name in enumerate(header.names):
                     save(checkpoints[name], part / headers.MODEL.format(number))
             self.header.write(part, "running")
@@ -337,7 +339,7 @@ def record(
     chunks: Iterable[Any],
     folder: Path,
     header: RunHeader,
-    checkpoints: Mapping[str, Checkpoint] | None = None,
+    checkpoints: "Mapping[str, Checkpoint] | None" = None,
 ) -> Iterator[Any]:
     """Pass a simulation's chunks through, each one written before it is handed on.
 
@@ -366,7 +368,7 @@ class Unfinished:
 
     folder: Path
     header: RunHeader
-    checkpoints: dict[str, Checkpoint]
+    checkpoints: "dict[str, Checkpoint]"
     state: dict[str, np.ndarray]
     chunks: int
 
@@ -395,8 +397,10 @@ def unfinished(folder: Path) -> Unfinished:
     return Unfinished(folder, header, kept_models(folder, header), *kept)
 
 
-def kept_models(folder: Path, header: RunHeader) -> dict[str, Checkpoint]:
+def kept_models(folder: Path, header: RunHeader) -> "dict[str, Checkpoint]":
     """The heads of a run by name, as they were when it began; InputError where one is missing."""
+    from fisherdash.potentials.checkpoint import load
+
     models = {}
     for number, name in enumerate(header.names):
         path = folder / headers.MODEL.format(number)

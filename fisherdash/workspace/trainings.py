@@ -15,15 +15,17 @@ import dataclasses
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fisherdash import dataset, storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.potentials import checkpoint
 from fisherdash.workspace import listing, paths
 from fisherdash.workspace.headers import TrainingHeader
 from fisherdash.workspace.locks import FolderLock
+
+if TYPE_CHECKING:
+    from fisherdash.potentials.checkpoint import Checkpoint
 
 STATE, MODEL, HISTORY = listing.TRAINING_STATE, "model.safetensors", "history.csv"
 SETS = ("train.npz", "valid.npz")
@@ -85,29 +87,29 @@ class TrainingWriter:
             return
         self._write_history(report.history)
         if report.checkpoint is not None:
-            checkpoint.save(report.checkpoint, self.folder / MODEL)
+            _save(report.checkpoint, self.folder / MODEL)
         self._saved_epoch, self._saved_at = report.epoch, time.monotonic()
 
     def _end(self, report: Any) -> None:
         self._write_history(report.history)
         if report.checkpoint is None:
             return
-        checkpoint.save(report.checkpoint, self.folder / MODEL)
+        _save(report.checkpoint, self.folder / MODEL)
         self.model = self._publish(report.checkpoint)
 
-    def _publish(self, best: checkpoint.Checkpoint) -> Path:
+    def _publish(self, best: "Checkpoint") -> Path:
         """The best network among the workspace's models, under the name it had there before."""
         if self.folder.resolve().parent != paths.place("trainings"):
             return self.folder / MODEL
         path = paths.folder("checkpoints") / Path(self.header.model).name
         if self.header.model and self._is_ours(path):
-            checkpoint.save(best, path)
+            _save(best, path)
         else:
             path = paths.save_new(
                 "checkpoints",
                 self.header.name,
                 ".safetensors",
-                lambda part: checkpoint.save(best, part),
+                lambda part: _save(best, part),
             )
         self.header = dataclasses.replace(self.header, model=path.name, published=best.fingerprint)
         return path
@@ -116,6 +118,8 @@ class TrainingWriter:
         """Whether this training made what is under that name now, or nothing is."""
         if not path.exists() or not self.header.published:
             return True
+        from fisherdash.potentials import checkpoint
+
         try:
             return checkpoint.load(path).fingerprint == self.header.published
         except InputError:
@@ -132,6 +136,12 @@ class TrainingWriter:
 def state_file(folder: Path) -> Path:
     """Where a training keeps what its next epoch depends on."""
     return folder / STATE
+
+
+def _save(model: "Checkpoint", path: Path) -> None:
+    from fisherdash.potentials import checkpoint
+
+    checkpoint.save(model, path)
 
 
 def begin_training(

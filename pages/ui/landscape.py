@@ -1,11 +1,11 @@
 """The loss around models, default beside Fisher: asked for, watched, and shown."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.landscape import Landscape
 from fisherdash.plots import landscape as figures
 from fisherdash.plots.figure import styles
 from fisherdash.settings import LandscapeSettings
@@ -15,6 +15,9 @@ from pages.ui import library
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.progress import command, door, follow, plain
 from pages.ui.widgets import widgets
+
+if TYPE_CHECKING:
+    from fisherdash.landscape import Landscape
 
 
 def ask() -> None:
@@ -36,7 +39,7 @@ def ask() -> None:
             tasks.submit_landscape(paths, data_path, models, data, chosen)
 
 
-def show(job: Job, found: Mapping[str, Landscape]) -> None:
+def show(job: Job, found: "Mapping[str, Landscape]") -> None:
     """Numbers first, then the maps and the cut."""
     st.markdown(f"**{plain(figures.sharpness_sentence(found))}**")
     table = figures.sharpness_table(found)

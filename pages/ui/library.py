@@ -13,7 +13,7 @@ Letting everybody on a server see a data set or a model, and taking it back.
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -24,9 +24,6 @@ from fisherdash.analysis import structure as geometry
 from fisherdash.analysis.structure import Spectrum, Structure, spectra, structure
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.potentials import checkpoint as checkpoints
-from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import tutorial
 from fisherdash.settings import TutorialSettings, shown
 from fisherdash.workspace import (
     Run,
@@ -40,6 +37,9 @@ from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.runs import last_velocities, survivor_positions
 from pages.ui.progress import complaint, computed, door, plain
 from pages.ui.widgets import widgets
+
+if TYPE_CHECKING:
+    from fisherdash.potentials.checkpoint import Checkpoint
 
 T = TypeVar("T")
 Kind = Literal["datasets", "checkpoints"]
@@ -153,12 +153,12 @@ def data_of(run: Run) -> Path:
     )
 
 
-def checkpoint_at(path: Path) -> Checkpoint:
+def checkpoint_at(path: Path) -> "Checkpoint":
     """The checkpoint in a file, read once."""
     return _checkpoint(str(path), _changed(path))
 
 
-def models_for(chosen: Iterable[Path], data: Dataset) -> dict[str, Checkpoint]:
+def models_for(chosen: Iterable[Path], data: Dataset) -> "dict[str, Checkpoint]":
     """The checkpoints in these files by the names shown.
 
     InputError when one does not know an element of the data.
@@ -169,7 +169,7 @@ def models_for(chosen: Iterable[Path], data: Dataset) -> dict[str, Checkpoint]:
     return models
 
 
-def checkpoints_by_fingerprint() -> dict[str, Checkpoint]:
+def checkpoints_by_fingerprint() -> "dict[str, Checkpoint]":
     """Every checkpoint that can be read, by what determines its energies and forces."""
     found = {}
     for path in options("checkpoints").values():
@@ -238,8 +238,10 @@ def _dataset(path: str, changed: int) -> Dataset:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _checkpoint(path: str, changed: int) -> Checkpoint:
-    return checkpoints.load(path)
+def _checkpoint(path: str, changed: int) -> "Checkpoint":
+    from fisherdash.potentials import checkpoint
+
+    return checkpoint.load(path)
 
 
 def only_a_number(key: str) -> None:
@@ -285,17 +287,23 @@ def own_model() -> None:
 
 
 def _bring_checkpoint() -> None:
-    _bring("own model", lambda data, name: checkpoints.load_bytes(data, name))
+    from fisherdash.potentials import checkpoint
+
+    _bring("own model", checkpoint.load_bytes)
 
 
 def _bring_tutorial() -> None:
+    from fisherdash.potentials.e3x import tutorial
+
     names = [one.name for one in shown(TutorialSettings)]
     fields = {name: st.session_state[f"tutorial {name}"] for name in names}
     _bring("tutorial model", lambda data, name: tutorial.load_bytes(data, **fields, name=name))
 
 
-def _bring(key: str, read: Callable[[bytes, str], Checkpoint]) -> None:
+def _bring(key: str, read: "Callable[[bytes, str], Checkpoint]") -> None:
     """Check an upload and keep it in the workspace; on a mistake nothing changes."""
+    from fisherdash.potentials import checkpoint
+
     upload = st.session_state[key]
     if upload is None:
         return
@@ -304,7 +312,7 @@ def _bring(key: str, read: Callable[[bytes, str], Checkpoint]) -> None:
         found = read(upload.getvalue(), upload.name)
         stem = paths.safe_stem(upload.name)
         path = paths.save_new(
-            "checkpoints", stem, ".safetensors", lambda part: checkpoints.save(found, part)
+            "checkpoints", stem, ".safetensors", lambda part: checkpoint.save(found, part)
         )
         select("model", name_of(path))
 

@@ -5,18 +5,21 @@ What the Re-fit page asks for, as the options of the solver.
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from fisherdash.dataset import Dataset
-from fisherdash.fisher import WORDS, Refit, Tried
 from fisherdash.plots import refit as figures
 from fisherdash.plots.refit import temperature_figure
 from fisherdash.settings import Options, StabilitySettings
 from pages.ui.charts import draw, numbers, show_table
 from pages.ui.progress import plain
 from pages.ui.widgets import widgets
+
+if TYPE_CHECKING:
+    from fisherdash.fisher import Refit, Tried
 
 
 def choose_options(data: Dataset) -> Options | None:
@@ -55,7 +58,7 @@ def stability_settings(key: str) -> StabilitySettings:
 NUMBER = "%.4g"
 
 
-def before_and_after(refit: Refit) -> None:
+def before_and_after(refit: "Refit") -> None:
     """The verdict, its warnings, and the numbers behind it."""
     st.markdown(f"**{plain(refit.verdict)}**")
     for warning in refit.warnings:
@@ -93,10 +96,10 @@ def before_and_after(refit: Refit) -> None:
             st.markdown(f"- {line}")
 
 
-def _facts(refit: Refit) -> list[str]:
+def _facts(refit: "Refit") -> list[str]:
     condition, choice, spread = refit.condition_number, refit.choice, refit.posterior
     number = f"{condition:.2g}" if math.isfinite(condition) else "infinite (singular)"
-    ridge = f"ridge λ **{figures.ridge_label(choice.ridge)}** ({WORDS[choice.rule]}"
+    ridge = f"ridge λ **{figures.ridge_label(choice.ridge)}** ({choice.words}"
     if choice.low is not None and choice.high is not None:
         low, high = map(figures.ridge_label, (choice.low, choice.high))
         ridge += f"; other held-out frames would choose {low} to {high}"
@@ -120,7 +123,7 @@ def _facts(refit: Refit) -> list[str]:
     return lines
 
 
-def path(refit: Refit, key: str) -> float | None:
+def path(refit: "Refit", key: str) -> float | None:
     """The ridge path; the λ of the point that was chosen there, if one was."""
     ridges = figures.shown_ridges(refit.path)
     slider = f"{key} point"
@@ -147,7 +150,7 @@ def path(refit: Refit, key: str) -> float | None:
     return None if chosen == nearest else float(chosen)
 
 
-def spectrum_and_head(refit: Refit, key: str) -> None:
+def spectrum_and_head(refit: "Refit", key: str) -> None:
     """Which directions the data decide, and what the head looks like."""
     left, right = st.columns(2)
     with left:
@@ -165,7 +168,7 @@ def spectrum_and_head(refit: Refit, key: str) -> None:
         )
 
 
-def boltzmann(refit: Refit, key: str) -> None:
+def boltzmann(refit: "Refit", key: str) -> None:
     """Whether the data are what the fit takes them for."""
     if refit.boltzmann is None:
         st.caption(
@@ -180,7 +183,7 @@ def boltzmann(refit: Refit, key: str) -> None:
     )
 
 
-def stability(refit: Refit) -> None:
+def stability(refit: "Refit") -> None:
     """The runs behind a stability-aware choice."""
     check = refit.stability
     if check is None:
@@ -199,12 +202,12 @@ def stability(refit: Refit) -> None:
         )
 
 
-def _tried(heads: Sequence[Tried]) -> pd.DataFrame:
+def _tried(heads: "Sequence[Tried]") -> pd.DataFrame:
     """A row a head, without what is known of none."""
     return pd.DataFrame([_row(one) for one in heads]).dropna(axis="columns", how="all")
 
 
-def _row(one: Tried) -> dict[str, str | None]:
+def _row(one: "Tried") -> dict[str, str | None]:
     default = math.isinf(one.ridge)
     points = [100 * value for value in (one.difference, one.low, one.high)]
     return {
@@ -218,7 +221,7 @@ def _row(one: Tried) -> dict[str, str | None]:
     }
 
 
-def descent(refit: Refit, key: str) -> None:
+def descent(refit: "Refit", key: str) -> None:
     """Gradient descent on its way."""
     if refit.descent is None:
         return

@@ -1,5 +1,8 @@
 """No page thread computes: the page says what is computed, keeps what it had, then shows it."""
 
+import ast
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -15,6 +18,7 @@ from tests.pages.test_pages import PATIENCE, texts
 from tests.study import planted
 
 TABLES = planted.tables(seed=5, models=7, replicas=3, temperatures=(500.0,), epochs=5)
+IMPORTS = (ast.Import, ast.ImportFrom)
 WAITING = "Computing what the study says"
 
 
@@ -61,3 +65,17 @@ def test_another_head_of_the_path_is_computed_and_kept(open_page, water, model):
     assert not app.exception
     kept = app.session_state["kept head"]
     assert kept.exists() and kept.parent == paths.place("checkpoints")
+
+
+def test_pages_import_no_jax(root):
+    """Neither by themselves nor through what they import: it takes seconds and starts threads."""
+    shared = (path.stem for path in (root / "pages" / "ui").glob("*.py"))
+    lines = [f"import pages.ui.{name}" for name in shared if name != "__init__"]
+    for path in (root / "pages").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        lines += [ast.unparse(one) for one in tree.body if isinstance(one, IMPORTS)]
+    lines += ["import sys", "print({'jax', 'flax', 'e3x', 'optax'} & set(sys.modules) or 'none')"]
+    answer = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, cwd=root
+    )
+    assert answer.stdout == "none\n", answer.stdout + answer.stderr
