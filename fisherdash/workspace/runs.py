@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Energies(NamedTuple):
-    """The energies of a run read so far; replaced as a whole, never changed.
+    """What is in memory of a run at one moment; never changed, only replaced as a whole.
 
     Another thread that reads while new chunks come in sees the old state or the new one.
     """
