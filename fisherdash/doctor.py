@@ -1,4 +1,4 @@
-"""Whether this machine and this workspace are in order, and what to do where they are not.
+"""Checks of the machine and the workspace, with advice where something is wrong.
 
 Each check looks at one thing, changes nothing that stays, and never raises: what it met instead is
 what it reports.

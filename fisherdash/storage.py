@@ -65,7 +65,7 @@ def telling(path: Path, *, but: tuple[type[OSError], ...] = ()) -> Iterator[None
 
 
 def refusal(path: Path, error: OSError) -> str:
-    """What a failed write means and what to do, in one sentence."""
+    """The sentence for a failed write: what it means and what to do."""
     why = error.strerror or str(error)
     if error.errno in _FULL:
         return (
@@ -113,7 +113,7 @@ def remove_folder(path: Path) -> None:
 
 
 def sweep(folder: Path) -> int:
-    """Removes what killed processes left half written or deleted in a folder; how many that were.
+    """Removes temporary files and folders of killed processes; their number.
 
     Only what is older than an hour: the rest may belong to somebody.
     """

@@ -10,7 +10,7 @@ from fisherdash.workspace import Run, jobs, paths
 from pages.ui import library
 from pages.ui.charts import molecules
 from pages.ui.progress import command, door, job_line, onward, plain, watch
-from pages.ui.stopped import stopped_work
+from pages.ui.unfinished import unfinished_work
 
 # Hot on purpose: what a weak model does wrong shows within picoseconds instead of long runs.
 DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=1500.0, record_every=10)
@@ -69,7 +69,7 @@ st.markdown(
     "You see side by side, with honest statistics, whether the dynamics became more stable."
 )
 
-stopped_work("runs", "trainings")
+unfinished_work("runs", "trainings")
 job = jobs.latest("demo")
 with st.container(horizontal=True, vertical_alignment="center"):
     st.button(

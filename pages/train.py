@@ -23,7 +23,7 @@ from pages.ui.progress import (
     plain,
     watch,
 )
-from pages.ui.stopped import go_on_button, stopped_work
+from pages.ui.unfinished import go_on_button, unfinished_work
 from pages.ui.widgets import widgets
 
 
@@ -106,7 +106,7 @@ def ending(job: jobs.Job) -> None:
 
 st.title("Train")
 st.caption("An E3x network that learns energies and forces; the last layer is the default head.")
-stopped_work("trainings")
+unfinished_work("trainings")
 path = library.choose("Data set", "datasets", "data")
 if path is None:
     next_step("Training needs a data set.", "data", "Load or make one on the Data page")

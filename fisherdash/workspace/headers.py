@@ -78,7 +78,7 @@ def save_json(path: Path, fields: Mapping[str, Any]) -> None:
 
 
 def _check_format(path: Path, written: object) -> None:
-    """InputError for a file that a newer program, or nobody, wrote."""
+    """InputError for a file of another version."""
     if written != FORMAT:
         raise InputError(
             f"{path.name} has format {written!r}, this version reads format {FORMAT}; "
@@ -115,9 +115,9 @@ class Header:
 
     FILE: ClassVar[str]
     WHAT: ClassVar[str]
-    """What its folder is, in a word."""
+    """What its folder is called in messages."""
     LENGTH: ClassVar[str]
-    """The setting that says how long the work is."""
+    """Name of the setting with the number of steps or epochs."""
 
     title: str
     settings: dict[str, Any]
@@ -129,7 +129,7 @@ class Header:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """From the JSON object of the file; what it does not know is left out.
+        """From the JSON object of the file; unknown fields are left out.
 
         InputError for content that does not fit.
         """
@@ -141,7 +141,7 @@ class Header:
 
     @classmethod
     def read(cls, folder: Path) -> tuple[Self, dict[str, Any]]:
-        """The header in a folder and the raw JSON object, which also says how the work stands.
+        """The header in a folder and the raw JSON object, with status and writer.
 
         Raises InputError, one sentence, when there is none, it is damaged or of another version.
         """
@@ -160,7 +160,7 @@ class Header:
         return cls.from_json(fields), fields
 
     def write(self, folder: Path, status: str) -> None:
-        """Say how the work in a folder stands; InputError when the disk refuses."""
+        """Write the header with a status; InputError when the disk refuses."""
         told = {"status": status, "writer": locks.this_writer()}
         save_json(folder / self.FILE, {"format": FORMAT, **dataclasses.asdict(self), **told})
 
@@ -171,7 +171,7 @@ class Header:
 
 
 def status_now(folder: Path, fields: Mapping[str, Any]) -> Any:
-    """As a header says; "interrupted" when its writer is gone without having said so."""
+    """The status in a header, or "interrupted" when it is "running" and its writer is gone."""
     status = fields.get("status", "interrupted")
     gone = status == "running" and not locks.is_locked(folder, fields.get("writer"))
     return "interrupted" if gone else status

@@ -1,4 +1,4 @@
-"""What happened on this server: a JSON line when a job starts and one when it ends, and no more.
+"""The log of jobs: a JSON line when one starts and one when it ends.
 
 The lines say what kind of work it was, how large, on what, how long and how it ended. Nothing that
 a user typed or uploaded is in them: no names, no titles, no paths, no messages of errors. The file
@@ -30,7 +30,7 @@ def path() -> Path:
 
 
 def write(event: str, **facts: Any) -> None:
-    """Add one line; a log that cannot be written keeps nobody from working.
+    """Add one line; errors of the disk are ignored.
 
     Args:
       event: "start" or "end".
@@ -51,4 +51,4 @@ def write(event: str, **facts: Any) -> None:
 
 class _Quiet(logging.handlers.RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk is told of where the job's own files are written."""
+        """Ignored: a full disk is reported where the job's own files are written."""

@@ -38,7 +38,7 @@ _DEVICE = ("UNAVAILABLE", "DEVICE_LOST", "CUDA_ERROR", "device is lost", "hipErr
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job is: a fraction (0 to 1), a stage in one word, and what is known beside it."""
+    """Progress of a job: a fraction (0 to 1), a stage in one word, and details."""
 
     fraction: float = 0.0
     stage: str = "running"
@@ -54,7 +54,7 @@ class JobProgress:
 
 
 def progress_as_is(item: Any) -> JobProgress:
-    """The reading of items that are a :class:`JobProgress` already."""
+    """The item itself where it is a :class:`JobProgress`."""
     return item if isinstance(item, JobProgress) else JobProgress()
 
 
@@ -66,7 +66,7 @@ _thread = threading.local()
 
 
 def release_names(info: dict[str, Any]) -> None:
-    """Give up the names that were kept free for what a job would have made, and did not."""
+    """Free the paths that were reserved for what a job was to write."""
     for place in info.values():
         if isinstance(place, Path):
             paths.release(place)
@@ -223,15 +223,15 @@ class Job:
 
 
 class FairQueue:
-    """First come, first served within a user's lane; the lanes take turns."""
+    """Round-robin over users; first in, first out within the jobs of one user."""
 
     def __init__(self) -> None:
-        # In the order of their turns: whoever was served goes to the end.
+        # In the order of their turns: who was served moves to the end.
         self._lanes: dict[str, deque[Job]] = {}
         self._changed = threading.Condition()
 
     def put(self, item: Job) -> None:
-        """Let ``item`` wait at the end of its owner's lane."""
+        """Append ``item`` to its owner's jobs."""
         with self._changed:
             self._lanes.setdefault(item.owner, deque()).append(item)
             self._changed.notify()
@@ -252,7 +252,7 @@ class FairQueue:
             return item
 
     def order(self) -> list[Job]:
-        """What waits, in the order in which it would be taken if nothing else came."""
+        """The waiting jobs in the order in which they would be taken if no other came."""
         with self._changed:
             return self._order()
 
@@ -296,12 +296,12 @@ class Registry:
         return job
 
     def all(self) -> list[Job]:
-        """Every job that is remembered, newest first."""
+        """Every job in the list, newest first."""
         with self._lock:
             return list(reversed(self._jobs.values()))
 
     def ahead_of(self, job: Job) -> int:
-        """How many jobs come before this one on its device, whosever they are."""
+        """Number of jobs of all users that come before this one on its device."""
         with self._lock:
             order = self._queues[job.device].order()
             at_work = any(
@@ -311,7 +311,7 @@ class Registry:
         return order.index(job) + at_work if job in order else 0
 
     def give_up_results(self, kind: str, owner: str) -> None:
-        """Keep the results of this user's newest jobs of one kind only."""
+        """Drop the results of this user's older jobs of one kind."""
         with self._lock:
             alike = [job for job in self._jobs.values() if (job.kind, job.owner) == (kind, owner)]
         for job in [job for job in alike if not job.active][:-RESULTS]:
@@ -379,7 +379,7 @@ def get(job_id: str) -> Job | None:
 
 
 def place_in_queue(job: Job) -> int:
-    """How many jobs come before this one on its device if nobody submits another."""
+    """Number of jobs that come before this one on its device if no other is submitted."""
     return _registry.ahead_of(job)
 
 

@@ -50,7 +50,7 @@ def cost(heads: int, replicas: int, steps: int, record_every: int, atoms: int) -
 
 
 def last_pace() -> float | None:
-    """Steps × replicas × heads × atoms per second of the latest run that got far enough."""
+    """Steps × replicas × heads × atoms per second of the latest run whose speed is known."""
     for entry in entries("runs")[:_LOOK_BACK]:
         try:
             run = open_run(entry.folder)
@@ -63,7 +63,7 @@ def last_pace() -> float | None:
 
 
 def in_words(count: int) -> str:
-    """A number of bytes as people say it."""
+    """A number of bytes in words."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 999.5:
@@ -82,7 +82,7 @@ def _duration(seconds: float) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """One limit: its variable and what holds on a shared server where the variable is not set."""
+    """One limit: its environment variable, and its default on a shared server."""
 
     variable: str
     usual: float
@@ -97,7 +97,7 @@ ALL = (JOBS, RUN_STEPS, RUN_GB, USER_GB)
 
 
 def is_shared() -> bool:
-    """Whether this server is for several people who do not see each other's work.
+    """Whether this server keeps the work of its users apart.
 
     InputError when ``FISHERDASH_SHARED`` is neither 0 nor 1.
     """
@@ -108,7 +108,7 @@ def is_shared() -> bool:
 
 
 def value(limit: Limit, user: str) -> float:
-    """What holds for ``user``; infinite where nothing is set and nobody else is there.
+    """The limit for ``user``; infinite on one's own machine where the variable is not set.
 
     InputError when the variable holds no positive number.
     """
@@ -125,14 +125,14 @@ def value(limit: Limit, user: str) -> float:
 
 
 def check_variables() -> None:
-    """InputError when a variable holds what it cannot hold; asked before serving."""
+    """InputError when a variable has an invalid value; called before serving."""
     is_shared()
     for limit in ALL:
         value(limit, users.EVERYBODY)
 
 
 def check_jobs(active: int, user: str) -> None:
-    """InputError when ``user`` has as many jobs already as one may have."""
+    """InputError when ``user`` has the maximum number of jobs already."""
     most = value(JOBS, user)
     if active >= most:
         raise InputError(
@@ -142,7 +142,7 @@ def check_jobs(active: int, user: str) -> None:
 
 
 def check_run(price: Cost, trajectory_steps: int, user: str) -> None:
-    """InputError when a run is larger than ``user`` may ask for, or than the disk has room for.
+    """InputError when a run exceeds the limits of ``user`` or the room on the disk.
 
     Args:
       price: its estimate.
@@ -165,7 +165,7 @@ def check_run(price: Cost, trajectory_steps: int, user: str) -> None:
 
 
 def check_room(extra: int, user: str) -> None:
-    """InputError when so many bytes more do not fit on the disk or into what ``user`` may fill."""
+    """InputError when ``extra`` bytes exceed the room on the disk or the limit of ``user``."""
     home = paths.root()
     above = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(above).free

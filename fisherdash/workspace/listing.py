@@ -1,10 +1,10 @@
-"""Lists what the workspace holds, newest first, from what the folders say of themselves.
+"""Lists runs, trainings and models of the workspace, newest first, from their headers.
 
 A header is read once a process, and again when its file has changed (time, size, inode): a page
 that lists 2,000 runs waits for about 10 ms. Nothing is kept on disk that could disagree with them.
 
 Work that a killed program, a power cut or a failure left unfinished is listed with how far it came.
-Whoever opens the dashboard next is told and may go on or dismiss it, which deletes nothing.
+The dashboard offers to resume it or to dismiss it, which deletes nothing.
 """
 
 import contextlib
@@ -75,7 +75,7 @@ _known: dict[Path, dict[str, tuple[_Stamp, Entry]]] = {}
 
 
 def entries(kind: Listed) -> list[Entry]:
-    """What the workspace holds of one kind, newest first; the damaged with what is wrong."""
+    """The entries of one kind, newest first; damaged ones with their problem."""
     place, file = paths.place(kind), HEADERS[kind].FILE if kind in HEADERS else ""
     known, found = _known.get(place, {}), {}
     nothing = (FileNotFoundError, NotADirectoryError)
@@ -109,7 +109,7 @@ def next_number(folder: Path) -> int:
 
 
 def dismiss(folder: Path) -> None:
-    """Call unfinished work cancelled, so that nobody is told of it again; it can still go on.
+    """Mark unfinished work as cancelled, so that it is not offered again; it can still be resumed.
 
     InputError when it is being written or the disk refuses.
     """
@@ -139,7 +139,7 @@ def delete(folder: Path) -> None:
 
 
 def tidy() -> None:
-    """Remove what killed programs left half written, and the index file of earlier versions."""
+    """Remove temporary files of killed programs, and the index file of earlier versions."""
     for kind in LISTED:
         storage.sweep(paths.place(kind))
     for old in paths.root().glob("index.sqlite*"):
@@ -205,7 +205,7 @@ def _whole(value: Any) -> int:
 
 
 def _now(entry: Entry) -> Entry:
-    """The entry with the status that no file tells: that its writer is gone."""
+    """The entry as interrupted where its writer is gone."""
     fields = {"status": entry.status, "writer": entry.writer}
     status = headers.status_now(entry.folder, fields)
     return entry if status == entry.status else dataclasses.replace(entry, status=status)

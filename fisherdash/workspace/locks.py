@@ -20,7 +20,7 @@ from fisherdash.errors import InputError
 LOCK = "writer.lock"
 
 _PATIENCE = 2.0
-"""Seconds for which a writer waits: those who merely look hold the lock for microseconds."""
+"""Seconds for which a writer waits: readers hold the lock for microseconds."""
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 

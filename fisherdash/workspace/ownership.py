@@ -18,7 +18,7 @@ Shared = Literal["datasets", "checkpoints"]
 
 
 def is_everybodys(path: Path) -> bool:
-    """Whether a file belongs to all, for a user who has a workspace of their own."""
+    """Whether a file is another user's (or everybody's), for a user of a shared server."""
     return bool(users.current()) and paths.everybodys() in path.parents and not is_own(path)
 
 
@@ -28,7 +28,7 @@ def is_own(path: Path) -> bool:
 
 
 def share(path: Path) -> Path:
-    """Let everybody see one of the user's files; under which path they do.
+    """Share one of the user's files with everybody; its path in the shared workspace.
 
     InputError when it is not the user's, or the disk refuses.
     """
@@ -45,23 +45,23 @@ def share(path: Path) -> Path:
 
 
 def shared_as(path: Path) -> Path | None:
-    """Under which path everybody sees one of the user's files; None while they do not."""
+    """The path under which one of the user's files is shared; None while it is not."""
     home, number = paths.everybodys() / _kind(path), paths.inode(path)
     names = home.glob(f"*{path.suffix}")
     return next((name for name in names if paths.inode(name) == number), None)
 
 
 def stop_sharing(path: Path) -> None:
-    """Take one of the user's files back; what others have made from it stays theirs."""
+    """Stop sharing one of the user's files; what others made from it stays."""
     if (shared := shared_as(path)) is not None:
         shared.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def as_before(path: Path) -> Iterator[None]:
-    """Whoever saw a file before the block sees what the block has put in its place.
+    """Share again, under the same name, a shared file that the block replaces.
 
-    Under the same name as before; InputError when the disk refuses.
+    InputError when the disk refuses.
     """
     shared = shared_as(path) if is_own(path) else None
     yield
@@ -82,10 +82,10 @@ def _kind(path: Path) -> Shared:
 
 
 def rename(path: Path, name: str) -> Path:
-    """Give a file of the user's own workspace another name; its new path.
+    """Rename a file of the user's own workspace; its new path.
 
     Runs and models that came from it still know it: they keep its fingerprint, not its name.
-    Whoever sees it because it is shared goes on to see it under the old name.
+    Where it is shared, it keeps its old name for the others.
 
     Raises:
       InputError: when it is not the user's, the name is taken or empty, or the disk refuses.
@@ -111,7 +111,7 @@ def rename(path: Path, name: str) -> Path:
 
 
 def delete(path: Path) -> None:
-    """Delete a file of the user's own workspace; nobody else sees it any more either.
+    """Delete a file of the user's own workspace, for everybody it was shared with too.
 
     InputError when it is not the user's, or the disk refuses.
     """

@@ -129,7 +129,7 @@ class Run:
         return float(np.median(known)) if known else 0.0
 
     def refresh(self) -> bool:
-        """Read what has come since; whether anything has. InputError when a file is damaged."""
+        """Read new chunks; whether there were any. InputError when a file is damaged."""
         with self._lock:
             return self._refresh()
 
@@ -320,7 +320,7 @@ class RunWriter:
             self._lock.release()
 
     def record(self, chunks: Iterable[Any], step: int = -1) -> Iterator[Any]:
-        """Hand on what is written, from ``step`` on, and end the run as the chunks ended."""
+        """Write each chunk, pass it on, and set the status when they end."""
         status: RunStatus = "failed"
         try:
             for chunk in chunks:
@@ -356,7 +356,7 @@ STATE_ARRAYS = (
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Unfinished:
-    """All that going on needs.
+    """Everything that is needed to resume a run.
 
     Attributes:
         folder: of the run.
@@ -379,7 +379,7 @@ class Unfinished:
 
 
 def unfinished(folder: Path) -> Unfinished:
-    """Opens a run to go on with it.
+    """Opens a run to resume it.
 
     Raises InputError, one sentence, for what is no run, is still being written, is finished, was
     stopped before it had begun, or lacks its models.
@@ -431,7 +431,7 @@ def go_on(chunks: Iterable[Any], run: Unfinished) -> Iterator[Any]:
 
 
 def _kept_state(folder: Path) -> tuple[dict[str, np.ndarray], int] | None:
-    """The state to go on from and the number of chunks that it has seen; None without one."""
+    """The last state and the number of chunks written before it; None without one."""
     chunks = 0
     while (folder / headers.CHUNK.format(chunks)).exists():
         chunks += 1
@@ -449,7 +449,7 @@ def _kept_state(folder: Path) -> tuple[dict[str, np.ndarray], int] | None:
 
 
 def _tidy(run: Unfinished) -> None:
-    """Deletes what the state has not seen, the last chunk first, and what was left half written."""
+    """Deletes chunks after the state, the last one first, and temporary files."""
     storage.sweep(run.folder)
     for path in sorted(run.folder.glob("chunk-*.npz"), reverse=True):
         if path.name >= headers.CHUNK.format(run.chunks):
@@ -502,7 +502,7 @@ MOST_EVEN = 4096
 
 
 def survivor_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, np.ndarray]:
-    """For each head by name, (n, N, 3) Å: every replica that survives evenly spaced frames.
+    """Positions (n, N, 3) Å by head: of all surviving replicas at evenly spaced frames.
 
     Frames count from ``first`` on: unless told otherwise, the first one, which all heads share, is
     left out. InputError when a file is damaged.

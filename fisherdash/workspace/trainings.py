@@ -1,4 +1,4 @@
-"""One folder a training, so that a program that is killed loses an epoch at most.
+"""One folder a training, so that a killed program loses one epoch at most.
 
     training.json          header (fisherdash.workspace.headers), status, who writes it
     train.npz, valid.npz   the frames, until the training has ended
@@ -37,7 +37,7 @@ _ENDED = ("finished", "stopped early", "diverged")
 
 
 class TrainingWriter:
-    """Keeps one training as it goes.
+    """Writes one training, epoch by epoch.
 
     Made by :func:`begin_training` or :meth:`UnfinishedTraining.go_on`.
 
@@ -115,7 +115,7 @@ class TrainingWriter:
         return path
 
     def _is_ours(self, path: Path) -> bool:
-        """Whether this training made what is under that name now, or nothing is."""
+        """Whether the file was made by this training or does not exist."""
         if not path.exists() or not self.header.published:
             return True
         from fisherdash.potentials import checkpoint
@@ -134,7 +134,7 @@ class TrainingWriter:
 
 
 def state_file(folder: Path) -> Path:
-    """Where a training keeps what its next epoch depends on."""
+    """File of everything that the next epoch depends on."""
     return folder / STATE
 
 
@@ -147,7 +147,7 @@ def _save(model: "Checkpoint", path: Path) -> None:
 def begin_training(
     folder: Path, header: TrainingHeader, train_set: Dataset, valid_set: Dataset
 ) -> TrainingWriter:
-    """Make a training's folder with all that going on with it needs.
+    """Make a training's folder with everything that is needed to resume it.
 
     The folder appears with everything in it or not at all. Raises InputError when something has
     its name already or the disk refuses.
@@ -170,7 +170,7 @@ def begin_training(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class UnfinishedTraining:
-    """All that going on needs.
+    """Everything that is needed to resume a training.
 
     Attributes:
         folder: of the training.
@@ -207,7 +207,7 @@ class UnfinishedTraining:
 
 
 def unfinished_training(folder: Path) -> UnfinishedTraining:
-    """Opens a training to go on with it.
+    """Opens a training to resume it.
 
     Raises InputError, one sentence, for what is no training, is still being written, has come to
     its end, or lacks its frames.

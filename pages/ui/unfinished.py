@@ -1,4 +1,4 @@
-"""What was interrupted when the dashboard last ended: said, and offered to go on."""
+"""Interrupted runs and trainings, with buttons to resume or dismiss them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pages.ui.progress import door, plain
 _MOST = 5
 
 
-def stopped_work(*kinds: Work) -> None:
+def unfinished_work(*kinds: Work) -> None:
     """The unfinished runs and trainings, each with a button to go on; nothing when there are none.
 
     Work that is already waiting to go on is not named.
