@@ -1,0 +1,144 @@
+"""First and second derivatives of all descriptors with respect to all positions, forward mode.
+
+A molecule has few coordinates and a network many intermediate numbers, so derivatives are pushed
+forward, one direction at a time for all frames together. For the Laplacian Δφ = Σ_x ∂²φ/∂x² a
+second-order Taylor series is pushed along each direction; only its sum is kept. Directions are the
+3N − 6 deformations of the molecule (:mod:`fisherdash.fisher.rigid`), or all 3N axes. What is pushed
+through the potential are its features, or their sums over atoms where the descriptors are linear
+in them; the head's products follow by the product rule.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import jet
+from jaxtyping import Array, Float, Integer
+
+from fisherdash.fisher.rigid import internal_directions
+from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import Descriptors
+from fisherdash.potentials.potential import Parameters, Potential
+
+
+class Fixed(NamedTuple):
+    """U₀ of every frame in eV, and ∇U₀ in eV/Å."""
+
+    energy: Float[Array, " frames"]
+    gradient: Float[Array, "frames components"]
+
+
+class Derivatives(NamedTuple):
+    """Of a batch of frames.
+
+    Attributes:
+        values: the descriptors φ.
+        jacobian: G = ∂φ/∂x, Å⁻¹.
+        laplacian: Δφ, Å⁻²; None where it was not asked for.
+        fixed: of the part of the energy that no head changes; None where it is zero.
+    """
+
+    values: Float[Array, "frames p"]
+    jacobian: Float[Array, "frames components p"]
+    laplacian: Float[Array, "frames p"] | None
+    fixed: Fixed | None
+
+    @classmethod
+    def of(
+        cls,
+        potential: Potential,
+        form: HeadForm,
+        params: Parameters,
+        basis: Float[Array, "features r"] | None,
+        atomic_numbers: Integer[Array, " atoms"],
+        positions: Float[Array, "frames atoms 3"],
+        *,
+        laplacian: bool | int = False,
+        key: Array | None = None,
+        internal: bool = False,
+    ) -> "Derivatives":
+        """Exact derivatives, apart from Laplacians that are estimated on demand.
+
+        Args:
+            potential, params: what gives the features.
+            form, basis: of the head, with V where its features are reduced.
+            atomic_numbers: of the molecule.
+            positions: Å.
+            laplacian: True for exact Laplacians; a number for an estimate from so many random
+                directions of each frame, E[vᵀHv] = tr H for independent components v = ±1 (M. F.
+                Hutchinson, Commun. Stat. Simul. Comput. 18, 1059 (1989)). It is unbiased, and its
+                cost does not grow with the number of atoms.
+            key: of the random directions.
+            internal: leave out translations and rotations; only for molecules that are bent.
+        """
+        phi = Descriptors(form, basis, atomic_numbers)
+
+        def evaluate(x: Array) -> tuple[Array, Array | None]:
+            per_atom = potential.features(params, atomic_numbers, x, forward_mode=True)
+            return phi.carried(per_atom.features), per_atom.fixed
+
+        directions, acceleration = _axes(positions), None
+        if internal:
+            directions, acceleration = internal_directions(positions)
+        if laplacian is True:
+            carried, fixed = evaluate(positions)
+            total, (columns, slopes) = _second(phi, evaluate, carried, positions, directions)
+        else:
+            # Linearised once; a product with the linear map follows for every direction.
+            (carried, fixed), push = jax.linearize(evaluate, positions)
+
+            def column(direction: Array) -> tuple[Array, Array | None]:
+                tangent, slope = push(direction)
+                return phi.push(carried, tangent), slope
+
+            total, (columns, slopes) = None, jax.lax.map(column, directions)
+        g = _along_axes(columns, directions)
+        if laplacian is True and acceleration is not None:
+            turned = acceleration.reshape(positions.shape[0], -1)
+            total = total - jnp.einsum("mx,mxp->mp", turned, g).astype(total.dtype)
+        elif laplacian and laplacian is not True:
+            assert key is not None
+            probes = jax.random.rademacher(key, (laplacian, *positions.shape), positions.dtype)
+            total = _second(phi, evaluate, carried, positions, probes)[0] / laplacian
+        if fixed is not None:
+            fixed = Fixed(fixed, _along_axes(slopes[..., None], directions)[..., 0])
+        return cls(phi.values(carried), g, total, fixed)
+
+
+def _second(
+    phi: Descriptors,
+    evaluate: Callable[[Array], tuple[Array, Array | None]],
+    carried: Array,
+    positions: Float[Array, "frames atoms 3"],
+    directions: Float[Array, "directions frames atoms 3"],
+) -> tuple[Float[Array, "frames p"], tuple[Array, Array | None]]:
+    """Sum over the directions v of vᵀ(∇∇φ)v, and v·∇ of φ and of U₀ along each of them."""
+
+    def along(total: tuple[Array, Array], direction: Array):
+        series = ((direction, jnp.zeros_like(direction)),)
+        _, ((first, second), slopes) = jet.jet(evaluate, (positions,), series)
+        curvature, squares = total
+        total = curvature + second, squares + phi.twice_squares(first)
+        return total, (phi.push(carried, first), None if slopes is None else slopes[0])
+
+    squares = jnp.zeros_like(jax.eval_shape(phi.twice_squares, carried))
+    (curvature, squares), columns = jax.lax.scan(
+        along, (jnp.zeros_like(carried), squares), directions
+    )
+    return phi.push(carried, curvature) + squares, columns
+
+
+def _axes(positions: Float[Array, "frames atoms 3"]) -> Float[Array, "directions frames atoms 3"]:
+    atoms = positions.shape[1]
+    axes = jnp.eye(3 * atoms, dtype=positions.dtype).reshape(3 * atoms, 1, atoms, 3)
+    return jnp.broadcast_to(axes, (3 * atoms, *positions.shape))
+
+
+def _along_axes(
+    columns: Float[Array, "directions frames p"],
+    directions: Float[Array, "directions frames atoms 3"],
+) -> Float[Array, "frames components p"]:
+    """Derivatives along orthonormal directions as derivatives along the axes of space."""
+    flat = directions.reshape(*directions.shape[:2], -1)
+    return jnp.einsum("kmx,kmp->mxp", flat, columns.astype(directions.dtype))
