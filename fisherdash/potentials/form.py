@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Float
 
 from fisherdash.errors import InputError
+from fisherdash.settings import MAX_ATOMIC_NUMBER
 
-MAX_ATOMIC_NUMBER = 118
 Kind = Literal["shared", "by element", "quadratic"]
 KINDS: tuple[Kind, ...] = ("shared", "by element", "quadratic")
 Basis = Float[np.ndarray, "features r"] | None

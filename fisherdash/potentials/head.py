@@ -38,10 +38,8 @@ class Head(NamedTuple):
     basis: Float[Array, "features r"] | None = None
 
     @classmethod
-    def of(
-        cls, form: HeadForm, features: int, weights: Float[Array, "*frames p"], basis: Any = None
-    ) -> "Head":
-        """From the weights w of a form; arrays of NumPy or JAX."""
+    def of(cls, form: HeadForm, features: int, weights: Any, basis: Any = None) -> "Head":
+        """From weights w of a form, shape (…, p); arrays of NumPy or JAX."""
         count, r = form.linear(features), form.directions(features)
         if not r:
             return cls(weights)
