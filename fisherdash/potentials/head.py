@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.form import HeadForm, matrices_of
@@ -109,8 +110,8 @@ class Descriptors:
         energies = jnp.sum(self.linear(features).astype(dtype) * head.linear, axis=-1)
         if head.quadratic is None:
             return energies
-        y = self._reduced(features)
-        return energies + jnp.sum(self._products(y, y) * head.quadratic, axis=(-3, -2, -1))
+        members = self._members(dtype)
+        return energies + _quadratic_form(members, head.quadratic, self._reduced(features))
 
     @property
     def _quadratic(self) -> bool:
@@ -135,6 +136,46 @@ class Descriptors:
         i, j = np.triu_indices(products.shape[-1])
         packed = products[..., i, j].reshape(len(products), -1)
         return jnp.concatenate([linear.astype(packed.dtype), packed], axis=1)
+
+
+@jax.custom_jvp
+def _quadratic_form(
+    members: Float[Array, "elements atoms"],
+    matrices: Float[Array, "*frames elements r r"],
+    y: Float[Array, "frames atoms r"],
+) -> Float[Array, " frames"]:
+    """Σ_i y_iᵀ Q_z(i) y_i; its slope 2 Q y is at hand where the value is, at no price."""
+    return jnp.sum(y * _applied(members, matrices, y), axis=(1, 2))
+
+
+def _quadratic_form_jvp(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> Any:
+    (members, matrices, y), (_, d_matrices, dy) = primals, tangents
+    slope = _applied(members, matrices, y)
+    change = jnp.zeros(len(y), y.dtype)
+    if not isinstance(dy, SymbolicZero):
+        change = change + 2 * jnp.sum(slope * dy, axis=(1, 2))
+    if not isinstance(d_matrices, SymbolicZero):
+        change = change + jnp.sum(y * _applied(members, d_matrices, y), axis=(1, 2))
+    return jnp.sum(y * slope, axis=(1, 2)), change
+
+
+_quadratic_form.defjvp(_quadratic_form_jvp, symbolic_zeros=True)
+
+
+def _applied(
+    members: Float[Array, "elements atoms"],
+    matrices: Float[Array, "*frames elements r r"],
+    y: Float[Array, "frames atoms r"],
+) -> Float[Array, "frames atoms r"]:
+    """Q_z(i) y_i of every atom, Q symmetric: one product for each element, most of it unused."""
+    frames, atoms, r = y.shape
+    stacked = matrices.reshape(*matrices.shape[:-3], -1, r)
+    if matrices.ndim == 3:  # of all frames
+        found = jnp.matmul(y.reshape(-1, r), stacked.T, precision=_EXACT)
+    else:
+        found = jnp.matmul(y, jnp.swapaxes(stacked, 1, 2), precision=_EXACT)
+    found = found.reshape(frames, atoms, -1, r)
+    return jnp.sum(found * members.T[None, :, :, None], axis=2)
 
 
 def descriptors(
