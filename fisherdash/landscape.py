@@ -51,8 +51,10 @@ from fisherdash import storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import energy_and_forces
-from fisherdash.settings import LandscapeSettings, ModelConfig, Scope
+from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import Head, energy_and_forces
+from fisherdash.potentials.potential import Potential, as_precision
+from fisherdash.settings import LandscapeSettings, Scope
 from fisherdash.train.step import LEARNING_UNIT
 
 BLOCK = 32
@@ -115,17 +117,15 @@ class Objective:
             raise InputError(f"precision must be float32 or float64, received {precision!r}")
         if not (math.isfinite(forces_weight) and forces_weight >= 0):
             raise InputError(f"forces_weight must not be negative, received {forces_weight}")
-        self.config, self.forces_weight, self.frames = (
-            checkpoint.config,
-            forces_weight,
-            len(dataset),
-        )
+        self.forces_weight, self.frames = forces_weight, len(dataset)
+        self._static = checkpoint.potential, checkpoint.form
         weights = {
-            "body": jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), checkpoint.body),
+            "body": as_precision(checkpoint.potential, checkpoint.body, precision),
             "head": jnp.asarray(checkpoint.head / LEARNING_UNIT),
         }
         self.weights: Weights = {key: weights[key] for key in SCOPES[scope]}
         self._held: Weights = {key: weights[key] for key in weights if key not in self.weights}
+        self._held["basis"] = checkpoint.head_basis
         self._atomic_numbers = jnp.asarray(dataset.atomic_numbers)
         constant = checkpoint.constant(dataset.atomic_numbers)
         self._blocks = _blocks(dataset, constant)
@@ -160,7 +160,7 @@ class Objective:
         return jax.tree.map(lambda leaf: leaf / self.frames, total)
 
     def _call(self, function: Callable[..., Any], weights: Weights, *rest: Any) -> Any:
-        return function(self.config, weights, self._held, self._atomic_numbers, *rest)
+        return function(*self._static, weights, self._held, self._atomic_numbers, *rest)
 
 
 def moved(weights: Weights, *steps: tuple[float, Weights]) -> Weights:
@@ -196,7 +196,8 @@ def _blocks(dataset: Dataset, constant: float) -> list[_Block]:
 
 
 def _squares(
-    config: ModelConfig,
+    potential: Potential,
+    form: HeadForm,
     moving: Weights,
     held: Weights,
     atomic_numbers: Integer[Array, " atoms"],
@@ -205,17 +206,23 @@ def _squares(
     """Sums over frames of the squared error of energy and of the mean squared error of forces."""
     positions, energies, forces, counts = block
     weights = {**moving, **held}
-    found = energy_and_forces(config, weights["body"], weights["head"], atomic_numbers, positions)
-    force_squared = jnp.mean((found[1] - forces) ** 2, axis=(1, 2))
-    return jnp.stack([counts @ (found[0] - energies) ** 2, counts @ force_squared])
+    theta = weights["head"] * LEARNING_UNIT
+    head = Head.of(form, potential.num_features, theta, weights["basis"])
+    found = energy_and_forces(potential, form, weights["body"], head, atomic_numbers, positions)
+    energy_error, force_error = (
+        one / LEARNING_UNIT - other for one, other in zip(found, (energies, forces), strict=True)
+    )
+    force_squared = jnp.mean(force_error**2, axis=(1, 2))
+    return jnp.stack([counts @ energy_error**2, counts @ force_squared])
 
 
-_sums = jax.jit(_squares, static_argnums=0)
+_sums = jax.jit(_squares, static_argnums=(0, 1))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _gradient(
-    config: ModelConfig,
+    potential: Potential,
+    form: HeadForm,
     moving: Weights,
     held: Weights,
     atomic_numbers: Integer[Array, " atoms"],
@@ -223,7 +230,7 @@ def _gradient(
     forces_weight: Float[Array, ""],
 ) -> Weights:
     def total(moving: Weights) -> Array:
-        energy, force = _squares(config, moving, held, atomic_numbers, block)
+        energy, force = _squares(potential, form, moving, held, atomic_numbers, block)
         return 0.5 * (energy + forces_weight * force)
 
     gradient = jax.grad(total)(moving)

@@ -22,7 +22,7 @@ from pages.ui.refit import choose_options, stability_settings
 def facts(model: "Checkpoint") -> None:
     """What the checkpoint says of itself."""
     provenance = model.provenance
-    words = [f"{model.num_parameters:,} parameters", f"cutoff {model.config.cutoff:g} Å"]
+    words = [f"{model.num_parameters:,} parameters", f"cutoff {model.potential.cutoff:g} Å"]
     if "frames" in provenance:
         words.append(f"trained on {provenance['frames']} frames")
     if "epochs" in provenance:

@@ -12,7 +12,8 @@ import numpy as np
 
 from fisherdash.dataset import Dataset
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import ModelConfig, body_shapes, descriptors
+from fisherdash.potentials.e3x import E3x, ModelConfig, body_shapes
+from tests.randomised import descriptors
 
 WATER = np.array([8, 1, 1])
 CONFIG = ModelConfig(features=16, max_degree=1, iterations=2, basis=12, cutoff=4.0)
@@ -62,4 +63,4 @@ def checkpoint(seed: int, ridge: float = 1e-7, config: ModelConfig = CONFIG) -> 
     normal += ridge * np.trace(normal) * np.eye(config.features)
     head = np.linalg.solve(normal, -g.T @ data.forces.reshape(-1))
     name = f"body {seed} ridge {ridge:g}"
-    return Checkpoint(config, body, head, np.zeros(119), (1, 8), name)
+    return Checkpoint(E3x(config), body, head, np.zeros(119), (1, 8), name)

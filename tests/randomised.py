@@ -1,12 +1,16 @@
 """Networks with random weights: a head of zeros would make every symmetry test 0 = 0."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fisherdash.dataset import Dataset
+from fisherdash.fisher.derivatives import Derivatives
+from fisherdash.potentials import head as heads
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import MAX_ATOMIC_NUMBER, Body, ModelConfig, body_shapes
+from fisherdash.potentials.e3x import Body, E3x, ModelConfig, body_shapes
 from fisherdash.potentials.evaluate import predict
+from fisherdash.potentials.form import MAX_ATOMIC_NUMBER, SHARED
 
 ETHANOL = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
 ETHANOL_POSITIONS = np.array(
@@ -47,7 +51,25 @@ def random_checkpoint(
     bias = np.zeros(MAX_ATOMIC_NUMBER + 1)
     bias[list(elements)] = rng.normal(size=len(elements))
     body, head = random_body(config, seed, dtype), rng.normal(size=config.features)
-    return Checkpoint(config, body, head, bias, elements, name="random")
+    return Checkpoint(E3x(config), body, head, bias, elements, name="random")
+
+
+def descriptors(config: ModelConfig, body: Body, atomic_numbers, positions) -> jax.Array:
+    """Σ_i h_i of every frame."""
+    return heads.descriptors(E3x(config), SHARED, body, None, atomic_numbers, positions)
+
+
+def energy_and_forces(config: ModelConfig, body: Body, head, atomic_numbers, positions):
+    """Of a network with a shared head θ, one for all frames or one for each."""
+    head = heads.Head(jnp.asarray(head))
+    return heads.energy_and_forces(E3x(config), SHARED, body, head, atomic_numbers, positions)
+
+
+def derivatives(model: Checkpoint, positions, **how) -> Derivatives:
+    """Of the descriptors of a checkpoint in double precision, at geometries of ethanol."""
+    body = jax.tree.map(jnp.asarray, model.body)
+    static = model.potential, model.form, body, model.head_basis
+    return Derivatives.of(*static, jnp.asarray(ETHANOL), jnp.asarray(positions), **how)
 
 
 def displaced_ethanol(frames: int, seed: int = 0, amplitude: float = 0.05) -> np.ndarray:

@@ -13,15 +13,16 @@ from fisherdash.background import MAX_BYTES, keep_compilations
 keep_compilations()
 events = collections.Counter()
 jax.monitoring.register_event_listener(lambda name, **_: events.update([name]))
-from fisherdash.potentials import e3x as model
+from fisherdash.potentials import e3x
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.dataset import Dataset
 from fisherdash.md import MDSettings, simulate
-config = model.ModelConfig(features=4, max_degree=1, iterations=1, basis=4)
-weights = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), model.body_shapes(config))
+config = e3x.ModelConfig(features=4, max_degree=1, iterations=1, basis=4)
+weights = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), e3x.body_shapes(config))
 water = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
 data = Dataset(water[None], np.zeros(1), np.zeros((1, 3, 3)), np.array([8, 1, 1]))
-checkpoint = Checkpoint(config, weights, 1e-3 * np.ones(4), np.zeros(119), (1, 8), name="x")
+head = 1e-3 * np.ones(4)
+checkpoint = Checkpoint(e3x.E3x(config), weights, head, np.zeros(119), (1, 8), name="x")
 chunks = list(simulate({"x": checkpoint}, data, MDSettings(replicas=2, steps=3, record_every=1)))
 print(json.dumps({"frames": sum(len(chunk.times) for chunk in chunks),
     "hits": events["/jax/compilation_cache/cache_hits"],

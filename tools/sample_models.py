@@ -143,7 +143,7 @@ def card(recipe: Recipe) -> dict[str, object]:
         "command": recipe.command,
         "fingerprint": model.fingerprint,
         "parameters": model.num_parameters,
-        "network": model.config.to_json(),
+        "network": model.potential.to_json(),
         "training": dict(model.provenance),
         "held_out": {"data": recipe.test or f"the rest of {recipe.data}", **asdict(errors)},
     }

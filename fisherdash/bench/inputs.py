@@ -80,9 +80,9 @@ def checkpoint() -> Checkpoint:
     def filled(leaf: np.ndarray) -> np.ndarray:
         return leaf if leaf.any() else random.normal(scale=0.1, size=leaf.shape).astype(leaf.dtype)
 
-    body = jax.tree.map(filled, e3x.init(CONFIG, seed=0)[0])
+    body = jax.tree.map(filled, e3x.init(CONFIG, seed=0))
     head = random.normal(scale=0.01, size=CONFIG.features)
-    return Checkpoint(CONFIG, body, head, np.zeros(119), (1, 6, 8), name="benchmark")
+    return Checkpoint(e3x.E3x(CONFIG), body, head, np.zeros(119), (1, 6, 8), name="benchmark")
 
 
 def positions(frames: int, dtype: type = np.float64) -> np.ndarray:

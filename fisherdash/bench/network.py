@@ -27,8 +27,9 @@ from fisherdash import fisher, train
 from fisherdash.bench import inputs
 from fisherdash.bench.race import Result, compare_times, race, seconds
 from fisherdash.dataset import save
-from fisherdash.potentials import checkpoint, e3x
-from fisherdash.potentials.e3x.potential import together
+from fisherdash.potentials import checkpoint
+from fisherdash.potentials.form import SHARED
+from fisherdash.potentials.head import Head, energy_and_forces, together
 from fisherdash.train import loop
 from fisherdash.train.step import Sums
 
@@ -50,7 +51,7 @@ def single() -> Result:
 def large() -> Result:
     """A cluster of 22 molecules, 198 atoms: a list of neighbours against all pairs of atoms."""
     x, numbers = inputs.cluster(1, 22), np.tile(inputs.NUMBERS, 22)
-    ours, all_pairs = (_ours(f, x, numbers, LARGE_CALLS) for f in (e3x.energy_and_forces, together))
+    ours, all_pairs = (_ours(f, x, numbers, LARGE_CALLS) for f in (energy_and_forces, together))
     return _race(ours, all_pairs, work=LARGE_CALLS)
 
 
@@ -65,7 +66,7 @@ def _against_e3x(frames: int, calls: int) -> Result:
                 jax.block_until_ready(forces)
         return np.asarray(forces)
 
-    ours = _ours(e3x.energy_and_forces, x, inputs.NUMBERS, calls)
+    ours = _ours(energy_and_forces, x, inputs.NUMBERS, calls)
     return _race(ours, peer, work=frames * calls)
 
 
@@ -74,11 +75,12 @@ def _ours(
 ) -> Callable[[], np.ndarray]:
     """So many calls, one after the other; returns the forces."""
     body, head, on_device = _on_device(x)
-    compiled, elements = jax.jit(function, static_argnums=0), jnp.asarray(numbers)
+    compiled, elements = jax.jit(function, static_argnums=(0, 1)), jnp.asarray(numbers)
+    potential = inputs.checkpoint().potential
 
     def call() -> np.ndarray:
         for _ in range(calls):
-            _, forces = compiled(inputs.CONFIG, body, head, elements, on_device)
+            _, forces = compiled(potential, SHARED, body, Head(head), elements, on_device)
             jax.block_until_ready(forces)
         return np.asarray(forces)
 

@@ -1,9 +1,10 @@
 """First and second derivatives of all descriptors with respect to all positions, forward mode.
 
-A molecule has few coordinates and a network many intermediate numbers, so derivatives are pushed
-forward, one direction at a time for all frames together. For the Laplacian ΔD = Σ_x ∂²D/∂x² a
-second-order Taylor series is pushed along each direction; only its sum is kept. Directions are the
-3N − 6 deformations of the molecule (:mod:`fisherdash.fisher.derivatives`), or all 3N axes.
+A molecule has few coordinates and a potential many intermediate numbers, so derivatives are pushed
+forward, one direction at a time for all frames together. For the Laplacian Δφ = Σ_x ∂²φ/∂x² a
+second-order Taylor series is pushed along each direction; only its sum is kept. What is pushed
+through the potential are its features, or their sums over atoms where the descriptors are linear in
+them; what a head's products add follows by the product rule.
 
 Directions along which a molecule deforms: what translations and rotations leave to compute.
 
@@ -19,8 +20,8 @@ With rigid directions that are orthonormal (ω along the axes of the inertia ten
 part and these three.
 """
 
-import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +29,9 @@ import numpy as np
 from jax.experimental import jet
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.e3x import Body, descriptors
-from fisherdash.settings import ModelConfig
+from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import Descriptors
+from fisherdash.potentials.potential import Parameters, Potential
 
 FLATTEST = 0.05
 """Least root-mean-square distance from the nearest axis, Å, for three rotations to be told apart
@@ -69,101 +71,113 @@ def internal_directions(
     return internal.reshape(-1, frames, atoms, 3), acceleration
 
 
-Derivatives = tuple[
-    Float[Array, "frames d"], Float[Array, "frames components d"], Float[Array, "frames d"]
-]
-"""Descriptors, G = ∂D/∂x in Å⁻¹, and ΔD in Å⁻²."""
+class Fixed(NamedTuple):
+    """U₀ of every frame in eV, and ∇U₀ in eV/Å."""
+
+    energy: Float[Array, " frames"]
+    gradient: Float[Array, "frames components"]
 
 
-def jacobian(
-    config: ModelConfig,
-    body: Body,
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-    *,
-    internal: bool = False,
-) -> Derivatives:
-    """Descriptors and G, with zeros in place of the Laplacian.
+class Derivatives(NamedTuple):
+    """Of a batch of frames.
 
-    The network is linearised once; a product with the linear map follows for every direction.
-
-    Args:
-        config, body, atomic_numbers: the network and the molecule.
-        positions: Å.
-        internal: leave out translations and rotations; only for molecules that are bent.
+    Attributes:
+        values: the descriptors φ.
+        jacobian: G = ∂φ/∂x, Å⁻¹.
+        laplacian: Δφ, Å⁻²; None where it was not asked for.
+        fixed: of the part of the energy that no head changes; None where it is zero.
     """
-    evaluate = _network(config, body, atomic_numbers)
-    values, push = jax.linearize(evaluate, positions)
-    directions = internal_directions(positions)[0] if internal else _axes(positions)
-    columns = jax.lax.map(push, directions)
-    return values, _along_axes(columns, directions), jnp.zeros_like(values)
+
+    values: Float[Array, "frames p"]
+    jacobian: Float[Array, "frames components p"]
+    laplacian: Float[Array, "frames p"] | None
+    fixed: Fixed | None
+
+    @classmethod
+    def of(
+        cls,
+        potential: Potential,
+        form: HeadForm,
+        params: Parameters,
+        basis: Float[Array, "features r"] | None,
+        atomic_numbers: Integer[Array, " atoms"],
+        positions: Float[Array, "frames atoms 3"],
+        *,
+        laplacian: bool | int = False,
+        key: Array | None = None,
+        internal: bool = False,
+    ) -> "Derivatives":
+        """Exact derivatives, apart from Laplacians that are estimated on demand.
+
+        Args:
+            potential, params: what gives the features.
+            form, basis: of the head, with V where its features are reduced.
+            atomic_numbers: of the molecule.
+            positions: Å.
+            laplacian: True for exact Laplacians; a number for an estimate from so many random
+                directions of each frame, E[vᵀHv] = tr H for independent components v = ±1 (M. F.
+                Hutchinson, Commun. Stat. Simul. Comput. 18, 1059 (1989)). It is unbiased, and its
+                cost does not grow with the number of atoms.
+            key: of the random directions.
+            internal: leave out translations and rotations; only for molecules that are bent.
+        """
+        phi = Descriptors(form, basis, atomic_numbers)
+
+        def evaluate(x: Array) -> tuple[Array, Array | None]:
+            per_atom = potential.features(params, atomic_numbers, x, forward_mode=True)
+            return phi.carried(per_atom.features), per_atom.fixed
+
+        directions, acceleration = _axes(positions), None
+        if internal:
+            directions, acceleration = internal_directions(positions)
+        if laplacian is True:
+            carried, fixed = evaluate(positions)
+            total, (columns, slopes) = _second(phi, evaluate, carried, positions, directions)
+            g = _along_axes(columns, directions)
+            if acceleration is not None:
+                turned = acceleration.reshape(positions.shape[0], -1)
+                total = total - jnp.einsum("mx,mxp->mp", turned, g).astype(total.dtype)
+        else:
+            # Linearised once; a product with the linear map follows for every direction.
+            (carried, fixed), push = jax.linearize(evaluate, positions)
+
+            def column(direction: Array) -> tuple[Array, Array | None]:
+                tangent, slope = push(direction)
+                return phi.push(carried, tangent), slope
+
+            total, (columns, slopes) = None, jax.lax.map(column, directions)
+            g = _along_axes(columns, directions)
+            if laplacian:
+                assert key is not None
+                probes = jax.random.rademacher(key, (laplacian, *positions.shape), positions.dtype)
+                total = _second(phi, evaluate, carried, positions, probes)[0] / laplacian
+        apart = None
+        if fixed is not None and slopes is not None:
+            apart = Fixed(fixed, _along_axes(slopes[..., None], directions)[..., 0])
+        return cls(phi.values(carried), g, total, apart)
 
 
-def jacobian_and_laplacian(
-    config: ModelConfig,
-    body: Body,
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-    *,
-    internal: bool = False,
-) -> Derivatives:
-    """Descriptors, G and ΔD, all exact; arguments as for :func:`jacobian`."""
-    evaluate = _network(config, body, atomic_numbers)
-    values = evaluate(positions)
-    directions, acceleration = _axes(positions), None
-    if internal:
-        directions, acceleration = internal_directions(positions)
-    laplacian, columns = _second_derivatives(evaluate, positions, directions)
-    g = _along_axes(columns, directions)
-    if acceleration is not None:
-        turned = acceleration.reshape(positions.shape[0], -1)
-        laplacian = laplacian - jnp.einsum("mx,mxd->md", turned, g).astype(laplacian.dtype)
-    return values, g, laplacian
-
-
-def jacobian_and_estimate(
-    config: ModelConfig,
-    body: Body,
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-    probes: int,
-    key: Array,
-    *,
-    internal: bool = False,
-) -> Derivatives:
-    """The same with ΔD estimated from ``probes`` random directions of each frame.
-
-    E[vᵀHv] = tr H for independent components v = ±1 (M. F. Hutchinson, Commun. Stat. Simul.
-    Comput. 18, 1059 (1989)). Unbiased; the cost no longer grows with the number of atoms, the
-    Jacobian's products apart, which are cheap.
-    """
-    values, g, _ = jacobian(config, body, atomic_numbers, positions, internal=internal)
-    directions = jax.random.rademacher(key, (probes, *positions.shape), positions.dtype)
-    evaluate = _network(config, body, atomic_numbers)
-    total, _ = _second_derivatives(evaluate, positions, directions)
-    return values, g, total / probes
-
-
-def _network(
-    config: ModelConfig, body: Body, atomic_numbers: Integer[Array, " atoms"]
-) -> Callable[[Array], Array]:
-    return functools.partial(descriptors, config, body, atomic_numbers, forward_mode=True)
-
-
-def _second_derivatives(
-    evaluate: Callable[[Array], Array],
+def _second(
+    phi: Descriptors,
+    evaluate: Callable[[Array], tuple[Array, Array | None]],
+    carried: Array,
     positions: Float[Array, "frames atoms 3"],
     directions: Float[Array, "directions frames atoms 3"],
-) -> tuple[Float[Array, "frames d"], Float[Array, "directions frames d"]]:
-    """Sum over the directions v of vᵀ(∇∇D)v, and v·∇D along each of them."""
+) -> tuple[Float[Array, "frames p"], tuple[Array, Array | None]]:
+    """Sum over the directions v of vᵀ(∇∇φ)v, and v·∇ of φ and of U₀ along each of them."""
 
-    def along(total: Array, direction: Array) -> tuple[Array, Array]:
+    def along(total: tuple[Array, Array], direction: Array):
         series = ((direction, jnp.zeros_like(direction)),)
-        _, (first, second) = jet.jet(evaluate, (positions,), series)
-        return total + second, first
+        _, ((first, second), slopes) = jet.jet(evaluate, (positions,), series)
+        curvature, squares = total
+        total = curvature + second, squares + phi.twice_squares(first)
+        return total, (phi.push(carried, first), None if slopes is None else slopes[0])
 
-    zero = jnp.zeros_like(jax.eval_shape(evaluate, positions))
-    return jax.lax.scan(along, zero, directions)
+    squares = jnp.zeros_like(jax.eval_shape(phi.twice_squares, carried))
+    (curvature, squares), columns = jax.lax.scan(
+        along, (jnp.zeros_like(carried), squares), directions
+    )
+    return phi.push(carried, curvature) + squares, columns
 
 
 def _axes(positions: Float[Array, "frames atoms 3"]) -> Float[Array, "directions frames atoms 3"]:
@@ -173,9 +187,9 @@ def _axes(positions: Float[Array, "frames atoms 3"]) -> Float[Array, "directions
 
 
 def _along_axes(
-    columns: Float[Array, "directions frames d"],
+    columns: Float[Array, "directions frames p"],
     directions: Float[Array, "directions frames atoms 3"],
-) -> Float[Array, "frames components d"]:
+) -> Float[Array, "frames components p"]:
     """Derivatives along orthonormal directions as derivatives along the axes of space."""
     flat = directions.reshape(*directions.shape[:2], -1)
-    return jnp.einsum("kmx,kmd->mxd", flat, columns.astype(directions.dtype))
+    return jnp.einsum("kmx,kmp->mxp", flat, columns.astype(directions.dtype))

@@ -47,12 +47,12 @@ from jaxtyping import Array, Float, Integer
 from scipy.special import logsumexp
 
 from fisherdash.errors import InputError
-from fisherdash.fisher.derivatives import jacobian
+from fisherdash.fisher.derivatives import Derivatives
 from fisherdash.fisher.moments import BLOCK, Equations, Moments, equations
 from fisherdash.fisher.ridge import head_at
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import Body
-from fisherdash.settings import ModelConfig
+from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.potential import Parameters, Potential, as_precision
 from fisherdash.units import BOLTZMANN
 
 GROUPS = 25
@@ -128,7 +128,7 @@ def boltzmann_test(
         raise InputError(f"the Boltzmann test needs at least 5 groups of frames, got {len(groups)}")
     if not np.any(weights):
         raise InputError("the Boltzmann test needs a head that is not zero: train the model first")
-    work = np.stack([group.gradient for group in groups])
+    work = np.stack([group.work for group in groups])
     curvature = np.stack([_laplacian(group) for group in groups])
     chosen = np.random.default_rng(seed).integers(len(groups), size=(RESAMPLES, len(groups)))
     counts = np.zeros((RESAMPLES, len(groups)))
@@ -306,23 +306,37 @@ def force_stderr(
             f"'{checkpoint.name}' carries no uncertainty of its head: only a re-fit leaves one"
         )
     checkpoint.check_elements(atomic_numbers)
-    body = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), checkpoint.body)
+    params = as_precision(checkpoint.potential, checkpoint.body, checkpoint.potential.precisions[0])
     values, vectors = np.linalg.eigh(checkpoint.head_covariance)
     root = jnp.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
     found = []
     for first in range(0, len(positions), BLOCK):
         block = np.asarray(positions[first : first + BLOCK], np.float64)
         filled = np.concatenate([block, np.repeat(block[-1:], BLOCK - len(block), axis=0)])
-        bars = _bars(checkpoint.config, body, jnp.asarray(atomic_numbers), filled, root)
+        bars = _bars(
+            checkpoint.potential,
+            checkpoint.form,
+            params,
+            checkpoint.head_basis,
+            jnp.asarray(atomic_numbers),
+            filled,
+            root,
+        )
         found.append(np.asarray(bars)[: len(block)])
     return np.concatenate(found)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _bars(
-    config: ModelConfig, body: Body, atomic_numbers: Array, positions: Array, root: Array
+    potential: Potential,
+    form: HeadForm,
+    params: Parameters,
+    basis: Array | None,
+    atomic_numbers: Array,
+    positions: Array,
+    root: Array,
 ) -> Array:
-    _, g, _ = jacobian(config, body, atomic_numbers, positions)
+    g = Derivatives.of(potential, form, params, basis, atomic_numbers, positions).jacobian
     spread = jnp.einsum("mxd,de->mxe", g.astype(root.dtype), root)
     return jnp.sqrt(jnp.sum(spread**2, axis=-1)).reshape(positions.shape)
 

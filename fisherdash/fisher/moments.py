@@ -7,7 +7,8 @@ model with head θ is, up to the factor β² that cancels in its minimum,
 
 so that θ* = +T⁻¹c. Where the frames are a Boltzmann sample at temperature T_b, integration by parts
 gives the same right-hand side without forces, c = kT_b E[ΔD] (Hyvärinen, J. Mach. Learn. Res. 6,
-695 (2005)).
+695 (2005)). D stands for the descriptors of any form of head. Where a potential has a fixed part
+U₀ that no head changes, U − U₀ takes the place of U, and E[Gᵀ∇U₀] is subtracted from kT_b E[ΔD].
 Beside these, moments of (D, U) are kept, which give the energy error of any head and its constant.
 
 The element biases have no gradient and are left out: with them T would be singular.
@@ -31,7 +32,8 @@ of a force, as the loss of a training does.
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,11 +44,10 @@ from jaxtyping import Array, Float, Integer
 from fisherdash import devices
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.fisher import derivatives
-from fisherdash.fisher.derivatives import is_bent
+from fisherdash.fisher.derivatives import Derivatives, is_bent
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import Body
-from fisherdash.settings import ModelConfig
+from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.potential import Parameters, Potential, as_precision
 from fisherdash.units import BOLTZMANN
 
 BLOCK = 32
@@ -66,6 +67,7 @@ class Moments:
         energy: Σ (D, U)(D, U)ᵀ with U in eV relative to ``energy_origin``, shape (D+1, D+1).
         energy_sum: Σ (D, U), shape (D+1,).
         energy_origin: eV, subtracted from every energy before the sums to keep their digits.
+        fixed: Σ Gᵀ∇U₀, shape (D,), eV/Å²; None where U₀ is zero. U is U − U₀ in all other sums.
     """
 
     frames: int
@@ -77,24 +79,28 @@ class Moments:
     energy: Float[np.ndarray, "d1 d1"]
     energy_sum: Float[np.ndarray, " d1"]
     energy_origin: float
+    fixed: Float[np.ndarray, " d"] | None = None
 
     def __add__(self, other: "Moments") -> "Moments":
         """The sums over both sets of frames."""
         shifted = other.with_origin(self.energy_origin)
-        laplacian = None
-        if self.laplacian is not None and other.laplacian is not None:
-            laplacian = self.laplacian + other.laplacian
         return Moments(
             frames=self.frames + other.frames,
             components=self.components,
             gram=self.gram + other.gram,
             gradient=self.gradient + other.gradient,
-            laplacian=laplacian,
+            laplacian=_sum(self.laplacian, other.laplacian),
             force_squared=self.force_squared + other.force_squared,
             energy=self.energy + shifted.energy,
             energy_sum=self.energy_sum + shifted.energy_sum,
             energy_origin=self.energy_origin,
+            fixed=_sum(self.fixed, other.fixed),
         )
+
+    @property
+    def work(self) -> Float[np.ndarray, " d"]:
+        """Σ Gᵀ∇U of the whole energy, which Boltzmann's kT E[ΔD] is compared with."""
+        return self.gradient if self.fixed is None else self.gradient + self.fixed
 
     def with_origin(self, origin: float) -> "Moments":
         """The same sums with energies relative to another origin in eV."""
@@ -134,6 +140,10 @@ class Moments:
         return float(np.sqrt(max(square - 2 * offset * mean + offset**2, 0.0)))
 
 
+def _sum(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    return None if one is None or other is None else one + other
+
+
 def accumulate(
     checkpoint: Checkpoint,
     dataset: Dataset,
@@ -146,7 +156,7 @@ def accumulate(
     """Passes over the data set once, in blocks of constant memory.
 
     Args:
-        checkpoint: whose body gives the descriptors; its head plays no part.
+        checkpoint: whose body and form of head give the descriptors; its weights play no part.
         dataset: frames with forces.
         laplacian: whether to sum the Laplacians ΔD too, which takes about three times as long.
         precision: of the network ("float32" or "float64"); the sums are always float64.
@@ -186,7 +196,7 @@ def accumulate_groups(
     with ``seed``, in place of all 3N.
     """
     checkpoint.check_elements(dataset.atomic_numbers)
-    body = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), checkpoint.body)
+    params = as_precision(checkpoint.potential, checkpoint.body, precision)
     atomic_numbers = jnp.asarray(dataset.atomic_numbers)
     origin, total = float(dataset.energies.mean()), len(dataset)
     internal = is_bent(dataset.positions)
@@ -194,8 +204,7 @@ def accumulate_groups(
     block = BLOCK * mesh.size
     key = jax.random.key(seed)
     members = np.array_split(np.arange(total), min(groups, total))
-    group = np.repeat(np.arange(len(members)), [len(part) for part in members])
-    sums: list[np.ndarray] = []
+    sums = [_Sums() for _ in members]
     for first in range(0, total, block):
         if cancel is not None and cancel.is_set():
             raise InputError(f"the solve was cancelled after {first} of {total} frames")
@@ -204,106 +213,112 @@ def accumulate_groups(
         chosen = np.minimum(np.arange(first, first + block), total - 1)
         # A key for every BLOCK frames, whichever device has them.
         numbers = jnp.arange(first // BLOCK, first // BLOCK + mesh.size)
-        terms = _terms(
-            checkpoint.config,
+        found = _derivatives(
+            checkpoint.potential,
+            checkpoint.form,
             (probes or True) if laplacian else False,
             internal,
             mesh,
             jax.vmap(functools.partial(jax.random.fold_in, key))(numbers),
-            body,
+            params,
+            checkpoint.head_basis,
             atomic_numbers,
             jnp.asarray(dataset.positions[chosen]),
-            jnp.asarray(-dataset.forces[chosen]),
-            jnp.asarray(dataset.energies[chosen] - origin),
         )
-        # A block may hold frames of several groups.
-        terms = [np.asarray(term)[: last - first] for term in terms]
-        sums = sums or [np.zeros((len(members), *term.shape[1:])) for term in terms]
-        for total_of, term in zip(sums, terms, strict=True):
-            np.add.at(total_of, group[first:last], term)
+        found = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), found)
+        for part, of_group in zip(members, sums, strict=True):
+            # A block may hold frames of several groups.
+            rows = part[(part >= first) & (part < last)]
+            if len(rows):
+                mine = jax.tree.map(lambda leaf, at=rows - first: leaf[at], found)
+                of_group.add(mine, -dataset.forces[rows], dataset.energies[rows] - origin)
         if progress is not None:
             progress(last, total)
     return tuple(
-        _moments([one[index] for one in sums], len(part), dataset.num_atoms, origin, laplacian)
-        for index, part in enumerate(members)
+        of_group.moments(len(part), 3 * dataset.num_atoms, origin)
+        for part, of_group in zip(members, sums, strict=True)
     )
 
 
-def _moments(
-    sums: Sequence[np.ndarray], frames: int, atoms: int, origin: float, laplacian: bool
-) -> Moments:
-    gram, gradient, curvature, force_squared, energy, energy_sum = sums
-    return Moments(
-        frames=frames,
-        components=3 * atoms,
-        gram=(gram + gram.T) / 2,
-        gradient=gradient,
-        laplacian=curvature if laplacian else None,
-        force_squared=float(force_squared),
-        energy=energy,
-        energy_sum=energy_sum,
-        energy_origin=origin,
-    )
+class _Sums:
+    """Running sums over the frames of one group."""
+
+    def __init__(self) -> None:
+        self._terms: list[Any] = []
+
+    def add(
+        self,
+        found: Derivatives,
+        energy_gradient: Float[np.ndarray, "frames atoms 3"],
+        energies: Float[np.ndarray, " frames"],
+    ) -> None:
+        """Adds these frames."""
+        g = found.jacobian.reshape(-1, found.jacobian.shape[-1])
+        u, fixed = energy_gradient.reshape(-1), None
+        if found.fixed is not None:
+            slope = found.fixed.gradient.reshape(-1)
+            u, energies, fixed = u - slope, energies - found.fixed.energy, slope @ g
+        joint = np.concatenate([found.values, energies[:, None]], axis=1)
+        curvature = None if found.laplacian is None else found.laplacian.sum(axis=0)
+        terms = [g.T @ g, u @ g, curvature, u @ u, joint.T @ joint, joint.sum(axis=0), fixed]
+        self._terms = [
+            term if total is None else total + term
+            for total, term in zip(self._terms or [None] * len(terms), terms, strict=True)
+        ]
+
+    def moments(self, frames: int, components: int, origin: float) -> Moments:
+        """The finished sums."""
+        gram, gradient, curvature, force_squared, energy, energy_sum, fixed = self._terms
+        return Moments(
+            frames=frames,
+            components=components,
+            gram=gram,
+            gradient=gradient,
+            laplacian=curvature,
+            force_squared=float(force_squared),
+            energy=energy,
+            energy_sum=energy_sum,
+            energy_origin=origin,
+            fixed=fixed,
+        )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "laplacian", "internal", "mesh"))
-def _terms(
-    config: ModelConfig,
+@functools.partial(jax.jit, static_argnames=("potential", "form", "laplacian", "internal", "mesh"))
+def _derivatives(
+    potential: Potential,
+    form: HeadForm,
     laplacian: bool | int,
     internal: bool,
     mesh: jax.sharding.Mesh,
     keys: Array,
-    body: Body,
+    params: Parameters,
+    basis: Float[Array, "features r"] | None,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
-    energy_gradient: Float[Array, "frames atoms 3"],
-    energies: Float[Array, " frames"],
-) -> tuple[Array, ...]:
-    """What each frame adds to the sums; the frames are the first axis of every array.
+) -> Derivatives:
+    """Of a block of frames; each device of ``mesh`` has BLOCK of them, and a key."""
 
-    Each device of ``mesh`` has BLOCK of the frames, and a key.
-    """
+    def of_block(keys: Array, params: Parameters, basis: Any, numbers: Array, x: Array):
+        return Derivatives.of(
+            potential,
+            form,
+            params,
+            basis,
+            numbers,
+            x,
+            laplacian=laplacian,
+            key=keys[0],
+            internal=internal,
+        )
+
     each, all_of_it = P("frames"), P()
     return jax.shard_map(
-        functools.partial(_terms_of_block, config, laplacian, internal),
+        of_block,
         mesh=mesh,
-        in_specs=(each, all_of_it, all_of_it, each, each, each),
+        in_specs=(each, all_of_it, all_of_it, all_of_it, each),
         out_specs=each,
         check_vma=False,  # nothing crosses between devices
-    )(keys, body, atomic_numbers, positions, energy_gradient, energies)
-
-
-def _terms_of_block(
-    config: ModelConfig,
-    laplacian: bool | int,
-    internal: bool,
-    keys: Array,
-    body: Body,
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-    energy_gradient: Float[Array, "frames atoms 3"],
-    energies: Float[Array, " frames"],
-) -> tuple[Array, ...]:
-    network = (config, body, atomic_numbers, positions)
-    if laplacian is True:
-        values, g, curvature = derivatives.jacobian_and_laplacian(*network, internal=internal)
-    elif laplacian:
-        values, g, curvature = derivatives.jacobian_and_estimate(
-            *network, laplacian, keys[0], internal=internal
-        )
-    else:
-        values, g, curvature = derivatives.jacobian(*network, internal=internal)
-    g = g.astype(jnp.float64)
-    u = energy_gradient.reshape(positions.shape[0], -1)
-    joint = jnp.concatenate([values.astype(jnp.float64), energies[:, None]], axis=1)
-    return (
-        jnp.einsum("mxd,mxe->mde", g, g),
-        jnp.einsum("mxd,mx->md", g, u),
-        curvature.astype(jnp.float64),
-        jnp.sum(u * u, axis=1),
-        joint[:, :, None] * joint[:, None, :],
-        joint,
-    )
+    )(keys, params, basis, atomic_numbers, positions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -382,6 +397,8 @@ def equations(
         if energy_weight:
             raise ValueError("the fit without forces takes no energies either")
         target = BOLTZMANN * temperature * moments.laplacian / frames
+        if moments.fixed is not None:
+            target = target - moments.fixed / frames
         return Equations(matrix, target, None, frames * moments.components)
     target, square = moments.gradient / frames, moments.force_squared / frames
     rows = frames * moments.components

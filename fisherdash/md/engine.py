@@ -20,7 +20,7 @@ bodies where there are more of those (:class:`Layout`).
 Which heads can be evaluated together, and how.
 
 Two heads of one body are one flat batch: every molecule of the batch carries its own head, and the
-body sees no difference. Bodies of one configuration are stacked and mapped over with ``vmap``.
+body sees no difference. Bodies of one potential are stacked and mapped over with ``vmap``.
 Only what differs in shape needs a loop of its own. A group is therefore a pure function, which
 identifies the compiled loop, and parameters, which are its arguments: a second run with other
 weights of the same shapes compiles nothing.
@@ -40,8 +40,10 @@ from jaxtyping import Array, Float, Int
 from fisherdash import devices
 from fisherdash.md import integrator
 from fisherdash.md.integrator import ALIVE, State
-from fisherdash.potentials.e3x import energy_and_forces
-from fisherdash.settings import ModelConfig, Precision
+from fisherdash.potentials.form import HeadForm, joint_basis
+from fisherdash.potentials.head import Head, energy_and_forces
+from fisherdash.potentials.potential import Potential
+from fisherdash.settings import Precision
 
 if TYPE_CHECKING:
     from fisherdash.potentials.checkpoint import Checkpoint
@@ -80,34 +82,39 @@ class Group:
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkForceField:
-    """The network of one configuration with several heads, on one body or on several.
+class PotentialForceField:
+    """One potential with several heads, on one set of its parameters or on several.
 
     Attributes:
-        config: of the network.
+        potential: what gives the features.
+        form: of all heads.
         atomic_numbers: of the molecule.
     """
 
-    config: ModelConfig
+    potential: Potential
+    form: HeadForm
     atomic_numbers: tuple[int, ...]
 
     def __call__(
         self, params: Any, positions: Float[Array, "heads replicas atoms 3"]
     ) -> tuple[jax.Array, jax.Array]:
-        """``params``: bodies stacked along a first axis, and heads (bodies, heads each, D)."""
+        """``params``: bodies stacked along a first axis, and heads (bodies, heads each, …)."""
         numbers = jnp.array(self.atomic_numbers)
         heads, replicas, atoms = positions.shape[:3]
-        bodies = params["heads"].shape[0]
+        bodies = params["heads"].linear.shape[0]
         each = heads // bodies * replicas
 
-        def evaluate(body: Any, thetas: jax.Array, molecules: jax.Array):
-            thetas = jnp.repeat(thetas, replicas, axis=0)
-            return energy_and_forces(self.config, body, thetas, numbers, molecules)
+        def evaluate(body: Any, head: Head, molecules: jax.Array):
+            of_molecules = jax.tree.map(
+                lambda leaf: jnp.repeat(leaf, replicas, axis=0), head._replace(basis=None)
+            )
+            head = of_molecules._replace(basis=head.basis)
+            return energy_and_forces(self.potential, self.form, body, head, numbers, molecules)
 
         flat = jnp.reshape(positions, (bodies, each, atoms, 3))
         if bodies == 1:  # a mapped axis of length one would only cost speed
-            body = jax.tree.map(lambda leaf: leaf[0], params["body"])
-            energies, forces = evaluate(body, params["heads"][0], flat[0])
+            body, head = jax.tree.map(lambda leaf: leaf[0], (params["body"], params["heads"]))
+            energies, forces = evaluate(body, head, flat[0])
         else:
             energies, forces = jax.vmap(evaluate)(params["body"], params["heads"], flat)
         return jnp.reshape(energies, (heads, replicas)), jnp.reshape(forces, positions.shape)
@@ -116,13 +123,7 @@ class NetworkForceField:
 def group_checkpoints(
     checkpoints: Mapping[str, "Checkpoint"], atomic_numbers: np.ndarray, precision: Precision
 ) -> tuple[Group, ...]:
-    """As few groups as the configurations and bodies of these checkpoints allow."""
-    if any(checkpoint.config.head_elements for checkpoint in checkpoints.values()):
-        # Heads by element and shared ones belong into one loop when their body is the same.
-        checkpoints = {
-            name: checkpoint.by_element(map(int, atomic_numbers))
-            for name, checkpoint in checkpoints.items()
-        }
+    """As few groups as the potentials and bodies of these checkpoints allow."""
     bodies: list[list[tuple[int, str]]] = []  # heads of one body, in the order of the mapping
     for index, (name, checkpoint) in enumerate(checkpoints.items()):
         for members in bodies:
@@ -131,43 +132,57 @@ def group_checkpoints(
                 break
         else:
             bodies.append([(index, name)])
-
-    shapes: dict[tuple[ModelConfig, int], list[list[tuple[int, str]]]] = {}
+    # Heads of all forms belong into one loop when their body is the same: all take the widest.
+    shared = all(checkpoint.form.kind == "shared" for checkpoint in checkpoints.values())
+    elements = () if shared else tuple(sorted(set(map(int, atomic_numbers))))
+    written = dict(checkpoints)
+    shapes: dict[Any, list[list[tuple[int, str]]]] = {}
     for members in bodies:
-        shapes.setdefault((checkpoints[members[0][1]].config, len(members)), []).append(members)
+        chosen = [checkpoints[name] for _, name in members]
+        potential = chosen[0].potential
+        quadratic = [one.head_basis for one in chosen if one.form.kind == "quadratic"]
+        basis = joint_basis(quadratic, potential.num_features) if quadratic else None
+        kind = "shared" if shared else "quadratic" if quadratic else "by element"
+        form = HeadForm(kind, elements, 0 if basis is None else basis.shape[1])
+        written |= {name: checkpoints[name].in_form(form, basis) for _, name in members}
+        shapes.setdefault((potential, form, len(members)), []).append(members)
     return tuple(
-        _group(config, stacked, checkpoints, atomic_numbers, precision)
-        for (config, _), stacked in shapes.items()
+        _group(potential, form, stacked, written, atomic_numbers, precision)
+        for (potential, form, _), stacked in shapes.items()
     )
 
 
 def _group(
-    config: ModelConfig,
+    potential: Potential,
+    form: HeadForm,
     stacked: list[list[tuple[int, str]]],
     checkpoints: Mapping[str, "Checkpoint"],
     atomic_numbers: np.ndarray,
     precision: Precision,
 ) -> Group:
-    bodies = [checkpoints[members[0][1]].body for members in stacked]
-    heads = [[checkpoints[name].head for _, name in members] for members in stacked]
+    firsts = [checkpoints[members[0][1]] for members in stacked]
+    # Sums over descriptors are double precision in any case: it costs nothing beside the network.
+    weights = np.asarray([[checkpoints[name].head for _, name in members] for members in stacked])
+    bases = [one.head_basis for one in firsts if one.head_basis is not None]
     params = {
-        "body": jax.tree.map(lambda *leaves: np.stack(leaves).astype(precision), *bodies),
-        # θ·D is summed in double precision in any case: it costs nothing beside the network.
-        "heads": np.asarray(heads, np.float64),
+        "body": jax.tree.map(
+            lambda *leaves: np.stack(leaves).astype(precision), *(one.body for one in firsts)
+        ),
+        "heads": Head.of(form, potential.num_features, weights, np.stack(bases) if bases else None),
     }
     members = [member for group in stacked for member in group]
     numbers = tuple(int(number) for number in atomic_numbers)
     return Group(
         names=tuple(name for _, name in members),
         indices=tuple(index for index, _ in members),
-        force_field=NetworkForceField(config, numbers),
+        force_field=PotentialForceField(potential, form, numbers),
         params=params,
         bodies=len(stacked),
     )
 
 
 def _same_body(first: "Checkpoint", second: "Checkpoint") -> bool:
-    if first.config != second.config:
+    if first.potential != second.potential:
         return False
     if first.body is second.body:
         return True

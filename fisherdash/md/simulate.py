@@ -3,7 +3,6 @@
 Going on with a run from its saved state, without the data set that it started from.
 """
 
-import functools
 import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from fisherdash.md import initial, loop
 from fisherdash.md.engine import group_checkpoints
 from fisherdash.md.integrator import TOLERANCE, Bonds, State, start
 from fisherdash.md.loop import Chunk
-from fisherdash.potentials.e3x import energy_and_forces
+from fisherdash.potentials.head import energy_and_forces
 from fisherdash.settings import MDSettings
 
 if TYPE_CHECKING:
@@ -139,11 +138,11 @@ def _geometries(
         return dataset.positions[frames], tuple(notes)
     from fisherdash.md.initial import relax  # its optimiser is slow to import
 
-    body = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), first.body)
+    arrays = first.on_device(first.potential.precisions[-1])
     numbers = np.asarray(dataset.atomic_numbers)
 
     def potential(positions: np.ndarray) -> tuple[float, np.ndarray]:
-        energies, forces = _evaluate(first.config, body, first.head, numbers, positions[None])
+        energies, forces = _evaluate(first.potential, first.form, *arrays, numbers, positions[None])
         return float(energies[0]), np.asarray(forces[0])
 
     lowest = dataset.positions[np.argmin(dataset.energies)]
@@ -163,4 +162,4 @@ def _geometries(
     return np.tile(positions, (settings.replicas, 1, 1)), (note,)
 
 
-_evaluate = functools.partial(jax.jit, static_argnums=0)(energy_and_forces)
+_evaluate = jax.jit(energy_and_forces, static_argnums=(0, 1))

@@ -21,9 +21,9 @@ from ase.calculators.calculator import Calculator, all_changes
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint as checkpoints
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import energy_and_forces
+from fisherdash.potentials.head import energy_and_forces
 
-_evaluate = jax.jit(energy_and_forces, static_argnums=0)
+_evaluate = jax.jit(energy_and_forces, static_argnums=(0, 1))
 
 
 class FisherDashCalculator(Calculator):
@@ -48,13 +48,10 @@ class FisherDashCalculator(Calculator):
         **more: Any,
     ) -> None:
         super().__init__(**more)
-        if precision not in ("float32", "float64"):
-            raise InputError(f"the precision is float32 or float64, received {precision!r}")
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = checkpoints.load(checkpoint)
         self.checkpoint = checkpoint
-        self._body = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), checkpoint.body)
-        self._head = jnp.asarray(checkpoint.head)
+        self._arrays = checkpoint.on_device(precision)
 
     def calculate(
         self,
@@ -70,9 +67,9 @@ class FisherDashCalculator(Calculator):
         numbers = self.atoms.numbers
         self.checkpoint.check_elements(numbers)
         energies, forces = _evaluate(
-            self.checkpoint.config,
-            self._body,
-            self._head,
+            self.checkpoint.potential,
+            self.checkpoint.form,
+            *self._arrays,
             jnp.asarray(numbers),
             jnp.asarray(self.atoms.positions[None]),
         )

@@ -1,11 +1,11 @@
-"""A trained force field: a body, a linear head, and where both come from.
+"""A trained force field: a potential, a head on it, and where both come from.
 
 A checkpoint on disk: one safetensors file, nothing in it that could run.
 
 The header holds JSON (configuration, element set, units, provenance), the payload the arrays: the
-weights of the body under ``body/…``, the head θ (with its covariance where a re-fit left one) and
-the element biases. Reading checks every key, shape and value against the configuration before
-anything is used.
+weights of the body under ``body/…``, the head θ (with its covariance where a re-fit left one, and
+principal directions where its form has any) and the element biases. Reading checks every key, shape
+and value against the configuration before anything is used.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -25,8 +26,14 @@ from jaxtyping import Float, Integer
 
 from fisherdash import __version__, storage
 from fisherdash.errors import InputError
-from fisherdash.potentials.e3x import Body, body_shapes
-from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
+from fisherdash.potentials import families
+from fisherdash.potentials.form import SHARED, Basis, HeadForm, rewritten
+from fisherdash.potentials.head import Head
+from fisherdash.potentials.potential import Parameters, Potential, as_precision
+from fisherdash.settings import MAX_ATOMIC_NUMBER
+
+_OPTIONAL = ("head_covariance", "head_basis")
+"""Arrays that not every file has."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,35 +41,43 @@ class Checkpoint:
     """A body with a head, and where they come from.
 
     Attributes:
-        config: hyperparameters of the network.
-        body: nested dict of float32 arrays, named as E3x and flax name them.
-        head: θ, shape (num_descriptors,), float64, in eV: U = θ·D + Σ_i element_bias[Z_i].
+        potential: everything about the body that is not an array.
+        body: the potential's parameters, a nested dict of float32 arrays.
+        head: weights θ of the descriptors φ of ``form``, float64, in eV: U = U₀ + θ·φ +
+            Σ_i element_bias[Z_i].
         element_bias: shape (119,), float64, eV; the energy reference is in it.
         elements: atomic numbers that the training data contained.
         name: what the user sees.
         provenance: JSON-able: data fingerprint, settings, seed, versions, errors, parent.
-        head_covariance: posterior of θ in eV², shape (num_descriptors, num_descriptors), where a
-            re-fit left one; it gives forces their error bars and changes no force.
+        head_covariance: posterior of θ in eV², a square matrix, where a re-fit left one; it gives
+            forces their error bars and changes no force.
+        form: of the head.
+        head_basis: the principal directions of a form with reduced features, (features, r).
     """
 
-    config: ModelConfig
-    body: Body
+    potential: Potential
+    body: Parameters
     head: Float[np.ndarray, " descriptors"]
     element_bias: Float[np.ndarray, " elements"]
     elements: tuple[int, ...]
     name: str = "model"
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     head_covariance: Float[np.ndarray, "descriptors descriptors"] | None = None
+    form: HeadForm = SHARED
+    head_basis: Basis = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "head", np.asarray(self.head, np.float64))
         object.__setattr__(self, "element_bias", np.asarray(self.element_bias, np.float64))
+        if self.head_basis is not None:
+            object.__setattr__(self, "head_basis", np.asarray(self.head_basis, np.float64))
         object.__setattr__(self, "elements", tuple(int(z) for z in self.elements))
-        _check_arrays(self.config, self.body, self.head, self.element_bias, self.head_covariance)
-        if not self.elements or not all(1 <= z <= MAX_ATOMIC_NUMBER for z in self.elements):
+        self.form.check_basis(self.head_basis, self.potential.num_features)
+        _check_arrays(self)
+        if not self.elements or not set(self.elements) <= set(self.potential.elements):
             raise InputError(
-                f"a checkpoint needs elements with atomic numbers from 1 to {MAX_ATOMIC_NUMBER}, "
-                f"received {self.elements}"
+                f"a checkpoint needs elements with atomic numbers from 1 to {MAX_ATOMIC_NUMBER} "
+                f"that its potential knows, received {self.elements}"
             )
 
     @property
@@ -74,7 +89,7 @@ class Checkpoint:
     @property
     def fingerprint(self) -> str:
         """Hex digest of everything that determines energies and forces."""
-        digest = hashlib.sha256(json.dumps(self.config.to_json(), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(_description(self), sort_keys=True).encode())
         arrays = flat_arrays(self)
         arrays.pop("head_covariance", None)  # it changes no energy and no force
         for key, array in sorted(arrays.items()):
@@ -89,40 +104,53 @@ class Checkpoint:
                 f"the molecule contains elements {unknown} (atomic numbers) that the model "
                 f"'{self.name}' was never trained on; it knows {list(self.elements)}"
             )
-        headless = sorted(set(map(int, atomic_numbers)) - set(self.config.head_elements))
-        if self.config.head_elements and headless:
+        headless = sorted(set(map(int, atomic_numbers)) - set(self.form.elements))
+        if self.form.elements and headless:
             raise InputError(
                 f"the molecule contains elements {headless} (atomic numbers) for which "
-                f"'{self.name}' has no head; it has heads for {list(self.config.head_elements)}"
+                f"'{self.name}' has no head; it has heads for {list(self.form.elements)}"
             )
 
     def constant(self, atomic_numbers: Integer[np.ndarray, " atoms"]) -> float:
         """The part of the energy that does not depend on positions, in eV."""
         return float(self.element_bias[np.asarray(atomic_numbers)].sum())
 
-    def by_element(self, elements: Iterable[int]) -> "Checkpoint":
-        """The same energies and forces, written with a head for each of these elements.
+    def in_form(self, form: HeadForm, basis: Basis = None) -> "Checkpoint":
+        """The same energies and forces, written with a head of a form that covers this one.
 
-        A shared head is repeated; heads that the checkpoint has are taken over.
+        A shared head is repeated for every element; a linear one is given products with zeros.
 
         Raises:
-            InputError: if it has heads by element, but none for one of these.
+            InputError: if the form needs weights of an element that has none, or is a narrower one.
         """
-        wanted = tuple(sorted({int(z) for z in elements}))
-        if wanted == self.config.head_elements:
+        if form == self.form and np.array_equal(basis, self.head_basis):  # pyright: ignore
             return self
-        rows = self.head.reshape(-1, self.config.features)
-        if self.config.head_elements:
-            self.check_elements(np.array(wanted))
-            chosen = [self.config.head_elements.index(z) for z in wanted]
-        else:
-            chosen = [0] * len(wanted)
+        if self.form.elements:
+            self.check_elements(np.array(form.elements))
+        features = self.potential.num_features
+        head = rewritten(self.head, self.form, self.head_basis, form, basis, features)
         return dataclasses.replace(
-            self,
-            config=dataclasses.replace(self.config, head_elements=wanted),
-            head=rows[chosen].ravel(),
-            head_covariance=None,
+            self, form=form, head=head, head_basis=basis, head_covariance=None
         )
+
+    def by_element(self, elements: Iterable[int]) -> "Checkpoint":
+        """:meth:`in_form` with a linear head for each of these elements."""
+        return self.in_form(HeadForm("by element", tuple(sorted({int(z) for z in elements}))))
+
+    def on_device(self, precision: str | None = None) -> tuple[Parameters, Head]:
+        """Body and head as :mod:`fisherdash.potentials.head` takes them.
+
+        Args:
+            precision: of the body, "float32" or "float64"; None for that of its arrays. The head
+                and the sums over its descriptors are double precision in any case.
+        """
+        if precision is None:
+            params = jax.tree.map(jnp.asarray, self.body)
+        else:
+            params = as_precision(self.potential, self.body, precision)
+        features = self.potential.num_features
+        head = Head.of(self.form, features, self.head, self.head_basis)
+        return params, jax.tree.map(jnp.asarray, head)
 
     def with_head(
         self,
@@ -157,23 +185,43 @@ def energy_reference(
 
 def flat_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     """All arrays by the names that they have in the file, the body's under ``body/…``."""
-    leaves = jax.tree_util.tree_flatten_with_path(checkpoint.body)[0]
-    arrays = {"body/" + "/".join(k.key for k in path): np.asarray(leaf) for path, leaf in leaves}
-    arrays |= {"head": checkpoint.head, "element_bias": checkpoint.element_bias}
-    if checkpoint.head_covariance is not None:
-        arrays["head_covariance"] = checkpoint.head_covariance
-    return arrays
+    arrays = {"body/" + path: np.asarray(leaf) for path, leaf in _paths(checkpoint.body).items()}
+    return arrays | _head_arrays(checkpoint)
 
 
-def _check_arrays(
-    config: ModelConfig,
-    body: Body,
-    head: np.ndarray,
-    element_bias: np.ndarray,
-    covariance: np.ndarray | None,
-) -> None:
-    expected = _paths(body_shapes(config))
-    received = _paths(body)
+def _head_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    arrays = {name: getattr(checkpoint, name) for name in ("head", "element_bias", *_OPTIONAL)}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def _description(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Potential and form as they stand in files; what files of old did not say is left out."""
+    fields = checkpoint.potential.to_json()
+    if checkpoint.potential.family != families.DEFAULT:
+        fields["family"] = checkpoint.potential.family
+    if checkpoint.form.kind == "quadratic":
+        fields["head"] = checkpoint.form.to_json()
+    elif checkpoint.form.elements:
+        fields["head_elements"] = checkpoint.form.elements
+    return fields
+
+
+def _described(fields: Any) -> tuple[Potential, HeadForm]:
+    """Inverse of :func:`_description`; raises InputError."""
+    form = SHARED
+    family = families.DEFAULT
+    if isinstance(fields, dict):
+        family = fields.pop("family", family)
+        if "head" in fields:
+            form = HeadForm.from_json(fields.pop("head"))
+        elif (elements := fields.pop("head_elements", [])) != []:
+            form = HeadForm("by element", elements)
+    return families.from_json(family, fields), form
+
+
+def _check_arrays(checkpoint: Checkpoint) -> None:
+    expected = _paths(checkpoint.potential.shapes())
+    received = _paths(checkpoint.body)
     if set(expected) != set(received):
         missing = sorted(set(expected) - set(received))
         unknown = sorted(set(received) - set(expected))
@@ -181,17 +229,18 @@ def _check_arrays(
             "the weights do not fit the configuration: "
             f"missing {missing[:3] or 'none'}, unknown {unknown[:3] or 'none'}"
         )
-    size = config.num_descriptors
-    expected["head"], received["head"] = np.empty(size), head
-    if covariance is not None:
-        expected["head_covariance"] = np.empty((size, size))
-        received["head_covariance"] = covariance
-    expected["element_bias"] = np.empty(MAX_ATOMIC_NUMBER + 1)
-    received["element_bias"] = element_bias
-    for key, array in received.items():
-        if array.shape != expected[key].shape:
+    features = checkpoint.potential.num_features
+    size = checkpoint.form.size(features)
+    shapes = {key: leaf.shape for key, leaf in expected.items()} | {
+        "head": (size,),
+        "head_covariance": (size, size),
+        "head_basis": (features, checkpoint.form.reduce),
+        "element_bias": (MAX_ATOMIC_NUMBER + 1,),
+    }
+    for key, array in (received | _head_arrays(checkpoint)).items():
+        if array.shape != shapes[key]:
             raise InputError(
-                f"the array {key} must have the shape {expected[key].shape} for this "
+                f"the array {key} must have the shape {shapes[key]} for this "
                 f"configuration, received {array.shape}"
             )
         if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
@@ -222,7 +271,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
         "format_version": str(FORMAT_VERSION),
         "fisherdash": __version__,
         "name": checkpoint.name,
-        "config": json.dumps(checkpoint.config.to_json()),
+        "config": json.dumps(_description(checkpoint)),
         "elements": json.dumps(checkpoint.elements),
         "units": json.dumps(UNITS),
         "provenance": json.dumps(checkpoint.provenance),
@@ -275,7 +324,7 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
                 f"of which it needs at most {LONGEST_ENTRY}"
             )
     try:
-        config = ModelConfig.from_json(json.loads(metadata["config"]))
+        potential, form = _described(json.loads(metadata["config"]))
         elements = tuple(json.loads(metadata["elements"]))
         units = json.loads(metadata["units"])
         provenance = json.loads(metadata["provenance"])
@@ -296,10 +345,18 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
             f"head and element_bias of {source} must hold floating-point numbers, "
             f"received {head.dtype} and {element_bias.dtype}"
         )
-    covariance = arrays.pop("head_covariance", None)
+    optional = {name: arrays.pop(name, None) for name in _OPTIONAL}
     name = metadata.get("name", "model")
     return Checkpoint(
-        config, _nested(arrays), head, element_bias, elements, name, provenance, covariance
+        potential,
+        _nested(arrays),
+        head,
+        element_bias,
+        elements,
+        name,
+        provenance,
+        form=form,
+        **optional,
     )
 
 
@@ -313,8 +370,8 @@ def _metadata(data: bytes) -> dict[str, str]:
     return json.loads(data[8 : 8 + length]).get("__metadata__", {})
 
 
-def _nested(arrays: Mapping[str, np.ndarray]) -> Body:
-    body: Body = {}
+def _nested(arrays: Mapping[str, np.ndarray]) -> Parameters:
+    body: dict[str, Any] = {}
     for key, array in arrays.items():
         *path, last = key.removeprefix("body/").split("/")
         node = body

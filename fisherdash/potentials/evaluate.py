@@ -10,10 +10,10 @@ from jaxtyping import Float
 
 from fisherdash.dataset import Dataset
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import energy_and_forces
+from fisherdash.potentials.head import energy_and_forces
 
 BATCH = 64
-_predict = jax.jit(energy_and_forces, static_argnums=0)
+_predict = jax.jit(energy_and_forces, static_argnums=(0, 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +36,9 @@ def predict(
         InputError: if the molecule has an element that the model does not know.
     """
     checkpoint.check_elements(dataset.atomic_numbers)
+    numbers = jnp.asarray(dataset.atomic_numbers)
     run = functools.partial(
-        _predict,
-        checkpoint.config,
-        jax.tree.map(jnp.asarray, checkpoint.body),
-        jnp.asarray(checkpoint.head),
-        jnp.asarray(dataset.atomic_numbers),
+        _predict, checkpoint.potential, checkpoint.form, *checkpoint.on_device(), numbers
     )
     energies, forces = [], []
     for first in range(0, len(dataset), BATCH):

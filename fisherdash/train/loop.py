@@ -28,7 +28,8 @@ import numpy as np
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import init
+from fisherdash.potentials.families import trainable
+from fisherdash.potentials.form import SHARED
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig, TrainSettings
 from fisherdash.train.progress import (
     EpochReport,
@@ -96,11 +97,14 @@ def to_device(data: Dataset, mean_energy: float) -> Frames:
 
 
 def first_state(config: ModelConfig, seed: int) -> State:
-    """Initial weights of a network and an optimiser that has seen nothing."""
-    body, head = init(config, seed)
+    """Initial weights of a network and an optimiser that has seen nothing.
+
+    The head is zero, so that an untrained network predicts the mean energy.
+    """
+    potential = trainable(config)
     params = {
-        "body": body,
-        "head": head.astype(np.float32),
+        "body": potential.init(seed),
+        "head": np.zeros(SHARED.size(potential.num_features), np.float32),
         "element_bias": np.zeros(MAX_ATOMIC_NUMBER + 1, np.float32),
     }
     return initial_state(jax.tree.map(jnp.asarray, params))

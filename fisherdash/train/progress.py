@@ -23,6 +23,7 @@ from fisherdash import __version__, storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint, energy_reference
+from fisherdash.potentials.families import trainable
 from fisherdash.settings import ModelConfig, TrainSettings
 from fisherdash.train.step import LEARNING_UNIT, Params, State, Sums
 
@@ -188,7 +189,7 @@ def checkpoint_of(
     bias = energy_reference(float(train_set.energies.mean()), train_set.atomic_numbers)
     packages = ("jax", "flax", "e3x", "optax")
     return Checkpoint(
-        config=config,
+        potential=trainable(config),
         body=best["body"],
         head=best["head"].astype(np.float64) * LEARNING_UNIT,
         element_bias=bias + best["element_bias"].astype(np.float64) * LEARNING_UNIT,

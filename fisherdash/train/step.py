@@ -16,7 +16,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.e3x import energy_and_forces
+from fisherdash.potentials.families import trainable
+from fisherdash.potentials.form import SHARED
+from fisherdash.potentials.head import Head, energy_and_forces
 from fisherdash.settings import ModelConfig
 from fisherdash.units import KCAL_PER_MOL
 
@@ -109,8 +111,9 @@ def initial_state(params: Params) -> State:
 def _predict(
     config: ModelConfig, params: Params, atomic_numbers: Array, positions: Array
 ) -> tuple[Array, Array]:
+    body, head = params["body"], Head(params["head"])
     energies, forces = energy_and_forces(
-        config, params["body"], params["head"], atomic_numbers, positions
+        trainable(config), SHARED, body, head, atomic_numbers, positions
     )
     return energies + jnp.sum(params["element_bias"][atomic_numbers]), forces
 

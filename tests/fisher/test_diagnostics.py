@@ -1,15 +1,13 @@
 """Error bars: calibrated where their assumptions hold, scaled up where they do not."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fisherdash import fisher
 from fisherdash.errors import InputError
-from fisherdash.fisher.derivatives import jacobian, jacobian_and_estimate, jacobian_and_laplacian
 from tests.fisher.test_ridge import linear_data
-from tests.randomised import ETHANOL, displaced_ethanol, random_checkpoint
+from tests.randomised import ETHANOL, derivatives, displaced_ethanol, random_checkpoint
 
 WEIGHTS = np.array([1.0, -2.0, 0.5])
 
@@ -70,8 +68,7 @@ def test_force_bars_are_those_of_the_covariance() -> None:
     known = model.with_head(model.head, model.element_bias, "known", {}, root @ root.T)
     positions = displaced_ethanol(3)
     bars = fisher.force_stderr(known, ETHANOL, positions)
-    body = jax.tree.map(jnp.asarray, model.body)
-    _, g, _ = jacobian(model.config, body, jnp.asarray(ETHANOL), jnp.asarray(positions))
+    g = derivatives(model, positions).jacobian
     expected = np.sqrt(np.einsum("mxd,de,mxe->mx", g, root @ root.T, g)).reshape(3, 9, 3)
     np.testing.assert_allclose(bars, expected, rtol=1e-4)
     with pytest.raises(InputError, match="no uncertainty of its head"):
@@ -80,17 +77,12 @@ def test_force_bars_are_those_of_the_covariance() -> None:
 
 def test_estimated_laplacians_are_unbiased() -> None:
     model = random_checkpoint()
-    body = jax.tree.map(jnp.asarray, model.body)
     centre = displaced_ethanol(1)[0]
-    _, _, exact = jacobian_and_laplacian(
-        model.config, body, jnp.asarray(ETHANOL), jnp.asarray(centre[None])
-    )
+    exact = derivatives(model, centre[None], laplacian=True).laplacian
     # Every copy of the frame draws its own directions.
-    copies = jnp.asarray(np.repeat(centre[None], 64, axis=0))
-    _, g, estimates = jax.jit(jacobian_and_estimate, static_argnums=(0, 4))(
-        model.config, body, jnp.asarray(ETHANOL), copies, 8, jax.random.key(0)
-    )
-    estimates = np.asarray(estimates)
+    copies = np.repeat(centre[None], 64, axis=0)
+    found = derivatives(model, copies, laplacian=8, key=jax.random.key(0))
+    g, estimates = found.jacobian, np.asarray(found.laplacian)
     stderr = estimates.std(axis=0, ddof=1) / np.sqrt(len(estimates))
     assert np.all(np.abs(estimates.mean(axis=0) - exact[0]) < 4 * stderr)
     assert np.all(stderr < 0.2 * np.abs(exact[0]).max())

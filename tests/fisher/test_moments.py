@@ -10,15 +10,16 @@ import pytest
 from fisherdash import fisher
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.fisher.derivatives import (
-    internal_directions,
-    is_bent,
-    jacobian,
-    jacobian_and_laplacian,
-)
-from fisherdash.potentials.e3x import descriptors
+from fisherdash.fisher.derivatives import internal_directions, is_bent
 from fisherdash.units import BOLTZMANN
-from tests.randomised import ETHANOL, displaced_ethanol, planted_dataset, random_checkpoint
+from tests.randomised import (
+    ETHANOL,
+    derivatives,
+    descriptors,
+    displaced_ethanol,
+    planted_dataset,
+    random_checkpoint,
+)
 
 
 def oscillator(
@@ -65,25 +66,19 @@ def test_laplacian_equals_the_trace_of_the_hessian() -> None:
     positions = jnp.asarray(displaced_ethanol(2))
 
     def single(x: jax.Array) -> jax.Array:
-        return descriptors(model.config, body, jnp.asarray(ETHANOL), x.reshape(1, 9, 3))[0]
+        at = x.reshape(1, 9, 3)
+        return descriptors(model.potential.config, body, jnp.asarray(ETHANOL), at)[0]
 
     hessian = jax.jit(jax.hessian(single))
     exact = np.stack([np.trace(hessian(x.ravel()), axis1=1, axis2=2) for x in positions])
-    values, g, laplacian = jax.jit(jacobian_and_laplacian, static_argnums=0)(
-        model.config, body, jnp.asarray(ETHANOL), positions
-    )
-    plain_values, plain_g, zero = jacobian(model.config, body, jnp.asarray(ETHANOL), positions)
-    assert np.abs(exact).min() > 1e-3
-    np.testing.assert_allclose(laplacian, exact, rtol=1e-8, atol=1e-8)
-    np.testing.assert_allclose(values, plain_values, rtol=1e-12)
-    np.testing.assert_allclose(g, plain_g, rtol=1e-9, atol=1e-10)
-    assert not np.any(zero)
-    inside = jax.jit(jacobian_and_laplacian, static_argnums=0, static_argnames="internal")(
-        model.config, body, jnp.asarray(ETHANOL), positions, internal=True
-    )
+    plain = derivatives(model, positions)
+    assert np.abs(exact).min() > 1e-3 and plain.laplacian is None
     # Without translations and rotations the same comes out, from six directions less.
-    np.testing.assert_allclose(inside[1], g, rtol=1e-9, atol=1e-10)
-    np.testing.assert_allclose(inside[2], exact, rtol=1e-8, atol=1e-8)
+    for internal in (False, True):
+        found = derivatives(model, positions, laplacian=True, internal=internal)
+        np.testing.assert_allclose(found.laplacian, exact, rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(found.values, plain.values, rtol=1e-12)
+        np.testing.assert_allclose(found.jacobian, plain.jacobian, rtol=1e-9, atol=1e-10)
 
 
 def test_directions_of_deformation_are_orthonormal_and_turn_nothing() -> None:
@@ -110,7 +105,9 @@ def test_laplacian_equals_second_differences() -> None:
     model = random_checkpoint()
     body = jax.tree.map(jnp.asarray, model.body)
     evaluate = jax.jit(
-        lambda x: descriptors(model.config, body, jnp.asarray(ETHANOL), x.reshape(-1, 9, 3))
+        lambda x: descriptors(
+            model.potential.config, body, jnp.asarray(ETHANOL), x.reshape(-1, 9, 3)
+        )
     )
     centre, step = displaced_ethanol(1)[0], 2e-3
     axes = step * np.eye(27).reshape(27, 9, 3)
@@ -123,9 +120,7 @@ def test_laplacian_equals_second_differences() -> None:
         )
 
     nested = (4 * second(1.0) - second(2.0)) / 3  # Richardson: error of fourth order
-    _, _, laplacian = jacobian_and_laplacian(
-        model.config, body, jnp.asarray(ETHANOL), jnp.asarray(centre[None])
-    )
+    laplacian = derivatives(model, centre[None], laplacian=True).laplacian
     np.testing.assert_allclose(laplacian[0], nested, rtol=1e-4, atol=1e-4 * np.abs(nested).max())
 
 

@@ -63,7 +63,11 @@ def test_the_loss_is_the_one_that_training_lowers(model, data):
         jnp.asarray(data.forces / KCAL_PER_MOL),
     )
     seen = validate(
-        model.config, params, jnp.asarray(data.atomic_numbers), frames, jnp.float64(WEIGHT)
+        model.potential.config,
+        params,
+        jnp.asarray(data.atomic_numbers),
+        frames,
+        jnp.float64(WEIGHT),
     )
     objective = Objective(model, data, **EXACT)
     found = objective.at(objective.weights)

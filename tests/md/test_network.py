@@ -88,7 +88,7 @@ def test_a_head_by_element_runs_beside_the_shared_one():
     together = {"shared": A, "by element": split}
     (group,) = group_checkpoints(together, networks.WATER, "float32")
     assert group.bodies == 1
-    assert group.force_field.config.head_elements == (1, 8)
+    assert group.force_field.form.elements == (1, 8)
     potential = ff.joined(_run(together), "potential")
     np.testing.assert_array_equal(potential[0], potential[1])
     assert np.ptp(potential[0]) > 0

@@ -7,7 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from fisherdash import dataset
 from fisherdash.potentials import checkpoint
-from fisherdash.potentials.e3x import MAX_ATOMIC_NUMBER, ModelConfig, init
+from fisherdash.potentials.e3x import E3x
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 from fisherdash.workspace import RunHeader, RunWriter, computed, paths
 from tests.workspace.test_runs import SETTINGS, chunk
 
@@ -43,11 +44,11 @@ def water():
 @pytest.fixture
 def model():
     """An untrained model that knows water, in the workspace."""
-    body, head = init(CONFIG, 0)
+    potential = E3x(CONFIG)
     made = checkpoint.Checkpoint(
-        config=CONFIG,
-        body=body,
-        head=np.random.default_rng(6).standard_normal(len(head)),
+        potential=potential,
+        body=potential.init(0),
+        head=np.random.default_rng(6).standard_normal(CONFIG.features),
         element_bias=np.zeros(MAX_ATOMIC_NUMBER + 1),
         elements=(1, 8),
         name="tiny",

@@ -14,11 +14,14 @@ import safetensors.numpy
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.e3x import ModelConfig, tutorial
+from fisherdash.potentials.e3x import E3x, ModelConfig, tutorial
 from fisherdash.potentials.e3x.dense import features
 from fisherdash.potentials.evaluate import predict
+from fisherdash.potentials.form import HeadForm
 from fisherdash.units import KCAL_PER_MOL
 from tests.randomised import ETHANOL, planted_dataset, random_checkpoint
+
+CONFIG = random_checkpoint().potential.config
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,12 @@ def rewrite(data: bytes, arrays: dict | None = None, drop: str = "", **metadata:
 def test_round_trip(model: Checkpoint, data: bytes) -> None:
     again = checkpoint.load_bytes(data)
     assert again.fingerprint == model.fingerprint
-    assert (again.config, again.elements, again.name) == (model.config, model.elements, model.name)
+    assert (again.potential, again.form, again.elements, again.name) == (
+        model.potential,
+        model.form,
+        model.elements,
+        model.name,
+    )
     assert again.provenance == model.provenance
     np.testing.assert_array_equal(again.head, model.head)
 
@@ -55,7 +63,7 @@ def test_fingerprint_sees_every_change(model: Checkpoint) -> None:
     head = model.head.copy()
     head[0] = np.nextafter(head[0], 1)
     changed = model.with_head(head, model.element_bias, "other", {})
-    wider = dataclasses.replace(model, config=dataclasses.replace(model.config, cutoff=3.5))
+    wider = dataclasses.replace(model, potential=E3x(dataclasses.replace(CONFIG, cutoff=3.5)))
     assert len({model.fingerprint, changed.fingerprint, wider.fingerprint}) == 3
 
 
@@ -102,7 +110,7 @@ def test_unsound_content_is_refused(data: bytes, change: dict, sentence: str) ->
 
 
 def test_a_configuration_of_another_width_is_refused(data: bytes, model: Checkpoint) -> None:
-    wider = json.dumps(dataclasses.replace(model.config, features=7).to_json())
+    wider = json.dumps(dataclasses.replace(CONFIG, features=7).to_json())
     with pytest.raises(InputError, match="must have the shape"):
         checkpoint.load_bytes(rewrite(data, config=wider))
 
@@ -122,7 +130,7 @@ def test_tutorial_parameters(model: Checkpoint) -> None:
     }
     data = flax.serialization.to_bytes({"params": params})
     loaded = tutorial.load_bytes(data, cutoff=3.0, energy_unit="kcal/mol")
-    assert loaded.config == model.config
+    assert loaded.potential == model.potential
     assert loaded.elements == model.elements
     np.testing.assert_allclose(loaded.head, KCAL_PER_MOL * model.head, rtol=1e-6)
     np.testing.assert_allclose(loaded.element_bias, KCAL_PER_MOL * bias, rtol=1e-6)
@@ -135,7 +143,7 @@ def test_tutorial_file_of_fewer_elements(model: Checkpoint) -> None:
         flax.serialization.to_bytes(params), cutoff=5.0, energy_unit="eV", name="small"
     )
     assert loaded.elements == tuple(range(1, 10))
-    assert loaded.config == dataclasses.replace(model.config, cutoff=5.0)
+    assert loaded.potential == E3x(dataclasses.replace(CONFIG, cutoff=5.0))
 
 
 @pytest.mark.parametrize(
@@ -165,16 +173,16 @@ def test_a_head_by_element_says_the_same_until_it_is_changed(tmp_path: Path) -> 
     shared = random_checkpoint()
     data = planted_dataset(shared, 3)
     split = shared.by_element([8, 1, 6, 6])
-    assert split.config.head_elements == (1, 6, 8)
-    assert split.head.shape == (3 * shared.config.features,)
+    assert split.form == HeadForm("by element", (1, 6, 8))
+    assert split.head.shape == (3 * CONFIG.features,)
     for one, other in zip(predict(shared, data), predict(split, data), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
     # With only oxygen's head left, what oxygen contributes is left.
     only = np.zeros_like(split.head)
-    only[-shared.config.features :] = shared.head
+    only[-CONFIG.features :] = shared.head
     oxygen = split.with_head(only, 0 * split.element_bias, "oxygen", {})
     h = features(
-        shared.config,
+        CONFIG,
         jax.tree.map(jnp.asarray, shared.body),
         jnp.asarray(data.atomic_numbers),
         jnp.asarray(data.positions),
@@ -183,7 +191,8 @@ def test_a_head_by_element_says_the_same_until_it_is_changed(tmp_path: Path) -> 
     np.testing.assert_allclose(predict(oxygen, data)[0], expected, rtol=1e-10)
     checkpoint.save(split, tmp_path / "split.safetensors")
     again = checkpoint.load(tmp_path / "split.safetensors")
-    assert again.config == split.config and again.fingerprint == split.fingerprint
+    assert (again.potential, again.form) == (split.potential, split.form)
+    assert again.fingerprint == split.fingerprint
     with pytest.raises(InputError, match=r"\[6\].*has no head"):
         shared.by_element([1, 8]).check_elements(data.atomic_numbers)
 

@@ -1,30 +1,19 @@
-"""The E3x network and its linear head.
+"""The E3x network as a potential that can be trained.
 
 ``network`` is the readable reference, ``dense`` the fast evaluation of the same weights, ``body``
-what both share, and ``potential`` turns either head on one body into energies and forces.
+what both share, and ``potential`` the seam to everything else.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from fisherdash.potentials.e3x.body import Body, body_shapes
-from fisherdash.potentials.e3x.dense import descriptors
-from fisherdash.potentials.e3x.potential import energies, energy_and_forces
-from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
+from fisherdash.potentials.e3x.potential import E3x
+from fisherdash.settings import ModelConfig
 
 if TYPE_CHECKING:
     from fisherdash.potentials.e3x.network import init, reference_descriptors
 
-__all__ = [
-    "MAX_ATOMIC_NUMBER",
-    "Body",
-    "ModelConfig",
-    "body_shapes",
-    "descriptors",
-    "energies",
-    "energy_and_forces",
-    "init",
-    "reference_descriptors",
-]
+__all__ = ["Body", "E3x", "ModelConfig", "body_shapes", "init", "reference_descriptors"]
 
 
 def __getattr__(name: str) -> Any:

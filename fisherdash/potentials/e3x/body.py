@@ -1,4 +1,4 @@
-"""The weights of the network by name, and the sum over atoms that both its evaluations end with.
+"""The weights of the network by name.
 
 Nothing here needs E3x: a checkpoint is opened and run without waiting for it.
 """
@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x import couplings
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
@@ -49,16 +48,3 @@ def body_shapes(config: ModelConfig) -> dict[str, Any]:
             layers["0+"]["bias"] = array(size)
             shapes[f"Dense_{dense}"] = layers
     return shapes
-
-
-def pool(
-    config: ModelConfig,
-    atomic_numbers: Integer[Array, " atoms"],
-    features: Float[Array, "frames atoms features"],
-) -> Float[Array, "frames descriptors"]:
-    """Σ_i h_i over all atoms, or over the atoms of each element of ``head_elements`` in turn."""
-    if not config.head_elements:
-        return jnp.sum(features, axis=1)
-    elements = jnp.asarray(config.head_elements)
-    members = (jnp.asarray(atomic_numbers) == elements[:, None]).astype(features.dtype)
-    return jnp.einsum("ea,naf->nef", members, features).reshape(features.shape[0], -1)

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x import couplings, sparse
-from fisherdash.potentials.e3x.body import Body, pool
+from fisherdash.potentials.e3x.body import Body
 from fisherdash.potentials.e3x.messages import (
     Pairs,
     batched,
@@ -37,28 +37,6 @@ from fisherdash.potentials.e3x.sparse import Neighbours, from_neighbours
 from fisherdash.settings import ModelConfig
 
 
-def descriptors(
-    config: ModelConfig,
-    body: Body,
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-    *,
-    forward_mode: bool = False,
-    neighbours: Neighbours | None = None,
-) -> Float[Array, "frames descriptors"]:
-    """D = Σ_i h_i, the vector that the head multiplies (one for each element with its own head).
-
-    The network runs in the precision of ``body``; displacements are formed in that of
-    ``positions`` before they are rounded to it. With ``forward_mode`` it is written for derivatives
-    that are pushed forward (``jax.jvp``, ``linearize``, ``jet``), else for reverse mode, which a
-    list of ``neighbours`` needs; without a list all pairs of atoms are taken.
-    """
-    h = features(
-        config, body, atomic_numbers, positions, forward_mode=forward_mode, neighbours=neighbours
-    )
-    return pool(config, atomic_numbers, jnp.moveaxis(h, 0, -1))
-
-
 def features(
     config: ModelConfig,
     body: Body,
@@ -68,7 +46,13 @@ def features(
     forward_mode: bool = False,
     neighbours: Neighbours | None = None,
 ) -> Float[Array, "features frames atoms"]:
-    """Scalar features h of every atom, features first."""
+    """Scalar features h of every atom, features first.
+
+    The network runs in the precision of ``body``; displacements are formed in that of
+    ``positions`` before they are rounded to it. With ``forward_mode`` it is written for derivatives
+    that are pushed forward (``jax.jvp``, ``linearize``, ``jet``), else for reverse mode, which a
+    list of ``neighbours`` needs; without a list all pairs of atoms are taken.
+    """
     dtype = body["Embed_0"]["embedding"].dtype
     frames, atoms = positions.shape[:2]
     distances, unit = _displacements(positions, dtype, neighbours)

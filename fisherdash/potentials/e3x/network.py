@@ -20,7 +20,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.e3x.body import Body, pool
+from fisherdash.potentials.e3x.body import Body
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 
 
@@ -71,16 +71,10 @@ class Network(nn.Module):
         return x[:, 0, 0, :]
 
 
-def init(config: ModelConfig, seed: int) -> tuple[Body, Float[np.ndarray, " features"]]:
-    """Fresh weights.
-
-    Returns:
-        The body, a nested dict of float32 arrays, and the head θ (zeros, as in the tutorial, so
-        that an untrained network predicts the mean energy), shape (num_descriptors,), float64, eV.
-    """
+def init(config: ModelConfig, seed: int) -> Body:
+    """Fresh weights, a nested dict of float32 arrays."""
     variables = _init(config, jax.random.key(seed))
-    body = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables["params"])
-    return body, np.zeros(config.num_descriptors)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), variables["params"])
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -95,7 +89,7 @@ def reference_descriptors(
     body: Body,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
-) -> Float[Array, "frames descriptors"]:
+) -> Float[Array, "frames features"]:
     """D = Σ_i h_i of every frame through the E3x modules in double precision.
 
     All frames go through the network as one graph of disjoint molecules, so that a test of it
@@ -111,4 +105,4 @@ def reference_descriptors(
         (dst + offset).ravel(),
         (src + offset).ravel(),
     )
-    return pool(config, atomic_numbers, jnp.reshape(features, (frames, atoms, -1)))
+    return jnp.sum(jnp.reshape(features, (frames, atoms, -1)), axis=1)

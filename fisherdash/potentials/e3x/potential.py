@@ -1,20 +1,18 @@
-"""Energies and forces of a network with a linear head: U = θ·D(x), F = −∂U/∂x.
+"""The E3x network as a potential: features h_i, no fixed part."""
 
-The constant of the energy (element biases and the energy reference) is not here: it has no
-gradient, and adding some thousand eV in single precision would only cost digits.
-"""
-
-import functools
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x import dense
-from fisherdash.potentials.e3x.body import Body
+from fisherdash.potentials.e3x.body import Body, body_shapes
 from fisherdash.potentials.e3x.sparse import Neighbours, anywhere, choose, slots
-from fisherdash.settings import ModelConfig
+from fisherdash.potentials.potential import PerAtom, Result
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 
 # Frames that go through the network together on a CPU: enough to keep the matrix products busy,
 # few enough that what lies between them stays in the cache (see docs/performance.md).
@@ -23,94 +21,84 @@ CPU_BLOCK = 32
 # With a list of neighbours it is so many slots of it that keep a CPU busy, at least one frame's.
 CPU_SLOTS = 1300
 
-Evaluation = tuple[Float[Array, " frames"], Float[Array, "frames atoms 3"]]
-"""Energies (eV, without the constant) and forces (eV/Å)."""
 
+@dataclasses.dataclass(frozen=True)
+class E3x:
+    """The network of one configuration.
 
-def energies(
-    config: ModelConfig,
-    body: Body,
-    head: Float[Array, " features"] | Float[Array, "frames features"],
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-    neighbours: Neighbours | None = None,
-) -> Float[Array, " frames"]:
-    """θ·D of every frame in eV, summed in the precision of ``head``; of all pairs or of a list."""
-    d = dense.descriptors(config, body, atomic_numbers, positions, neighbours=neighbours)
-    return jnp.sum(d.astype(head.dtype) * head, axis=-1)
-
-
-def energy_and_forces(
-    config: ModelConfig,
-    body: Body,
-    head: Float[Array, " features"] | Float[Array, "frames features"],
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-) -> Evaluation:
-    """Energies (eV, without the constant) and forces (eV/Å) of a batch of frames.
-
-    Args:
-        config: the network's hyperparameters.
-        body: its weights; their precision is the network's.
-        head: θ in eV, one for all frames or one for each.
-        atomic_numbers: of the atoms, the same in every frame.
-        positions: in Å. Their precision is that of the forces, so that a double-precision
-            integrator can drive a single-precision network.
-
-    Large batches go through the network in blocks on a CPU. In large molecules neighbours are
-    listed, and a block in which an atom has more of them than the list holds takes all pairs. Pure;
-    meant to be jitted by the caller with ``config`` static.
+    Attributes:
+        config: its hyperparameters.
     """
-    frames, atoms = positions.shape[:2]
-    room = slots(config.cutoff, atoms)
 
-    def of(heads: Array, x: Array, neighbours: Neighbours | None = None) -> Evaluation:
-        return together(config, body, heads, atomic_numbers, x, neighbours)
+    config: ModelConfig
+    family = "e3x"
+    elements = tuple(range(1, MAX_ATOMIC_NUMBER + 1))
+    precisions = ("float32", "float64")
 
-    block, most = of, CPU_BLOCK
-    if room is not None:
-        block = functools.partial(_with_list, of, config.cutoff, room)
-        most = max(1, CPU_SLOTS // (atoms * room))
-    if jax.default_backend() != "cpu" or frames <= most:
-        return block(head, positions)
+    @property
+    def num_features(self) -> int:
+        """F."""
+        return self.config.features
 
-    def in_blocks(values: Array) -> Array:
-        shape = values.shape[1:]
-        fill = jnp.broadcast_to(values[-1:], (-frames % most, *shape))
-        return jnp.concatenate([values, fill]).reshape(-1, most, *shape)
+    @property
+    def cutoff(self) -> float:
+        """In Å."""
+        return self.config.cutoff
 
-    heads = jnp.broadcast_to(head, (frames, head.shape[-1]))
-    result = jax.lax.map(lambda inputs: block(*inputs), (in_blocks(heads), in_blocks(positions)))
-    e, f = result
-    return e.reshape(-1)[:frames], f.reshape(-1, *positions.shape[1:])[:frames]
+    def to_json(self) -> dict[str, Any]:
+        """The configuration."""
+        return self.config.to_json()
 
+    def shapes(self) -> Body:
+        """Of the weights."""
+        return body_shapes(self.config)
 
-def together(
-    config: ModelConfig,
-    body: Body,
-    heads: Array,
-    atomic_numbers: Array,
-    x: Array,
-    neighbours: Neighbours | None = None,
-) -> Evaluation:
-    """Energies and forces of frames in one go: of all pairs of atoms, or of a list."""
+    def init(self, seed: int) -> Body:
+        """Fresh weights, float32."""
+        from fisherdash.potentials.e3x.network import init  # E3x: as long an import as JAX
 
-    def total(x: Array) -> tuple[Array, Array]:
-        per_frame = energies(config, body, heads, atomic_numbers, x, neighbours)
-        return jnp.sum(per_frame), per_frame
+        return init(self.config, seed)
 
-    gradient, per_frame = jax.grad(total, has_aux=True)(x)
-    return per_frame, -gradient
+    def features(
+        self,
+        params: Body,
+        atomic_numbers: Integer[Array, " atoms"],
+        positions: Float[Array, "frames atoms 3"],
+        *,
+        neighbours: Neighbours | None = None,
+        forward_mode: bool = False,
+    ) -> PerAtom:
+        """h, of all pairs of atoms or of a list; a list needs reverse mode."""
+        h = dense.features(
+            self.config,
+            params,
+            atomic_numbers,
+            positions,
+            forward_mode=forward_mode,
+            neighbours=neighbours,
+        )
+        return PerAtom(jnp.moveaxis(h, 0, -1))
 
+    def with_neighbours(
+        self,
+        evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours | None], Result],
+        positions: Float[Array, "frames atoms 3"],
+    ) -> Result:
+        """In large molecules with a list of neighbours, unless it cannot be used; else without."""
+        room = slots(self.config.cutoff, positions.shape[1])
+        if room is None:
+            return evaluate(positions, None)
+        neighbours, unusable = choose(self.config.cutoff, room, positions)
+        # Differentiated, a `cond` keeps what either of its branches would keep for the way back.
+        # All pairs would be much for a branch that is hardly ever taken: it is evaluated again.
+        all_pairs = jax.checkpoint(lambda x: evaluate(x, None))
+        return jax.lax.cond(
+            anywhere(unusable),
+            lambda: all_pairs(positions),
+            lambda: evaluate(positions, neighbours),
+        )
 
-def _with_list(
-    block: Callable[..., Evaluation], cutoff: float, room: int, heads: Array, x: Array
-) -> Evaluation:
-    """A block with a list of so many neighbours, or of all pairs where the list cannot be used."""
-    neighbours, unusable = choose(cutoff, room, x)
-    # Differentiated, a `cond` keeps what either of its branches would keep for the way back. All
-    # pairs would be much for a branch that is hardly ever taken: it is evaluated again instead.
-    all_pairs = jax.checkpoint(block)
-    return jax.lax.cond(
-        anywhere(unusable), lambda: all_pairs(heads, x), lambda: block(heads, x, neighbours)
-    )
+    def frames_per_block(self, atoms: int) -> int:
+        """:data:`CPU_BLOCK`, fewer with a list of neighbours."""
+        room = slots(self.config.cutoff, atoms)
+        return CPU_BLOCK if room is None else max(1, CPU_SLOTS // (atoms * room))

@@ -13,7 +13,7 @@ from flax import serialization
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import MAX_BYTES, Checkpoint, energy_reference
-from fisherdash.potentials.e3x import Body
+from fisherdash.potentials.e3x import Body, E3x
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 from fisherdash.units import HARTREE, KCAL_PER_MOL
 
@@ -57,7 +57,7 @@ def load_bytes(
     element_bias[: len(bias)] = bias
     reference = energy_reference(mean_energy, np.array(elements)) if mean_energy else 0.0
     return Checkpoint(
-        config=config,
+        potential=E3x(config),
         body=body,
         head=head.astype(np.float64) * unit,
         element_bias=(element_bias + reference) * unit,

@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.e3x import (
-    ModelConfig,
-    body_shapes,
-    descriptors,
-    init,
-    reference_descriptors,
-)
+from fisherdash.potentials.e3x import E3x, ModelConfig, body_shapes, init, reference_descriptors
 from fisherdash.potentials.e3x.network import Network
 from fisherdash.potentials.e3x.sparse import choose
-from tests.randomised import ETHANOL, displaced_ethanol, random_body
+from tests.randomised import ETHANOL, descriptors, displaced_ethanol, random_body
 
 FEW = [(0, 1), (1, 4), (2, 3), (3, 2)]
 GRID = list(itertools.product(range(4), range(1, 5)))
@@ -44,8 +38,9 @@ def test_descriptors_equal_the_reference(max_degree: int, iterations: int) -> No
     listed, unusable = choose(config.cutoff, 8, jnp.asarray(positions))
     assert not unusable
     weights = jax.tree.map(jnp.asarray, body)
-    among = jax.jit(functools.partial(descriptors, config, neighbours=listed))
-    assert np.abs(among(weights, ETHANOL, positions) - reference).max() < 1e-12 * scale
+    among = jax.jit(functools.partial(E3x(config).features, neighbours=listed))
+    summed = among(weights, ETHANOL, positions).features.sum(axis=1)
+    assert np.abs(summed - reference).max() < 1e-12 * scale
 
 
 @pytest.mark.parametrize("atomic_numbers", [[8, 1, 1], [6, 1, 1, 1, 1]])
@@ -72,14 +67,12 @@ def test_shapes_are_those_of_the_modules(max_degree: int, iterations: int) -> No
 
 def test_initial_weights_are_reproducible_and_single_precision() -> None:
     config = ModelConfig(features=4, max_degree=1, iterations=1, basis=4)
-    body, head = init(config, 0)
-    again, _ = init(config, 0)
-    other, _ = init(config, 1)
+    body, again, other = (init(config, seed) for seed in (0, 0, 1))
     leaves = [jax.tree.leaves(tree) for tree in (body, again, other)]
     assert all(leaf.dtype == np.float32 for leaf in leaves[0])
     assert all(np.array_equal(a, b) for a, b in zip(leaves[0], leaves[1], strict=True))
     assert any(not np.array_equal(a, b) for a, b in zip(leaves[0], leaves[2], strict=True))
-    assert head.shape == (4,)
+    assert E3x(config).num_features == 4
 
 
 @pytest.mark.parametrize(

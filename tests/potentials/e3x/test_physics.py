@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fisherdash.potentials.e3x import ModelConfig, energy_and_forces
-from tests.randomised import ETHANOL, ETHANOL_POSITIONS, displaced_ethanol, random_body
+from fisherdash.potentials.e3x import ModelConfig
+from tests.randomised import (
+    ETHANOL,
+    ETHANOL_POSITIONS,
+    displaced_ethanol,
+    energy_and_forces,
+    random_body,
+)
 
 CONFIGS = {
     "report": ModelConfig(features=8, basis=12),

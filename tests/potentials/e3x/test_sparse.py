@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fisherdash.md.engine import NetworkForceField
-from fisherdash.potentials.e3x import ModelConfig, energy_and_forces, potential, sparse
-from tests.randomised import ETHANOL, displaced_ethanol, random_body
+from fisherdash.md.engine import PotentialForceField
+from fisherdash.potentials.e3x import E3x, ModelConfig, potential, sparse
+from fisherdash.potentials.form import SHARED
+from fisherdash.potentials.head import Head
+from tests.randomised import ETHANOL, displaced_ethanol, energy_and_forces, random_body
 
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=3, basis=6, cutoff=2.2)
 MOLECULES = 3
@@ -145,9 +147,9 @@ def test_two_bodies_are_as_each_alone_and_still_choose_one_way(evaluate) -> None
     bodies = [jax.tree.map(jnp.asarray, random_body(CONFIG, seed)) for seed in (1, 0)]
     params = {
         "body": jax.tree.map(lambda *leaves: jnp.stack(leaves), *bodies),
-        "heads": jnp.tile(HEAD, (2, 1, 1)),
+        "heads": Head(jnp.tile(HEAD, (2, 1, 1))),
     }
-    field = NetworkForceField(CONFIG, tuple(map(int, NUMBERS)))
+    field = PotentialForceField(E3x(CONFIG), SHARED, tuple(map(int, NUMBERS)))
     assert "cond[" in str(jax.make_jaxpr(field)(params, np.zeros((2, 3, len(NUMBERS), 3))))
     positions = np.stack([cluster(6)[3:], cluster(3)])
     run = jax.jit(field)

@@ -1,0 +1,282 @@
+"""Everything that is made from per-atom features by a head: energies, forces, descriptors, slopes.
+
+The head's part of the energy is U = w·φ(h), see :mod:`fisherdash.potentials.form`. Products of
+features are formed in double precision: they are few beside the network's numbers, and weights of
+both signs cancel in them. The constant of the energy (element biases and the energy reference) is
+not here: it has no gradient, and adding some thousand eV would only cost digits.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, Float, Integer
+
+from fisherdash.potentials.form import HeadForm, matrices_of
+from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, Potential
+
+_EXACT: Any = jax.lax.Precision.HIGHEST
+"""On accelerators the default would round float32 products to fewer bits than forces bear."""
+
+Evaluation = tuple[Float[Array, " frames"], Float[Array, "frames atoms 3"]]
+"""Energies (eV, without the constant) and forces (eV/Å)."""
+
+
+class Head(NamedTuple):
+    """Arrays of one head as energies need them, or, with an axis of frames, one for each frame.
+
+    Attributes:
+        linear: weights of the features, eV.
+        quadratic: symmetric matrix of every element for the products, eV; None for linear heads.
+        basis: V, the same for all frames; None where all features enter the products.
+    """
+
+    linear: Float[Array, "*frames linear"]
+    quadratic: Float[Array, "*frames elements r r"] | None = None
+    basis: Float[Array, "features r"] | None = None
+
+    @classmethod
+    def of(cls, form: HeadForm, features: int, weights: Any, basis: Any = None) -> "Head":
+        """From weights w of a form, shape (…, p); arrays of NumPy or JAX."""
+        count, r = form.linear(features), form.directions(features)
+        if not r:
+            return cls(weights)
+        packed = weights[..., count:]
+        packed = packed.reshape(*packed.shape[:-1], len(form.elements), -1)
+        return cls(weights[..., :count], matrices_of(packed, r), basis)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Descriptors:
+    """φ as a function of per-atom features.
+
+    Derivatives along a direction in space are pushed through the potential first, and then through
+    φ. What is pushed through the potential are the ``carried`` numbers: sums over atoms where φ is
+    linear, which are few, and the features of all atoms where it is not.
+
+    Attributes:
+        form: of the head.
+        basis: V of a form with reduced features, else None.
+        atomic_numbers: of the atoms.
+    """
+
+    form: HeadForm
+    basis: Float[Array, "features r"] | None
+    atomic_numbers: Integer[Array, " atoms"]
+
+    def carried(self, features: Float[Array, "frames atoms features"]) -> Array:
+        """The numbers whose derivatives :meth:`push` needs."""
+        return features if self._quadratic else self.linear(features)
+
+    def values(self, carried: Array) -> Float[Array, "frames p"]:
+        """φ."""
+        if not self._quadratic:
+            return carried
+        y = self._reduced(carried)
+        return self._joined(self.linear(carried), self._products(y, y))
+
+    def push(self, carried: Array, tangent: Array) -> Float[Array, "frames p"]:
+        """∂φ along a direction, from the tangent of the carried numbers: ∂(hh') = h∂h' + ∂h h'."""
+        if not self._quadratic:
+            return tangent
+        products = self._products(self._reduced(carried), self._reduced(tangent))
+        return self._joined(self.linear(tangent), products + jnp.swapaxes(products, -1, -2))
+
+    def twice_squares(self, tangent: Array) -> Float[Array, "frames p"]:
+        """What first derivatives add to the second along a direction: 2 ∂h∂h' of the products.
+
+        So ∂²φ = push(∂²h) + twice_squares(∂h), which is Δ(hh') = hΔh' + h'Δh + 2∇h·∇h' summed.
+        """
+        if not self._quadratic:
+            return jnp.zeros_like(tangent)
+        y = self._reduced(tangent)
+        return self._joined(jnp.zeros_like(self.linear(tangent)), 2 * self._products(y, y))
+
+    def linear(
+        self, features: Float[Array, "frames atoms features"]
+    ) -> Float[Array, "frames linear"]:
+        """Σ_i h_i over all atoms, or over the atoms of each element in turn."""
+        if not self.form.elements:
+            return jnp.sum(features, axis=1)
+        sums = jnp.einsum("ea,naf->nef", self._members(features.dtype), features, precision=_EXACT)
+        return sums.reshape(len(features), -1)
+
+    def energies(self, head: Head, features: Array) -> Float[Array, " frames"]:
+        """w·φ of every frame in eV, in the precision of the head."""
+        dtype = head.linear.dtype
+        energies = jnp.sum(self.linear(features).astype(dtype) * head.linear, axis=-1)
+        if head.quadratic is None:
+            return energies
+        members = self._members(dtype)
+        return energies + _quadratic_form(members, head.quadratic, self._reduced(features))
+
+    @property
+    def _quadratic(self) -> bool:
+        return self.form.kind == "quadratic"
+
+    def _members(self, dtype: Any) -> Float[Array, "elements atoms"]:
+        elements = jnp.asarray(self.form.elements)
+        return (jnp.asarray(self.atomic_numbers) == elements[:, None]).astype(dtype)
+
+    def _reduced(self, features: Array) -> Float[Array, "frames atoms r"]:
+        features = features.astype(jnp.float64)
+        return features if self.basis is None else features @ self.basis
+
+    def _products(self, y: Array, z: Array) -> Float[Array, "frames elements r r"]:
+        """Σ_i y_i z_iᵀ over the atoms of each element."""
+        frames, _, r = y.shape
+        of_element = self._members(y.dtype)[:, None, :] * jnp.swapaxes(y, 1, 2)[:, None]
+        flat = of_element.reshape(frames, -1, y.shape[1])
+        return jnp.matmul(flat, z, precision=_EXACT).reshape(frames, -1, r, r)
+
+    def _joined(self, linear: Array, products: Array) -> Float[Array, "frames p"]:
+        i, j = np.triu_indices(products.shape[-1])
+        packed = products[..., i, j].reshape(len(products), -1)
+        return jnp.concatenate([linear.astype(packed.dtype), packed], axis=1)
+
+
+@jax.custom_jvp
+def _quadratic_form(
+    members: Float[Array, "elements atoms"],
+    matrices: Float[Array, "*frames elements r r"],
+    y: Float[Array, "frames atoms r"],
+) -> Float[Array, " frames"]:
+    """Σ_i y_iᵀ Q_z(i) y_i; its slope 2 Q y is at hand where the value is, at no price."""
+    return jnp.sum(y * _applied(members, matrices, y), axis=(1, 2))
+
+
+def _quadratic_form_jvp(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> Any:
+    (members, matrices, y), (_, d_matrices, dy) = primals, tangents
+    slope = _applied(members, matrices, y)
+    change = jnp.zeros(len(y), y.dtype)
+    if not isinstance(dy, SymbolicZero):
+        change = change + 2 * jnp.sum(slope * dy, axis=(1, 2))
+    if not isinstance(d_matrices, SymbolicZero):
+        change = change + jnp.sum(y * _applied(members, d_matrices, y), axis=(1, 2))
+    return jnp.sum(y * slope, axis=(1, 2)), change
+
+
+_quadratic_form.defjvp(_quadratic_form_jvp, symbolic_zeros=True)
+
+
+def _applied(
+    members: Float[Array, "elements atoms"],
+    matrices: Float[Array, "*frames elements r r"],
+    y: Float[Array, "frames atoms r"],
+) -> Float[Array, "frames atoms r"]:
+    """Q_z(i) y_i of every atom, Q symmetric: one product for each element, most of it unused."""
+    frames, atoms, r = y.shape
+    stacked = matrices.reshape(*matrices.shape[:-3], -1, r)
+    if matrices.ndim == 3:  # of all frames
+        found = jnp.matmul(y.reshape(-1, r), stacked.T, precision=_EXACT)
+    else:
+        found = jnp.matmul(y, jnp.swapaxes(stacked, 1, 2), precision=_EXACT)
+    found = found.reshape(frames, atoms, -1, r)
+    return jnp.sum(found * members.T[None, :, :, None], axis=2)
+
+
+def descriptors(
+    potential: Potential,
+    form: HeadForm,
+    params: Parameters,
+    basis: Float[Array, "features r"] | None,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+) -> Float[Array, "frames p"]:
+    """φ of every frame."""
+    phi = Descriptors(form, basis, atomic_numbers)
+    per_atom = potential.features(params, atomic_numbers, positions)
+    return phi.values(phi.carried(per_atom.features))
+
+
+def energies(
+    potential: Potential,
+    form: HeadForm,
+    params: Parameters,
+    head: Head,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+    neighbours: Neighbours = None,
+) -> Float[Array, " frames"]:
+    """Energies in eV without the constant, the fixed part included."""
+    per_atom = potential.features(params, atomic_numbers, positions, neighbours=neighbours)
+    return _energies(form, head, atomic_numbers, per_atom)
+
+
+def energy_and_forces(
+    potential: Potential,
+    form: HeadForm,
+    params: Parameters,
+    head: Head,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+) -> Evaluation:
+    """Energies (eV, without the constant) and forces (eV/Å) of a batch of frames.
+
+    Args:
+        potential, params: what gives the features; the parameters' precision is the network's.
+        form, head: one head for all frames or one for each, always one pass through the potential.
+        atomic_numbers: of the atoms, the same in every frame.
+        positions: in Å. Their precision is that of the forces, so that a double-precision
+            integrator can drive a single-precision network.
+
+    Large batches are evaluated in blocks on a CPU. Pure; meant to be jitted by the caller with
+    ``potential`` and ``form`` static.
+    """
+    frames, atoms = positions.shape[:2]
+
+    def block(head: Head, x: Array) -> Evaluation:
+        def evaluate(x: Array, neighbours: Neighbours) -> Evaluation:
+            return together(potential, form, params, head, atomic_numbers, x, neighbours)
+
+        return potential.with_neighbours(evaluate, x)
+
+    most = potential.frames_per_block(atoms)
+    if jax.default_backend() != "cpu" or frames <= most:
+        return block(head, positions)
+
+    def in_blocks(values: Array) -> Array:
+        shape = values.shape[1:]
+        fill = jnp.broadcast_to(values[-1:], (-frames % most, *shape))
+        return jnp.concatenate([values, fill]).reshape(-1, most, *shape)
+
+    if head.linear.ndim == 1:  # one head for all
+        e, f = jax.lax.map(lambda x: block(head, x), in_blocks(positions))
+    else:
+        of_frames = head._replace(basis=None)
+        e, f = jax.lax.map(
+            lambda inputs: block(inputs[0]._replace(basis=head.basis), inputs[1]),
+            (jax.tree.map(in_blocks, of_frames), in_blocks(positions)),
+        )
+    return e.reshape(-1)[:frames], f.reshape(-1, *positions.shape[1:])[:frames]
+
+
+def together(
+    potential: Potential,
+    form: HeadForm,
+    params: Parameters,
+    head: Head,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+    neighbours: Neighbours = None,
+) -> Evaluation:
+    """Energies and forces of frames in one go, with these neighbours."""
+
+    def total(x: Array) -> tuple[Array, Array]:
+        per_frame = energies(potential, form, params, head, atomic_numbers, x, neighbours)
+        return jnp.sum(per_frame), per_frame
+
+    gradient, per_frame = jax.grad(total, has_aux=True)(positions)
+    return per_frame, -gradient
+
+
+def _energies(
+    form: HeadForm, head: Head, atomic_numbers: Array, per_atom: PerAtom
+) -> Float[Array, " frames"]:
+    energies = Descriptors(form, head.basis, atomic_numbers).energies(head, per_atom.features)
+    if per_atom.fixed is None:
+        return energies
+    return energies + per_atom.fixed.astype(energies.dtype)

@@ -1,0 +1,132 @@
+"""The seam between a potential and everything that is made from it.
+
+A potential gives, for every frame, features h of each atom and a fixed part U₀ of the energy that
+no head changes; a head of some form (:mod:`fisherdash.potentials.form`) makes the rest of the
+energy from h (:mod:`fisherdash.potentials.head`). Re-fit, dynamics, evaluation and export know a
+potential by this module alone.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer
+
+from fisherdash.errors import InputError
+
+Parameters = Any
+"""A pytree of arrays, in the precision in which the potential is to be evaluated."""
+
+Neighbours = Any
+"""What a potential's features take beside positions, see :meth:`Potential.with_neighbours`."""
+
+Result = TypeVar("Result")
+
+
+class PerAtom(NamedTuple):
+    """What a potential says about a batch of frames.
+
+    Attributes:
+        features: h of every atom.
+        fixed: U₀ of every frame in eV; None where it is zero, so that it costs nothing.
+    """
+
+    features: Float[Array, "frames atoms features"]
+    fixed: Float[Array, " frames"] | None = None
+
+
+@runtime_checkable
+class Potential(Protocol):
+    """Everything about a potential that is not an array.
+
+    Frozen and hashable, equal for equal computations: it is a static argument of compiled
+    functions. The arrays are a pytree of parameters beside it.
+    """
+
+    @property
+    def family(self) -> str:
+        """Name of the kind of potential, as it stands in files."""
+        ...
+
+    @property
+    def num_features(self) -> int:
+        """F."""
+        ...
+
+    @property
+    def cutoff(self) -> float:
+        """Distance in Å beyond which two atoms do not see each other."""
+        ...
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers for which it has features."""
+        ...
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """In which it can be evaluated: "float32", "float64" or both."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """What rebuilds it, JSON-able, see :func:`fisherdash.potentials.from_json`."""
+        ...
+
+    def shapes(self) -> Parameters:
+        """The parameters' shapes: a nested dict of ``jax.ShapeDtypeStruct``."""
+        ...
+
+    def features(
+        self,
+        params: Parameters,
+        atomic_numbers: Integer[Array, " atoms"],
+        positions: Float[Array, "frames atoms 3"],
+        *,
+        neighbours: Neighbours = None,
+        forward_mode: bool = False,
+    ) -> PerAtom:
+        """Features and U₀, a pure function that JAX can differentiate.
+
+        Args:
+            params: of the potential.
+            atomic_numbers: of the atoms, the same in every frame.
+            positions: in Å; differences are formed in their precision before they are rounded.
+            neighbours: what :meth:`with_neighbours` found, or None.
+            forward_mode: whether derivatives will be pushed forward (``jvp``, ``linearize``,
+                ``jet``) and not pulled back.
+        """
+        ...
+
+    def with_neighbours(
+        self,
+        evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours], Result],
+        positions: Float[Array, "frames atoms 3"],
+    ) -> Result:
+        """``evaluate(positions, neighbours)`` with what makes the features fast there.
+
+        ``evaluate`` may differentiate; what is found is constant to it.
+        """
+        ...
+
+    def frames_per_block(self, atoms: int) -> int:
+        """Frames of so many atoms that a CPU evaluates together."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Potential, Protocol):
+    """A potential whose parameters can be learned here."""
+
+    def init(self, seed: int) -> Parameters:
+        """Fresh parameters, float32."""
+        ...
+
+
+def as_precision(potential: Potential, params: Parameters, precision: str) -> Parameters:
+    """The parameters on the device in "float32" or "float64"; InputError for any other."""
+    if precision not in potential.precisions:
+        raise InputError(
+            f"the precision is {' or '.join(potential.precisions)}, received {precision!r}"
+        )
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), params)

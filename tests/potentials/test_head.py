@@ -1,0 +1,296 @@
+"""What is made from per-atom features by a head of any form, against automatic differentiation."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from fisherdash.errors import InputError
+from fisherdash.fisher.derivatives import Derivatives
+from fisherdash.potentials.form import KINDS, SHARED, HeadForm, joint_basis, rewritten
+from fisherdash.potentials.head import Head, descriptors, energies, energy_and_forces
+from fisherdash.potentials.potential import Potential, Trainable, as_precision
+from tests.potentials.toy import Toy
+from tests.randomised import ETHANOL, displaced_ethanol
+
+FEATURES = 5
+NETWORK = Toy(FEATURES)
+BODY = jax.tree.map(jnp.asarray, NETWORK.init(0))
+NUMBERS = jnp.asarray(ETHANOL)
+BASIS = np.linalg.qr(np.random.default_rng(1).normal(size=(FEATURES, 3)))[0]
+FORMS = {
+    "shared": (SHARED, None),
+    "by element": (HeadForm("by element", (1, 6, 8)), None),
+    "quadratic": (HeadForm("quadratic", (1, 6, 8)), None),
+    "reduced": (HeadForm("quadratic", (1, 6, 8), 3), BASIS),
+}
+
+
+@pytest.fixture(params=FORMS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def weights_of(name: str, seed: int = 0) -> np.ndarray:
+    """Random weights of a form."""
+    return np.random.default_rng(seed).normal(size=FORMS[name][0].size(FEATURES))
+
+
+def head_of(name: str, weights: np.ndarray) -> Head:
+    form, basis = FORMS[name]
+    return jax.tree.map(jnp.asarray, Head.of(form, FEATURES, weights, basis))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def evaluate(potential, name, head, positions, numbers=NUMBERS):
+    return energy_and_forces(potential, FORMS[name][0], BODY, head, numbers, positions)
+
+
+def phi(name: str, numbers=NUMBERS):
+    """x (N·3,) → φ, straight from the definition: explicit sums over atoms and elements."""
+    form, basis = FORMS[name]
+    i, j = np.triu_indices(form.directions(FEATURES))
+
+    def of(x):
+        h = NETWORK.features(BODY, numbers, x.reshape(1, -1, 3)).features[0]
+        if form.kind == "shared":
+            return sum(h[a] for a in range(len(ETHANOL)))
+        atoms = [np.flatnonzero(np.asarray(numbers) == z) for z in form.elements]
+        parts = [sum(h[a] for a in members) for members in atoms]
+        if form.kind == "quadratic":
+            y = h if basis is None else h @ basis
+            parts += [sum(jnp.outer(y[a], y[a])[i, j] for a in members) for members in atoms]
+        return jnp.concatenate(parts)
+
+    return of
+
+
+def test_the_toy_is_a_potential_that_can_be_trained() -> None:
+    assert isinstance(NETWORK, Potential) and isinstance(NETWORK, Trainable)
+    assert hash(NETWORK) == hash(Toy(**NETWORK.to_json()))
+
+
+def test_sizes() -> None:
+    elements = (1, 6, 8)
+    assert HeadForm("quadratic", elements).size(16) == 456
+    assert HeadForm("quadratic", elements).size(32) == 1680
+    assert HeadForm("quadratic", elements, 16).size(64) == 3 * (64 + 136)
+    assert HeadForm("by element", elements).size(32) == 96 and SHARED.size(32) == 32
+
+
+def test_descriptors_are_their_definition(name: str) -> None:
+    positions = jnp.asarray(displaced_ethanol(3))
+    form, basis = FORMS[name]
+    found = descriptors(NETWORK, form, BODY, basis, NUMBERS, positions)
+    assert found.shape == (3, form.size(FEATURES))
+    for row, x in zip(found, positions, strict=True):
+        np.testing.assert_allclose(row, phi(name)(x.ravel()), rtol=1e-12, atol=1e-12)
+
+
+def test_jacobian_and_laplacian_are_those_of_automatic_differentiation(name: str) -> None:
+    form, basis = FORMS[name]
+    positions = jnp.asarray(displaced_ethanol(2))
+    first, second = jax.jit(jax.jacfwd(phi(name))), jax.jit(jax.hessian(phi(name)))
+    g = np.stack([first(x.ravel()).T for x in positions])
+    laplacian = np.stack([np.trace(second(x.ravel()), axis1=1, axis2=2) for x in positions])
+    assert np.abs(laplacian).min() > 1e-4
+    derive = jax.jit(
+        lambda x, internal: Derivatives.of(
+            NETWORK, form, BODY, basis, NUMBERS, x, laplacian=True, internal=internal
+        ),
+        static_argnums=1,
+    )
+    for internal in (False, True):
+        found = derive(positions, internal)
+        np.testing.assert_allclose(found.jacobian, g, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(found.laplacian, laplacian, rtol=1e-8, atol=1e-8)
+        plain = Derivatives.of(NETWORK, form, BODY, basis, NUMBERS, positions, internal=internal)
+        np.testing.assert_allclose(plain.jacobian, g, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(plain.values, found.values, rtol=1e-12)
+        assert plain.laplacian is None and plain.fixed is None
+
+
+def test_estimated_laplacians_are_unbiased() -> None:
+    form, basis = FORMS["reduced"]
+    positions = jnp.asarray(np.repeat(displaced_ethanol(1), 1000, axis=0))
+    exact = Derivatives.of(NETWORK, form, BODY, basis, NUMBERS, positions[:1], laplacian=True)
+    found = jax.jit(
+        lambda key: (
+            Derivatives.of(
+                NETWORK, form, BODY, basis, NUMBERS, positions, laplacian=2, key=key
+            ).laplacian
+        )
+    )(jax.random.key(0))
+    away = (np.mean(found, axis=0) - exact.laplacian[0]) / (np.std(found, axis=0) / 1000**0.5)
+    assert np.abs(away).max() < 4.5
+
+
+def test_energies_are_the_weights_times_the_descriptors(name: str) -> None:
+    positions = jnp.asarray(displaced_ethanol(70))
+    weights = weights_of(name)
+    found, forces = evaluate(NETWORK, name, head_of(name, weights), positions)
+    form, basis = FORMS[name]
+    d = descriptors(NETWORK, form, BODY, basis, NUMBERS, positions)
+    np.testing.assert_allclose(found, d @ weights, rtol=1e-11)
+    g = Derivatives.of(NETWORK, form, BODY, basis, NUMBERS, positions[:5]).jacobian
+    np.testing.assert_allclose(forces[:5].reshape(5, -1), -(g @ weights), rtol=1e-9, atol=1e-9)
+
+
+def test_forces_are_minus_the_gradient_by_differences(name: str) -> None:
+    head, x, step = head_of(name, weights_of(name)), displaced_ethanol(1)[0], 1e-4
+    steps = step * np.eye(27).reshape(27, 9, 3)
+    plus, _ = evaluate(NETWORK, name, head, x + steps)
+    minus, _ = evaluate(NETWORK, name, head, x - steps)
+    _, forces = evaluate(NETWORK, name, head, np.repeat(x[None], 27, axis=0))
+    away = -(plus - minus) / (2 * step) - forces[0].ravel()
+    assert np.abs(away).max() < 1e-6 * np.abs(forces).max()
+
+
+def test_a_fixed_part_is_in_energies_and_forces_and_apart_in_derivatives(name: str) -> None:
+    positions, springs = jnp.asarray(displaced_ethanol(3)), Toy(FEATURES, springs=True)
+    form, basis = FORMS[name]
+    head = head_of(name, weights_of(name))
+
+    def fixed(x):
+        return springs.features(BODY, NUMBERS, x).fixed
+
+    slope = jax.grad(lambda x: jnp.sum(fixed(x)))(positions)
+    without, with_it = (
+        energy_and_forces(potential, form, BODY, head, NUMBERS, positions)
+        for potential in (NETWORK, springs)
+    )
+    np.testing.assert_allclose(with_it[0] - without[0], fixed(positions), rtol=1e-10)
+    np.testing.assert_allclose(with_it[1] - without[1], -slope, rtol=1e-8, atol=1e-10)
+    for more in ({}, {"laplacian": True}):
+        for internal in (False, True):
+            found = Derivatives.of(
+                springs, form, BODY, basis, NUMBERS, positions, internal=internal, **more
+            )
+            np.testing.assert_allclose(found.fixed.energy, fixed(positions), rtol=1e-12)
+            gradient = found.fixed.gradient.reshape(positions.shape)
+            np.testing.assert_allclose(gradient, slope, rtol=1e-8, atol=1e-10)
+
+
+def test_nothing_changes_under_motions_mirrors_and_permutations(name: str) -> None:
+    positions, head = displaced_ethanol(2), head_of(name, weights_of(name))
+    found, forces = evaluate(NETWORK, name, head, positions)
+    assert np.abs(forces).max() > 1e-2
+    rng = np.random.default_rng(1)
+    for mirror in (1.0, -1.0):
+        matrix = mirror * Rotation.random(random_state=3).as_matrix()
+        moved = evaluate(NETWORK, name, head, positions @ matrix.T + rng.normal(size=3))
+        np.testing.assert_allclose(moved[0], found, rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(moved[1], forces @ matrix.T, rtol=1e-9, atol=1e-9)
+    order = rng.permutation(9)
+    permuted = evaluate(NETWORK, name, head, positions[:, order], NUMBERS[order])
+    np.testing.assert_allclose(permuted[0], found, rtol=1e-11)
+    np.testing.assert_allclose(permuted[1], forces[:, order], rtol=1e-9, atol=1e-9)
+
+
+def test_heads_of_one_body_in_one_batch_are_as_each_alone(name: str) -> None:
+    positions = np.repeat(displaced_ethanol(20), 2, axis=0)  # 40 frames: more than one block
+    all_weights = [weights_of(name, seed) for seed in (0, 1)]
+    form, basis = FORMS[name]
+    stacked = Head.of(form, FEATURES, jnp.asarray(np.tile(all_weights, (20, 1))), basis)
+    both = evaluate(NETWORK, name, stacked, positions)
+    for index, weights in enumerate(all_weights):
+        alone = evaluate(NETWORK, name, head_of(name, weights), positions)
+        for one, other in zip(both, alone, strict=True):
+            np.testing.assert_allclose(one[index::2], other[index::2], rtol=1e-11, atol=1e-11)
+    assert np.abs(both[0][0] - both[0][1]) > 1e-3
+
+
+def test_one_pass_through_the_network_whatever_the_head(name: str) -> None:
+    def evaluated(form_name: str) -> int:
+        head = head_of(form_name, weights_of(form_name))
+        form = FORMS[form_name][0]
+        jaxpr = jax.make_jaxpr(lambda x: energy_and_forces(NETWORK, form, BODY, head, NUMBERS, x))(
+            displaced_ethanol(2)
+        )
+        return str(jaxpr).count("tanh")
+
+    assert evaluated(name) == evaluated("shared") > 0
+
+
+@pytest.mark.parametrize("wider", ["by element", "quadratic", "reduced"])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_head_without_products_equals_the_linear_one(wider: str, precision: str) -> None:
+    positions = displaced_ethanol(4)
+    linear = weights_of("by element")
+    form, basis = FORMS[wider]
+    weights = rewritten(linear, FORMS["by element"][0], None, form, basis, FEATURES)
+    assert len(weights) == form.size(FEATURES)
+    body = as_precision(NETWORK, BODY, precision)
+    first, second = (
+        energy_and_forces(
+            NETWORK, FORMS[one][0], body, head_of(one, w), NUMBERS, jnp.asarray(positions)
+        )
+        for one, w in (("by element", linear), (wider, weights))
+    )
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6 if precision == "float32" else 1e-12,
+                                   atol=1e-6 if precision == "float32" else 1e-12)  # fmt: skip
+
+
+@pytest.mark.parametrize("narrow", FORMS)
+@pytest.mark.parametrize("wide", FORMS)
+def test_rewriting_keeps_the_energy_or_is_refused(narrow: str, wide: str) -> None:
+    (form, basis), (wanted, wanted_basis) = FORMS[narrow], FORMS[wide]
+    kinds = KINDS.index(form.kind), KINDS.index(wanted.kind)
+    if kinds[0] > kinds[1] or (narrow == "quadratic" and wide == "reduced"):
+        with pytest.raises(InputError):
+            rewritten(weights_of(narrow), form, basis, wanted, wanted_basis, FEATURES)
+        return
+    weights = weights_of(narrow)
+    other = rewritten(weights, form, basis, wanted, wanted_basis, FEATURES)
+    positions = jnp.asarray(displaced_ethanol(3))
+    one, two = (
+        energies(NETWORK, FORMS[k][0], BODY, head_of(k, w), NUMBERS, positions)
+        for k, w in ((narrow, weights), (wide, other))
+    )
+    np.testing.assert_allclose(one, two, rtol=1e-10)
+
+
+def test_two_reductions_meet_in_one_that_spans_both() -> None:
+    rng = np.random.default_rng(5)
+    bases = [np.linalg.qr(rng.normal(size=(8, 2)))[0] for _ in range(2)]
+    joint = joint_basis(bases, 8)
+    assert joint is not None and joint.shape == (8, 4)
+    np.testing.assert_allclose(joint.T @ joint, np.eye(4), atol=1e-12)
+    for basis in bases:
+        form, wide = HeadForm("quadratic", (6,), 2), HeadForm("quadratic", (6,), 4)
+        weights = rng.normal(size=form.size(8))
+        wider = rewritten(weights, form, basis, wide, joint, 8)
+        small, large = Head.of(form, 8, weights), Head.of(wide, 8, wider)
+        np.testing.assert_allclose(
+            basis @ small.quadratic[0] @ basis.T, joint @ large.quadratic[0] @ joint.T, atol=1e-12
+        )
+    assert joint_basis([bases[0], bases[0]], 8) is bases[0]
+    assert joint_basis([bases[0], None], 8) is None
+    assert joint_basis([np.eye(8)[:, :4], np.eye(8)[:, 4:]], 8) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"kind": "cubic"}, "the form of a head is one of"),
+        ({"kind": "by element"}, "has elements of its own"),
+        ({"kind": "shared", "elements": (1,)}, "has no elements of its own"),
+        ({"kind": "by element", "elements": (6, 1)}, "rising order"),
+        ({"kind": "by element", "elements": (1, 6), "reduce": 3}, "only a quadratic head"),
+        ({"kind": "quadratic", "elements": (1, 6), "reduce": -1}, "a whole number"),
+    ],
+)
+def test_forms_that_make_no_sense_are_refused(fields: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        HeadForm(**fields)
+
+
+def test_forms_survive_json() -> None:
+    for form, _ in FORMS.values():
+        assert HeadForm.from_json(form.to_json()) == form
+    with pytest.raises(InputError, match="has the fields"):
+        HeadForm.from_json({"kind": "shared"})
