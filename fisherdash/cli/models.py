@@ -266,7 +266,7 @@ def convert(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     model = tutorial.load_bytes(data, **settings.to_json(), name=out.stem)
     checkpoint.save(model, out)
     return {
-        **model.config.to_json(),
+        **model.potential.to_json(),
         "elements": list(model.elements),
         "parameters": model.num_parameters,
     }
