@@ -15,7 +15,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from fisherdash import dataset
 from fisherdash.potentials import checkpoint
-from fisherdash.potentials.e3x import ModelConfig
+from fisherdash.potentials.form import HeadForm
+from fisherdash.settings import ModelConfig
 from tests.randomised import random_checkpoint
 
 _KCAL = 23.0605
@@ -90,7 +91,8 @@ def structure_files() -> list[bytes]:
 def _models() -> list[checkpoint.Checkpoint]:
     config = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
     shared = random_checkpoint(config, dtype=np.float32)
-    return [shared, shared.by_element([1, 6, 8])]
+    wide = shared.in_form(HeadForm("quadratic", (1, 6, 8), 3), np.eye(4)[:, :3])
+    return [shared, shared.by_element([1, 6, 8]), wide]
 
 
 def checkpoint_files() -> list[bytes]:
