@@ -52,9 +52,10 @@ def test_a_planted_quadratic_head_is_recovered(reduce: int) -> None:
     options = fisher.Options(ridge=0.0, precision="float64", test_boltzmann=False)
     refit = fisher.solve(start, planted_dataset(truth, 64), options)
     assert refit.checkpoint.form == start.form
+    # As far as rounding lets the data tell one head from another.
     away = np.linalg.norm(refit.checkpoint.head - truth.head) / np.linalg.norm(truth.head)
-    assert away < 1e-8
-    assert refit.force_rmse["fisher"] < 1e-8 < 1e-2 < refit.force_rmse["default"]
+    assert away < 1e-16 * refit.condition_number < 1e-2
+    assert refit.force_rmse["fisher"] < 1e-9 * refit.force_rmse["default"]
 
 
 def test_divergence_is_stationary_at_the_solution(moments: fisher.Moments) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -110,7 +111,8 @@ def test_heads_of_all_forms_run_beside_one_another():
     assert groups[0].force_field.form == HeadForm("quadratic", (1, 8), 4)
     positions = np.tile(networks.water().positions[:5], (4, 1, 1, 1))
     for group in groups:
-        energies, forces = group.force_field(group.params, positions[: len(group.names)])
+        evaluate = jax.jit(group.force_field)
+        energies, forces = evaluate(group.params, positions[: len(group.names)])
         for name, energy, force in zip(group.names, energies, forces, strict=True):
             data = networks.water().subset(np.arange(5))
             alone = predict(networks.exact(checkpoints[name]), data)
