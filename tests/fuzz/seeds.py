@@ -128,7 +128,13 @@ def run_headers() -> list[bytes]:
 
     settings = {"replicas": 2, "steps": 10, "timestep": 0.5, "temperature": 300.0,
                 "record_every": 1, "seed": 0}  # fmt: skip
-    header = RunHeader("water", ("a", "b"), ("default", "fisher"), (8, 1, 1), settings)
+    header = RunHeader(
+        title="water",
+        names=("a", "b"),
+        roles=("default", "fisher"),
+        atomic_numbers=(8, 1, 1),
+        settings=settings,
+    )
     return [json.dumps({**header.to_json(), "status": "finished", "writer": {}}).encode()]
 
 
