@@ -230,7 +230,8 @@ def accumulate_groups(
             # A block may hold frames of several groups.
             rows = part[(part >= first) & (part < last)]
             if len(rows):
-                mine = jax.tree.map(lambda leaf, at=rows - first: leaf[at], found)
+                at = slice(rows[0] - first, rows[-1] - first + 1)
+                mine = jax.tree.map(lambda leaf, at=at: leaf[at], found)
                 of_group.add(mine, -dataset.forces[rows], dataset.energies[rows] - origin)
         if progress is not None:
             progress(last, total)
@@ -261,10 +262,12 @@ class _Sums:
         joint = np.concatenate([found.values, energies[:, None]], axis=1)
         curvature = None if found.laplacian is None else found.laplacian.sum(axis=0)
         terms = [g.T @ g, u @ g, curvature, u @ u, joint.T @ joint, joint.sum(axis=0), fixed]
-        self._terms = [
-            term if total is None else total + term
-            for total, term in zip(self._terms or [None] * len(terms), terms, strict=True)
-        ]
+        if not self._terms:
+            self._terms = terms
+            return
+        for index, term in enumerate(terms):
+            if term is not None:
+                self._terms[index] += term  # in place: matrices of many descriptors are large
 
     def moments(self, frames: int, components: int, origin: float) -> Moments:
         """The finished sums."""

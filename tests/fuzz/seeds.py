@@ -135,7 +135,9 @@ def run_headers() -> list[bytes]:
         atomic_numbers=(8, 1, 1),
         settings=settings,
     )
-    return [json.dumps({**header.to_json(), "status": "finished", "writer": {}}).encode()]
+    with tempfile.TemporaryDirectory() as folder:
+        header.write(Path(folder), "finished")
+        return [(Path(folder) / header.FILE).read_bytes()]
 
 
 STUDY = """
