@@ -89,6 +89,8 @@ def chunks(settings, data, bonds) -> Iterator:
             device="none: made-up numbers",
             bonds=bonds,
             degrees_of_freedom=21,
+            timestep=settings.timestep,
+            num_atoms=data.num_atoms,
         )
 
 

@@ -61,10 +61,11 @@ class Trajectories:
         self._check_values()
 
     def _check_shapes(self) -> None:
-        heads, frames, shape = len(self.names), len(self.times), self.potential.shape
+        heads, frames, shape = len(self.names), self.times.size, self.potential.shape
         replicas = shape[1] if len(shape) == 3 else 0
         energies = (heads, replicas, frames)
-        expected = dict.fromkeys(("potential", "kinetic"), energies)
+        expected: dict[str, tuple[int, ...]] = {"times": (frames,)}
+        expected |= dict.fromkeys(("potential", "kinetic"), energies)
         expected |= dict.fromkeys(("died_step", "broken_bond"), energies[:2])
         expected |= dict.fromkeys(("positions", "velocities"), (*energies, self.num_atoms, 3))
         for name, shape in expected.items():

@@ -29,8 +29,8 @@ import numpy as np
 from jaxtyping import Float
 
 from fisherdash.analysis.statistics import Interval, PairedDifference, median_interval, paired
-from fisherdash.analysis.trajectories import Trajectories
 from fisherdash.errors import InputError
+from fisherdash.trajectories import Trajectories
 
 MOST_POINTS: Final = 200
 _FEWEST_POINTS: Final = 3

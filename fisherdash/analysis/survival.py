@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fisherdash.analysis.trajectories import Trajectories
+from fisherdash.trajectories import Trajectories
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,17 +14,17 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
 
 from fisherdash.md import engine
 from fisherdash.md.engine import Group, Record, Scenery
 from fisherdash.md.integrator import ALIVE, Bonds, State
 from fisherdash.settings import MDSettings
+from fisherdash.trajectories import Trajectories
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Chunk:
-    """K consecutive recorded frames of every trajectory; H heads, R replicas, N atoms.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Chunk(Trajectories):
+    """Consecutive recorded frames of every trajectory, and where the run is.
 
     Energies of a replica are NaN from the step of its death on; its positions and velocities stay
     those at its death. The first chunk of a run has the stage "compiling" and no frames; the first
@@ -34,56 +34,21 @@ class Chunk:
         stage: "compiling" or "running".
         step: last step done.
         steps: steps of the whole run.
-        names: of the heads.
-        times: of the frames, fs, shape (K,).
-        potential: eV, without the constant of the checkpoint, shape (H, R, K).
-        kinetic: eV, shape (H, R, K).
-        positions: Å, float32, shape (H, R, K, N, 3).
-        velocities: Å/fs, float32, shape (H, R, K, N, 3).
-        died_step: step of death, −1 while alive, shape (H, R).
-        broken_bond: index into ``bonds``, −1 while alive, −2 for a number that is not finite.
         steps_per_second: of the whole batch, without compilation; 0 while unknown.
         device: where it runs, in words.
-        bonds: the bonds that are watched.
-        degrees_of_freedom: of one molecule's internal motion, for temperatures.
+        bonds: the bonds that are watched; ``broken_bond`` is an index into them.
         notes: what was decided about the start, plain sentences.
         state: the integrator's state after ``step``, on the host; a run goes on from it exactly.
-            None while compiling.
     """
 
     stage: Literal["compiling", "running"]
     step: int
     steps: int
-    names: tuple[str, ...]
-    times: Float[np.ndarray, " frames"]
-    potential: Float[np.ndarray, "heads replicas frames"]
-    kinetic: Float[np.ndarray, "heads replicas frames"]
-    positions: Float[np.ndarray, "heads replicas frames atoms 3"]
-    velocities: Float[np.ndarray, "heads replicas frames atoms 3"]
-    died_step: Int[np.ndarray, "heads replicas"]
-    broken_bond: Int[np.ndarray, "heads replicas"]
     steps_per_second: float
     device: str
     bonds: Bonds
-    degrees_of_freedom: int
     notes: tuple[str, ...] = ()
     state: State | None = None
-
-    def __post_init__(self) -> None:
-        heads, replicas = self.died_step.shape
-        frames = len(self.times)
-        expected = {
-            "potential": (heads, replicas, frames),
-            "kinetic": (heads, replicas, frames),
-            "positions": (heads, replicas, frames, *self.positions.shape[3:]),
-            "velocities": self.positions.shape,
-            "broken_bond": (heads, replicas),
-        }
-        for name, shape in expected.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
-        if len(self.names) != heads:
-            raise ValueError(f"{heads} heads have {len(self.names)} names: {self.names}")
 
 
 @dataclasses.dataclass(eq=False)
@@ -153,14 +118,15 @@ def all_dead(chunk: Chunk, settings: MDSettings) -> Iterator[Chunk]:
 def compiling(state: State, common: dict[str, Any]) -> Chunk:
     """The chunk without frames that comes before anything is compiled; it carries the start."""
     heads, replicas, atoms, _ = np.shape(state.positions)
+    energies, vectors = np.zeros((heads, replicas, 0)), np.zeros((heads, replicas, 0, atoms, 3))
     return Chunk(
         stage="compiling",
         step=max(int(state.step), 0),
         times=np.zeros(0),
-        potential=np.zeros((heads, replicas, 0)),
-        kinetic=np.zeros((heads, replicas, 0)),
-        positions=np.zeros((heads, replicas, 0, atoms, 3), np.float32),
-        velocities=np.zeros((heads, replicas, 0, atoms, 3), np.float32),
+        potential=energies,
+        kinetic=energies,
+        positions=vectors.astype(np.float32),
+        velocities=vectors.astype(np.float32),
         died_step=np.asarray(state.died_step),
         broken_bond=np.asarray(state.broken_bond),
         steps_per_second=0.0,
@@ -295,6 +261,9 @@ def run(
         "device": engine.device_name(),
         "notes": setting.notes,
         "bonds": setting.bonds,
+        "timestep": settings.timestep,
+        "num_atoms": len(setting.masses),
+        "temperature": settings.temperature,
         "degrees_of_freedom": setting.degrees_of_freedom,
     }
     yield compiling(state, common)

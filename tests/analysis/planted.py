@@ -30,4 +30,4 @@ def trajectories(
     kinetic = 0.5 + 0.3 * np.sin(times / 7.0) + np.zeros(total.shape)
     died = np.full(slopes.shape, -1) if died_step is None else np.asarray(died_step)
     names = names or tuple(f"head {index}" for index in range(len(slopes)))
-    return Trajectories(names, times, total - kinetic - 4.0, kinetic, died, 0.5, ATOMS)
+    return Trajectories(names, times, total - kinetic - 4.0, kinetic, died, 0.5, len(ATOMS))

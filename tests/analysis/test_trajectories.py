@@ -49,8 +49,10 @@ def test_energies_after_death_may_be_anything():
     ("change", "message"),
     [
         ({"kinetic": np.zeros((2, 3, 4))}, "kinetic must have the shape"),
+        ({"broken_bond": np.zeros((2, 4), int)}, "broken_bond must have the shape"),
+        ({"positions": np.zeros((2, 3, 5, 4, 3))}, "positions must have the shape"),
         ({"died_step": np.zeros((2, 2), int)}, "died_step must have the shape"),
-        ({"times": np.arange(6.0)}, "potential energies of 2 heads at 6 times"),
+        ({"times": np.arange(6.0)}, r"potential must have the shape \(2, 3, 6\)"),
         ({"times": np.array([0.0, 1.0, 1.0, 2.0, 3.0])}, "increase"),
         ({"names": ("a", "a")}, "different names"),
         ({"timestep": 0.0}, "time step"),
@@ -64,11 +66,32 @@ def test_wrong_trajectories_are_refused(change, message):
 
 
 def test_degrees_of_freedom_of_two_and_of_many_atoms():
-    def freedom(numbers):
+    def freedom(atoms):
         empty = np.zeros((1, 1, 0))
         return Trajectories(
-            ("a",), np.zeros(0), empty, empty, np.array([[-1]]), 0.5, np.array(numbers)
+            ("a",), np.zeros(0), empty, empty, np.array([[-1]]), 0.5, atoms
         ).degrees_of_freedom
 
-    assert freedom([1, 1]) == 1
-    assert freedom([8, 1, 1]) == 3
+    assert freedom(2) == 1
+    assert freedom(3) == 3
+
+
+def test_pieces_follow_one_another():
+    whole = planted.trajectories([[1.0, 2.0]], died_step=[[-1, 40]], frames=5)
+    parts = [
+        dataclasses.replace(
+            whole,
+            times=whole.times[part],
+            potential=whole.potential[..., part],
+            kinetic=whole.kinetic[..., part],
+            died_step=np.array([[-1, 40 if part.stop is None else -1]]),
+        )
+        for part in (slice(0, 2), slice(2, None))
+    ]
+    joined = parts[0].followed_by(parts[1])
+    for name in ("times", "potential", "kinetic", "died_step"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
+    with pytest.raises(InputError, match="agree in heads and replicas"):
+        parts[0].followed_by(planted.trajectories([[1.0]], frames=2))
+    with pytest.raises(InputError, match="increase"):
+        parts[1].followed_by(parts[0])

@@ -85,7 +85,7 @@ def test_energies_and_frames_come_back_exactly(folder):
     run = runs.open_run(folder)
     for name, axis in (("times", 0), ("potential", 2), ("kinetic", 2)):
         whole = np.concatenate([getattr(part, name) for part in chunks], axis=axis)
-        np.testing.assert_array_equal(getattr(run, name), whole)
+        np.testing.assert_array_equal(getattr(run.trajectories(), name), whole)
     positions = np.concatenate([part.positions for part in chunks], axis=2)
     velocities = np.concatenate([part.velocities for part in chunks], axis=2)
     wanted = np.array([14, 0, 5, 4, 9])
@@ -186,7 +186,7 @@ def test_only_energies_are_read_at_opening(folder, monkeypatch):
         (lambda folder: (folder / "chunk-000001.npz").unlink(), "chunk-000001.npz is missing"),
         (lambda folder: cut(folder / "chunk-000001.npz"), "chunk-000001.npz cannot be read"),
         (lambda folder: (folder / "chunk-000000.npz").write_bytes(b""), "cannot be read"),
-        (lambda folder: swap(folder), "potential has shape"),
+        (lambda folder: swap(folder), "potential must have the shape"),
     ],
 )
 def test_damage_is_one_sentence(folder, harm, words):
