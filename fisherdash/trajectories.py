@@ -22,18 +22,18 @@ class Trajectories:
         times: fs, increasing, shape (K,).
         potential: eV, any constant left out, shape (H, R, K).
         kinetic: eV, shape (H, R, K).
-        died_step: integrator step of death, −1 for survivors, shape (H, R).
+        died_step: integrator step of the failure, −1 for survivors, shape (H, R).
         timestep: of the integrator, fs.
         num_atoms: N.
         temperature: at which the momenta were drawn, K, if known.
         degrees_of_freedom: of one molecule's internal motion; 3N − 6 unless given.
-        broken_bond: index of the bond that broke, −1 while alive, −2 for a number that is not
+        broken_bond: index of the bond that broke, −1 for survivors, −2 for a number that is not
             finite, shape (H, R); None where it is not needed.
         positions: Å, shape (H, R, K, N, 3), float32; None where they are not in memory.
         velocities: Å/fs, shape (H, R, K, N, 3), float32; None where they are not in memory.
 
-    Energies from the step of death on may be anything and are never used. Raises InputError for
-    wrong shapes, times out of order, and energies of the living that are not finite.
+    Energies from the step of the failure on may be anything and are never used. Raises InputError
+    for wrong shapes, times out of order, and energies of survivors that are not finite.
     """
 
     names: tuple[str, ...]
@@ -83,10 +83,10 @@ class Trajectories:
             raise InputError(f"the time step must be above 0 fs, received {self.timestep}")
         if not np.all(np.isfinite(self.times)) or np.any(np.diff(self.times) <= 0):
             raise InputError("recorded times must be finite and increase from frame to frame")
-        living = self.alive
+        alive = self.alive
         for name in ("potential", "kinetic"):
-            if not np.all(np.isfinite(getattr(self, name)[living])):
-                raise InputError(f"the {name} energy of a living replica is not finite")
+            if not np.all(np.isfinite(getattr(self, name)[alive])):
+                raise InputError(f"the {name} energy of a surviving replica is not finite")
 
     @property
     def replicas(self) -> int:
@@ -100,21 +100,21 @@ class Trajectories:
 
     @property
     def alive(self) -> Bool[np.ndarray, "heads replicas frames"]:
-        """Whether a replica is alive at a frame."""
-        death = (self.died_step - 0.5) * self.timestep  # half a step: times are rounded numbers
-        return (self.died_step[..., None] < 0) | (self.times < death[..., None])
+        """Whether a replica has not failed at a frame."""
+        failure = (self.died_step - 0.5) * self.timestep  # half a step: times are rounded numbers
+        return (self.died_step[..., None] < 0) | (self.times < failure[..., None])
 
     @property
     def survivors(self) -> Bool[np.ndarray, "heads replicas"]:
-        """Whether a replica has not died."""
+        """Whether a replica has not failed."""
         return self.died_step < 0
 
     def alive_counts(self) -> Int[np.ndarray, "heads frames"]:
-        """Number of living replicas at every frame."""
+        """Number of surviving replicas at every frame."""
         return self.alive.sum(axis=1)
 
     def kinetic_temperature(self) -> Float[np.ndarray, "heads frames"]:
-        """2⟨K⟩/(k_B · degrees of freedom) over the living, K; NaN where nobody lives."""
+        """2⟨K⟩/(k_B · degrees of freedom) over the survivors, K; NaN without any."""
         count = self.alive_counts()
         total = np.where(self.alive, self.kinetic, 0.0).sum(axis=1)
         mean = np.full(total.shape, np.nan)
@@ -133,7 +133,7 @@ class Trajectories:
         )
 
     def followed_by(self, *later: "Trajectories") -> "Trajectories":
-        """The energies of consecutive pieces as one; whoever died says the last of them.
+        """The energies of consecutive pieces as one; failures are those of the last.
 
         Raises InputError when the pieces do not fit together.
         """

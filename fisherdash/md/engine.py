@@ -1,4 +1,4 @@
-"""The compiled loop: any number of heads times any number of replicas, frames recorded on the way.
+"""The compiled loop of many heads and replicas, which records frames, and its groups of heads.
 
 One compiled function, :func:`advance`, does a number of steps that is an argument, not a shape.
 It writes its frames into a buffer of fixed capacity, of which the host keeps those that were
@@ -17,13 +17,11 @@ nothing is donated: a state that was handed out stays valid and can be kept for 
 step are arguments. It runs on all local devices, each with its share of the replicas, or of the
 bodies where there are more of those (:class:`Layout`).
 
-Which heads can be evaluated together, and how.
-
-Two heads of one body are one flat batch: every molecule of the batch carries its own head, and the
-body sees no difference. Bodies of one potential are stacked and mapped over with ``vmap``.
-Only what differs in shape needs a loop of its own. A group is therefore a pure function, which
-identifies the compiled loop, and parameters, which are its arguments: a second run with other
-weights of the same shapes compiles nothing.
+Groups of heads that are evaluated together. Two heads of one body are one flat batch: every
+molecule of the batch carries its own head, and the body sees no difference. Bodies of one
+potential are stacked and mapped over with ``vmap``. Only what differs in shape needs a loop of
+its own. A group is therefore a pure function, which identifies the compiled loop, and parameters,
+which are its arguments: a second run with other weights of the same shapes compiles nothing.
 """
 
 import dataclasses
@@ -209,7 +207,7 @@ class Scenery(NamedTuple):
 
 
 class Record(NamedTuple):
-    """Buffers of frames; energies of the dead are NaN."""
+    """Buffers of frames; energies are NaN after a failure."""
 
     potential: Float[Any, "capacity heads replicas"]
     kinetic: Float[Any, "capacity heads replicas"]
@@ -312,11 +310,11 @@ def _advance(
 
 
 def step(force_field: ForceField, params: Any, state: State, scenery: Scenery) -> State:
-    """One step of all replicas: Verlet for the living, rest for the dead."""
-    living = state.died_step == ALIVE
+    """One step of all replicas: velocity Verlet; failed replicas are frozen."""
+    surviving = state.died_step == ALIVE
 
     def evaluate(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
-        moves = (living & integrator.usable(positions))[..., None, None]
+        moves = (surviving & integrator.usable(positions))[..., None, None]
         energies, forces = force_field(params, jnp.where(moves, positions, state.positions))
         return jnp.asarray(energies, jnp.float64), jnp.asarray(forces, jnp.float64)
 
@@ -327,10 +325,10 @@ def step(force_field: ForceField, params: Any, state: State, scenery: Scenery) -
 
 def snapshot(state: State, masses: Float[Array, " atoms"]) -> Record:
     """The frame that is recorded of a state, without the axis of frames."""
-    living = state.died_step == ALIVE
+    surviving = state.died_step == ALIVE
     return Record(
-        potential=jnp.where(living, state.potential, jnp.nan),
-        kinetic=jnp.where(living, integrator.kinetic_energy(state.momenta, masses), jnp.nan),
+        potential=jnp.where(surviving, state.potential, jnp.nan),
+        kinetic=jnp.where(surviving, integrator.kinetic_energy(state.momenta, masses), jnp.nan),
         positions=state.positions.astype(jnp.float32),
         velocities=(state.momenta / masses[:, None]).astype(jnp.float32),
     )

@@ -1,9 +1,4 @@
-"""The host's side of a run: keeps the device busy, hands out chunks, hears a cancellation.
-
-What a running simulation hands out: a stretch of recorded frames.
-
-Chunks out of what the compiled loop returns: heads in their order, frames behind replicas.
-"""
+"""The host's side of a run: keeps the device busy, assembles chunks, obeys a cancellation."""
 
 import collections
 import dataclasses
@@ -26,9 +21,9 @@ from fisherdash.trajectories import Trajectories
 class Chunk(Trajectories):
     """Consecutive recorded frames of every trajectory, and where the run is.
 
-    Energies of a replica are NaN from the step of its death on; its positions and velocities stay
-    those at its death. The first chunk of a run has the stage "compiling" and no frames; the first
-    frame of a run that is not resumed is the start, t = 0.
+    Energies of a replica are NaN from the step of its failure on; its positions and velocities
+    stay those at its failure. The first chunk of a run has the stage "compiling" and no frames;
+    the first frame of a run that is not resumed is the start, t = 0.
 
     Attributes:
         stage: "compiling" or "running".
@@ -253,7 +248,7 @@ def run(
 
     Yields:
         A chunk with the stage "compiling", then chunks with at least one frame each. When every
-        replica of every head is dead, one frame at the end of the run stands for the rest.
+        replica of every head has failed, one frame at the end of the run stands for the rest.
     """
     common = {
         "steps": settings.steps,

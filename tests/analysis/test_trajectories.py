@@ -56,7 +56,7 @@ def test_energies_after_death_may_be_anything():
         ({"times": np.array([0.0, 1.0, 1.0, 2.0, 3.0])}, "increase"),
         ({"names": ("a", "a")}, "different names"),
         ({"timestep": 0.0}, "time step"),
-        ({"potential": np.full((2, 3, 5), np.nan)}, "potential energy of a living"),
+        ({"potential": np.full((2, 3, 5), np.nan)}, "potential energy of a surviving"),
     ],
 )
 def test_wrong_trajectories_are_refused(change, message):

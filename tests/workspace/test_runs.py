@@ -205,7 +205,8 @@ def swap(folder):
     part = vars(chunk(1))
     part["potential"] = part["potential"][:1]
     names = ("times", "potential", "kinetic", "died_step", "broken_bond", "steps_per_second")
-    np.savez(folder / "chunk-000001.npz", step=1, **{name: part[name] for name in names})
+    arrays = {name: part[name] for name in names} | {"step": np.int64(1)}
+    headers.save(folder / "chunk-000001.npz", arrays)
 
 
 def test_a_pickled_chunk_is_refused_and_not_run(folder):
