@@ -6,8 +6,8 @@ data, seed and schedule and takes the steps that it would take alone (up to the 
 that a batched product may order differently).
 
 Everything random derives from (seed, epoch), so a resumed training takes the same steps as one that
-was never stopped. The host hands the device short pieces of an epoch, which keeps a cancellation
-prompt without touching the data in between.
+was never stopped. Each compiled call takes the steps of about half a second, which may be a part of
+an epoch, so that a cancellation is prompt.
 """
 
 import threading
@@ -37,7 +37,8 @@ from fisherdash.train.step import (
     validate,
 )
 
-_PIECE_SECONDS = 0.5
+_CALL_SECONDS = 0.5
+"""How long one compiled call should take."""
 
 
 def train(
@@ -61,7 +62,7 @@ def train(
         name: of the checkpoint.
         cancel: set it to stop; the last report then carries the best weights so far.
         state_file: where to keep what is needed to go on later, None for nowhere. It is removed
-            when the training has ended by itself and its last report was taken in.
+            when the training has ended by itself and the caller asks for more than its last report.
         resume: go on from ``state_file``; only the number of epochs may differ.
 
     Raises:
@@ -87,8 +88,8 @@ def train_together(
         config: of every network.
         trainees: equal in molecule, numbers of frames, batch size and epochs.
         cancel: set it to stop.
-        resume: go on from the members' state files, which stay until no member was cancelled.
-        report_seconds: at least so long from one report to the next.
+        resume: go on from the members' state files; they are removed once no member is cancelled.
+        report_seconds: shortest time between two reports.
 
     Yields:
         One report for each member when compiling, after an epoch, and at the end. A member that
@@ -192,7 +193,7 @@ class Training:
         ]
         self.state: State = stack(states)
         self.compile_seconds = 0.0
-        self._steps_per_piece = 1
+        self._steps_per_call = 1
 
     def run(
         self, cancel: threading.Event, resume: bool, report_seconds: float
@@ -206,16 +207,16 @@ class Training:
         self._compile()
         for member in self.members:
             member.judge()
-        told = time.perf_counter()
+        reported = time.perf_counter()
         while self._running():
             if not self._epoch(cancel):
                 for member in self._running():
                     member.status = "cancelled"
-            elif self._running() and time.perf_counter() - told >= report_seconds:
-                told = time.perf_counter()
+            elif self._running() and time.perf_counter() - reported >= report_seconds:
+                reported = time.perf_counter()
                 yield self._reports()
         yield self._reports()
-        # Only now: whoever took the last report has kept what it brought.
+        # Not before the caller has asked for more, having saved what the last reports carry.
         if not any(member.status == "cancelled" for member in self.members):
             for member in self.members:
                 if member.trainee.state_file is not None:
@@ -266,11 +267,11 @@ class Training:
         while done < self.steps:
             if cancel.is_set():
                 return False
-            until = min(done + self._steps_per_piece, self.steps)
+            until = min(done + self._steps_per_call, self.steps)
             began = time.perf_counter()
             sums = jax.block_until_ready(self.advance(sums, order, done, until))
             per_step = (time.perf_counter() - began) / (until - done)
-            self._steps_per_piece = max(1, int(_PIECE_SECONDS / per_step))
+            self._steps_per_call = max(1, int(_CALL_SECONDS / per_step))
             done = until
         self._count(sums, (time.perf_counter() - started) / len(self.members))
         return True

@@ -29,7 +29,7 @@ Status = Literal["compiling", "running", "diverged", "stopped early", "cancelled
 FORMAT_VERSION = 3
 
 NOTHING_LEARNED = 0.9
-"""Share of the forces themselves from which on an error of the forces is called that."""
+"""A force error above this share of the forces themselves counts as having learned nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ class EpochReport:
 
     @property
     def nothing_learned(self) -> str:
-        """One sentence where the best weights are hardly better than no forces at all, else ""."""
+        """One sentence if the best weights are hardly better than zero forces, else ""."""
         best = self.best_errors.get("valid_force_rmse", math.nan)
         if not best > NOTHING_LEARNED * self.force_rms:
             return ""
@@ -105,7 +105,7 @@ class Trainee:
 
 @dataclasses.dataclass(eq=False)
 class Progress:
-    """One training between two epochs; weights and optimiser are those of the caller.
+    """One training between two epochs; the caller holds its weights and its optimiser.
 
     Attributes:
         config: of the network.
