@@ -22,7 +22,7 @@ class Trajectories:
         times: fs, increasing, shape (K,).
         potential: eV, any constant left out, shape (H, R, K).
         kinetic: eV, shape (H, R, K).
-        died_step: integrator step of the failure, −1 for survivors, shape (H, R).
+        failed_step: integrator step of the failure, −1 for survivors, shape (H, R).
         timestep: of the integrator, fs.
         num_atoms: N.
         temperature: at which the momenta were drawn, K, if known.
@@ -40,7 +40,7 @@ class Trajectories:
     times: Float[np.ndarray, " frames"]
     potential: Float[np.ndarray, "heads replicas frames"]
     kinetic: Float[np.ndarray, "heads replicas frames"]
-    died_step: Int[np.ndarray, "heads replicas"]
+    failed_step: Int[np.ndarray, "heads replicas"]
     timestep: float
     num_atoms: int
     temperature: float | None = None
@@ -54,7 +54,7 @@ class Trajectories:
         set_(self, "names", tuple(self.names))
         for name in ("times", "potential", "kinetic"):
             set_(self, name, np.asarray(getattr(self, name), np.float64))
-        set_(self, "died_step", np.asarray(self.died_step, np.int64))
+        set_(self, "failed_step", np.asarray(self.failed_step, np.int64))
         if self.degrees_of_freedom is None:
             set_(self, "degrees_of_freedom", 3 * self.num_atoms - (6 if self.num_atoms > 2 else 5))
         self._check_shapes()
@@ -66,7 +66,7 @@ class Trajectories:
         energies = (heads, replicas, frames)
         expected: dict[str, tuple[int, ...]] = {"times": (frames,)}
         expected |= dict.fromkeys(("potential", "kinetic"), energies)
-        expected |= dict.fromkeys(("died_step", "broken_bond"), energies[:2])
+        expected |= dict.fromkeys(("failed_step", "broken_bond"), energies[:2])
         expected |= dict.fromkeys(("positions", "velocities"), (*energies, self.num_atoms, 3))
         for name, shape in expected.items():
             array = getattr(self, name)
@@ -83,9 +83,9 @@ class Trajectories:
             raise InputError(f"the time step must be above 0 fs, received {self.timestep}")
         if not np.all(np.isfinite(self.times)) or np.any(np.diff(self.times) <= 0):
             raise InputError("recorded times must be finite and increase from frame to frame")
-        alive = self.alive
+        surviving = self.surviving
         for name in ("potential", "kinetic"):
-            if not np.all(np.isfinite(getattr(self, name)[alive])):
+            if not np.all(np.isfinite(getattr(self, name)[surviving])):
                 raise InputError(f"the {name} energy of a surviving replica is not finite")
 
     @property
@@ -99,24 +99,24 @@ class Trajectories:
         return float(self.times[-1]) * 1e-3 if len(self.times) else 0.0
 
     @property
-    def alive(self) -> Bool[np.ndarray, "heads replicas frames"]:
+    def surviving(self) -> Bool[np.ndarray, "heads replicas frames"]:
         """Whether a replica has not failed at a frame."""
-        failure = (self.died_step - 0.5) * self.timestep  # half a step: times are rounded numbers
-        return (self.died_step[..., None] < 0) | (self.times < failure[..., None])
+        failure = (self.failed_step - 0.5) * self.timestep  # half a step: times are rounded numbers
+        return (self.failed_step[..., None] < 0) | (self.times < failure[..., None])
 
     @property
     def survivors(self) -> Bool[np.ndarray, "heads replicas"]:
         """Whether a replica has not failed."""
-        return self.died_step < 0
+        return self.failed_step < 0
 
-    def alive_counts(self) -> Int[np.ndarray, "heads frames"]:
+    def surviving_counts(self) -> Int[np.ndarray, "heads frames"]:
         """Number of surviving replicas at every frame."""
-        return self.alive.sum(axis=1)
+        return self.surviving.sum(axis=1)
 
     def kinetic_temperature(self) -> Float[np.ndarray, "heads frames"]:
         """2⟨K⟩/(k_B · degrees of freedom) over the survivors, K; NaN without any."""
-        count = self.alive_counts()
-        total = np.where(self.alive, self.kinetic, 0.0).sum(axis=1)
+        count = self.surviving_counts()
+        total = np.where(self.surviving, self.kinetic, 0.0).sum(axis=1)
         mean = np.full(total.shape, np.nan)
         np.divide(total, count, out=mean, where=count > 0)
         return 2.0 * mean / (max(self.degrees_of_freedom or 1, 1) * BOLTZMANN)
@@ -124,7 +124,7 @@ class Trajectories:
     def of(self, heads: Sequence[int], names: Sequence[str] | None = None) -> "Trajectories":
         """The trajectories of some heads alone, in this order, under other names if given."""
         rows = list(heads)
-        arrays = ("potential", "kinetic", "died_step", "broken_bond", "positions", "velocities")
+        arrays = ("potential", "kinetic", "failed_step", "broken_bond", "positions", "velocities")
         known = {name: getattr(self, name) for name in arrays}
         return dataclasses.replace(
             self,
@@ -138,7 +138,7 @@ class Trajectories:
         Raises InputError when the pieces do not fit together.
         """
         pieces = (self, *later)
-        if len({piece.died_step.shape for piece in pieces}) > 1:
+        if len({piece.failed_step.shape for piece in pieces}) > 1:
             raise InputError("pieces of trajectories must agree in heads and replicas")
         last = pieces[-1]
         return Trajectories(
@@ -146,7 +146,7 @@ class Trajectories:
             times=np.concatenate([piece.times for piece in pieces]),
             potential=np.concatenate([piece.potential for piece in pieces], axis=2),
             kinetic=np.concatenate([piece.kinetic for piece in pieces], axis=2),
-            died_step=last.died_step,
+            failed_step=last.failed_step,
             timestep=last.timestep,
             num_atoms=last.num_atoms,
             temperature=last.temperature,

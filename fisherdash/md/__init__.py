@@ -6,14 +6,14 @@ A run is ``simulate(checkpoints, dataset, settings)``, an iterator of chunks. Be
 """
 
 from fisherdash.md.engine import Group
-from fisherdash.md.integrator import ALIVE, NOT_FINITE, TOLERANCE, Bonds, State, start
+from fisherdash.md.integrator import NOT_FINITE, SURVIVING, TOLERANCE, Bonds, State, start
 from fisherdash.md.loop import Chunk, Setting, run
 from fisherdash.md.simulate import resume, simulate
 from fisherdash.settings import MDSettings
 
 __all__ = [
-    "ALIVE",
     "NOT_FINITE",
+    "SURVIVING",
     "TOLERANCE",
     "Bonds",
     "Chunk",

@@ -84,8 +84,8 @@ def kinetic_energy(
     return jnp.sum(momenta**2 / masses[:, None], axis=(-2, -1)) / (2.0 * ACCELERATION)
 
 
-ALIVE: Final = -1
-"""Value of ``died_step`` and ``broken_bond`` of a replica that has not failed."""
+SURVIVING: Final = -1
+"""Value of ``failed_step`` and ``broken_bond`` of a replica that has not failed."""
 
 NOT_FINITE: Final = -2
 """Value of ``broken_bond`` of a replica that failed by a number that is not finite."""
@@ -95,8 +95,8 @@ class State(NamedTuple):
     """Everything that a run needs to go on, exactly: a pytree of arrays (of JAX or numpy).
 
     ``step`` is the number of steps done, a scalar; −1 means that not even the forces at the start
-    are known. ``died_step`` and ``broken_bond`` are ALIVE (−1) for survivors; ``broken_bond`` is
-    otherwise an index into the bonds, or NOT_FINITE (−2).
+    are known. ``failed_step`` and ``broken_bond`` are SURVIVING (−1) for survivors; otherwise
+    ``broken_bond`` is an index into the bonds, or NOT_FINITE (−2).
     """
 
     positions: Float[Any, "heads replicas atoms 3"]
@@ -104,7 +104,7 @@ class State(NamedTuple):
     forces: Float[Any, "heads replicas atoms 3"]
     potential: Float[Any, "heads replicas"]
     step: Int[Any, ""]
-    died_step: Int[Any, "heads replicas"]
+    failed_step: Int[Any, "heads replicas"]
     broken_bond: Int[Any, "heads replicas"]
 
     def motion(self) -> Motion:
@@ -132,8 +132,8 @@ def start(
         forces=np.zeros_like(positions),
         potential=np.zeros(shape),
         step=np.array(-1, np.int64),
-        died_step=np.full(shape, ALIVE, np.int64),
-        broken_bond=np.full(shape, ALIVE, np.int64),
+        failed_step=np.full(shape, SURVIVING, np.int64),
+        broken_bond=np.full(shape, SURVIVING, np.int64),
     )
 
 
@@ -188,12 +188,12 @@ def worst_bond(
     return jnp.argmax(deviation, axis=-1), jnp.max(deviation, axis=-1)
 
 
-def bury(
+def mark_failed(
     state: State, moved: Motion, pairs: Int[Array, "bonds 2"], lengths: Float[Array, " bonds"]
 ) -> State:
     """The state after the step that led to ``moved``: failed replicas are frozen."""
     step = state.step + 1
-    surviving = state.died_step == ALIVE
+    surviving = state.failed_step == SURVIVING
     finite = usable(moved.positions) & usable(moved.momenta) & jnp.isfinite(moved.potential)
     bond, deviation = worst_bond(moved.positions, pairs, lengths)
     fails = surviving & ~(finite & (deviation <= TOLERANCE))
@@ -205,6 +205,6 @@ def bury(
     return State(
         *(freeze(new, old) for new, old in zip(moved, state.motion(), strict=True)),
         step=step,
-        died_step=jnp.where(fails, step, state.died_step),
+        failed_step=jnp.where(fails, step, state.failed_step),
         broken_bond=jnp.where(fails, jnp.where(finite, bond, NOT_FINITE), state.broken_bond),
     )

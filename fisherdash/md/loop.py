@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from fisherdash.md import engine
-from fisherdash.md.engine import Group, Record, Scenery
-from fisherdash.md.integrator import ALIVE, Bonds, State
+from fisherdash.md.engine import Group, Record, RunConstants
+from fisherdash.md.integrator import SURVIVING, Bonds, State
 from fisherdash.settings import MDSettings
 from fisherdash.trajectories import Trajectories
 
@@ -88,7 +88,7 @@ def running(
         stage="running",
         step=call.last,
         times=due * settings.timestep,
-        died_step=state.died_step,
+        failed_step=state.failed_step,
         broken_bond=state.broken_bond,
         state=state,
         **dict(zip(Record._fields, recorded, strict=True)),
@@ -96,7 +96,7 @@ def running(
     )
 
 
-def all_dead(chunk: Chunk, settings: MDSettings) -> Iterator[Chunk]:
+def all_failed(chunk: Chunk, settings: MDSettings) -> Iterator[Chunk]:
     """Nothing would change any more: one frame at the end stands for all that are left."""
     assert chunk.state is not None
     if chunk.step < settings.steps:
@@ -122,7 +122,7 @@ def compiling(state: State, common: dict[str, Any]) -> Chunk:
         kinetic=energies,
         positions=vectors.astype(np.float32),
         velocities=vectors.astype(np.float32),
-        died_step=np.asarray(state.died_step),
+        failed_step=np.asarray(state.failed_step),
         broken_bond=np.asarray(state.broken_bond),
         steps_per_second=0.0,
         state=state.on_host(),
@@ -182,7 +182,7 @@ class _Device:
             layout.put(_select(state, group.indices), layout.state) for group, layout in both
         ]
         self._params = [layout.put(group.params, layout.params) for group, layout in both]
-        self._scenery = Scenery(
+        self._constants = RunConstants(
             setting.masses,
             setting.bonds.pairs,
             setting.bonds.lengths,
@@ -204,7 +204,7 @@ class _Device:
         parts = zip(self._groups, self._layouts, self._params, self._states, strict=True)
         results = [
             engine.advance(
-                group.force_field, self._capacity, layout, params, state, self._scenery, steps
+                group.force_field, self._capacity, layout, params, state, self._constants, steps
             )
             for group, layout, params, state in parts
         ]
@@ -282,8 +282,8 @@ def run(
             check_same_start(chunk, state)
         if len(chunk.times):
             yield chunk
-        if np.all(chunk.died_step != ALIVE) and len(chunk.times):
-            yield from all_dead(chunk, settings)
+        if np.all(chunk.failed_step != SURVIVING) and len(chunk.times):
+            yield from all_failed(chunk, settings)
             return
 
 

@@ -64,7 +64,7 @@ class Run:
         self.header, self._fields = RunHeader.read(self.folder)
         none, alive = np.zeros((*self.header.shape, 0)), np.full(self.header.shape, -1)
         arrays = {"times": np.zeros(0), "potential": none, "kinetic": none}
-        nothing = self._checked(arrays | {"died_step": alive, "broken_bond": alive})
+        nothing = self._checked(arrays | {"failed_step": alive, "broken_bond": alive})
         self._now = self._nothing = Recorded(nothing)
         self._lock = threading.Lock()
         self.refresh()
@@ -117,7 +117,7 @@ class Run:
             self._now = self._nothing
         now, fresh = self._now, []
         while (path := self.folder / headers.CHUNK.format(len(now.ends) + len(fresh))).exists():
-            names = ("times", "potential", "kinetic", "died_step", "broken_bond")
+            names = ("times", "potential", "kinetic", "failed_step", "broken_bond")
             found = headers.load(path, (*names, "step", "steps_per_second"))
             try:
                 piece = self._checked({name: found[name] for name in names})
@@ -195,7 +195,7 @@ class Run:
             degrees_of_freedom=header.degrees_of_freedom,
             **arrays,
         )
-        if found.died_step.shape != header.shape:
+        if found.failed_step.shape != header.shape:
             raise InputError(f"{found.replicas} replicas, expected {header.shape[1]}")
         return found
 
@@ -209,7 +209,7 @@ def open_run(folder: Path) -> Run:
 
 
 _ARRAYS = (
-    "times", "potential", "kinetic", "positions", "velocities", "died_step", "broken_bond"
+    "times", "potential", "kinetic", "positions", "velocities", "failed_step", "broken_bond"
 )  # fmt: skip
 
 
@@ -315,7 +315,7 @@ def record(
 
 
 STATE_ARRAYS = (
-    "positions", "momenta", "forces", "potential", "step", "died_step", "broken_bond"
+    "positions", "momenta", "forces", "potential", "step", "failed_step", "broken_bond"
 )  # fmt: skip
 
 
@@ -473,7 +473,7 @@ def survivor_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, 
     left out. InputError when a file is damaged.
     """
     traj = run.trajectories()
-    alive, frames = traj.alive, len(traj.times)
+    alive, frames = traj.surviving, len(traj.times)
     indices = np.unique(np.linspace(first, max(first, frames - 1), most).round().astype(int))
     indices = indices[indices < frames]
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}
@@ -502,7 +502,7 @@ def last_velocities(run: Run, most: int = MOST_EVEN) -> tuple[dict[str, np.ndarr
     even = np.flatnonzero(np.abs(late) < 1e-3 * spacing)[-most:]
     if len(even) < 2:
         raise InputError(f"the run has {len(even)} evenly spaced frames; a spectrum needs many")
-    survives = traj.alive[..., even[-1]]
+    survives = traj.surviving[..., even[-1]]
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}
     for _, block, places in run.blocks(even, "velocities"):
         for head, name in enumerate(run.header.names):
@@ -534,7 +534,7 @@ def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
     if not len(times):
         raise InputError("the run has no frames yet")
     name = " ".join(run.header.names[head].split()).replace('"', "'").replace("\\", "/")
-    alive = traj.alive[head, replica]
+    alive = traj.surviving[head, replica]
     for first in range(0, len(times), BLOCK):
         indices = np.arange(first, min(first + BLOCK, len(times)))
         positions = run.frames(head, replica, indices)

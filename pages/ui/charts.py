@@ -145,7 +145,7 @@ def molecules(
     frames = viewer.thinned(len(traj.times))
     panes = []
     for head in heads:
-        late = np.flatnonzero(~traj.alive[head, replica, frames])
+        late = np.flatnonzero(~traj.surviving[head, replica, frames])
         panes.append(
             viewer.Pane(
                 caption=f"{run.header.names[head]}, replica {replica + 1}",
@@ -191,7 +191,7 @@ def broken_bond(run: Run, head: int, replica: int) -> tuple[int, int] | None:
 
 def death(run: Run, head: int, replica: int) -> str:
     """How and when a trajectory died, in words; empty for the living."""
-    step = int(run.trajectories().died_step[head, replica])
+    step = int(run.trajectories().failed_step[head, replica])
     bond = broken_bond(run, head, replica)
     if step < 0:
         return ""

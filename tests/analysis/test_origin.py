@@ -62,7 +62,7 @@ def test_runs_that_do_not_belong_together_are_refused():
                 TIMES,
                 other.potential,
                 1.1 * other.kinetic,
-                other.died_step,
+                other.failed_step,
                 0.5,
                 len(NUMBERS),
             ),

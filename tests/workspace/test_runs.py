@@ -53,7 +53,7 @@ def chunk(number, frames=PER_CHUNK, state=None):
         kinetic=rng.normal(size=shape),
         positions=rng.normal(size=(*shape, ATOMS, 3)).astype(np.float32),
         velocities=rng.normal(size=(*shape, ATOMS, 3)).astype(np.float32),
-        died_step=np.full((HEADS, REPLICAS), -1),
+        failed_step=np.full((HEADS, REPLICAS), -1),
         broken_bond=np.full((HEADS, REPLICAS), -1),
         steps_per_second=100.0 + number,
         device="one test device",
@@ -204,7 +204,7 @@ def cut(path):
 def swap(folder):
     part = vars(chunk(1))
     part["potential"] = part["potential"][:1]
-    names = ("times", "potential", "kinetic", "died_step", "broken_bond", "steps_per_second")
+    names = ("times", "potential", "kinetic", "failed_step", "broken_bond", "steps_per_second")
     arrays = {name: part[name] for name in names} | {"step": np.int64(1)}
     headers.save(folder / "chunk-000001.npz", arrays)
 
