@@ -163,12 +163,11 @@ def _epoch(frames: int):
     """A call that trains for one epoch, without the validation after it."""
     data = inputs.dataset(frames)
     settings = dataclasses.replace(train.TrainSettings(), batch_size=BATCH)
-    training = loop._Training(inputs.CONFIG, data, data, settings, "benchmark", None)
-    progress, order = training._start(resume=False), training._order(0)
+    training = loop.Training(inputs.CONFIG, [train.Trainee(data, data, settings)])
+    order = training.order()
 
     def run() -> None:
-        sums = training._advance(progress, Sums.zero(), order, 0, training.steps)
-        jax.block_until_ready(sums)
+        jax.block_until_ready(training.advance(Sums.zero(1), order, 0, training.steps))
 
     return run
 

@@ -63,7 +63,7 @@ def test_single_precision_network_under_a_double_precision_state():
     assert 0 < np.abs(start[0] - start[1]).max() < 1e-4 * start[1].max()  # float32 forces, indeed
     for run in (mixed, exact):
         assert run[-1].state.positions.dtype == np.float64
-        assert np.all(run[-1].died_step < 0)
+        assert np.all(run[-1].failed_step < 0)
     early = slice(0, 4)  # later the trajectories part, as all chaotic ones do
     difference = _energy_error(mixed)[..., early] - _energy_error(exact)[..., early]
     spread = [np.std(_energy_error(run), axis=2).mean() for run in (mixed, exact)]
@@ -149,9 +149,9 @@ def test_a_neighbour_that_explodes_changes_no_bit_of_the_others():
     calm, mixed = data.positions[order], data.positions[order].copy()
     mixed[1] = squeezed[1]
     healthy, exploding = run(calm), run(mixed)
-    doomed = exploding[-1].died_step[0] >= 0
-    assert doomed.sum() == 1 and np.all(exploding[-1].died_step[:, doomed] >= 0)
-    assert np.all(healthy[-1].died_step < 0)
+    doomed = exploding[-1].failed_step[0] >= 0
+    assert doomed.sum() == 1 and np.all(exploding[-1].failed_step[:, doomed] >= 0)
+    assert np.all(healthy[-1].failed_step < 0)
     for name in ("potential", "kinetic", "positions", "velocities"):
         assert np.array_equal(
             ff.joined(healthy, name)[:, ~doomed], ff.joined(exploding, name)[:, ~doomed]
