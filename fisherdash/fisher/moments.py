@@ -31,6 +31,7 @@ of a force, as the loss of a training does.
 
 import dataclasses
 import functools
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -226,9 +227,13 @@ def accumulate_groups(
             jnp.asarray(dataset.positions[chosen]),
         )
         found = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), found)
-        for part, of_group in zip(members, sums, strict=True):
-            # A block may hold frames of several groups.
-            rows = part[(part >= first) & (part < last)]
+        # A block may hold frames of several groups. Sums go by BLOCK, so that their order does not
+        # depend on the number of devices.
+        blocks = [(start, min(start + BLOCK, last)) for start in range(first, last, BLOCK)]
+        for (start, end), (part, of_group) in itertools.product(
+            blocks, zip(members, sums, strict=True)
+        ):
+            rows = part[(part >= start) & (part < end)]
             if len(rows):
                 at = slice(rows[0] - first, rows[-1] - first + 1)
                 mine = jax.tree.map(lambda leaf, at=at: leaf[at], found)
