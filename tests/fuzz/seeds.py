@@ -2,7 +2,6 @@
 
 import functools
 import io
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
