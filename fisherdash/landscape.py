@@ -1,36 +1,26 @@
-"""Several models looked at in the same way: the same frames, the same step, the same directions.
-
-The loss of a checkpoint as a function of its weights, as training sees it.
+"""The training loss around checkpoints: how sharp it is, and its surface on a random plane.
 
     L(w) = mean ½(U_w − U_ref)² + weight · mean ½(F_w − F_ref)²
 
-over frames, and over atoms and directions for the forces, with energies in kcal/mol, which is the
-unit in which the network learns (:mod:`fisherdash.train.step`). Here w are the body and the head,
-the head in kcal/mol too. Biases of elements shift all energies alike and no force; they stay as
-they are.
+over frames, and over atoms and directions for the forces, with energies in kcal/mol, the unit in
+which the network learns (:mod:`fisherdash.train.step`). w are the body and the head, the head in
+kcal/mol too. Biases of elements shift all energies alike and no force; they stay as they are.
 
-Sharpness: how much the loss rises one step of a given length up its gradient.
+Sharpness: the rise of the loss after a step of length ρ up its gradient,
 
-    S = L(w + ρ g/|g|) − L(w),   g = ∇L(w)
+    S = L(w + ρ g/|g|) − L(w),   g = ∇L(w),
 
-to first order the worst that a change of the weights of length ρ can do. It is what
-sharpness-aware minimisation keeps low (P. Foret et al., ICLR 2021) and what Allegro-Legato found
-to go with the time to failure of molecular dynamics (H. Ibayashi et al., ISC High Performance
-2023, 223).
+to first order the worst that a change of that length can do. It is what sharpness-aware
+minimisation keeps low (P. Foret et al., ICLR 2021), and Allegro-Legato found it to go with the
+time to failure of molecular dynamics (H. Ibayashi et al., ISC High Performance 2023, 223).
 
-The loss on a plane through a checkpoint, spanned by two random directions.
-
-    L(w + a d₁ + b d₂),   a, b on a grid around 0
-
-Each direction is drawn from a normal distribution and normalised filter by filter: every filter
-of d has the length of the same filter of w, so that steps are in parts of the weights and a
-network whose weights were scaled without changing its output has the same surface (H. Li et al.,
-"Visualizing the Loss Landscape of Neural Nets", NeurIPS 2018). A filter is what makes one output
-feature: a column of a matrix, a channel of the radial filters or of the tensor product, the
-embedding of one element, the head. Biases are not moved.
-
-The draw depends on the seed alone, so that heads of one body are looked at along the same
-directions of the body.
+Surface: L(w + a d₁ + b d₂), a and b on a grid around 0. Each direction is drawn from a normal
+distribution and normalised filter by filter: every filter of d has the length of the same filter
+of w, so that steps are in parts of the weights, and weights scaled without changing the output
+have the same surface (H. Li et al., "Visualizing the Loss Landscape of Neural Nets", NeurIPS
+2018). A filter is what makes one output feature: a column of a matrix, a channel of the radial
+filters or of the tensor product, the embedding of one element, the head. Biases are not moved.
+The draw depends on the seed alone: heads of one body get the same directions of the body.
 """
 
 import dataclasses
@@ -54,7 +44,7 @@ from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.form import HeadForm
 from fisherdash.potentials.head import Head, energy_and_forces
 from fisherdash.potentials.potential import Potential, as_precision
-from fisherdash.settings import LandscapeSettings, Scope
+from fisherdash.settings import LandscapeSettings
 from fisherdash.train.step import LEARNING_UNIT
 
 BLOCK = 32
@@ -90,50 +80,26 @@ class Loss:
 class Objective:
     """L of one checkpoint over the frames of one data set, in blocks of constant memory.
 
-    Args:
-        checkpoint: where in the space of weights one stands.
-        dataset: frames with energies and forces.
-        scope: the weights that are moved.
-        forces_weight: of the forces against the energies, as in training.
-        precision: of the network, "float32" or "float64"; sums over frames are always float64.
-
-    Raises:
-        InputError: for an element that the model does not know, or settings that make no sense.
+    ``settings``: which weights are moved, the weight of the forces, and the precision of the
+    network; sums over frames are always float64. Raises InputError for an element that the model
+    does not know.
     """
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        dataset: Dataset,
-        *,
-        scope: Scope = "all",
-        forces_weight: float = 1.0,
-        precision: str = "float32",
+        self, checkpoint: Checkpoint, dataset: Dataset, settings: LandscapeSettings
     ) -> None:
         checkpoint.check_elements(dataset.atomic_numbers)
-        if scope not in SCOPES:
-            raise InputError(f"scope must be one of {tuple(SCOPES)}, received {scope!r}")
-        if precision not in ("float32", "float64"):
-            raise InputError(f"precision must be float32 or float64, received {precision!r}")
-        if not (math.isfinite(forces_weight) and forces_weight >= 0):
-            raise InputError(f"forces_weight must not be negative, received {forces_weight}")
-        self.forces_weight, self.frames = forces_weight, len(dataset)
+        self.forces_weight, self.frames = settings.forces_weight, len(dataset)
         self._static = checkpoint.potential, checkpoint.form
         weights = {
-            "body": as_precision(checkpoint.potential, checkpoint.body, precision),
+            "body": as_precision(checkpoint.potential, checkpoint.body, settings.precision),
             "head": jnp.asarray(checkpoint.head / LEARNING_UNIT),
         }
-        self.weights: Weights = {key: weights[key] for key in SCOPES[scope]}
+        self.weights: Weights = {key: weights[key] for key in SCOPES[settings.scope]}
         self._held: Weights = {key: weights[key] for key in weights if key not in self.weights}
         self._held["basis"] = checkpoint.head_basis
         self._atomic_numbers = jnp.asarray(dataset.atomic_numbers)
-        constant = checkpoint.constant(dataset.atomic_numbers)
-        self._blocks = _blocks(dataset, constant)
-
-    @property
-    def blocks(self) -> int:
-        """Calls of the network that one evaluation takes."""
-        return len(self._blocks)
+        self._blocks = _blocks(dataset, checkpoint.constant(dataset.atomic_numbers))
 
     def at(self, weights: Weights) -> Loss:
         """L where the moved weights are ``weights``."""
@@ -156,7 +122,7 @@ class Objective:
             total = part if total is None else jax.tree.map(jnp.add, total, part)
             jax.block_until_ready(total)
             if watch is not None:
-                watch(done + 1, self.blocks)
+                watch(done + 1, len(self._blocks))
         return jax.tree.map(lambda leaf: leaf / self.frames, total)
 
     def _call(self, function: Callable[..., Any], weights: Weights, *rest: Any) -> Any:
@@ -258,7 +224,6 @@ class Sharpness:
         raised: the loss after the step.
         gradient_norm: |g|, (kcal/mol)² per unit of weight.
         weights_norm: |w| of the weights that were moved.
-        frames: number of frames over which the loss is the mean.
     """
 
     radius: float
@@ -266,7 +231,6 @@ class Sharpness:
     raised: Loss
     gradient_norm: float
     weights_norm: float
-    frames: int
 
     @property
     def value(self) -> float:
@@ -277,43 +241,19 @@ class Sharpness:
 def sharpness(
     checkpoint: Checkpoint,
     dataset: Dataset,
+    settings: LandscapeSettings | None = None,
     *,
-    radius: float = LandscapeSettings.radius,
-    scope: Scope = "all",
-    forces_weight: float = 1.0,
-    precision: str = "float32",
     cancel: threading.Event | None = None,
-    watch: Watch | None = None,
 ) -> Sharpness:
-    """Sharpness of a checkpoint over all frames of a data set.
+    """Sharpness of a checkpoint over all frames of a data set; some hundred are enough.
 
-    Args:
-        checkpoint: body and head.
-        dataset: frames with energies and forces; some hundred are enough.
-        radius: ρ, at least 0.
-        scope: "all" moves body and head, "head" the head alone.
-        forces_weight: of the forces in the loss, as in training.
-        precision: of the network, "float32" or "float64".
-        cancel: set it to stop between two blocks of frames.
-        watch: called with the blocks done and their total.
-
-    Raises:
-        InputError: if the molecule does not fit the model, a setting makes no sense, the loss is
-            not finite, or ``cancel`` was set.
+    Raises InputError if the molecule does not fit the model, the loss is not finite, or
+    ``cancel`` was set.
     """
-    if not (math.isfinite(radius) and radius >= 0):
-        raise InputError(f"radius must be a length of at least 0, received {radius}")
-    objective = Objective(
-        checkpoint, dataset, scope=scope, forces_weight=forces_weight, precision=precision
-    )
-
-    def between(done: int, total: int) -> None:
-        stop_if(cancel, done, total)
-        if watch is not None:
-            watch(done, total)
-
+    settings = settings or LandscapeSettings()
+    objective, radius = Objective(checkpoint, dataset, settings), settings.radius
     here = objective.at(objective.weights)
-    gradient = objective.gradient(objective.weights, between)
+    gradient = objective.gradient(objective.weights, functools.partial(stop_if, cancel))
     length = norm(gradient)
     if not math.isfinite(here.value + length):
         raise InputError(f"the loss of '{checkpoint.name}' on these frames is not finite")
@@ -325,7 +265,6 @@ def sharpness(
         raised=objective.at(uphill),
         gradient_norm=length,
         weights_norm=norm(objective.weights),
-        frames=len(dataset),
     )
 
 
@@ -337,15 +276,11 @@ class Surface:
         steps: a and b of the grid, in parts of the weights, shape (K,); 0 is in the middle.
         loss: shape (K, K), L(a, b) in (kcal/mol)²; infinite where it cannot be evaluated.
         force_rmse: shape (K, K), eV/Å.
-        seed: of the two directions.
-        frames: number of frames over which the loss is the mean.
     """
 
     steps: Float[np.ndarray, " k"]
     loss: Float[np.ndarray, "k k"]
     force_rmse: Float[np.ndarray, "k k"]
-    seed: int
-    frames: int
 
     @property
     def here(self) -> float:
@@ -357,42 +292,21 @@ class Surface:
 def surface(
     checkpoint: Checkpoint,
     dataset: Dataset,
+    settings: LandscapeSettings,
     *,
-    span: float = LandscapeSettings.span,
-    points: int = LandscapeSettings.points,
-    seed: int = 0,
-    scope: Scope = "all",
-    forces_weight: float = 1.0,
-    precision: str = "float32",
     cancel: threading.Event | None = None,
     watch: Watch | None = None,
 ) -> Surface:
-    """The loss of a checkpoint along two random directions.
+    """The loss of a checkpoint over all frames of a data set along two random directions.
 
-    Args:
-        checkpoint: body and head.
-        dataset: frames with energies and forces; some hundred are enough.
-        span: the largest step along each direction, in parts of the weights.
-        points: along each direction, an odd number.
-        seed: of the directions.
-        scope: "all" moves body and head, "head" the head alone.
-        forces_weight: of the forces in the loss, as in training.
-        precision: of the network, "float32" or "float64".
-        cancel: set it to stop between two points.
-        watch: called with the points done and their total.
-
-    Raises:
-        InputError: if the molecule does not fit the model, a setting makes no sense, or ``cancel``
-            was set.
+    ``watch`` is called with the points done and their total. Raises InputError if the molecule
+    does not fit the model, the number of points is even, or ``cancel`` was set.
     """
-    if not (math.isfinite(span) and span > 0):
-        raise InputError(f"span must be a number above 0, received {span}")
-    if points < 3 or points % 2 == 0:
+    span, points = settings.span, settings.points
+    if points % 2 == 0:
         raise InputError(f"points must be an odd number from 3, received {points}")
-    objective = Objective(
-        checkpoint, dataset, scope=scope, forces_weight=forces_weight, precision=precision
-    )
-    first, second = directions(objective.weights, seed)
+    objective = Objective(checkpoint, dataset, settings)
+    first, second = directions(objective.weights, settings.seed)
     steps = np.linspace(-span, span, points)
     steps[points // 2] = 0.0  # exactly, where rounding would leave a little
     loss, force = np.empty((2, points, points))
@@ -405,7 +319,7 @@ def surface(
         force[i, j] = found.force_rmse if finite else math.inf
         if watch is not None:
             watch(done + 1, points**2)
-    return Surface(steps, loss, force, seed, len(dataset))
+    return Surface(steps, loss, force)
 
 
 def directions(weights: Weights, seed: int) -> tuple[Weights, Weights]:
@@ -473,25 +387,12 @@ def survey(
     cancel: threading.Event | None = None,
     watch: Callable[[float, str], None] | None = None,
 ) -> Iterator[Progress]:
-    """Look around each model; a report before each of them and one at the end.
+    """Look around each model, by name; a report before each of them and one at the end.
 
-    Args:
-        models: by name.
-        dataset: of one molecule, which all of them know.
-        settings: how to look.
-        cancel: set it to stop between two points.
-        watch: called with the share done and the model's name, within a model too.
-
-    Raises:
-        InputError: if the molecule does not fit a model, a setting makes no sense, or ``cancel``
-            was set.
+    ``watch`` is called with the share done and the model's name, within a model too. Raises
+    InputError if the molecule does not fit a model, or ``cancel`` was set.
     """
     frames = evenly(dataset, settings.frames)
-    common: dict[str, Any] = {
-        "scope": settings.scope,
-        "forces_weight": settings.forces_weight,
-        "precision": settings.precision,
-    }
     found: dict[str, Landscape] = {}
     for index, (name, model) in enumerate(models.items()):
         yield Progress(index / len(models), name, dict(found))
@@ -500,19 +401,10 @@ def survey(
             if watch is not None:
                 watch((index + done / total) / len(models), name)
 
-        sharp = sharpness(model, frames, radius=settings.radius, cancel=cancel, **common)
+        sharp = sharpness(model, frames, settings, cancel=cancel)
         plane = None
         if settings.surfaces:
-            plane = surface(
-                model,
-                frames,
-                span=settings.span,
-                points=settings.points,
-                seed=settings.seed,
-                cancel=cancel,
-                watch=within,
-                **common,
-            )
+            plane = surface(model, frames, settings, cancel=cancel, watch=within)
         found[name] = Landscape(sharp, plane)
     yield Progress(1.0, "", found)
 
@@ -540,11 +432,7 @@ def save(found: Mapping[str, Landscape], path: Path) -> None:
 
 
 def evenly(dataset: Dataset, count: int) -> Dataset:
-    """So many frames, evenly spread over the set; all of them where it has fewer.
-
-    Raises:
-        InputError: if ``count`` is not above 0.
-    """
+    """So many frames, evenly spread over the set; all of them where it has fewer."""
     if count < 1:
         raise InputError(f"frames must be at least 1, received {count}")
     rows = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)

@@ -30,7 +30,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint, evaluate
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.settings import MDSettings
+from fisherdash.settings import LandscapeSettings, MDSettings
 from fisherdash.study import store
 from fisherdash.study.plan import (
     HEADS,
@@ -192,7 +192,8 @@ def _measured(unit: Unit, model: Checkpoint) -> dict[str, Any]:
     errors = evaluate.evaluate(model, unit.frames.test)
     radius, sharpness = unit.plan.spec.sharpness, None
     if radius is not None:
-        found = landscape.sharpness(model, unit.frames.test, radius=radius, cancel=unit.cancel)
+        settings = LandscapeSettings(radius=radius)
+        found = landscape.sharpness(model, unit.frames.test, settings, cancel=unit.cancel)
         sharpness = finite(found.value * KCAL_PER_MOL**2)
     return {
         "head_norm": float(np.linalg.norm(model.head)),

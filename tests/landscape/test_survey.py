@@ -25,7 +25,7 @@ def test_a_survey_looks_at_each_model_in_the_same_way():
     for name, model in models.items():
         assert found[name].sharpness == sharpness(model, frames)
         np.testing.assert_array_equal(
-            found[name].surface.loss, surface(model, frames, points=3, seed=5).loss
+            found[name].surface.loss, surface(model, frames, settings).loss
         )
 
 

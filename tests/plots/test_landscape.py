@@ -14,8 +14,8 @@ def bowl(height: float, raised: float) -> Landscape:
     """A paraboloid with its lowest point in the middle, and a sharpness."""
     loss = height + 40.0 * (STEPS[:, None] ** 2 + 2.0 * STEPS**2)
     here, after = Loss(height, 0.01, 0.1), Loss(height + raised, 0.02, 0.3)
-    sharp = Sharpness(0.05, here, after, gradient_norm=2.0, weights_norm=50.0, frames=9)
-    return Landscape(sharp, Surface(STEPS, loss, np.sqrt(loss), seed=0, frames=9))
+    sharp = Sharpness(0.05, here, after, gradient_norm=2.0, weights_norm=50.0)
+    return Landscape(sharp, Surface(STEPS, loss, np.sqrt(loss)))
 
 
 @pytest.fixture
