@@ -1,88 +1,37 @@
-"""Benchmarks as one SVG picture: how many times faster than the peer, on a logarithmic axis.
+"""Benchmarks as SVG pictures: ratios to the peers, and how the time of a step grows."""
 
-How times grow, as one SVG picture with two logarithmic axes.
-"""
-
-import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from fisherdash.plots.figure import DEFAULT, FISHER
-from fisherdash.plots.svg import label, sheet
+from fisherdash.plots.svg import picture, round_logs
 
 if TYPE_CHECKING:
     from fisherdash.bench.dynamics import Growth
 
-
-PANEL_WIDTH, PANEL_HEIGHT = 420, 320
-PANEL_LEFT, PANEL_RIGHT, PANEL_TOP, PANEL_FOOT = 64, 16, 40, 48
+DARK = "#1b2430"
 
 
 def growth_picture(growths: Sequence["Growth"]) -> str:
-    """A panel for each growth, side by side: points, and the line of the fitted exponent."""
-    panels = [_panel(growth, k * PANEL_WIDTH) for k, growth in enumerate(growths)]
-    return sheet(PANEL_WIDTH * len(panels), PANEL_HEIGHT, panels)
+    """A panel for each growth, on two logarithmic axes: points, and the line of the exponent."""
 
+    def draw(axes: list[Axes]) -> None:
+        for axis, one in zip(axes, growths, strict=True):
+            counts, title = np.array(one.counts, float), f"time of a step (ms) against {one.of}"
+            axis.loglog(counts, one.milliseconds, "o", color=DEFAULT.colour, gid=one.of)
+            if one.exponent is not None:
+                title += f": grows as n^{one.exponent:.2f}"
+                seen = axis.get_ylim()
+                line = one.milliseconds[-1] * (counts / counts[-1]) ** one.exponent
+                axis.plot(counts, line, color=FISHER.colour, linestyle="dashed")
+                axis.set_ylim(seen)
+            axis.set_title(title, fontsize=9)
+            axis.set_xlabel(one.of)
 
-def _panel(growth: "Growth", x0: int) -> str:
-    counts, times = np.array(growth.counts, float), np.array(growth.milliseconds)
-    xs, ys = _decades(counts), _decades(times)
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        wide, high = PANEL_WIDTH - PANEL_LEFT - PANEL_RIGHT, PANEL_HEIGHT - PANEL_TOP - PANEL_FOOT
-        along = (math.log10(x) - xs[0]) / (xs[1] - xs[0])
-        up = (math.log10(y) - ys[0]) / (ys[1] - ys[0])
-        return x0 + PANEL_LEFT + along * wide, PANEL_TOP + (1 - up) * high
-
-    parts = []
-    for power in range(ys[0], ys[1] + 1):
-        x, y = at(10.0 ** xs[0], 10.0**power)
-        parts.append(
-            f'<path d="M{x:.1f} {y:.1f}H{x0 + PANEL_WIDTH - PANEL_RIGHT}" stroke="#d5dbe3"/>'
-        )
-        parts.append(label(x - 6, y + 4, f"{10.0**power:g}", "end"))
-    for power in range(xs[0], xs[1] + 1):
-        x, y = at(10.0**power, 10.0 ** ys[0])
-        parts.append(f'<path d="M{x:.1f} {y:.1f}V{PANEL_TOP}" stroke="#d5dbe3"/>')
-        parts.append(label(x, y + 16, f"{10.0**power:g}", "middle"))
-    words = f"time of a step (ms) against {growth.of}"
-    if growth.exponent is not None:
-        words += f": grows as n^{growth.exponent:.2f}"
-        ends = [max(counts[0], counts[-1] / 10 ** (0.6 * (xs[1] - xs[0]))), counts[-1]]
-        line = [at(n, times[-1] * (n / counts[-1]) ** growth.exponent) for n in ends]
-        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in line)
-        clip = f"inset-{escape(growth.of)}"
-        parts.append(
-            f'<clipPath id="{clip}"><rect x="{x0 + PANEL_LEFT}" y="{PANEL_TOP}" '
-            f'width="{PANEL_WIDTH - PANEL_LEFT - PANEL_RIGHT}" '
-            f'height="{PANEL_HEIGHT - PANEL_TOP - PANEL_FOOT}"/></clipPath>'
-            f'<path d="M{path}" stroke="{FISHER.colour}" stroke-width="2" '
-            f'stroke-dasharray="7 4" fill="none" clip-path="url(#{clip})"/>'
-        )
-    for x, y in (at(n, ms) for n, ms in zip(counts, times, strict=True)):
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{DEFAULT.colour}"/>')
-    parts.append(label(x0 + PANEL_LEFT, PANEL_TOP - 14, words, "start"))
-    parts.append(
-        label(
-            x0 + (PANEL_LEFT + PANEL_WIDTH - PANEL_RIGHT) / 2,
-            PANEL_HEIGHT - 12,
-            growth.of,
-            "middle",
-        )
-    )
-    return "".join(parts)
-
-
-def _decades(values: np.ndarray) -> tuple[int, int]:
-    low, high = math.floor(np.log10(values.min())), math.ceil(np.log10(values.max()))
-    return low, max(high, low + 1)
-
-
-WIDTH, ROW, LEFT, RIGHT, TOP, FOOT = 860, 34, 120, 310, 44, 44
-TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+    return picture(draw, len(growths), height=3.2, width=4.2 * len(growths))
 
 
 def race_picture(found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, float]) -> str:
@@ -92,43 +41,24 @@ def race_picture(found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, fl
         found: by name, the fields of :class:`fisherdash.bench.Result`.
         wanted: by name, the ratio to be reached; marked with a line.
     """
-    ratios = [1.0, *(float(one["ratio"]) for one in found.values()), *wanted.values()]
-    low = max((tick for tick in TICKS if tick < min(ratios)), default=TICKS[0])
-    high = min((tick for tick in TICKS if tick > max(ratios)), default=TICKS[-1])
-    height = TOP + ROW * len(found) + FOOT
 
-    def at(ratio: float) -> float:
-        share = math.log(min(max(ratio, low), high) / low) / math.log(high / low)
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
+    def draw(axes: list[Axes]) -> None:
+        (axis,) = axes
+        round_logs(axis, "x")
+        for row, (name, one) in enumerate(found.items()):
+            ratio, spread = float(one["ratio"]), float(one["spread"])
+            axis.barh(row, ratio - 1, left=1, height=0.6, color=DEFAULT.colour, gid=name)
+            axis.hlines(row, max(ratio - spread, 0.01), ratio + spread, color=DARK)
+            if name in wanted:
+                axis.vlines(wanted[name], row - 0.45, row + 0.45, color=DARK, linewidth=2)
+            numbers = f"{_digits(one['ours'])} against {_digits(one['peer'])} {one['unit']}"
+            axis.text(1.02, row, f"{ratio:.3g} ({numbers})", va="center",
+                      transform=axis.get_yaxis_transform())  # fmt: skip
+        axis.set_yticks(range(len(found)), list(found))
+        axis.set_ylim(len(found) - 0.5, -0.5)
+        axis.set_xlabel("ratio to the peer; the line marks what is wanted")
 
-    parts = [label(LEFT, TOP - 20, "ratio to the peer; the line marks what is wanted", "start")]
-    for tick in (tick for tick in TICKS if low <= tick <= high):
-        x = at(tick)
-        parts.append(f'<path d="M{x:.1f} {TOP - 8}V{height - FOOT}" stroke="#d5dbe3"/>')
-        parts.append(label(x, height - FOOT + 18, f"{tick:g}", "middle"))
-    for row, (name, one) in enumerate(found.items()):
-        parts.append(_bar(TOP + ROW * row, name, one, wanted.get(name), at))
-    return sheet(WIDTH, height, parts)
-
-
-def _bar(top: float, name: str, one: Mapping[str, Any], wanted: float | None, at: Any) -> str:
-    ratio, spread, unit = float(one["ratio"]), float(one["spread"]), str(one["unit"])
-    middle, start, end = top + ROW / 2 - 2, at(1.0), at(ratio)
-    parts = [
-        label(LEFT - 8, middle + 4, name, "end"),
-        f'<rect x="{min(start, end):.1f}" y="{top + 5}" width="{abs(end - start):.1f}" '
-        f'height="{ROW - 14}" fill="{DEFAULT.colour}"/>',
-        f'<path d="M{at(ratio - spread):.1f} {middle:.1f}H{at(ratio + spread):.1f}" '
-        'stroke="#1b2430" stroke-width="1.5"/>',
-    ]
-    if wanted is not None:
-        x = at(wanted)
-        parts.append(
-            f'<path d="M{x:.1f} {top + 1}V{top + ROW - 5}" stroke="#1b2430" stroke-width="2"/>'
-        )
-    words = f"{ratio:.3g} ({_digits(one['ours'])} against {_digits(one['peer'])} {unit})"
-    parts.append(label(WIDTH - RIGHT + 14, middle + 4, words, "start"))
-    return "".join(parts)
+    return picture(draw, height=0.8 + 0.35 * len(found))
 
 
 def _digits(value: float) -> str:

@@ -1,19 +1,11 @@
-"""The figures of a population as SVG pictures for documents: the same bytes for the same numbers.
+"""The figures of a population as SVG pictures for documents."""
 
-Drawn by Matplotlib. Text stays text, so that a reader's program can find and enlarge it.
-"""
-
-import io
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator
 
 from fisherdash.analysis.survival import SurvivalCurve
 from fisherdash.plots.drift import TRAIN, VALID
@@ -28,30 +20,13 @@ from fisherdash.plots.study import (
     shown,
 )
 from fisherdash.plots.study import looks as looks_of
+from fisherdash.plots.svg import picture, round_logs
 from fisherdash.study.statistics import DEFAULT, Comparison, Condition, Findings, when
 from fisherdash.study.statistics.comparison import Power, models_needed
 
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "fisherdash",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#e3e7ec",
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
-WIDTH = 9.0
-"""Inches."""
 POINTS = 121
 """Times of a survival curve."""
-
-_PATH = re.compile(r' d="[^"]*"')
-_LONG = re.compile(r"(\.\d)\d+")
-"""Coordinates are points; a tenth of one is finer than anybody sees, and a third of the bytes."""
+SHARED: Any = {"sharex": True, "sharey": True}
 
 
 def all_pictures(found: Findings) -> dict[str, str]:
@@ -104,7 +79,7 @@ def survival_picture(
         axes[0].set_ylabel("alive (%)")
         axes[0].legend(loc="lower left")
 
-    return _panels(len(curves), 3.4, draw)
+    return picture(draw, len(curves), height=3.4, **SHARED)
 
 
 def forest_picture(comparisons: Sequence[Comparison], looks: Mapping[str, SeriesStyle]) -> str:
@@ -126,7 +101,7 @@ def forest_picture(comparisons: Sequence[Comparison], looks: Mapping[str, Series
         axes[0].set_yticks(range(len(labels)), labels)
         axes[1].set_yticks(range(len(labels)), [""] * len(labels))
 
-    return _panels(2, 0.9 + 0.27 * len(comparisons), draw, shared=False)
+    return picture(draw, 2, height=0.9 + 0.27 * len(comparisons))
 
 
 def quality_picture(
@@ -144,11 +119,11 @@ def quality_picture(
                 y = 100 * found["survivors"].to_numpy(float)
                 axis.plot(x, y, "o", color=looks[head].colour, markersize=4, alpha=0.7, label=head)
             axis.set(title=str(condition), xlabel="test force RMSE, default head (eV/Å)")
-            _round_logs(axis, "x")
+            round_logs(axis, "x")
         axes[0].set_ylabel("change of the share alive (points)")
         axes[0].legend()
 
-    return _panels(len(effects), 3.4, draw)
+    return picture(draw, len(effects), height=3.4, **SHARED)
 
 
 def drift_picture(
@@ -189,7 +164,7 @@ def drift_picture(
         for axis in axes[:: len(looks)]:
             axis.set_ylabel("ΔE (meV/atom)")
 
-    return _panels(len(looks), 2.3 * len(conditions), draw, rows=len(conditions))
+    return picture(draw, len(looks), height=2.3 * len(conditions), rows=len(conditions), **SHARED)
 
 
 def losses_picture(losses: pd.DataFrame, models: pd.DataFrame) -> str:
@@ -217,7 +192,7 @@ def losses_picture(losses: pd.DataFrame, models: pd.DataFrame) -> str:
             axes[0].plot([], [], color=colour, label=name)
         axes[0].legend()
 
-    return _panels(len(groups), 2.8, draw)
+    return picture(draw, len(groups), height=2.8, **SHARED)
 
 
 def power_picture(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) -> str:
@@ -231,39 +206,11 @@ def power_picture(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) 
             axes[0].plot(sizes, needed, color=style.colour, linestyle=style.dash, label=head)
         models = max((one.models for one in found.values()), default=0)
         axes[0].axhline(models, color=NEUTRAL, linestyle="dashed", linewidth=1)
-        _round_logs(axes[0], "xy")
+        round_logs(axes[0], "xy")
         axes[0].set(
             xlabel="true change of the share alive (points)",
             ylabel="models for 80 % power", title=f"dashed: this study, {models} models",
         )  # fmt: skip
         axes[0].legend()
 
-    return _panels(1, 3.2, draw, width=5.5)
-
-
-def _round_logs(axis: Axes, which: str) -> None:
-    """Logarithmic axes with the labels 1, 2, 5, 10, …"""
-    for name in which:
-        getattr(axis, f"set_{name}scale")("log", subs=[])
-        ticks = getattr(axis, f"{name}axis")
-        ticks.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _panels(
-    columns: int,
-    height: float,
-    draw: Callable[[list[Axes]], None],
-    *,
-    rows: int = 1,
-    shared: bool = True,
-    width: float = WIDTH,
-) -> str:
-    """Panels drawn by ``draw``, as SVG."""
-    with rc_context(_STYLE):
-        picture = Figure(figsize=(width, height))
-        axes = picture.subplots(rows, columns, sharey=shared, sharex=shared, squeeze=False)
-        draw(list(axes.ravel()))
-        stream = io.StringIO()
-        picture.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return _PATH.sub(lambda path: _LONG.sub(r"\1", path.group()), stream.getvalue())
+    return picture(draw, height=3.2, width=5.5)

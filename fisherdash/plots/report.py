@@ -1,12 +1,11 @@
-"""A comparison as one HTML file: numbers, curves, settings and the commands that repeat it.
+"""A comparison as tables, as a picture, and as one HTML file with the commands that repeat it.
 
-Nothing in it is loaded from elsewhere and nothing in it runs; every text is escaped.
-
-A comparison as tables: one to be read, one whose numbers go on to other programs.
+Nothing in that file is loaded from elsewhere and nothing in it runs; every text is escaped.
 """
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 import ase
 import pandas as pd
@@ -14,9 +13,11 @@ import pandas as pd
 from fisherdash.analysis import Comparison, Interval, Trajectories, Versus, compare
 from fisherdash.plots.drift import time_axis_end
 from fisherdash.plots.figure import styles
-from fisherdash.plots.svg import picture
 from fisherdash.viewer import charts
 from fisherdash.workspace.headers import RunHeader
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def spread(value: Interval | None) -> str:
@@ -92,6 +93,7 @@ def _tests(one: Versus) -> str:
 
 POINTS = 800
 """Points of each curve in the picture."""
+FAINT: Any = {"linewidth": 0.6, "alpha": 0.3}
 
 STYLE = """
 body { font: 16px/1.5 sans-serif; color: #1c2430; max-width: 920px; margin: 2rem auto; }
@@ -103,9 +105,27 @@ svg { width: 100%; height: auto; } .quiet { color: #5b6572; font-size: .9rem; }
 
 
 def run_picture(traj: Trajectories, roles: Sequence[str]) -> str:
-    """The curves of a run as SVG."""
+    """The curves of a run as SVG: change of energy, survivors and temperature over time."""
+    from fisherdash.plots.svg import picture  # Matplotlib is slow to import
+
     times, made = charts(traj, styles(roles), POINTS)
-    return picture(times, made, traj.names, time_axis_end(traj, None))
+
+    def draw(axes: "list[Axes]") -> None:
+        for axis, chart in zip(axes, made, strict=True):
+            way = "steps-post" if chart.step else "default"
+            for line in chart.lines:
+                bold = {"linewidth": 1.8, "label": line.name} if line.replica < 0 else FAINT
+                axis.plot(times, line.values, color=line.style.colour, linestyle=line.style.dash,
+                          drawstyle=way, gid=f"{chart.id} {line.name}", **bold)  # fmt: skip
+            axis.set(ylabel=chart.title, ylim=chart.limits)
+            if chart.ticks is not None:
+                axis.set_yticks(chart.ticks)
+        axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+        axes[-1].set(xlabel="time (ps)", xlim=(0, time_axis_end(traj, None)))
+
+    heights = [chart.height for chart in made]
+    text = picture(draw, rows=len(made), height=6.0, sharex=True, height_ratios=heights)
+    return text[text.index("<svg") :]
 
 
 def html_report(header: RunHeader, traj: Trajectories, commands: Sequence[str]) -> str:

@@ -113,7 +113,9 @@ def test_scaling_measures_each_point_and_keeps_what_it_found(monkeypatch, tmp_pa
     kept = json.loads(out.read_text())
     assert kept["results"] == printed and kept["machine"]["date"] and kept["machine"]["device"]
     picture = chart.read_text()
-    assert picture.count("<circle") == len(scaling.REPLICA_NUMBERS) + len(scaling.MOLECULES) + 3
+    groups = [re.search(f'<g id="{of}">.*?</g>', picture, re.S) for of in printed]
+    counts = [group[0].count("<use ") for group in groups]
+    assert counts == [len(scaling.REPLICA_NUMBERS), len(scaling.MOLECULES), 3]
     assert "n^2.00" in picture and "n^1.00" in picture and "n^-1.00" in picture
 
 
@@ -128,8 +130,9 @@ def test_ratios_are_drawn_beside_what_is_wanted(monkeypatch, tmp_path, capfd):
     assert json.loads(capfd.readouterr().out)["nve_ase"]["ratio"] == 20.0
     picture = chart.read_text()
     assert "20 (20 against 1 steps/s)" in picture and "0.9 (0.9 against 1 s)" in picture
-    edges = [float(x) for x in re.findall(r'<rect x="([\d.]+)" y=', picture)]
-    assert edges[1] < edges[0], "what is slower than its peer goes to the left of 1"
+    bars = [re.search(f'<g id="{name}">.*? d="(.*?)"', picture, re.S)[1] for name in found]
+    ahead, behind = ([float(x) for x in re.findall(r"([\d.]+) [\d.]+", bar)] for bar in bars)
+    assert max(behind) == min(ahead), "what is slower than its peer goes to the left of 1"
 
 
 @pytest.mark.parametrize(
