@@ -1,9 +1,7 @@
-"""Energy drift and survival on one page: the change of total energy, and who is still alive.
+"""Energy drift with survival, temperature, training curves, and histograms of a data set.
 
-The two are drawn together on the same axis of time, because a plot of the survivors' drift alone
-flatters the head whose bad trajectories have died.
-
-Small figures: training curves and what a data set holds.
+Drift and survival share an axis of time, because a plot of the survivors' drift alone flatters the
+head whose bad trajectories have failed.
 """
 
 from collections.abc import Sequence
@@ -38,17 +36,9 @@ def training_figure(
     ]
     if best is not None:
         late = bool(epochs) and best > (epochs[0] + epochs[-1]) / 2
-        series[1]["markLine"] = {
-            "silent": True,
-            "symbol": "none",
-            "lineStyle": {"type": "dotted", "color": NEUTRAL},
-            "label": {
-                "formatter": "best, epoch {c}",
-                "position": "insideEndTop" if late else "insideEndBottom",
-                "color": NEUTRAL,
-            },
-            "data": [{"xAxis": int(best)}],
-        }
+        place = "insideEndTop" if late else "insideEndBottom"
+        label = {"formatter": "best, epoch {c}", "position": place, "color": NEUTRAL}
+        series[1]["markLine"] = figure.mark({"xAxis": int(best)}, label=label, type="dotted")
     # A logarithmic axis reaches from power to power, too far for curves that hardly fall.
     wide = np.nanmax(values, initial=0.0) > FALL * np.nanmin(values, initial=np.inf)
     scale: Option = {"type": "log", "logBase": 2} if wide else {}
@@ -125,12 +115,14 @@ def drift_figure(
         series.append(figure.line(name, "t", f"alive {h}", style.colour, style.dash, **lower))
         series += [_replica(name, style, f"replica {h} {r}") for r in range(replicas)]
     option = figure.chart(source, series, **_frame(change, traj, end))
-    return Figure(
-        option,
-        _alt(names, alive, replicas, times),
-        448 + figure.below_legend(heads),
-        _table(times, median, alive, names),
+    ends = "; ".join(
+        f"{name}: {int(alive[h, -1])} of {replicas} alive" for h, name in enumerate(names)
     )
+    alt = f"Change of total energy per atom over {times[-1]:.3g} ps, and replicas alive. {ends}."
+    table = {"time (ps)": times}
+    for h, name in enumerate(names):
+        table |= {f"{name}: median ΔE (meV/atom)": median[h], f"{name}: alive": alive[h]}
+    return Figure(option, alt, 448 + figure.below_legend(heads), pd.DataFrame(table))
 
 
 def temperature_figure(
@@ -139,17 +131,12 @@ def temperature_figure(
     """Mean kinetic temperature of the living replicas of every head, K, against time in ps."""
     names, times, temperature = traj.names, traj.times / 1000.0, traj.kinetic_temperature()
     shown_times, shown = decimate(times, temperature, POINTS)
-    labels = [f"T {h}" for h in range(len(names))]
-    source = figure.columns(["t", *labels], [shown_times, *shown])
-    series = [
-        figure.line(name, "t", label, style.colour, style.dash)
-        for name, label, style in zip(names, labels, styles, strict=True)
-    ]
+    source, series = figure.curves(shown_times, names, shown, styles)
     if traj.temperature is not None:
         drawn = figure.rounded(traj.temperature, 4)
         source["drawn"] = drawn
         words = f"momenta drawn at {drawn:g} K"
-        series.append(figure.line(words, "t", "drawn", NEUTRAL, "dotted"))
+        series.append(figure.line(words, "x", "drawn", NEUTRAL, "dotted"))
     option = figure.chart(
         source,
         series,
@@ -185,25 +172,11 @@ def _frame(change: np.ndarray, traj: Trajectories, end: float | None) -> Option:
             figure.axis("time (ps)", **time, gridIndex=1),
         ],
         "yAxis": [
-            figure.axis(
-                "ΔE total (meV/atom)",
-                vertical=True,
-                gridIndex=0,
-                min=low,
-                max=high,
-            ),
-            figure.axis(
-                "alive",
-                vertical=True,
-                gridIndex=1,
-                min=0,
-                max=replicas,
-                interval=max(1, replicas),
-                scale=False,
-                axisLabel={},
-            ),
+            figure.axis("ΔE total (meV/atom)", vertical=True, gridIndex=0, min=low, max=high),
+            figure.axis("alive", vertical=True, gridIndex=1, min=0, max=replicas,
+                        interval=max(1, replicas), scale=False, axisLabel={}),
         ],
-    }
+    }  # fmt: skip
 
 
 def time_axis_end(traj: Trajectories, end: float | None) -> float:
@@ -225,20 +198,3 @@ def median_of_living(change: np.ndarray) -> np.ndarray:
     """Median over the living replicas of (H, R, K), NaN where none is left."""
     empty = np.all(np.isnan(change), axis=1)
     return np.where(empty, np.nan, np.nanmedian(np.where(empty[:, None], 0.0, change), axis=1))
-
-
-def _alt(names: Sequence[str], alive: np.ndarray, replicas: int, times: np.ndarray) -> str:
-    ends = "; ".join(
-        f"{name}: {int(alive[h, -1])} of {replicas} alive" for h, name in enumerate(names)
-    )
-    return f"Change of total energy per atom over {times[-1]:.3g} ps, and replicas alive. {ends}."
-
-
-def _table(
-    times: np.ndarray, median: np.ndarray, alive: np.ndarray, names: Sequence[str]
-) -> pd.DataFrame:
-    columns = {"time (ps)": times}
-    for h, name in enumerate(names):
-        columns[f"{name}: median ΔE (meV/atom)"] = median[h]
-        columns[f"{name}: alive"] = alive[h]
-    return pd.DataFrame(columns)

@@ -1,15 +1,9 @@
 """What a figure is, and the parts that all figures share.
 
-One visual language: each kind of head keeps its colour and its dash everywhere.
-
-The two main colours differ in hue and in lightness, remain apart in the common forms of colour
-blindness (blue and orange), and have a contrast above 3 : 1 on the light and the dark background;
-the dash tells them apart where colour does not.
-
-Fewer points, same picture: the least and the greatest value of every bucket of time.
-
-A screen has a few thousand columns of pixels; a line through the extremes of each bucket covers
-the same pixels as one through all points, and no spike is lost.
+Each kind of head keeps its colour and its dash everywhere. The two main colours differ in hue and
+in lightness, remain apart in the common forms of colour blindness (blue and orange), and have a
+contrast above 3 : 1 on the light and the dark background; the dash tells them apart where colour
+does not.
 """
 
 import math
@@ -74,7 +68,9 @@ POINTS = 4000
 def decimate(
     times: np.ndarray, values: np.ndarray, points: int = POINTS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most ``points`` points of each of C curves that share their times.
+    """At most ``points`` points of each of C curves: the extremes of every bucket of time.
+
+    On a screen they cover the same pixels as all points, and no spike is lost.
 
     Args: times (K,), values (C, K), NaN where a curve has none.
     Returns: times (P,) and values (C, P), P ≤ max(points, 2); unchanged when K is small enough.
@@ -152,6 +148,37 @@ def line(name: str, x: str, y: str, colour: str, dash: str = "solid", **more: An
         "symbol": "none",
         **more,
     }
+
+
+def curves(
+    x: np.ndarray,
+    names: Sequence[str],
+    values: Iterable[np.ndarray],
+    looks: Iterable[SeriesStyle],
+) -> tuple[pd.DataFrame, list[Option]]:
+    """A table with the columns "x", "y0", "y1", …, and a line for each name."""
+    labels = [f"y{k}" for k in range(len(names))]
+    series = [
+        line(name, "x", label, look.colour, look.dash)
+        for name, label, look in zip(names, labels, looks, strict=True)
+    ]
+    return columns(["x", *labels], [x, *values]), series
+
+
+def mark(*data: Any, label: Option | None = None, colour: str = NEUTRAL, **look: Any) -> Option:
+    """Lines across a series; ``data`` says where, ``look`` are properties of the line."""
+    return {
+        "silent": True,
+        "symbol": "none",
+        "label": label or {"show": False},
+        "lineStyle": {"type": "dashed", "color": colour, **look},
+        "data": list(data),
+    }
+
+
+def title(words: str) -> Option:
+    """A title above the legend."""
+    return {"text": words, "textStyle": {"fontSize": 13}, "top": 2, "padding": 0, "left": 60}
 
 
 def chart(source: pd.DataFrame, series: list[Option], **more: Any) -> Option:

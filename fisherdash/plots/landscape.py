@@ -79,7 +79,7 @@ def _map(name: str, found: "Surface", low: float, high: float) -> Figure:
         "animation": False,
         "dataset": {"source": source},
         "tooltip": {"trigger": "item", "valueFormatter": "%.3g"},
-        "title": {"text": name, "textStyle": {"fontSize": 13}, "top": 2, "padding": 0, "left": 60},
+        "title": figure.title(name),
         "grid": [figure.grid(top=30, bottom=96)],
         "xAxis": {**category, "name": "along the first direction", "nameGap": 26},
         "yAxis": {**category, "name": "along the second", "nameGap": 46},
@@ -117,14 +117,9 @@ def _map(name: str, found: "Surface", low: float, high: float) -> Figure:
 def cut_figure(surfaces: "Mapping[str, Surface]", styles: Mapping[str, SeriesStyle]) -> Figure:
     """Force error of each model along the first direction through its middle, one line each."""
     steps = next(iter(surfaces.values())).steps
-    columns = {"step": steps} | {
-        f"s{k}": one.force_rmse[:, len(steps) // 2] for k, one in enumerate(surfaces.values())
-    }
-    source = pd.DataFrame(columns).replace(np.inf, np.nan)
-    series = [
-        figure.line(name, "step", f"s{k}", styles[name].colour, styles[name].dash)
-        for k, name in enumerate(surfaces)
-    ]
+    cuts = (one.force_rmse[:, len(steps) // 2] for one in surfaces.values())
+    source, series = figure.curves(steps, list(surfaces), cuts, map(styles.__getitem__, surfaces))
+    source = source.replace(np.inf, np.nan)
     option = figure.chart(
         source,
         series,

@@ -108,34 +108,29 @@ def small_multiples(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> list
     everything = np.concatenate([median.ravel() for median in medians]) if medians else np.zeros(1)
     low, high = figure.limits(np.append(everything, 0.0), robust=True) or (-1.0, 1.0)
     return [
-        _small(name, header, traj, median, (low, high))
+        _small(
+            name,
+            header,
+            traj,
+            median,
+            figure.axis("ΔE (meV/atom)", vertical=True, min=low, max=high),
+        )
         for (name, header, traj), median in zip(runs, medians, strict=True)
     ]
 
 
 def _small(
-    name: str,
-    header: RunHeader,
-    traj: Trajectories,
-    median: np.ndarray,
-    limits: tuple[float, float],
+    name: str, header: RunHeader, traj: Trajectories, median: np.ndarray, energies: figure.Option
 ) -> Figure:
     times, shown = decimate(traj.times / 1000.0, median, POINTS)
-    labels = [f"median {head}" for head in range(len(traj.names))]
-    alive = traj.survivors.sum(axis=1)
-    series = [
-        figure.line(
-            f"{head}: {alive[k]} of {traj.replicas}", "t", labels[k], style.colour, style.dash
-        )
-        for k, (head, style) in enumerate(zip(traj.names, styles(header.roles), strict=True))
-    ]
+    alive = zip(traj.names, traj.survivors.sum(axis=1), strict=True)
+    labels = [f"{head}: {count} of {traj.replicas}" for head, count in alive]
     option = figure.chart(
-        figure.columns(["t", *labels], [times, *shown]),
-        series,
-        title={"text": name, "textStyle": {"fontSize": 13}, "top": 2, "padding": 0, "left": 60},
+        *figure.curves(times, labels, shown, styles(header.roles)),
+        title=figure.title(name),
         grid=[figure.grid(top=40 + 18 * len(labels))],
         xAxis=figure.axis("time (ps)", min=0, max=time_axis_end(traj, None)),
-        yAxis=figure.axis("ΔE (meV/atom)", vertical=True, min=limits[0], max=limits[1]),
+        yAxis=energies,
     )
     option["legend"] |= {"top": 22, "left": 54, "orient": "vertical", "itemHeight": 6, "itemGap": 4}
     table = figure.columns(

@@ -1,7 +1,4 @@
-"""Figures of a re-fit: the ridge path, the spectrum, the head, the descent.
-
-Figures with error bars: the temperature of each descriptor, forces along a trajectory.
-"""
+"""Figures of a re-fit: ridge path, spectrum, head, descent, temperatures, error bars of forces."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -68,7 +65,16 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Figure:
             )
         )
     ]
-    series[0]["markLine"] = _guides(points[0].force_rmse, mark)
+    series[0]["markLine"] = figure.mark(
+        {
+            "yAxis": points[0].force_rmse,
+            "lineStyle": {"type": "solid", "color": DEFAULT.colour},
+            "label": {"show": True, "formatter": "default head", "position": "insideStartTop"},
+        },
+        {"xAxis": mark},
+        label={"formatter": "chosen", "position": "insideEndTop"},
+        type="dotted",
+    )
     option = figure.chart(
         source,
         series,
@@ -80,8 +86,20 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Figure:
         axisPointer={"link": [{"xAxisIndex": "all"}]},
         **_path_axes(source),
     )
+    table = pd.DataFrame(
+        {
+            "ridge": source["ridge"],
+            "force RMSE (eV/Å)": source["forces"],
+            "energy RMSE (meV)": source["energy"],
+            "Fisher divergence (eV²/Å²)": [point.divergence for point in points],
+            "|θ − θ₀| (eV)": [point.head_change for point in points],
+            "effective degrees of freedom": [point.effective_dof for point in points],
+            "log evidence": [point.log_evidence for point in points],
+            "GCV score (eV²/Å²)": [point.gcv for point in points],
+        }
+    )
     alt = "Held-out force and energy errors and the change of the head along the ridge"
-    return Figure(option, alt, 446, _path_table(points, source))
+    return Figure(option, alt, 446, table)
 
 
 def _path_axes(source: pd.DataFrame) -> dict[str, list[Option]]:
@@ -109,22 +127,6 @@ def _path_axes(source: pd.DataFrame) -> dict[str, list[Option]]:
     }  # fmt: skip
 
 
-def _path_table(points: Sequence["RidgePoint"], source: pd.DataFrame) -> pd.DataFrame:
-    """All that is known of each point, in the order of the figure."""
-    return pd.DataFrame(
-        {
-            "ridge": source["ridge"],
-            "force RMSE (eV/Å)": source["forces"],
-            "energy RMSE (meV)": source["energy"],
-            "Fisher divergence (eV²/Å²)": [point.divergence for point in points],
-            "|θ − θ₀| (eV)": [point.head_change for point in points],
-            "effective degrees of freedom": [point.effective_dof for point in points],
-            "log evidence": [point.log_evidence for point in points],
-            "GCV score (eV²/Å²)": [point.gcv for point in points],
-        }
-    )
-
-
 def spectrum_figure(eigenvalues: Sequence[float], ridge: float) -> Figure:
     """Eigenvalues of T relative to the largest, with the ridge: below it the data do not decide."""
     values = np.asarray(eigenvalues) / max(eigenvalues[0], np.finfo(float).tiny)
@@ -134,13 +136,8 @@ def spectrum_figure(eigenvalues: Sequence[float], ridge: float) -> Figure:
     dots = figure.line("eigenvalue", "direction", "eigenvalue", FISHER.colour)
     dots |= {"showSymbol": True, "symbol": "circle", "symbolSize": 7}
     if ridge > 0 and np.isfinite(ridge):
-        dots["markLine"] = {
-            "silent": True,
-            "symbol": "none",
-            "lineStyle": {"type": "dashed", "color": NEUTRAL},
-            "label": {"formatter": "ridge λ", "position": "insideEndTop"},
-            "data": [{"yAxis": float(_log10([ridge])[0])}],
-        }
+        label = {"formatter": "ridge λ", "position": "insideEndTop"}
+        dots["markLine"] = figure.mark({"yAxis": float(_log10([ridge])[0])}, label=label)
     option = figure.chart(
         source,
         [dots],
@@ -219,23 +216,6 @@ def _panel(index: int, name: str, column: str, colour: str, dash: str) -> Option
     }
 
 
-def _guides(default_rmse: float, chosen: str) -> Option:
-    """Mark the default head's error and the chosen ridge."""
-    return {
-        "silent": True,
-        "symbol": "none",
-        "lineStyle": {"type": "dotted", "color": NEUTRAL},
-        "data": [
-            {
-                "yAxis": default_rmse,
-                "lineStyle": {"type": "solid", "color": DEFAULT.colour},
-                "label": {"formatter": "default head", "position": "insideStartTop"},
-            },
-            {"xAxis": chosen, "label": {"formatter": "chosen", "position": "insideEndTop"}},
-        ],
-    }
-
-
 MOST_POINTS = 40
 """Descriptors of the temperature figure; the surest ones are shown."""
 
@@ -279,16 +259,15 @@ def _dots(place: np.ndarray, ends: np.ndarray) -> Option:
         "color": FISHER.colour,
         "symbolSize": 7,
         "clip": True,
-        "markLine": {
-            "silent": True,
-            "symbol": "none",
-            "label": {"show": False},
-            "data": [
+        "markLine": figure.mark(
+            *(
                 [{"coord": [int(x), figure.rounded(float(end), 6)]} for end in both]
                 for x, both in zip(place, ends, strict=True)
-            ],
-            "lineStyle": {"type": "solid", "color": FISHER.colour, "width": 1.5},
-        },
+            ),
+            colour=FISHER.colour,
+            type="solid",
+            width=1.5,
+        ),
     }
 
 
@@ -298,23 +277,15 @@ def _levels(test: "Boltzmann") -> Option:
     if test.believed:
         name = f"believed {test.believed:g} K"
         levels.append((name, test.believed, DEFAULT.colour, "insideStartTop"))
-    return {
-        "type": "line",
-        "name": "levels",
-        "data": [],
-        "markLine": {
-            "silent": True,
-            "symbol": "none",
-            "data": [
-                {
-                    "yAxis": level,
-                    "lineStyle": {"type": "dashed", "color": colour},
-                    "label": {"formatter": name, "position": position},
-                }
-                for name, level, colour, position in levels
-            ],
-        },
-    }
+    marks = (
+        {
+            "yAxis": level,
+            "lineStyle": {"color": colour},
+            "label": {"show": True, "formatter": name, "position": position},
+        }
+        for name, level, colour, position in levels
+    )
+    return {"type": "line", "name": "levels", "data": [], "markLine": figure.mark(*marks)}
 
 
 def error_bar_figure(
@@ -330,12 +301,7 @@ def error_bar_figure(
         bars: eV/Å, one array of shape (frames,) for each trajectory.
         names, styles: of the heads that drove them.
     """
-    labels = [f"head {index}" for index in range(len(bars))]
-    source = figure.columns(["t", *labels], [times / 1000.0, *bars])
-    series = [
-        figure.line(name, "t", label, style.colour, style.dash)
-        for name, label, style in zip(names, labels, styles, strict=True)
-    ]
+    source, series = figure.curves(times / 1000.0, names, bars, styles)
     option = figure.chart(
         source,
         series,

@@ -1,11 +1,4 @@
-"""h(r) of the data and of each head, and how far apart they are.
-
-Bond lengths and angles: a table of all kinds, and the distributions of one of them.
-
-The vibrational spectra of a run's heads in one chart.
-
-The parts of a drift as a table and in words.
-"""
+"""Distances h(r), bond lengths and angles, vibrational spectra, and the parts of a drift."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +8,7 @@ import pandas as pd
 from fisherdash.analysis.drift import Origin
 from fisherdash.analysis.structure import Kind, Spectrum, Structure
 from fisherdash.plots import figure
-from fisherdash.plots.figure import NEUTRAL, Figure, SeriesStyle
+from fisherdash.plots.figure import NEUTRAL, Figure, Option, SeriesStyle
 from fisherdash.plots.report import spread
 
 
@@ -38,15 +31,8 @@ def _spread(found: tuple[float, float] | None, digits: int) -> str:
 
 def kind_figure(kind: Kind, styles: Mapping[str, SeriesStyle]) -> Figure:
     """Distribution of one kind: data as an area, heads as lines."""
-    labels = {name: f"p{k}" for k, name in enumerate(kind.densities)}
-    source = figure.columns(["x", *labels.values()], [kind.centres, *kind.densities.values()])
-    data = figure.line("data", "x", labels[None], NEUTRAL)
-    series = [data | {"areaStyle": {"opacity": 0.35}, "lineStyle": {"width": 1.2}}]
-    heads = [name for name in labels if name is not None]
-    series += [
-        figure.line(name, "x", labels[name], styles[name].colour, styles[name].dash)
-        for name in heads
-    ]
+    heads = {name: values for name, values in kind.densities.items() if name is not None}
+    source, series = _beside_data(kind.centres, kind.densities[None], heads, styles)
     what = f"{kind.name} {'length' if kind.unit == 'Å' else 'angle'} ({kind.unit})"
     option = figure.chart(
         source,
@@ -59,19 +45,22 @@ def kind_figure(kind: Kind, styles: Mapping[str, SeriesStyle]) -> Figure:
     return Figure(option, f"Distribution of the {what}", 320, source.set_axis(columns, axis=1))
 
 
+def _beside_data(
+    x: np.ndarray,
+    data: np.ndarray,
+    heads: Mapping[str, np.ndarray],
+    styles: Mapping[str, SeriesStyle],
+) -> tuple[pd.DataFrame, list[Option]]:
+    looks = [SeriesStyle(NEUTRAL, "solid"), *(styles[name] for name in heads)]
+    source, series = figure.curves(x, ["data", *heads], [data, *heads.values()], looks)
+    series[0] |= {"areaStyle": {"opacity": 0.35}, "lineStyle": {"width": 1.2}}
+    return source, series
+
+
 def structure_figure(found: Structure, styles: Mapping[str, SeriesStyle]) -> Figure:
     """How often two atoms are a distance apart: data as an area, heads as lines."""
-    columns = {"r": found.centres, "data": found.reference}
-    columns |= {name: h for name, h in found.heads.items() if h is not None}
-    labels = {name: f"h{k}" for k, name in enumerate(columns)}
-    source = pd.DataFrame({labels[name]: values for name, values in columns.items()})
-    data = figure.line("data", labels["r"], labels["data"], NEUTRAL)
-    series = [data | {"areaStyle": {"opacity": 0.35}, "lineStyle": {"width": 1.2}}]
-    series += [
-        figure.line(name, labels["r"], labels[name], styles[name].colour, styles[name].dash)
-        for name, h in found.heads.items()
-        if h is not None
-    ]
+    heads = {name: h for name, h in found.heads.items() if h is not None}
+    source, series = _beside_data(found.centres, found.reference, heads, styles)
     option = figure.chart(
         source,
         series,
@@ -80,9 +69,7 @@ def structure_figure(found: Structure, styles: Mapping[str, SeriesStyle]) -> Fig
         xAxis=figure.axis("distance of two atoms r (Å)", min=0),
         yAxis=figure.axis("h(r) (1/Å)", vertical=True, scale=False),
     )
-    table = source.set_axis(
-        ["r (Å)", *(f"{name} (1/Å)" for name in columns if name != "r")], axis=1
-    )
+    table = source.set_axis(["r (Å)", "data (1/Å)", *(f"{name} (1/Å)" for name in heads)], axis=1)
     return Figure(option, "Distribution of distances between atoms, data and heads", 320, table)
 
 
@@ -101,14 +88,12 @@ def structure_sentence(found: Structure) -> str:
 def spectrum_figure(found: Spectrum, styles: Mapping[str, SeriesStyle]) -> Figure:
     """S(ν) of every head of which a replica is left, in the style of the head."""
     shown = {name: power for name, power in found.heads.items() if power is not None}
-    labels = {name: f"s{k}" for k, name in enumerate(shown)}
-    source = figure.columns(
-        ["nu", *labels.values()], [found.wavenumbers, *(1e3 * power for power in shown.values())]
+    source, series = figure.curves(
+        found.wavenumbers,
+        list(shown),
+        (1e3 * power for power in shown.values()),
+        map(styles.__getitem__, shown),
     )
-    series = [
-        figure.line(name, "nu", labels[name], styles[name].colour, styles[name].dash)
-        for name in shown
-    ]
     option = figure.chart(
         source,
         series,

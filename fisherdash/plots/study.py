@@ -1,13 +1,7 @@
-"""The whole population at once: how it learned, and what every member's energy did.
+"""A population of models: losses, drift, survival, kinds of failure, effects and power.
 
 The published report's figures 5 to 9, with what they leave out: trainings that diverged are marked,
-and every trajectory is accounted for, the dead ones too.
-
-How the heads of a study look: default and first re-fit as everywhere, each other its own.
-
-Who lives how long, and how the others fail.
-
-Effects with their intervals, what they go with, and how many models would show them.
+and every trajectory is accounted for, the failed ones too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -102,7 +96,7 @@ def _losses(
     option = figure.chart(
         pd.DataFrame(columns),
         series,
-        title=_title(f"{title}, {len(diverged)} diverged" if diverged else title),
+        title=figure.title(f"{title}, {len(diverged)} diverged" if diverged else title),
         tooltip={"show": False},
         grid=[figure.grid(top=58)],
         xAxis=figure.axis("epoch", min=0, minInterval=1),
@@ -139,16 +133,27 @@ def _drift(
         if len(last) and last[-1] < len(values) - 1:
             height = float(np.clip(values[last[-1]], *limits))
             ends.append([figure.rounded(float(times[last[-1]]), 6), figure.rounded(height, 6)])
-    series.append(_crosses(ends))
+    crosses = {
+        "type": "scatter",
+        "name": "all failed",
+        "data": ends,
+        "symbol": "path://M0,0L8,8M8,0L0,8",
+        "symbolSize": 8,
+        "color": _EMPTY,
+        "itemStyle": {"borderColor": NEUTRAL, "borderWidth": 1.6},
+        "silent": True,
+    }
+    series.append(crosses)
     lower = {"xAxisIndex": 1, "yAxisIndex": 1}
     series.append(figure.line("alive", "t", "alive", style.colour, style.dash, **lower))
-    died, outside = int(runs["died"].sum()), _outside(wide.to_numpy(), limits)
+    beyond = (wide.to_numpy() < limits[0]) | (wide.to_numpy() > limits[1])
+    died, outside = int(runs["died"].sum()), int(beyond.any(axis=0).sum())
     words = f"{head}: {len(wide.columns)} models, {len(runs) - died:,} of {len(runs):,} alive"
     time = {"min": 0, "max": figure.rounded(float(times[-1]), 6) or 1.0}
     option = figure.chart(
         pd.DataFrame(columns),
         series,
-        title=_title(words),
+        title=figure.title(words),
         legend={"show": False},
         tooltip={"show": False},
         grid=[
@@ -176,29 +181,6 @@ def alive_share(runs: pd.DataFrame, times: np.ndarray) -> np.ndarray:
     return 100.0 * (ends[:, None] > times).mean(axis=0) if len(ends) else np.zeros(len(times))
 
 
-def _outside(values: np.ndarray, limits: tuple[float, float]) -> int:
-    """Members whose curve leaves the axes."""
-    beyond = (values < limits[0]) | (values > limits[1])
-    return int(beyond.any(axis=0).sum())
-
-
-def _crosses(ends: list[list[float]]) -> Option:
-    return {
-        "type": "scatter",
-        "name": "all dead",
-        "data": ends,
-        "symbol": "path://M0,0L8,8M8,0L0,8",
-        "symbolSize": 8,
-        "color": _EMPTY,
-        "itemStyle": {"borderColor": NEUTRAL, "borderWidth": 1.6},
-        "silent": True,
-    }
-
-
-def _title(words: str) -> Option:
-    return {"text": words, "textStyle": {"fontSize": 13}, "top": 2, "padding": 0, "left": 60}
-
-
 POINTS = 201
 
 
@@ -217,11 +199,8 @@ def survival_figure(curves: Sequence[SurvivalCurve], looks: Mapping[str, SeriesS
         style = looks[curve.name]
         share, low, high = on_grid(curve, times)
         columns |= {f"s{number}": share, f"l{number}": low, f"w{number}": high - low}
-        table |= {
-            f"{curve.name} (%)": share,
-            f"{curve.name}, low": low,
-            f"{curve.name}, high": high,
-        }
+        name = curve.name
+        table |= {f"{name} (%)": share, f"{name}, low": low, f"{name}, high": high}
         if np.isfinite(low).all():
             series += _band(curve.name, number, style.colour)
         series.append(figure.line(curve.name, "t", f"s{number}", style.colour, style.dash, z=5))
@@ -276,17 +255,13 @@ def kinds_figure(counts: pd.DataFrame) -> Figure:
 
 def _band(name: str, number: int, colour: str) -> list[Option]:
     """The lower bound, unseen, and on it the width of the band."""
-    common = {"symbol": "none", "silent": True, "tooltip": {"show": False}, "color": colour}
-    return [
-        figure.line(f"{name} band", "t", f"l{number}", colour, **common)
-        | {"lineStyle": {"opacity": 0}, "stack": f"band {number}"},
-        figure.line(f"{name} band", "t", f"w{number}", colour, **common)
-        | {
-            "lineStyle": {"opacity": 0},
-            "stack": f"band {number}",
-            "areaStyle": {"opacity": 0.14},
-        },
-    ]
+    unseen = {"silent": True, "tooltip": {"show": False}, "lineStyle": {"opacity": 0}}
+    low, width = (
+        figure.line(f"{name} band", "t", f"{key}{number}", colour, **unseen)
+        | {"stack": f"band {number}"}
+        for key in "lw"
+    )
+    return [low, width | {"areaStyle": {"opacity": 0.14}}]
 
 
 Effect = Literal["survivors", "life", "drift"]
@@ -323,7 +298,8 @@ def forest_figure(
     for number, (one, estimate) in enumerate(zip(comparisons, found, strict=True)):
         colour = looks[one.second].colour if one.second in looks else NEUTRAL
         series.append(_bar(number, estimate, colour))
-    series.append(_zero())
+    zero = figure.mark({"xAxis": 0.0})
+    series.append({"type": "scatter", "data": [], "silent": True, "markLine": zero})
     option = figure.chart(
         source,
         series,
@@ -392,7 +368,7 @@ def quality_figure(
          for name, v in columns.items()}
     )  # fmt: skip
     if series:
-        series[0]["markLine"] = _zero_line("yAxis")
+        series[0]["markLine"] = figure.mark({"yAxis": 0.0})
     option = figure.chart(
         source,
         series,
@@ -413,18 +389,15 @@ def power_figure(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) -
     Args: found: of the surviving share, by head.
     """
     sizes = np.array([1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0])
-    columns, series = {"size": sizes}, []
-    for number, (head, one) in enumerate(found.items()):
-        needed = models_needed(one.spread, (sizes / 100.0).tolist(), one.alpha)
-        columns[f"n{number}"] = np.array(needed)
-        style = looks[head]
-        series.append(figure.line(head, "size", f"n{number}", style.colour, style.dash))
-    source = pd.DataFrame(columns)
+    needed = [
+        np.array(models_needed(one.spread, (sizes / 100.0).tolist(), one.alpha))
+        for one in found.values()
+    ]
+    source, series = figure.curves(sizes, list(found), needed, map(looks.__getitem__, found))
     models = max((one.models for one in found.values()), default=0)
     if series:
-        series[0]["markLine"] = _zero_line("yAxis", models) | {
-            "label": {"formatter": f"this study: {models}", "position": "insideEndTop"}
-        }
+        label = {"formatter": f"this study: {models}", "position": "insideEndTop"}
+        series[0]["markLine"] = figure.mark({"yAxis": models}, label=label)
     option = figure.chart(
         source,
         series,
@@ -448,30 +421,6 @@ def _bar(row: int, found: Estimate, colour: str) -> Option:
         "silent": True,
     }
     if found.low is not None and found.high is not None:
-        dot["markLine"] = {
-            "silent": True,
-            "symbol": "none",
-            "label": {"show": False},
-            "lineStyle": {"type": "solid", "color": colour, "width": 2.2},
-            "data": [
-                [
-                    {"coord": [figure.rounded(found.low, 6), row]},
-                    {"coord": [figure.rounded(found.high, 6), row]},
-                ]
-            ],
-        }
+        ends = [{"coord": [figure.rounded(end, 6), row]} for end in (found.low, found.high)]
+        dot["markLine"] = figure.mark(ends, colour=colour, type="solid", width=2.2)
     return dot
-
-
-def _zero() -> Option:
-    return {"type": "scatter", "data": [], "silent": True, "markLine": _zero_line("xAxis")}
-
-
-def _zero_line(axis: str, value: float = 0.0) -> Option:
-    return {
-        "silent": True,
-        "symbol": "none",
-        "label": {"show": False},
-        "lineStyle": {"type": "dashed", "color": NEUTRAL},
-        "data": [{axis: value}],
-    }

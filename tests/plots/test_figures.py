@@ -135,7 +135,7 @@ def test_a_head_without_survivors_has_no_median():
 def test_temperature_is_that_of_the_kinetic_energy():
     heat = temperature_figure(trajectories(), STYLES)
     # three internal degrees of freedom: T = 2 · 0.1 eV / (3 k_B)
-    assert source(heat)["T 0"][0] == pytest.approx(0.2 / (3 * 8.617333e-5), rel=1e-5)
+    assert source(heat)["y0"][0] == pytest.approx(0.2 / (3 * 8.617333e-5), rel=1e-5)
     assert heat.option["series"][-1]["name"] == "momenta drawn at 300 K"
     assert set(source(heat)["drawn"]) == {300.0}
 

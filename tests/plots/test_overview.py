@@ -53,7 +53,7 @@ def test_small_charts_share_their_energies_and_name_who_lives():
     limits = [(figure.option["yAxis"]["min"], figure.option["yAxis"]["max"]) for figure in made]
     assert limits[0] == limits[1] and limits[0][0] < 0 and limits[0][1] > 140
     source = made[1].option["dataset"]["source"]
-    np.testing.assert_allclose(source["median 1"], 2.0 * np.arange(80), atol=1e-4)
+    np.testing.assert_allclose(source["y1"], 2.0 * np.arange(80), atol=1e-4)
     assert [line["name"] for line in made[0].option["series"]] == ["a: 5 of 5", "b: 4 of 5"]
     assert [figure.option["title"]["text"] for figure in made] == ["one", "two"]
 

@@ -98,7 +98,7 @@ def test_a_member_that_dies_out_ends_in_a_cross():
     last = (curves["model"] == "m000") & (curves["head"] == "plain") & (curves["time_ps"] > 5)
     curves.loc[last, curves.columns[-3:]] = np.nan
     made = study.drift_figures(curves, FOUND.trajectories, HOT, LOOKS)[1]
-    crosses = next(s for s in made.option["series"] if s["name"] == "all dead")["data"]
+    crosses = next(s for s in made.option["series"] if s["name"] == "all failed")["data"]
     before = curves.loc[~last & (curves["model"] == "m000"), "time_ps"].max()
     times = sorted(set(curves["time_ps"]))
     at_most_five = max(time for time in times if time <= 5)
@@ -125,7 +125,7 @@ def test_quality_has_a_point_for_every_model_and_head():
 
 def test_more_models_are_needed_for_smaller_effects():
     made = study.power_figure(powers(), LOOKS)
-    needed = source(made)["n0"].to_numpy()
+    needed = source(made)["y0"].to_numpy()
     assert np.all(np.diff(needed) <= 0) and needed[0] > needed[-1] >= 6
     assert made.option["series"][0]["markLine"]["data"] == [{"yAxis": 18}]
 
