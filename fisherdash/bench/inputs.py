@@ -1,7 +1,4 @@
-"""What all benchmarks share: ethanol, the report's network, and E3x's own evaluation of it.
-
-What the machine is, and what it can do at best: the rate of one large product of matrices.
-"""
+"""Shared by all benchmarks: ethanol, the report's network, E3x's own evaluation, the machine."""
 
 import datetime
 import functools

@@ -1,12 +1,8 @@
-"""From the shell to the first step of dynamics: a second start against the first one.
+"""Forces against E3x's own modules, a training step against the tutorial's, re-fits, and starts.
 
-Energies and forces: our evaluation against E3x's own modules, a list against all pairs.
-
-Same weights, same frames, both compiled, both in single precision, both with reverse-mode forces.
+Forces: same weights, same frames, both compiled, both in single precision and in reverse mode.
 Calls follow one another, as in dynamics: the first call after the other's turn finds caches and
 memory as the other left them and takes up to twice as long.
-
-A training step against the tutorial's, and what a re-fit costs in epochs of training.
 """
 
 import dataclasses
@@ -186,18 +182,9 @@ def warm_start() -> Result:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a second start finds bytecode, too
 
         def run(name: str) -> None:
-            words = (
-                "simulate",
-                "model.safetensors",
-                "--data",
-                "data.npz",
-                "--steps",
-                "1",
-                "--out",
-                name,
-            )
+            words = "simulate model.safetensors --data data.npz --steps 1 --replicas 32 --json"
             subprocess.run(
-                [sys.executable, "-m", "fisherdash", *words, "--replicas", "32", "--json"],
+                [sys.executable, "-m", "fisherdash", *words.split(), "--out", name],
                 cwd=place,
                 env=environment,
                 stdout=subprocess.DEVNULL,

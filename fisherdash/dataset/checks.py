@@ -1,5 +1,6 @@
-"""What makes four arrays a set of frames of one molecule; each refusal is one sentence."""
+"""Checks of the arrays of a data set; each refusal is one sentence."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -108,47 +109,33 @@ def _check_finite(name: str, array: np.ndarray) -> None:
 
 
 def _check_apart(positions: np.ndarray, atomic_numbers: np.ndarray) -> None:
-    frame, i, j, distance = _closest(positions)
-    if distance < CLOSEST_ATOMS:
-        raise InputError(
-            f"Atoms {i} ({chemical_symbols[atomic_numbers[i]]}) and {j} "
-            f"({chemical_symbols[atomic_numbers[j]]}) of frame {frame} are {distance:.3g} Å apart, "
-            "which no molecule is; positions must be in Å."
-        )
+    for frame, i, j, distance in _closest(positions):
+        if distance < CLOSEST_ATOMS:
+            raise InputError(
+                f"Atoms {i} ({chemical_symbols[atomic_numbers[i]]}) and {j} "
+                f"({chemical_symbols[atomic_numbers[j]]}) of frame {frame} are {distance:.3g} Å "
+                "apart, which no molecule is; positions must be in Å."
+            )
 
 
-def _closest(positions: np.ndarray) -> tuple[int, int, int, float]:
-    """Frame, two atoms and their distance; what comes after atoms too close is not looked at."""
+def _closest(positions: np.ndarray) -> Iterator[tuple[int, int, int, float]]:
+    """Frame, two atoms and their distance: the least of a frame, or of a block of small frames."""
     atoms = positions.shape[1]
     if atoms > _MANY_ATOMS:
-        return _closest_in_trees(positions)
+        from scipy.spatial import KDTree  # slow to import, and only needed here
+
+        for frame, geometry in enumerate(positions):
+            distances, neighbours = map(np.asarray, KDTree(geometry).query(geometry, k=2))
+            atom = int(np.argmin(distances[:, 1]))
+            other = next(n for n in neighbours[atom].tolist() if n != atom)
+            yield frame, min(atom, other), max(atom, other), float(distances[atom, 1])
+        return
     first, second = np.triu_indices(atoms, k=1)
     step = max(1, _BLOCK // len(first))
-    best = (0, 0, 1, np.inf)
     for start in range(0, len(positions), step):
         block = positions[start : start + step]
         with np.errstate(over="ignore"):
             distances = np.linalg.norm(block[:, first] - block[:, second], axis=-1)
         frame, pair = np.unravel_index(np.argmin(distances), distances.shape)
-        found = float(distances[frame, pair])
-        if found < best[3]:
-            best = (start + int(frame), int(first[pair]), int(second[pair]), found)
-        if found < CLOSEST_ATOMS:
-            break
-    return best
-
-
-def _closest_in_trees(positions: np.ndarray) -> tuple[int, int, int, float]:
-    from scipy.spatial import KDTree  # slow to import, and only needed here
-
-    best = (0, 0, 1, np.inf)
-    for frame, geometry in enumerate(positions):
-        distances, neighbours = map(np.asarray, KDTree(geometry).query(geometry, k=2))
-        atom = int(np.argmin(distances[:, 1]))
-        found = float(distances[atom, 1])
-        if found < best[3]:
-            other = next(n for n in neighbours[atom].tolist() if n != atom)
-            best = (frame, min(atom, other), max(atom, other), found)
-        if found < CLOSEST_ATOMS:
-            break
-    return best
+        i, j = int(first[pair]), int(second[pair])
+        yield start + int(frame), i, j, float(distances[frame, pair])

@@ -1,9 +1,7 @@
-"""Frames of one molecule with energies and forces: the Dataset, its checks and its split.
+"""Frames of one molecule with energies and forces: the Dataset, its split and its bonds.
 
-A Dataset is immutable and refuses wrong content at birth, so whatever holds one may rely on its
-shapes, its finiteness and its units (eV, Å, eV/Å) without looking again.
-
-Which atoms of a geometry are bonded, from covalent radii.
+A Dataset is immutable and checked when it is made, so whatever holds one may rely on its shapes,
+its finiteness and its units (eV, Å, eV/Å).
 
 Atoms i and j are bonded when r_ij < 1.3 (R_i + R_j), with the single-bond radii R of Cordero et
 al., Dalton Trans. 2832 (2008), as tabulated in ase.data. The factor lies well between a stretched
@@ -61,8 +59,8 @@ class Dataset:
         return len(self.energies)
 
     def __repr__(self) -> str:
-        heat = "unknown temperature" if self.temperature is None else f"{self.temperature:g} K"
-        return f"Dataset({len(self)} frames of {self.formula}, {heat}, from {self.source!r})"
+        known = "unknown temperature" if self.temperature is None else f"{self.temperature:g} K"
+        return f"Dataset({len(self)} frames of {self.formula}, {known}, from {self.source!r})"
 
     @property
     def num_atoms(self) -> int:

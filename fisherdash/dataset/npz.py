@@ -1,10 +1,8 @@
-"""Reading a zip of numpy arrays from a stranger, and writing the project's own.
+"""Reading npz files of any known layout safely, and writing the project's own.
 
 An .npz is a zip of .npy files, each a short header (shape, dtype) before raw bytes. Nothing is
 unpickled, and before an array is read its header must agree with the size that the zip's
 directory states: a header alone could otherwise ask for any amount of memory.
-
-The npz layouts in use, told apart by their keys, and their conversion to a Dataset.
 
 | layout | positions | energies | forces | atomic numbers | units |
 |---|---|---|---|---|---|
@@ -17,6 +15,7 @@ Every published data set makes its own mixture, so each role is looked up on its
 """
 
 import lzma
+import math
 import os
 import tokenize
 import zipfile
@@ -119,9 +118,7 @@ class Arrays(Mapping[str, np.ndarray]):
                 f"{self._name} holds pickled Python objects under {key!r}, which are never "
                 "loaded; save that array as plain numbers."
             )
-        elements = 1
-        for length in shape:  # Python integers: no overflow, whatever the header claims
-            elements *= int(length)
+        elements = math.prod(map(int, shape))  # Python integers: no overflow
         if min(shape, default=0) < 0 or elements * dtype.itemsize != info.file_size - start:
             raise InputError(
                 f"{self._name} is damaged: its array {key!r} claims the shape {shape} of "
@@ -242,12 +239,16 @@ def from_arrays(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
     notes.append(why)
     if length == 1.0:
         notes += length_doubt(sound["positions"][0], sound["atomic_numbers"])
-    notes += _about_old_labels(arrays, options)
+    if "old_forces" in arrays and not options.labels:
+        notes.append(
+            "The geometries of this file were sampled with the potential of old_energies and "
+            'old_forces (labels="old" loads those); they are not a Boltzmann sample of the labels '
+            "loaded here."
+        )
+    sound["energies"] *= ENERGY_UNITS[unit]
+    sound["forces"] *= ENERGY_UNITS[unit]
     return Dataset(
-        positions=sound["positions"],
-        energies=sound["energies"] * ENERGY_UNITS[unit],
-        forces=sound["forces"] * ENERGY_UNITS[unit],
-        atomic_numbers=sound["atomic_numbers"],
+        **sound,
         temperature=options.temperature,
         source=f"{name} ({', '.join(keys.values())})",
         notes=tuple(notes),
@@ -309,20 +310,24 @@ def _real(array: np.ndarray, key: str, name: str) -> np.ndarray:
 
 def _length(arrays: Arrays, name: str, notes: list[str]) -> float:
     """Å in one unit of length of the file."""
-    for key in _LENGTH_UNIT_KEYS:
-        text = arrays.text(key)
-        if text is None:
-            continue
-        unit = length_unit(text)
-        if unit is None:
-            raise InputError(
-                f"{name} gives {key} = {text!r}, an unknown unit of length; known are "
-                f"{', '.join(LENGTH_UNITS)}."
-            )
-        if unit != "Å":
-            notes.append(f"Lengths converted from {unit} to Å, because the file says {key}={text}.")
-        return LENGTH_UNITS[unit]
-    return 1.0
+    key, text = _first_text(arrays, _LENGTH_UNIT_KEYS)
+    if text is None:
+        return 1.0
+    unit = length_unit(text)
+    if unit is None:
+        raise InputError(
+            f"{name} gives {key} = {text!r}, an unknown unit of length; known are "
+            f"{', '.join(LENGTH_UNITS)}."
+        )
+    if unit != "Å":
+        notes.append(f"Lengths converted from {unit} to Å, because the file says {key}={text}.")
+    return LENGTH_UNITS[unit]
+
+
+def _first_text(arrays: Arrays, keys: tuple[str, ...]) -> tuple[str, str | None]:
+    """The first of the keys under which there is a text, and the text; None if there is none."""
+    texts = ((key, arrays.text(key)) for key in keys)
+    return next((found for found in texts if found[1] is not None), ("", None))
 
 
 def _energy(
@@ -336,10 +341,8 @@ def _energy(
     energies, forces, numbers = sound["energies"], sound["forces"], sound["atomic_numbers"]
     if options.units is not None:
         return options.units, given_units_note(options.units, energies, numbers)
-    for key in _ENERGY_UNIT_KEYS:
-        text = arrays.text(key)
-        if text is None:
-            continue
+    key, text = _first_text(arrays, _ENERGY_UNIT_KEYS)
+    if text is not None:
         unit = energy_unit(text)
         if unit is None:
             raise InputError(
@@ -365,16 +368,6 @@ def given_units_note(units: str, energies: np.ndarray, numbers: np.ndarray) -> s
     if seen in (None, units):
         return note
     return f"{note} The mean energy {np.mean(energies):.6g} looks like {seen} instead."
-
-
-def _about_old_labels(arrays: Arrays, options: ReadOptions) -> list[str]:
-    if "old_forces" not in arrays or options.labels:
-        return []
-    return [
-        "The geometries of this file were sampled with the potential of old_energies and "
-        'old_forces (labels="old" loads those); they are not a Boltzmann sample of the labels '
-        "loaded here."
-    ]
 
 
 def _from_project(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
@@ -411,7 +404,5 @@ def _from_project(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
         atomic_numbers=one_molecule(arrays["atomic_numbers"], name),
         temperature=temperature,
         source=arrays.text("source") or name,
-        notes=tuple(str(n)[:1000] for n in notes.reshape(-1)[:50])
-        if notes.dtype.kind == "U"
-        else (),
+        notes=tuple(str(n)[:1000] for n in notes.reshape(-1)[:50] if notes.dtype.kind == "U"),
     )

@@ -1,4 +1,4 @@
-"""The door of the data: a path or an upload in, a checked Dataset in the project's units out."""
+"""Reads and validates a data set from a path or an upload, in the project's units."""
 
 import io
 from pathlib import Path
@@ -39,7 +39,7 @@ def load(
     Raises InputError, one sentence, for whatever cannot be used.
     """
     path = Path(path)
-    options = _read_options(units, temperature, labels)
+    options = ReadOptions(check_units(units), check_temperature(temperature), labels or None)
     name = clean_name(path.name)
     if path.is_dir():
         raise InputError(f"{path} is a folder; a data file is needed.")
@@ -64,7 +64,7 @@ def load_bytes(
     labels: str | None = None,
 ) -> Dataset:
     """`load` for an upload: its bytes, and its name, which is shown and never used as a path."""
-    options = _read_options(units, temperature, labels)
+    options = ReadOptions(check_units(units), check_temperature(temperature), labels or None)
     return _read(io.BytesIO(data), len(data), clean_name(name), format, options)
 
 
@@ -72,10 +72,6 @@ def clean_name(name: str) -> str:
     """The last part of a file name given by a stranger, printable and not endless."""
     last = str(name).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     return "".join(c for c in last if c.isprintable())[:80] or "unnamed file"
-
-
-def _read_options(units: str | None, temperature: float | None, labels: str | None) -> ReadOptions:
-    return ReadOptions(check_units(units), check_temperature(temperature), labels or None)
 
 
 def _read(

@@ -3,19 +3,18 @@
 ASE's own guess of a format is never used, and only formats of the list below are opened: none of
 them unpickles or evaluates what it reads.
 
-ASE's .traj files, as far as a data set needs them.
-
 A .traj is a sequence of JSON texts that point at raw arrays in the same file:
 
     magic(8) tag(16) version nitems pos0 (int64 each) … offsets(nitems) at pos0
     item at an offset: length (int64), JSON; {"x.": {"ndarray": [shape, dtype, offset]}} is array x
 
 They are read here and not by ASE, whose decoder also builds objects and arrays of whatever size
-the JSON claims. Here only numbers that lie inside the file are taken.
+the JSON claims; here only numbers that lie inside the file are taken.
 """
 
 import io
 import json
+import math
 import re
 import struct
 from typing import Any, Literal
@@ -90,9 +89,7 @@ def _array(data: bytes, pointer: dict[str, Any], order: Literal["<", ">"]) -> np
     if name not in _DTYPES or not all(isinstance(n, int) and n >= 0 for n in (*shape, offset)):
         raise ValueError("an array of the trajectory is not readable")
     dtype = np.dtype(name).newbyteorder(order)
-    count = 1
-    for length in shape:
-        count *= length
+    count = math.prod(shape)
     if offset + count * dtype.itemsize > len(data):
         raise ValueError("the trajectory is cut short")
     return np.frombuffer(data, dtype, count, offset).reshape(shape).astype(name)
@@ -263,14 +260,10 @@ def _labels(
     results: dict[str, Any] = {} if frame.calc is None else dict(frame.calc.results)
     prefix = f"{labels}_" if labels else ""
     # Forces are the gradient of the free energy where the electrons are smeared.
-    energy = _first(
-        {**frame.info, **results}, prefix, "free_energy", "energy", "total_energy", "etot"
-    )
+    names = ("free_energy", "energy", "total_energy", "etot")
+    energy = _first({**frame.info, **results}, prefix, *names)
     forces = _first({**frame.arrays, **results}, prefix, "forces", "force")
-    for what, value, store in (
-        ("energy", energy, frame.info),
-        ("forces", forces, frame.arrays),
-    ):
+    for what, value, store in (("energy", energy, frame.info), ("forces", forces, frame.arrays)):
         if value is None:
             raise InputError(_missing(what, index, name, labels, store))
     energy, forces = np.asarray(energy), np.asarray(forces)

@@ -1,7 +1,7 @@
-"""The temperature of a sample: what a file says of it, and how a user sets it right.
+"""The temperature of a sample: what a file says of it, and how a user sets it.
 
-Nothing else in the frames tells at which temperature they were sampled: their kinetic energies are
-gone. What every frame names alike is taken; what only hints at one is told and left to the user.
+Frames alone do not tell it. What every frame's comment names alike is taken; what only hints at a
+temperature becomes a note.
 """
 
 import dataclasses
@@ -51,10 +51,8 @@ def from_comments(
 def hinted(dataset: Dataset, name: str) -> Dataset:
     """With a note where the temperature is unknown and the file's name seems to say it."""
     found = _IN_NAME.findall(Path(name).stem.replace("_", " "))
-    settled = dataset.temperature is not None or _says(
-        dataset, _BY_NAME, _BY_HAND, _UNKNOWN_BY_HAND
-    )
-    if settled or len(found) != 1:
+    said = any(note.startswith((_BY_NAME, _BY_HAND, _UNKNOWN_BY_HAND)) for note in dataset.notes)
+    if said or dataset.temperature is not None or len(found) != 1:
         return dataset
     note = (
         f"{_BY_NAME} {found[0]} K, nothing in it does: the temperature stays unknown "
@@ -77,10 +75,6 @@ def set_temperature(dataset: Dataset, temperature: float | None, path: Path) -> 
     )
     save(changed, path)
     return changed
-
-
-def _says(dataset: Dataset, *beginnings: str) -> bool:
-    return any(note.startswith(beginnings) for note in dataset.notes)
 
 
 def _number(comment: Mapping[str, Any]) -> float | None:

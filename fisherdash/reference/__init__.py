@@ -1,7 +1,4 @@
-"""Boltzmann samples of a molecule from a real potential (GFN2-xTB), to train and test on.
-
-name or structure file → molecules → sampling (dynamics: tblite and BAOAB) → keeping → a file
-"""
+"""Boltzmann samples of a molecule from a real potential (GFN2-xTB), to train and test on."""
 
 from fisherdash.reference.sampling import (
     STRUCTURE_SUFFIXES,

@@ -1,4 +1,8 @@
-"""A Boltzmann sample: relax, thermalise, equilibrate, then keep a frame every interval.
+"""A Boltzmann sample of a molecule from GFN2-xTB, to train and test on.
+
+Relax, draw momenta, equilibrate, then keep a frame every interval. The file on disk holds every
+frame within some seconds while the sample is made. GFN2-xTB: Bannwarth, Ehlert and Grimme, J.
+Chem. Theory Comput. 15, 1652 (2019), from tblite.
 
 Centre of mass and rotation: the thermostat acts on all 3N degrees of freedom alike and nothing is
 fixed. The molecule is free, its energy does not depend on where it is or how it is turned, so
@@ -6,21 +10,15 @@ under the full dynamics the internal coordinates follow exp(−U/kT) exactly, wi
 element of Cartesian space, and the kinetic temperature is 2K/(3N k) without any correction. It
 drifts as a Brownian particle; each recorded frame is moved to its centre of mass.
 
-The molecule to sample: from a name of ASE's g2 set or from a structure file.
-
-GFN2-xTB forces under Langevin dynamics that is split as BAOAB.
+Langevin dynamics,
 
     dx = v dt,   m dv = F dt − γ m v dt + √(2 γ m kT) dW
 
-BAOAB (Leimkuhler and Matthews, J. Chem. Phys. 138, 174102 (2013)) takes half a kick B, half a
-drift A, the exact Ornstein–Uhlenbeck step O, A, B. Its configurations carry no error of the time
-step for harmonic modes, where other schemes come out hot by about (ωΔt)²/4 in the stiffest. Its
-velocities at the end of a step come out cold by as much, so the kinetic temperature reads about
-one per cent low at 0.5 fs; the positions, which are what is sampled, do not.
-
-GFN2-xTB: Bannwarth, Ehlert and Grimme, J. Chem. Theory Comput. 15, 1652 (2019), from tblite.
-
-A sample that is on disk while it is made: what was recorded is never lost.
+are split as BAOAB (Leimkuhler and Matthews, J. Chem. Phys. 138, 174102 (2013)): half a kick B,
+half a drift A, the exact Ornstein–Uhlenbeck step O, A, B. Its configurations carry no error of the
+time step for harmonic modes, where other schemes have a temperature too high by about (ωΔt)²/4 in
+the stiffest. Its velocities at the end of a step are too small by as much, so the kinetic
+temperature reads about one per cent low at 0.5 fs; the positions, which are sampled, do not.
 """
 
 import difflib
@@ -250,7 +248,7 @@ def _run(atoms: Atoms, plan: SampleSettings) -> Iterator[SampleProgress]:
         BFGS(atoms, logfile=None).run(fmax=0.02, steps=200)  # type: ignore[arg-type]
         dynamics = langevin(atoms, plan.temperature, plan.timestep_fs, plan.friction_fs, plan.seed)
     pieces_whole = fragments(atoms, BONDED)
-    positions, forces, energies, heat = [], [], [], []
+    positions, forces, energies, temperatures = [], [], [], []
 
     def so_far() -> Dataset:
         return _dataset(atoms, plan, positions, energies, forces)
@@ -266,18 +264,17 @@ def _run(atoms: Atoms, plan: SampleSettings) -> Iterator[SampleProgress]:
                 f"at {plan.temperature:g} K; sample it at a lower temperature."
             )
         if done == plan.before + 1:
-            heat = []
-        heat.append(atoms.get_kinetic_energy() / (1.5 * len(atoms) * units.kB))
+            temperatures = []
+        temperatures.append(atoms.get_kinetic_energy() / (1.5 * len(atoms) * units.kB))
         if stage == "sampling":
             positions.append(atoms.positions - atoms.get_center_of_mass())
             forces.append(force)
             energies.append(energy)
-        count, kelvin = len(positions), float(np.mean(heat))
+        count, mean = len(positions), float(np.mean(temperatures))
         taken = so_far if count else None
-        yield SampleProgress(done, total, stage, kelvin, frames=count, so_far=taken)
-    yield SampleProgress(
-        total, total, "finished", float(np.mean(heat)), so_far(), plan.frames, so_far
-    )
+        yield SampleProgress(done, total, stage, mean, frames=count, so_far=taken)
+    mean = float(np.mean(temperatures))
+    yield SampleProgress(total, total, "finished", mean, so_far(), plan.frames, so_far)
 
 
 def _dataset(

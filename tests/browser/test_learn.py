@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from fisherdash import learn
 from fisherdash.plots import lesson
 from tests.browser.seeing import colours, differ, pixels, show
+from tests.verlet import verlet
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -55,7 +55,7 @@ def test_the_ball_of_the_browser_is_the_ball_of_the_science(tab: Page, address: 
     root = tab.locator(".lesson")
     expect(root).to_have_attribute("data-step", str(lesson.STEPS))
     made = lesson.lesson("boltzmann", 1000, True, 0.0)
-    path = learn.dynamics(
+    path = verlet(
         lambda x: made.basis.gradients(x) @ made.default,
         np.array([lesson.START]), np.array([lesson.PUSH]), lesson.STEP, lesson.STEPS,
     )  # fmt: skip
