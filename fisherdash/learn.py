@@ -106,8 +106,8 @@ def scatter(count: int, seed: int = 0) -> Points:
 
 
 @dataclass(frozen=True)
-class Moments:
-    """T (K, K), c (K,), b (K,) and the constant ½ E|∇U|² of J, as means over points."""
+class Objective:
+    """J as a quadratic of θ: T (K, K), c (K,), b (K,) and ½ E|∇U|², means over points."""
 
     t: np.ndarray
     c: np.ndarray
@@ -135,10 +135,10 @@ class Moments:
         return np.array(path)
 
 
-def moments(x: Points, basis: Basis) -> Moments:
+def moments(x: Points, basis: Basis) -> Objective:
     """Means over the points; the forces are the true ones."""
     g, force = basis.gradients(x), gradient(x)
-    return Moments(
+    return Objective(
         t=np.einsum("nik,nil->kl", g, g) / len(x),
         c=np.einsum("nik,ni->k", g, force) / len(x),
         b=-basis.laplacians(x).mean(axis=0),
