@@ -12,7 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fisherdash.plots.evidence import evidence, summary  # noqa: E402
+from fisherdash.plots.evidence import document as document_of  # noqa: E402
+from fisherdash.plots.evidence import summary  # noqa: E402
+from fisherdash.plots.pictures import all_pictures  # noqa: E402
 from fisherdash.study.statistics import Findings  # noqa: E402 - found through the line above
 from fisherdash.study.tables import read_tables  # noqa: E402
 
@@ -21,13 +23,14 @@ def write(study: Path, document: Path, found: Findings, specification: str) -> N
     """The document and, in a folder of its name beside it, the pictures."""
     pictures = document.with_suffix("")
     command = f"python tools/evidence.py studies/{study.name}"
-    made = evidence(found, specification, command, pictures.name)
+    drawn = all_pictures(found)
+    text = document_of(found, specification, command, pictures.name, drawn)
     pictures.mkdir(parents=True, exist_ok=True)
     for old in pictures.glob("*.svg"):
         old.unlink()
-    for name, picture in made.pictures.items():
+    for name, picture in drawn.items():
         (pictures / name).write_text(picture, encoding="utf-8", newline="\n")
-    document.write_text(made.text, encoding="utf-8", newline="\n")
+    document.write_text(text, encoding="utf-8", newline="\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

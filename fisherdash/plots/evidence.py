@@ -1,31 +1,21 @@
-"""What a study found, as one Markdown document with its pictures; made of its tables alone.
+"""What a study found, as tables and as one Markdown document; made of its own tables alone.
 
 The same tables give the same bytes. No result is written here: sentences come from
 :mod:`fisherdash.study.words`, which chooses them by the numbers.
-
-Statistics of a population as tables: to be read, with the units in the names of the columns.
 """
 
-import dataclasses
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from fisherdash.plots import pictures
 from fisherdash.plots.study import Effect
 from fisherdash.study import words
 from fisherdash.study.statistics import DEFAULT, Comparison, FailureRate, Findings
 from fisherdash.study.statistics.comparison import networks
-from fisherdash.study.statistics.effects import (
-    OUTCOMES,
-    PREDICTORS,
-    Association,
-    Change,
-    Third,
-)
+from fisherdash.study.statistics.effects import OUTCOMES, PREDICTORS, Association, Change, Third
 from fisherdash.study.words import p_value
 from fisherdash.text import joined, number
 
@@ -140,15 +130,13 @@ def change_rows(changes: Sequence[Change]) -> pd.DataFrame:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """A document and the pictures that it shows, by file name."""
-
-    text: str
-    pictures: Mapping[str, str]
+_Show = Callable[[str, str], str]
+"""From a description and the name of a picture to Markdown, "" where it was not drawn."""
 
 
-def evidence(found: Findings, specification: str, command: str, folder: str) -> Evidence:
+def document(
+    found: Findings, specification: str, command: str, folder: str, drawn: Collection[str]
+) -> str:
     """The document of a study.
 
     Args:
@@ -156,31 +144,29 @@ def evidence(found: Findings, specification: str, command: str, folder: str) -> 
       specification: its TOML file.
       command: what makes the document again.
       folder: of the pictures, as the document refers to them.
+      drawn: names of the pictures.
     """
-    drawn = pictures.all_pictures(found)
-    return Evidence(document(found, specification, command, folder, drawn), drawn)
 
+    def show(alt: str, name: str) -> str:
+        return f"![{alt}]({folder}/{name})" if name in drawn else ""
 
-def document(
-    found: Findings, specification: str, command: str, folder: str, drawn: Collection[str]
-) -> str:
-    """The text of :func:`evidence`, with the pictures of these names."""
+    title = tomllib.loads(specification).get("title", "")
     parts = [
-        f"# {_title(specification)}",
+        f"# Evidence: {title}" if title else "# Evidence",
         f"Everything below is made from the tables of the study by `{command}`; do not edit it.",
         "## In short",
         words.headline(found),
         "## What was run",
         *_what_was_run(found),
-        _image("How the models learned", "losses.svg", drawn, folder),
-        *_effects(found, drawn, folder),
+        show("How the models learned", "losses.svg"),
+        *_effects(found, show),
         *_failures(found),
-        *_when(found, drawn, folder),
+        *_when(found, show),
         *_rules(found, specification),
         *_remedies(found),
         *_quality(found),
         *_long_runs(found),
-        *_power(found, drawn, folder),
+        *_power(found, show),
         "## How to read it",
         _READING,
         "## The specification",
@@ -191,9 +177,8 @@ def document(
 
 def summary(found: Findings) -> str:
     """The answer in one paragraph, for a README."""
-    return words.headline(found) if not found.comparisons else (
-        f"{words.headline(found)} {words.seen_sentence(found)}"
-    )  # fmt: skip
+    seen = f" {words.seen_sentence(found)}" if found.comparisons else ""
+    return words.headline(found) + seen
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -202,11 +187,6 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows
     )
-
-
-def _title(specification: str) -> str:
-    title = tomllib.loads(specification).get("title", "")
-    return f"Evidence: {title}" if title else "Evidence"
 
 
 def _what_was_run(found: Findings) -> list[str]:
@@ -243,7 +223,7 @@ def _what_was_run(found: Findings) -> list[str]:
     return [trained + others, moved, stayed]
 
 
-def _effects(found: Findings, drawn: Collection[str], folder: str) -> list[str]:
+def _effects(found: Findings, show: _Show) -> list[str]:
     if not found.comparisons:
         return []
     short = comparison_rows(found.comparisons)
@@ -262,15 +242,15 @@ def _effects(found: Findings, drawn: Collection[str], folder: str) -> list[str]:
     return [
         "## Does it help, and by how much",
         "\n".join(f"- {words.sentence(one)}" for one in found.comparisons),
-        _image("Trajectories alive, with bands over models", "survival.svg", drawn, folder),
+        show("Trajectories alive, with bands over models", "survival.svg"),
         markdown(survival_part),
-        _image("Effects with 95 % intervals", "forest.svg", drawn, folder),
+        show("Effects with 95 % intervals", "forest.svg"),
         "Drift, on the condition that both of a pair survive:",
         markdown(drift_part),
         "Model by model (sign tests over replicas, corrected over the models); where nobody or "
         "everybody died with both heads, a model cannot show another share alive:",
         markdown(models_part),
-        _image("Every member's change of total energy", "drift.svg", drawn, folder),
+        show("Every member's change of total energy", "drift.svg"),
     ]
 
 
@@ -286,7 +266,7 @@ def _failures(found: Findings) -> list[str]:
     return ["## How trajectories fail", markdown(table.loc[:, names])]
 
 
-def _when(found: Findings, drawn: Collection[str], folder: str) -> list[str]:
+def _when(found: Findings, show: _Show) -> list[str]:
     if not found.comparisons:
         return []
     thirds = []
@@ -298,7 +278,7 @@ def _when(found: Findings, drawn: Collection[str], folder: str) -> list[str]:
     return [
         "## When does it help, and when does it hurt",
         "\n".join(f"- {one}" for one in words.association_sentences(found.associations)),
-        _image("Effect of every model against its quality", "quality.svg", drawn, folder),
+        show("Effect of every model against its quality", "quality.svg"),
         "The effect in thirds of the models, ordered by the force error of their default heads:",
         *thirds,
     ]
@@ -383,13 +363,13 @@ def _long_runs(found: Findings) -> list[str]:
     ]
 
 
-def _power(found: Findings, drawn: Collection[str], folder: str) -> list[str]:
+def _power(found: Findings, show: _Show) -> list[str]:
     if not found.comparisons:
         return []
     return [
         "## What could have been seen",
         words.seen_sentence(found),
-        _image("Models needed for 80 % power", "power.svg", drawn, folder),
+        show("Models needed for 80 % power", "power.svg"),
     ]
 
 
@@ -402,10 +382,6 @@ _READING: Final = """\
   smaller drift of the survivors is no improvement where fewer live.
 - Limits: what was run above is all there is. Another molecule, another network, another temperature
   or a longer run may behave otherwise."""
-
-
-def _image(alt: str, name: str, drawn: Collection[str], folder: str) -> str:
-    return f"![{alt}]({folder}/{name})" if name in drawn else ""
 
 
 def _range(values: Iterable[float]) -> str:

@@ -1,6 +1,6 @@
 """What the Learn page's drawing needs: landscapes on a grid, the matrices of J, paths and runs.
 
-The browser then evaluates J(θ) and U_θ itself, so that dragging θ asks nobody.
+The browser then evaluates J(θ) and U_θ itself, so that dragging θ needs no server.
 """
 
 from dataclasses import dataclass

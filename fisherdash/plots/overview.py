@@ -26,13 +26,9 @@ def run_rows(
     speed: float,
     models: "Mapping[str, Checkpoint]",
 ) -> list[dict[str, Any]]:
-    """A row for each head of a run; None where a number is not known.
+    """A row for each head of the run called ``name``; None where a number is not known.
 
-    Args:
-      name: of the run.
-      found: its statistics.
-      speed: steps per second of the whole run.
-      models: checkpoints at hand, by fingerprint, for what they say of themselves.
+    ``speed``: steps per second of the whole run. ``models``: checkpoints at hand, by fingerprint.
     """
     chosen, rows = header.settings, []
     facts = header.checkpoints or ({},) * len(header.names)
@@ -100,7 +96,7 @@ def error_rows(errors: "Mapping[str, Errors]") -> pd.DataFrame:
 
 
 def small_multiples(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> list[Figure]:
-    """Median ΔE_tot of the living against time, a small chart a run, all with the same energies.
+    """Median ΔE_tot of the survivors over time, a small chart a run, all with the same energies.
 
     Args: runs with at least one frame, each with the name that stands above its chart.
     """

@@ -3,7 +3,7 @@
 Nothing in that file is loaded from elsewhere and nothing in it runs; every text is escaped.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,10 @@ def html_report(header: RunHeader, traj: Trajectories, commands: Sequence[str]) 
         "device": header.device or "unknown",
         "starting frames": header.dataset.get("source") or "unknown",
     }
+    known = header.checkpoints or ({},) * len(header.names)
+    fingerprints = [one.get("fingerprint", "unknown") for one in known]
+    versions = ", ".join(f"{name} {number}" for name, number in header.versions.items())
+    cells = (f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
     body = [
         f"<h1>{escape(header.title)}</h1>",
         f"<p><strong>{escape(found.sentence)}</strong></p>",
@@ -151,35 +155,20 @@ def html_report(header: RunHeader, traj: Trajectories, commands: Sequence[str]) 
         "it is read together with their number. Slopes are Theil–Sen; intervals are bootstrapped "
         "over replicas.</p>",
         run_picture(traj, header.roles),
-        '<p class="quiet">Bold: median of the living. Faint: each replica until its death.</p>',
+        '<p class="quiet">Bold: median of the survivors. Faint: each replica until it fails.</p>',
         "<h2>How it was made</h2>",
-        _facts(facts.items()),
+        f"<table>{''.join(cells)}</table>",
         *(f'<p class="quiet">{escape(note)}</p>' for note in header.notes),
         f"<pre>{escape(chr(10).join(line for line in commands if line))}</pre>",
         "<h2>Models</h2>",
-        _table(pd.DataFrame([{"head": name, **facts} for name, facts in _models(header)])),
-        f'<p class="quiet">{escape(_versions(header))}</p>',
+        _table(pd.DataFrame({"head": header.names, "fingerprint": fingerprints})),
+        f'<p class="quiet">{escape(versions)}</p>',
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>{escape(header.title)}</title><style>{STYLE}</style></head>"
         f"<body>{''.join(body)}</body></html>"
     )
-
-
-def _models(header: RunHeader) -> Iterable[tuple[str, dict[str, object]]]:
-    known = header.checkpoints or ({},) * len(header.names)
-    for name, facts in zip(header.names, known, strict=False):
-        yield name, {"fingerprint": facts.get("fingerprint", "unknown")}
-
-
-def _versions(header: RunHeader) -> str:
-    return ", ".join(f"{name} {number}" for name, number in header.versions.items())
-
-
-def _facts(rows: Iterable[tuple[str, object]]) -> str:
-    cells = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in rows)
-    return f"<table>{cells}</table>"
 
 
 def _table(frame: pd.DataFrame) -> str:

@@ -1,15 +1,10 @@
-"""Curves of a run over one axis of time: energy drift, survival and temperature.
+"""Data for the viewer of molecules and curves (the programs in ``js/``): plain numbers and text.
 
-The same numbers as the charts of :mod:`fisherdash.plots.drift`, as plain arrays, for the component
-that holds curves and molecules together (moving through time never asks the server) and for
-pictures that leave the dashboard.
-
-Data for the viewer (the programs in ``js/``): plain numbers and captions, never markup.
-
-Positions travel as base64 of little-endian float32, captions as text that the viewer sets as text.
+Positions travel as base64 of little-endian float32; moving through time never asks the server.
 Bonds are not sent: the viewer finds them anew in each frame, i and j being bonded while
 r_ij < tolerance (R_i + R_j) with covalent radii R, so that an exploding molecule does not drag
-sticks across the screen.
+sticks across the screen. Curves of energy drift, survival and temperature have the numbers of
+:mod:`fisherdash.plots.drift`, and go into pictures too.
 """
 
 import base64
@@ -47,8 +42,8 @@ class Pane:
         caption: shown above it.
         style: the head's colour and dash.
         positions: (F, N, 3) Å.
-        died: frame from which on the trajectory is dead, or None.
-        ending: how it died, in words.
+        died: frame from which on the trajectory has failed, or None.
+        ending: how it failed, in words.
         name: of the head; the caption where it is left out.
         head: its index in the run.
         broken: the two atoms whose bond broke, or None.
@@ -64,18 +59,14 @@ class Pane:
     broken: tuple[int, int] | None = None
 
 
-def source() -> str:
-    """The viewer's program."""
-    return _joined(*_PARTS)
+def source(parts: Sequence[str] = _PARTS) -> str:
+    """The program of the viewer, or of other parts."""
+    return "\n".join((_PROGRAMS / f"{part}.js").read_text(encoding="utf-8") for part in parts)
 
 
 def lesson_source() -> str:
     """The program of the drawing on the Learn page."""
-    return _joined("library", "lesson")
-
-
-def _joined(*parts: str) -> str:
-    return "\n".join((_PROGRAMS / f"{part}.js").read_text(encoding="utf-8") for part in parts)
+    return source(("library", "lesson"))
 
 
 def stylesheet() -> str:
@@ -141,21 +132,20 @@ def payload(
         "radii": [round(float(covalent_radii[z]), 3) for z in atoms],
         "tolerance": TOLERANCE,
         "times": [float(f"{time:.6g}") for time in times],
-        "panes": [_pane(pane) for pane in panes],
-    }
-
-
-def _pane(pane: Pane) -> dict[str, Any]:
-    return {
-        "caption": pane.caption,
-        "colour": pane.style.colour,
-        "dash": pane.style.dash,
-        "positions": numbers(pane.positions),
-        "died": -1 if pane.died is None else int(pane.died),
-        "ending": pane.ending,
-        "name": pane.name or pane.caption,
-        "head": pane.head,
-        "broken": None if pane.broken is None else [int(atom) for atom in pane.broken],
+        "panes": [
+            {
+                "caption": pane.caption,
+                "colour": pane.style.colour,
+                "dash": pane.style.dash,
+                "positions": numbers(pane.positions),
+                "died": -1 if pane.died is None else int(pane.died),
+                "ending": pane.ending,
+                "name": pane.name or pane.caption,
+                "head": pane.head,
+                "broken": None if pane.broken is None else [int(atom) for atom in pane.broken],
+            }
+            for pane in panes
+        ],
     }
 
 
@@ -194,15 +184,9 @@ def charts(
 ) -> tuple[np.ndarray, tuple[Chart, ...]]:
     """Shown times in ps, (P,), and the charts of a run with at least one frame."""
     heads, replicas = traj.failed_step.shape
-    change, heat = total_energy_change(traj), traj.kinetic_temperature()
-    rows = np.concatenate(
-        [
-            median_of_living(change),
-            traj.surviving_counts(),
-            heat,
-            change.reshape(heads * replicas, -1),
-        ]
-    )
+    change, temperature = total_energy_change(traj), traj.kinetic_temperature()
+    parts = (median_of_living(change), traj.surviving_counts(), temperature)
+    rows = np.concatenate([*parts, change.reshape(heads * replicas, -1)])
     times, shown = decimate(traj.times / 1000.0, rows, min(points, BUDGET // len(rows)))
     looks = list(zip(traj.names, styles, strict=True))
 
@@ -217,14 +201,14 @@ def charts(
         for h, (name, style) in enumerate(looks)
         for r in range(replicas)
     )
-    died = bool(np.any(traj.failed_step >= 0))
-    drift = figure.limits(np.append(change, 0.0), robust=died) or (-1.0, 1.0)
-    warm = figure.limits(heat, robust=True) or (0.0, 1.0)
+    failed = bool(np.any(traj.failed_step >= 0))
+    drift = figure.limits(np.append(change, 0.0), robust=failed) or (-1.0, 1.0)
+    kelvin = figure.limits(temperature, robust=True) or (0.0, 1.0)
     everyone = (0.0, replicas * 1.06)
     return times, (
         Chart("drift", "ΔE total (meV/atom)", "meV/atom", 230, each + of_heads(0), drift),
         Chart("alive", "alive", "alive", 70, of_heads(1), everyone, (0, replicas), step=True),
-        Chart("temperature", "T (K)", "K", 100, of_heads(2), warm),
+        Chart("temperature", "T (K)", "K", 100, of_heads(2), kelvin),
     )
 
 
@@ -240,7 +224,7 @@ def curves(
     Args:
       traj: H heads, R replicas, at least one frame.
       styles: of the heads.
-      endings: how each replica died in words, (H, R), empty for the living.
+      endings: how each replica failed in words, (H, R), empty for survivors.
       end: time at which a run that goes on will end, ps.
     """
     times, made = charts(traj, styles)
@@ -256,21 +240,19 @@ def curves(
             }
             for h, (name, style) in enumerate(zip(traj.names, styles, strict=True))
         ],
-        "legend": "bold: median of the living; ×: death",
+        "legend": "bold: median of the survivors; ×: failure",
         "deaths": deaths(traj, endings),
         "charts": [_plain(chart) for chart in made],
     }
 
 
 def deaths(traj: Trajectories, endings: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    """Head, replica, time (ps) and circumstances of every death."""
+    """Head, replica, time (ps) and circumstances of every failure."""
     return [
         {
             "head": int(head),
             "replica": int(replica),
-            "time": figure.rounded(
-                float(traj.failed_step[head, replica]) * traj.timestep / 1000.0, 7
-            ),
+            "time": figure.rounded(traj.failed_step[head, replica] * traj.timestep / 1000.0, 7),
             "words": endings[head][replica],
         }
         for head, replica in np.argwhere(traj.failed_step >= 0)
