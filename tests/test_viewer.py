@@ -44,7 +44,7 @@ def test_the_dead_are_marked_where_they_died(made):
     ]
     alive = decoded(lines(made, "alive")[1]["values"])
     assert alive.tolist() == [5] * 30 + [4] * 10
-    assert [head["name"] for head in made["heads"]] == ["a: 5 of 5 alive", "b: 4 of 5 alive"]
+    assert [head["name"] for head in made["heads"]] == ["a: 5 of 5 survive", "b: 4 of 5 survive"]
 
 
 def test_temperature_is_that_of_the_kinetic_energy(made):

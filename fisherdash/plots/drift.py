@@ -87,23 +87,23 @@ BUDGET = 120_000
 def drift_figure(
     traj: Trajectories, styles: Sequence[SeriesStyle], *, end: float | None = None
 ) -> Figure:
-    """ΔE_tot(t) in meV per atom of all heads on the same axes; below it, who is still alive.
+    """ΔE_tot(t) in meV per atom of all heads on the same axes; below it, the number of survivors.
 
     Args:
       traj: the run so far, with at least one frame.
       styles: of the heads.
       end: time at which a run that goes on will end, ps; the axis then grows towards it.
     """
-    names, times, alive = traj.names, traj.times / 1000.0, traj.surviving_counts()
+    names, times, survivors = traj.names, traj.times / 1000.0, traj.surviving_counts()
     change = total_energy_change(traj)
     heads, replicas, _ = change.shape
     median = median_of_living(change)
-    curves = np.concatenate([median, alive, change.reshape(heads * replicas, -1)])
+    curves = np.concatenate([median, survivors, change.reshape(heads * replicas, -1)])
     points = min(POINTS, BUDGET // len(curves))
     shown_times, shown = decimate(times, curves, points)
     labels = [
         *(f"median {h}" for h in range(heads)),
-        *(f"alive {h}" for h in range(heads)),
+        *(f"survivors {h}" for h in range(heads)),
         *(f"replica {h} {r}" for h in range(heads) for r in range(replicas)),
     ]
     source = figure.columns(["t", *labels], [shown_times, *shown])
@@ -112,23 +112,23 @@ def drift_figure(
         bold = {"lineStyle": {"type": style.dash, "width": 2.6}, "z": 5}
         series.append(figure.line(name, "t", f"median {h}", style.colour, style.dash, **bold))
         lower = {"xAxisIndex": 1, "yAxisIndex": 1, "step": "end"}
-        series.append(figure.line(name, "t", f"alive {h}", style.colour, style.dash, **lower))
+        series.append(figure.line(name, "t", f"survivors {h}", style.colour, style.dash, **lower))
         series += [_replica(name, style, f"replica {h} {r}") for r in range(replicas)]
     option = figure.chart(source, series, **_frame(change, traj, end))
     ends = "; ".join(
-        f"{name}: {int(alive[h, -1])} of {replicas} alive" for h, name in enumerate(names)
+        f"{name}: {int(survivors[h, -1])} of {replicas} survive" for h, name in enumerate(names)
     )
-    alt = f"Change of total energy per atom over {times[-1]:.3g} ps, and replicas alive. {ends}."
+    alt = f"Change of total energy per atom over {times[-1]:.3g} ps, and survivors. {ends}."
     table = {"time (ps)": times}
     for h, name in enumerate(names):
-        table |= {f"{name}: median ΔE (meV/atom)": median[h], f"{name}: alive": alive[h]}
+        table |= {f"{name}: median ΔE (meV/atom)": median[h], f"{name}: survivors": survivors[h]}
     return Figure(option, alt, 448 + figure.below_legend(heads), pd.DataFrame(table))
 
 
 def temperature_figure(
     traj: Trajectories, styles: Sequence[SeriesStyle], *, end: float | None = None
 ) -> Figure:
-    """Mean kinetic temperature of the living replicas of every head, K, against time in ps."""
+    """Mean kinetic temperature of the surviving replicas of every head, K, against time in ps."""
     names, times, temperature = traj.names, traj.times / 1000.0, traj.kinetic_temperature()
     shown_times, shown = decimate(times, temperature, POINTS)
     source, series = figure.curves(shown_times, names, shown, styles)
@@ -145,7 +145,9 @@ def temperature_figure(
         yAxis=figure.axis("kinetic temperature (K)", vertical=True),
     )
     table = figure.columns(["time (ps)", *(f"{name} (K)" for name in names)], [times, *temperature])
-    return Figure(option, "Mean kinetic temperature of the living replicas over time", 300, table)
+    return Figure(
+        option, "Mean kinetic temperature of the surviving replicas over time", 300, table
+    )
 
 
 def _replica(name: str, style: SeriesStyle, column: str) -> Option:
@@ -155,8 +157,8 @@ def _replica(name: str, style: SeriesStyle, column: str) -> Option:
 
 
 def _frame(change: np.ndarray, traj: Trajectories, end: float | None) -> Option:
-    replicas, died = traj.replicas, not traj.survivors.all()
-    limits = figure.limits(np.append(change, 0.0), robust=died)
+    replicas, failed = traj.replicas, not traj.survivors.all()
+    limits = figure.limits(np.append(change, 0.0), robust=failed)
     low, high = limits if limits else (-1.0, 1.0)
     top = figure.below_legend(len(traj.names))
     time = {"min": 0, "max": time_axis_end(traj, end)}
@@ -173,7 +175,7 @@ def _frame(change: np.ndarray, traj: Trajectories, end: float | None) -> Option:
         ],
         "yAxis": [
             figure.axis("ΔE total (meV/atom)", vertical=True, gridIndex=0, min=low, max=high),
-            figure.axis("alive", vertical=True, gridIndex=1, min=0, max=replicas,
+            figure.axis("survivors", vertical=True, gridIndex=1, min=0, max=replicas,
                         interval=max(1, replicas), scale=False, axisLabel={}),
         ],
     }  # fmt: skip
@@ -182,12 +184,12 @@ def _frame(change: np.ndarray, traj: Trajectories, end: float | None) -> Option:
 def time_axis_end(traj: Trajectories, end: float | None) -> float:
     """Where the axis of time ends, ps: at the last frame, or, while a run goes on towards ``end``,
     at the next of end/16, end/8, …, end, so that a young curve is not squeezed into a corner; where
-    everybody died before, a little behind the last death."""
+    all replicas failed before, a little behind the last failure."""
     last = traj.duration
-    nobody = np.flatnonzero(~traj.surviving.any(axis=(0, 1)))
-    first = float(traj.times[nobody[0]]) if len(nobody) else 0.0
-    if first > 0.0 and (dead := figure.round_above(1.1e-3 * first)) < last:
-        return dead
+    none = np.flatnonzero(~traj.surviving.any(axis=(0, 1)))
+    first = float(traj.times[none[0]]) if len(none) else 0.0
+    if first > 0.0 and (behind := figure.round_above(1.1e-3 * first)) < last:
+        return behind
     if end is None:
         return figure.rounded(last, 6) or 1.0
     halvings = next(k for k in (4, 3, 2, 1, 0) if k == 0 or last <= 0.95 * end / 2**k)
@@ -195,6 +197,6 @@ def time_axis_end(traj: Trajectories, end: float | None) -> float:
 
 
 def median_of_living(change: np.ndarray) -> np.ndarray:
-    """Median over the living replicas of (H, R, K), NaN where none is left."""
+    """Median over the surviving replicas of (H, R, K), NaN where none is left."""
     empty = np.all(np.isnan(change), axis=1)
     return np.where(empty, np.nan, np.nanmedian(np.where(empty[:, None], 0.0, change), axis=1))

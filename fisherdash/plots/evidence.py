@@ -30,10 +30,10 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 "verdict": one.verdict,
                 "models": one.models,
                 "pairs": one.pairs,
-                f"died, {one.first}": one.deaths[0],
-                "died, this head": one.deaths[1],
-                "alive, change (points)": one.survivors.scaled(100.0).text(sign=True),
-                "mean life, change (ps)": one.life.text(sign=True),
+                f"failed, {one.first}": one.deaths[0],
+                "failed, this head": one.deaths[1],
+                "survivors, change (points)": one.survivors.scaled(100.0).text(sign=True),
+                "mean lifetime, change (ps)": one.life.text(sign=True),
                 "survival": p_value(one.survival),
                 "log-rank": p_value(one.logrank),
                 "|drift|, ratio": one.drift_ratio.text(),
@@ -43,8 +43,8 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 "models helped": one.per_model.helped,
                 "models hurt": one.per_model.hurt,
                 "models alike": one.per_model.unchanged,
-                "nobody died": one.per_model.silent,
-                "everybody died": one.per_model.lost,
+                "no failure": one.per_model.silent,
+                "all failed": one.per_model.lost,
             }
             for one in comparisons
         ]
@@ -58,8 +58,8 @@ def rate_rows(rates: Sequence[FailureRate]) -> pd.DataFrame:
             {
                 "head": one.head,
                 "condition": str(one.condition),
-                "died": one.deaths,
-                "lived (ns)": number(one.living),
+                "failures": one.deaths,
+                "simulated (ns)": number(one.living),
                 "failures per ns": one.rate.text(),
                 "in the second half of the run": one.late.text(),
                 "failures in 100 ns": one.expected.text(),
@@ -70,8 +70,8 @@ def rate_rows(rates: Sequence[FailureRate]) -> pd.DataFrame:
 
 
 SHORT: Final[Mapping[Effect, str]] = {
-    "survivors": "Change of the share alive (points)",
-    "life": "Change of mean life (ps)",
+    "survivors": "Change of the surviving share (points)",
+    "life": "Change of mean lifetime (ps)",
     "drift": "Ratio of |drift|",
 }
 
@@ -212,7 +212,7 @@ def _what_was_run(found: Findings) -> list[str]:
         f"Each with the heads {joined([DEFAULT, *found.heads])}, NVE from the same "
         f"{_range(replicas)} initial states at {joined(map(str, found.conditions))}, for "
         f"{times} ps: {len(runs):,} trajectories, {number(runs['lifetime_ps'].sum() / 1e3)} "
-        "ns lived."
+        "ns until failure or the end."
         if len(runs)
         else "No dynamics yet."
     )
@@ -228,8 +228,9 @@ def _effects(found: Findings, show: _Show) -> list[str]:
         return []
     short = comparison_rows(found.comparisons)
     survival_part = short.loc[
-        :, ["head", "condition", "died, default", "died, this head", "alive, change (points)",
-         "mean life, change (ps)", "survival", "log-rank", "verdict"]
+        :, ["head", "condition", "failed, default", "failed, this head",
+         "survivors, change (points)", "mean lifetime, change (ps)", "survival", "log-rank",
+         "verdict"]
     ]  # fmt: skip
     drift_part = short.loc[
         :, ["head", "condition", "pairs with drift", "|drift|, ratio",
@@ -237,18 +238,18 @@ def _effects(found: Findings, show: _Show) -> list[str]:
     ]  # fmt: skip
     models_part = short.loc[
         :, ["head", "condition", "models", "models helped", "models hurt", "models alike",
-         "nobody died", "everybody died"]
+         "no failure", "all failed"]
     ]  # fmt: skip
     return [
         "## Does it help, and by how much",
         "\n".join(f"- {words.sentence(one)}" for one in found.comparisons),
-        show("Trajectories alive, with bands over models", "survival.svg"),
+        show("Survivors, with bands over models", "survival.svg"),
         markdown(survival_part),
         show("Effects with 95 % intervals", "forest.svg"),
         "Drift, on the condition that both of a pair survive:",
         markdown(drift_part),
-        "Model by model (sign tests over replicas, corrected over the models); where nobody or "
-        "everybody died with both heads, a model cannot show another share alive:",
+        "Model by model (sign tests over replicas, corrected over the models); where no or "
+        "all replicas fail with both heads, a model cannot show a change:",
         markdown(models_part),
         show("Every member's change of total energy", "drift.svg"),
     ]
@@ -304,8 +305,8 @@ def _remedies(found: Findings) -> list[str]:
         return []
     rows = comparison_rows(found.recipes).assign(remedy=[o.second for o in found.recipes])
     wanted = [
-        "remedy", "condition", "models", f"died, {found.recipe}", "died, this head",
-        "alive, change (points)", "survival", "|drift|, ratio", "drift", "verdict",
+        "remedy", "condition", "models", f"failed, {found.recipe}", "failed, this head",
+        "survivors, change (points)", "survival", "|drift|, ratio", "drift", "verdict",
     ]  # fmt: skip
     untestable = sorted({one.models for one in found.recipes if not one.testable})
     few = (
@@ -345,7 +346,7 @@ def _quality(found: Findings) -> list[str]:
         "Force errors are those of frames that no model has seen. A ratio is a geometric mean over "
         "models.",
         markdown(change_rows(changes)),
-        *(["Do sharper models die sooner?", "\n".join(sharp)] if sharp else []),
+        *(["Do sharper models fail sooner?", "\n".join(sharp)] if sharp else []),
     ]
 
 
@@ -378,8 +379,8 @@ _READING: Final = """\
   correction that counts the replicas' noise once; tests are signed-rank over models.
 - p-values are corrected after Holm: survival and drift of all heads and conditions are one family.
   The log-rank test, stratified by model, speaks of these models only.
-- A pair is one model and one initial state. A death is a result: survival is read first, and a
-  smaller drift of the survivors is no improvement where fewer live.
+- A pair is one model and one initial state. A failure is a result: survival is read first, and a
+  smaller drift of the survivors is no improvement where fewer survive.
 - Limits: what was run above is all there is. Another molecule, another network, another temperature
   or a longer run may behave otherwise."""
 

@@ -38,11 +38,11 @@ def run_rows(
             {
                 "run": name,
                 "head": head,
-                "alive (%)": 100.0 * found.survivors[head] / found.replicas,
+                "survivors (%)": 100.0 * found.survivors[head] / found.replicas,
                 "drift (meV/atom/ps)": drift.value,
                 "drift, low": drift.low,
                 "drift, high": drift.high,
-                "half dead after (ps)": found.time_to_failure[head],
+                "median time to failure (ps)": found.time_to_failure[head],
                 "replicas": found.replicas,
                 "length (ps)": found.duration,
                 "start (K)": float(chosen["temperature"]),
@@ -119,8 +119,8 @@ def _small(
     name: str, header: RunHeader, traj: Trajectories, median: np.ndarray, energies: figure.Option
 ) -> Figure:
     times, shown = decimate(traj.times / 1000.0, median, POINTS)
-    alive = zip(traj.names, traj.survivors.sum(axis=1), strict=True)
-    labels = [f"{head}: {count} of {traj.replicas}" for head, count in alive]
+    survivors = zip(traj.names, traj.survivors.sum(axis=1), strict=True)
+    labels = [f"{head}: {count} of {traj.replicas}" for head, count in survivors]
     option = figure.chart(
         *figure.curves(times, labels, shown, styles(header.roles)),
         title=figure.title(name),

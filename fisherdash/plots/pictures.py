@@ -14,7 +14,7 @@ from fisherdash.plots.study import (
     DIVERGED,
     EFFECT_NAMES,
     Effect,
-    alive_share,
+    surviving_share,
     on_grid,
     shown,
 )
@@ -63,7 +63,7 @@ def survival_picture(
                 axis.plot(times, share, color=style.colour, linestyle=style.dash, label=curve.name)
                 axis.fill_between(times, low, high, color=style.colour, alpha=0.12, linewidth=0)
             axis.set(title=str(condition), xlabel="time (ps)", ylim=(0, 102), xlim=(0, None))
-        axes[0].set_ylabel("alive (%)")
+        axes[0].set_ylabel("survivors (%)")
         axes[0].legend(loc="lower left")
 
     return picture(draw, len(curves), height=3.4, **SHARED)
@@ -96,7 +96,7 @@ def quality_picture(
     errors: Mapping[str, float],
     looks: Mapping[str, SeriesStyle],
 ) -> str:
-    """Change of the share alive of every model against its force error, a panel a condition."""
+    """Change of the surviving share of every model against its force error, a panel a condition."""
 
     def draw(axes: list[Axes]) -> None:
         for axis, (condition, heads) in zip(axes, effects.items(), strict=True):
@@ -107,7 +107,7 @@ def quality_picture(
                 axis.plot(x, y, "o", color=looks[head].colour, markersize=4, alpha=0.7, label=head)
             axis.set(title=str(condition), xlabel="test force RMSE, default head (eV/Å)")
             round_logs(axis, "x")
-        axes[0].set_ylabel("change of the share alive (points)")
+        axes[0].set_ylabel("change of the surviving share (points)")
         axes[0].legend()
 
     return picture(draw, len(effects), height=3.4, **SHARED)
@@ -121,7 +121,7 @@ def drift_picture(
 ) -> str:
     """Change of total energy of every member: a row a condition, a column a head, equal axes.
 
-    A line is the median over a member's living replicas; a cross is where the last one died.
+    A line is the median over a member's surviving replicas; a cross is where the last one failed.
     """
     figure_rows = [(condition, head, style) for condition in conditions
                    for head, style in looks.items()]  # fmt: skip
@@ -139,10 +139,13 @@ def drift_picture(
                 if len(last) and last[-1] < len(one) - 1:
                     axis.plot(times[last[-1]], one[last[-1]], "x", color=NEUTRAL, markersize=4)
             runs = condition.of(trajectories, head)
-            alive = len(runs) - int(runs["died"].sum())
-            share = alive_share(runs, times)[-1] if len(times) else 0.0
-            axis.set_title(f"{head}, {condition.temperature:g} K\n{alive:,} of {len(runs):,} alive "
-                           f"({share:.0f} %)", fontsize=8)  # fmt: skip
+            survivors = len(runs) - int(runs["died"].sum())
+            share = surviving_share(runs, times)[-1] if len(times) else 0.0
+            axis.set_title(
+                f"{head}, {condition.temperature:g} K\n"
+                f"{survivors:,} of {len(runs):,} survive ({share:.0f} %)",
+                fontsize=8,
+            )
         every = curves["median_meV_per_atom"].to_numpy(float)
         reach = float(np.nanquantile(np.abs(every), 0.99)) if np.isfinite(every).any() else 1.0
         axes[0].set_ylim(-1.1 * reach or -1.0, 1.1 * reach or 1.0)
@@ -183,7 +186,7 @@ def losses_picture(losses: pd.DataFrame, models: pd.DataFrame) -> str:
 
 
 def power_picture(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) -> str:
-    """Models needed against the true change of the share alive."""
+    """Models needed against the true change of the surviving share."""
     sizes = np.geomspace(1.0, 24.0, 40)
 
     def draw(axes: list[Axes]) -> None:
@@ -195,7 +198,7 @@ def power_picture(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) 
         axes[0].axhline(models, color=NEUTRAL, linestyle="dashed", linewidth=1)
         round_logs(axes[0], "xy")
         axes[0].set(
-            xlabel="true change of the share alive (points)",
+            xlabel="true change of the surviving share (points)",
             ylabel="models for 80 % power", title=f"dashed: this study, {models} models",
         )  # fmt: skip
         axes[0].legend()

@@ -29,10 +29,10 @@ def comparison_table(found: RunStatistics) -> pd.DataFrame:
         rows.append(
             {
                 "head": name,
-                "alive": f"{found.survivors[name]} of {found.replicas}",
+                "survivors": f"{found.survivors[name]} of {found.replicas}",
                 "drift (meV/atom/ps), median [95 %]": found.drift[name].text(sign=True),
                 "fluctuation (meV/atom)": number(jitter),
-                "half are dead after (ps)": "more than half live"
+                "median time to failure (ps)": "more than half survive"
                 if half is None
                 else f"{half:.3g}",
             }

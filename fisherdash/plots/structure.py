@@ -27,7 +27,7 @@ def kinds_table(kinds: Sequence[Kind]) -> pd.DataFrame:
 
 
 def _spread(found: tuple[float, float] | None, digits: int) -> str:
-    return "nobody lives" if found is None else f"{found[0]:.{digits}f} ± {found[1]:.{digits}f}"
+    return "no survivors" if found is None else f"{found[0]:.{digits}f} ± {found[1]:.{digits}f}"
 
 
 def kind_figure(kind: Kind, styles: Mapping[str, SeriesStyle]) -> Figure:
@@ -77,7 +77,7 @@ def structure_figure(found: Structure, styles: Mapping[str, SeriesStyle]) -> Fig
 def structure_sentence(found: Structure) -> str:
     """The differences in words, with what chance alone makes of them."""
     words = [
-        f"{name}: {'nobody lives' if error is None else format(error, '.3g')}"
+        f"{name}: {'no survivors' if error is None else format(error, '.3g')}"
         for name, error in found.errors.items()
     ]
     return (
@@ -111,7 +111,7 @@ def spectrum_sentence(found: VibrationalSpectrum) -> str:
     """What is behind the curves: replicas, resolution, and that it is no infrared spectrum."""
     who = "; ".join(f"{name}: {count} replicas" for name, count in found.replicas.items())
     return (
-        "Power spectrum of the mass-weighted velocities of the replicas alive at the end "
+        "Power spectrum of the mass-weighted velocities of the replicas that survive to the end "
         f"({who}), one point every {found.wavenumbers[1]:.3g} cm⁻¹. Areas are shares of the "
         "kinetic energy; every mode shows, seen by light or not."
     )

@@ -60,8 +60,8 @@ def drift_figures(
 ) -> list[Figure]:
     """Change of total energy of every member, a figure a head, all with the same axes.
 
-    A line is the median over a member's living replicas and ends in a cross where the last one
-    died. Below, the share of all trajectories that live.
+    A line is the median over a member's surviving replicas and ends in a cross where the last
+    one failed. Below, the share of all trajectories that survive.
     """
     here = condition.of(curves)
     middle = here["median_meV_per_atom"].to_numpy(float)
@@ -123,7 +123,7 @@ def _drift(
         float
     )
     times = np.array(wide.index, float)
-    columns = {"t": times, "alive": alive_share(runs, times)}
+    columns = {"t": times, "survivors": surviving_share(runs, times)}
     look = {"lineStyle": {"type": style.dash, "width": 1.1, "opacity": 0.55}, "silent": True}
     series: list[Option] = []
     ends = []
@@ -146,10 +146,10 @@ def _drift(
     }
     series.append(crosses)
     lower = {"xAxisIndex": 1, "yAxisIndex": 1}
-    series.append(figure.line("alive", "t", "alive", style.colour, style.dash, **lower))
+    series.append(figure.line("survivors", "t", "survivors", style.colour, style.dash, **lower))
     beyond = (wide.to_numpy() < limits[0]) | (wide.to_numpy() > limits[1])
-    died, outside = int(runs["died"].sum()), int(beyond.any(axis=0).sum())
-    words = f"{head}: {len(wide.columns)} models, {len(runs) - died:,} of {len(runs):,} alive"
+    failed, outside = int(runs["died"].sum()), int(beyond.any(axis=0).sum())
+    words = f"{head}: {len(wide.columns)} models, {len(runs) - failed:,} of {len(runs):,} survive"
     time = {"min": 0, "max": figure.rounded(float(times[-1]), 6) or 1.0}
     option = figure.chart(
         pd.DataFrame(columns),
@@ -167,16 +167,17 @@ def _drift(
         ],
         yAxis=[
             figure.axis("ΔE (meV/atom)", vertical=True, gridIndex=0, min=limits[0], max=limits[1]),
-            figure.axis("alive (%)", vertical=True, gridIndex=1, min=0, max=100, interval=100,
+            figure.axis("survivors (%)", vertical=True, gridIndex=1, min=0, max=100, interval=100,
                         axisLabel={}),
         ],
     )  # fmt: skip
-    alt = f"{words}, {died:,} died; {outside} members leave the frame, {len(ends)} die out"
+    lost = f"{outside} members leave the frame, {len(ends)} have no survivor"
+    alt = f"{words}, {failed:,} failed; {lost}"
     return Figure(option, alt, 336)
 
 
-def alive_share(runs: pd.DataFrame, times: np.ndarray) -> np.ndarray:
-    """Per cent of trajectories that live at these times (ps)."""
+def surviving_share(runs: pd.DataFrame, times: np.ndarray) -> np.ndarray:
+    """Per cent of trajectories that survive at these times (ps)."""
     died = runs["died"].to_numpy(float) == 1
     ends = np.where(died, runs["lifetime_ps"].to_numpy(float), np.inf)
     return 100.0 * (ends[:, None] > times).mean(axis=0) if len(ends) else np.zeros(len(times))
@@ -186,13 +187,13 @@ POINTS = 201
 
 
 def on_grid(curve: SurvivalCurve, times: np.ndarray) -> np.ndarray:
-    """Share alive, its lower and its upper bound in per cent at these times: (3, times)."""
+    """Share of survivors, its lower and its upper bound in per cent at these times: (3, times)."""
     place = np.searchsorted(curve.times, times, side="right") - 1
     return 100.0 * np.stack([curve.fraction, curve.low, curve.high])[:, np.maximum(place, 0)]
 
 
 def survival_figure(curves: Sequence[SurvivalCurve], looks: Mapping[str, SeriesStyle]) -> Figure:
-    """Share of all trajectories that live, one curve a head with its 95 % band over models."""
+    """Share of all trajectories that survive, one curve a head with its 95 % band over models."""
     end = max((float(curve.times[-1]) for curve in curves), default=0.0) or 1.0
     times = np.linspace(0.0, end, POINTS)
     columns, table, series = {"t": times}, {"time (ps)": times}, []
@@ -216,10 +217,10 @@ def survival_figure(curves: Sequence[SurvivalCurve], looks: Mapping[str, SeriesS
         },
         grid=[figure.grid(top=60)],
         xAxis=figure.axis("time (ps)", min=0, max=figure.rounded(end, 6)),
-        yAxis=figure.axis("alive (%)", vertical=True, scale=False, max=100, axisLabel={}),
+        yAxis=figure.axis("survivors (%)", vertical=True, scale=False, max=100, axisLabel={}),
     )
     words = "; ".join(f"{c.name}: {c.replicas - c.deaths} of {c.replicas}" for c in curves)
-    return Figure(option, f"Trajectories alive at the end. {words}.", 360, pd.DataFrame(table))
+    return Figure(option, f"Survivors at the end. {words}.", 360, pd.DataFrame(table))
 
 
 def kinds_figure(counts: pd.DataFrame) -> Figure:
@@ -268,13 +269,13 @@ def _band(name: str, number: int, colour: str) -> list[Option]:
 Effect = Literal["survivors", "life", "drift"]
 
 EFFECT_NAMES: Mapping[Effect, str] = {
-    "survivors": "difference of the share alive (percentage points)",
+    "survivors": "difference of the surviving share (percentage points)",
     "life": "difference of mean lifetime in the run (ps)",
     "drift": "log₂ of the ratio of |drift|, pairs that both survive",
 }
 BETTER: Mapping[Effect, str] = {
     "survivors": "more survive →",
-    "life": "lives longer →",
+    "life": "fails later →",
     "drift": "← drifts less",
 }
 
@@ -404,7 +405,7 @@ def power_figure(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) -
         series,
         grid=[figure.grid(top=60)],
         xAxis=figure.axis(
-            "true difference of the share alive (percentage points)", type="log", min=1, max=24
+            "true difference of the surviving share (percentage points)", type="log", min=1, max=24
         ),
         yAxis=figure.axis("models for 80 % power", vertical=True, type="log"),
     )

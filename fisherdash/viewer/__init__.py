@@ -207,7 +207,9 @@ def charts(
     everyone = (0.0, replicas * 1.06)
     return times, (
         Chart("drift", "ΔE total (meV/atom)", "meV/atom", 230, each + of_heads(0), drift),
-        Chart("alive", "alive", "alive", 70, of_heads(1), everyone, (0, replicas), step=True),
+        Chart(
+            "alive", "survivors", "survivors", 70, of_heads(1), everyone, (0, replicas), step=True
+        ),
         Chart("temperature", "T (K)", "K", 100, of_heads(2), kelvin),
     )
 
@@ -234,7 +236,7 @@ def curves(
         "end": time_axis_end(traj, end),
         "heads": [
             {
-                "name": f"{name}: {alive[h]} of {traj.replicas} alive",
+                "name": f"{name}: {alive[h]} of {traj.replicas} survive",
                 "colour": style.colour,
                 "dash": style.dash,
             }

@@ -73,7 +73,7 @@ def test_the_demo_runs_live_to_its_verdict(tab: Page, address: str) -> None:
     after = pixels(chart)
     assert has_colour(after, "#2f7ed8") and has_colour(after, "#e0620d")
     for name in ("default head: ", "Fisher head: "):
-        expect(tab.locator(".fd .legend").get_by_text(name)).to_contain_text("of 16 alive")
+        expect(tab.locator(".fd .legend").get_by_text(name)).to_contain_text("of 16 survive")
 
     with contextlib.suppress(TimeoutError):  # a fast machine is at the end by itself
         tab.get_by_role("button", name="Cancel").click(timeout=5_000)

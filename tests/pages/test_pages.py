@@ -210,7 +210,7 @@ def test_drift_reads_drift_and_survival_together(open_page, short_run):
     assert metrics(app) == {"default head: alive": "3 of 3", "Fisher head: alive": "2 of 3"}
     assert "15 points" in texts(app)
     table = app.dataframe[-1].value
-    assert table["alive"].tolist() == ["3 of 3", "2 of 3"]
+    assert table["survivors"].tolist() == ["3 of 3", "2 of 3"]
     assert table.columns[2] == "drift (meV/atom/ps), median [95 %]"
     assert "python -m fisherdash compare" in app.code[0].value
 
@@ -254,7 +254,10 @@ def test_compare_has_a_row_for_every_head_of_every_run(open_page, short_run):
         ("short", "Fisher head"), ("short", "default head"),
     ]  # fmt: skip
     by_head = table[table["run"] == "short"].set_index("head")
-    assert by_head["alive (%)"].round(1).to_dict() == {"default head": 100.0, "Fisher head": 66.7}
+    assert by_head["survivors (%)"].round(1).to_dict() == {
+        "default head": 100.0,
+        "Fisher head": 66.7,
+    }
     assert app.code[0].value.count("python -m fisherdash compare") == 2
 
 

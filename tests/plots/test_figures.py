@@ -90,9 +90,9 @@ def test_drift_is_the_planted_one_and_the_dead_are_counted():
     np.testing.assert_allclose(data["t"], 0.01 * np.arange(40))
     np.testing.assert_allclose(data["median 0"], np.arange(40), atol=1e-4)
     np.testing.assert_allclose(data["median 1"], 2.0 * np.arange(40), atol=1e-4)
-    assert data["alive 1"].tolist() == [5] * 30 + [4] * 10
+    assert data["survivors 1"].tolist() == [5] * 30 + [4] * 10
     assert np.isnan(data["replica 1 2"][30:]).all() and np.isfinite(data["replica 1 2"][:30]).all()
-    assert "a: 5 of 5 alive; b: 4 of 5 alive" in made.alt
+    assert "a: 5 of 5 survive; b: 4 of 5 survive" in made.alt
     assert made.table.columns[0] == "time (ps)"
     assert made.points == 40
 
@@ -107,7 +107,7 @@ def test_each_head_keeps_its_colour_and_dash_in_every_series():
 
 def test_axes_name_their_units():
     made = drift_figure(trajectories(), STYLES)
-    assert [axis["name"] for axis in made.option["yAxis"]] == ["ΔE total (meV/atom)", "alive"]
+    assert [axis["name"] for axis in made.option["yAxis"]] == ["ΔE total (meV/atom)", "survivors"]
     assert made.option["xAxis"][1]["name"] == "time (ps)"
     heat = temperature_figure(trajectories(), STYLES)
     assert heat.option["yAxis"]["name"] == "kinetic temperature (K)"
@@ -129,7 +129,7 @@ def test_one_explosion_does_not_flatten_the_others():
 def test_a_head_without_survivors_has_no_median():
     deaths = [(1, replica, 10) for replica in range(5)]
     data = source(drift_figure(trajectories(deaths=deaths), STYLES))
-    assert np.isnan(data["median 1"][10:]).all() and (data["alive 1"][10:] == 0).all()
+    assert np.isnan(data["median 1"][10:]).all() and (data["survivors 1"][10:] == 0).all()
 
 
 def test_temperature_is_that_of_the_kinetic_energy():

@@ -31,7 +31,7 @@ def test_a_row_for_each_head_with_its_own_numbers():
     assert (first["head"], second["head"]) == ("a", "b")
     assert first["head norm (eV)"] == pytest.approx(np.sqrt(np.sum(model.head**2)))
     assert second["head norm (eV)"] is None  # not at hand: unknown, not zero
-    assert (first["alive (%)"], second["alive (%)"]) == (100.0, 80.0)
+    assert (first["survivors (%)"], second["survivors (%)"]) == (100.0, 80.0)
     # planted: 1 and 2 meV per atom in every frame of 10 fs
     assert first["drift (meV/atom/ps)"] == pytest.approx(100.0)
     assert second["drift (meV/atom/ps)"] == pytest.approx(200.0)
@@ -44,7 +44,9 @@ def test_a_head_without_survivors_has_no_drift():
     found = compare(trajectories(deaths=deaths))
     _, second = overview.run_rows("r", header(), found, 0.0, {})
     assert second["drift (meV/atom/ps)"] is None and second["speed (steps/s)"] is None
-    assert second["alive (%)"] == 0.0 and second["half dead after (ps)"] == pytest.approx(0.1)
+    assert second["survivors (%)"] == 0.0 and second[
+        "median time to failure (ps)"
+    ] == pytest.approx(0.1)
 
 
 def test_small_charts_share_their_energies_and_name_who_lives():

@@ -79,4 +79,4 @@ def test_the_table_for_other_programs_keeps_every_digit():
     # planted: 1 and 2 meV per atom in every frame of 10 fs
     assert table["drift_meV_per_atom_per_ps"].tolist() == pytest.approx([100.0, 200.0])
     shown = tables.comparison_table(found)
-    assert shown["alive"].tolist() == ["5 of 5", "4 of 5"]
+    assert shown["survivors"].tolist() == ["5 of 5", "4 of 5"]

@@ -32,5 +32,5 @@ def test_each_head_is_drawn_in_its_look_and_the_dead_are_not(found):
 
 def test_the_sentence_has_each_difference_and_the_floor(found):
     words = structure_sentence(found)
-    assert f"other: {found.errors['other']:.3g}" in words and "dead: nobody lives" in words
+    assert f"other: {found.errors['other']:.3g}" in words and "dead: no survivors" in words
     assert f"{found.floor:.2g}" in words

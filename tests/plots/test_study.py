@@ -85,8 +85,10 @@ def test_every_member_and_every_trajectory_is_accounted_for():
         died = int(runs["died"].sum())
         members = [c for c in source(made).columns if c.startswith("m")]
         assert len(members) == 18
-        assert f"18 models, {len(runs) - died:,} of {len(runs):,} alive, {died:,} died" in made.alt
-        assert source(made)["alive"].iloc[-1] == pytest.approx(100 * (1 - died / len(runs)))
+        assert (
+            f"18 models, {len(runs) - died:,} of {len(runs):,} survive, {died:,} failed" in made.alt
+        )
+        assert source(made)["survivors"].iloc[-1] == pytest.approx(100 * (1 - died / len(runs)))
 
 
 def test_a_member_that_dies_out_ends_in_a_cross():
@@ -157,7 +159,7 @@ def test_few_models_have_points_without_bars():
 
 def test_tables_hold_what_was_found():
     rows = evidence.comparison_rows(FOUND.comparisons)
-    assert rows["died, this head"].tolist() == [one.deaths[1] for one in FOUND.comparisons]
+    assert rows["failed, this head"].tolist() == [one.deaths[1] for one in FOUND.comparisons]
     alike = rows[["models helped", "models hurt", "models alike"]].sum(axis=1)
     assert (alike == rows["models"]).all()
     thirds = {head: FOUND.thirds[head, HOT] for head in FOUND.heads}
