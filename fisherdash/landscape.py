@@ -336,26 +336,18 @@ def directions(weights: Weights, seed: int) -> tuple[Weights, Weights]:
 def _like(weights: Any, key: jax.Array) -> Any:
     leaves, tree = jax.tree_util.tree_flatten_with_path(weights)
     keys = jax.random.split(key, len(leaves))
-    made = [
-        _filters(jax.random.normal(one, leaf.shape, jnp.float64), leaf, _axes(path, leaf))
-        for one, (path, leaf) in zip(keys, leaves, strict=True)
-    ]
+    made = [_filters(path, leaf, one) for one, (path, leaf) in zip(keys, leaves, strict=True)]
     return jax.tree.unflatten(tree, made)
 
 
-def _axes(path: tuple[Any, ...], leaf: jax.Array) -> tuple[int, ...] | None:
-    """The axes of an array that belong to one filter; None for biases, which are not moved."""
+def _filters(path: tuple[Any, ...], weights: jax.Array, key: jax.Array) -> jax.Array:
+    """A random array whose filters are as long as those of the weights; zero for biases."""
     name = path[-1].key if path else "head"
+    drawn = jax.random.normal(key, weights.shape, jnp.float64)
     if name == "bias":
-        return None
-    if name == "embedding":
-        return (leaf.ndim - 1,)
-    return (0,) if name == "head" else tuple(range(leaf.ndim - 1))
-
-
-def _filters(drawn: jax.Array, weights: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:
-    if axes is None:
         return jnp.zeros_like(drawn)
+    last = weights.ndim - 1
+    axes = {"embedding": (last,), "head": (0,)}.get(name, tuple(range(last)))
     wanted, received = (
         jnp.sqrt(jnp.sum(array.astype(jnp.float64) ** 2, axis=axes, keepdims=True))
         for array in (weights, drawn)

@@ -14,9 +14,9 @@ from fisherdash.plots.study import (
     DIVERGED,
     EFFECT_NAMES,
     Effect,
-    surviving_share,
     on_grid,
     shown,
+    surviving_share,
 )
 from fisherdash.plots.study import looks as looks_of
 from fisherdash.plots.svg import picture, round_logs

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from fisherdash.fisher import Boltzmann, Descent, RidgePoint
 
 
+DOTS: Option = {"showSymbol": True, "symbol": "circle", "symbolSize": 7}
+
+
 def shown_ridges(path: Sequence["RidgePoint"]) -> list[float]:
     """Ridges in the order of the figure: the default head's side first."""
     return sorted((point.ridge for point in path), reverse=True)
@@ -55,16 +58,14 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Figure:
     )
     ridges = np.array([point.ridge for point in points])
     mark = labels[int(np.argmin(np.abs(ridges - min(chosen, ridges[0]))))]
+    selected = {"itemStyle": {"borderWidth": 3, "borderColor": DEFAULT.colour}}
+    dots = DOTS | {"symbolSize": 6, "selectedMode": "single", "select": selected}
     series = [
-        _panel(index, name, column, colour, dash)
-        for index, (name, column, colour, dash) in enumerate(
-            (
-                ("force RMSE", "forces", FISHER.colour, "solid"),
-                ("energy RMSE", "energy", "#a259d9", "dashed"),
-                ("change of the head", "step", NEUTRAL, "dotted"),
-            )
-        )
+        figure.line("force RMSE", "ridge", "forces", FISHER.colour, "solid"),
+        figure.line("energy RMSE", "ridge", "energy", "#a259d9", "dashed"),
+        figure.line("change of the head", "ridge", "step", NEUTRAL, "dotted"),
     ]
+    series = [one | dots | {"xAxisIndex": k, "yAxisIndex": k} for k, one in enumerate(series)]
     series[0]["markLine"] = figure.mark(
         {
             "yAxis": points[0].force_rmse,
@@ -133,8 +134,7 @@ def spectrum_figure(eigenvalues: Sequence[float], ridge: float) -> Figure:
     share = values / np.maximum(values + ridge, np.finfo(float).tiny)
     number = np.arange(1, len(values) + 1)
     source = pd.DataFrame({"direction": number, "eigenvalue": _log10(values)})
-    dots = figure.line("eigenvalue", "direction", "eigenvalue", FISHER.colour)
-    dots |= {"showSymbol": True, "symbol": "circle", "symbolSize": 7}
+    dots = figure.line("eigenvalue", "direction", "eigenvalue", FISHER.colour) | DOTS
     if ridge > 0 and np.isfinite(ridge):
         label = {"formatter": "ridge λ", "position": "insideEndTop"}
         dots["markLine"] = figure.mark({"yAxis": float(_log10([ridge])[0])}, label=label)
@@ -202,18 +202,6 @@ def descent_figure(descent: "Descent") -> Figure:
 def _log10(values: "Sequence[float] | np.ndarray") -> np.ndarray:
     """Decimal logarithms; an axis of powers of ten would write out all their zeros."""
     return np.log10(np.maximum(np.asarray(values, float), 1e-17))
-
-
-def _panel(index: int, name: str, column: str, colour: str, dash: str) -> Option:
-    return figure.line(name, "ridge", column, colour, dash) | {
-        "showSymbol": True,
-        "symbol": "circle",
-        "symbolSize": 6,
-        "selectedMode": "single",
-        "select": {"itemStyle": {"borderWidth": 3, "borderColor": DEFAULT.colour}},
-        "xAxisIndex": index,
-        "yAxisIndex": index,
-    }
 
 
 MOST_POINTS = 40

@@ -1,7 +1,6 @@
 """Boltzmann samples of a molecule from a real potential (GFN2-xTB), to train and test on."""
 
 from fisherdash.reference.sampling import (
-    STRUCTURE_SUFFIXES,
     SampleProgress,
     kept,
     molecule,
@@ -11,7 +10,6 @@ from fisherdash.reference.sampling import (
 )
 
 __all__ = [
-    "STRUCTURE_SUFFIXES",
     "SampleProgress",
     "kept",
     "molecule",

@@ -251,7 +251,22 @@ def _run(atoms: Atoms, plan: SampleSettings) -> Iterator[SampleProgress]:
     positions, forces, energies, temperatures = [], [], [], []
 
     def so_far() -> Dataset:
-        return _dataset(atoms, plan, positions, energies, forces)
+        # Rounded to single precision (1e-7 Å, 1e-6 eV/Å), so that the file is small and reading it
+        # back gives these very numbers.
+        single = [np.array(a, dtype=np.float32).astype(np.float64) for a in (positions, forces)]
+        interval = plan.steps * plan.timestep_fs
+        return Dataset(
+            positions=single[0],
+            energies=np.array(energies),
+            forces=single[1],
+            atomic_numbers=atoms.numbers,
+            temperature=plan.temperature,
+            source=(
+                f"{METHOD}, BAOAB Langevin {plan.timestep_fs:g} fs, 1/friction "
+                f"{plan.friction_fs:g} fs, {plan.before * interval / 1000:g} ps equilibration, a "
+                f"frame every {interval:g} fs, seed {plan.seed}"
+            ),
+        )
 
     for done in range(1, total + 1):
         stage = "equilibrating" if done <= plan.before else "sampling"
@@ -275,27 +290,6 @@ def _run(atoms: Atoms, plan: SampleSettings) -> Iterator[SampleProgress]:
         yield SampleProgress(done, total, stage, mean, frames=count, so_far=taken)
     mean = float(np.mean(temperatures))
     yield SampleProgress(total, total, "finished", mean, so_far(), plan.frames, so_far)
-
-
-def _dataset(
-    atoms: Atoms, plan: SampleSettings, positions: list, energies: list, forces: list
-) -> Dataset:
-    # Rounded to single precision (1e-7 Å, 1e-6 eV/Å), so that the file is small and reading it
-    # back gives these very numbers.
-    single = [np.array(a, dtype=np.float32).astype(np.float64) for a in (positions, forces)]
-    interval = plan.steps * plan.timestep_fs
-    return Dataset(
-        positions=single[0],
-        energies=np.array(energies),
-        forces=single[1],
-        atomic_numbers=atoms.numbers,
-        temperature=plan.temperature,
-        source=(
-            f"{METHOD}, BAOAB Langevin {plan.timestep_fs:g} fs, 1/friction "
-            f"{plan.friction_fs:g} fs, {plan.before * interval / 1000:g} ps equilibration, a "
-            f"frame every {interval:g} fs, seed {plan.seed}"
-        ),
-    )
 
 
 EVERY = 5.0

@@ -250,11 +250,12 @@ def curves(
 
 def deaths(traj: Trajectories, endings: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
     """Head, replica, time (ps) and circumstances of every failure."""
+    times = (traj.failed_step * traj.timestep / 1000.0).tolist()
     return [
         {
             "head": int(head),
             "replica": int(replica),
-            "time": figure.rounded(traj.failed_step[head, replica] * traj.timestep / 1000.0, 7),
+            "time": figure.rounded(times[head][replica], 7),
             "words": endings[head][replica],
         }
         for head, replica in np.argwhere(traj.failed_step >= 0)
