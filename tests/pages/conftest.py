@@ -10,7 +10,7 @@ from fisherdash.potentials import checkpoint
 from fisherdash.potentials.e3x import E3x
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 from fisherdash.workspace import RunHeader, RunWriter, computed, paths
-from tests.workspace.test_runs import SETTINGS, chunk
+from tests.workspace.recorded import SETTINGS, chunk
 
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
 

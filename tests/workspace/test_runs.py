@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import ase.io
 import numpy as np
@@ -16,7 +15,6 @@ import pytest
 from fisherdash.errors import InputError
 from fisherdash.md import MDSettings
 from fisherdash.workspace import headers, listing, paths, runs
-from fisherdash.workspace.headers import RunHeader
 from fisherdash.workspace.runs import (
     extended_xyz,
     finer_run,
@@ -24,70 +22,18 @@ from fisherdash.workspace.runs import (
     last_velocities,
     survivor_positions,
 )
+from tests.workspace.recorded import (
+    HEADS,
+    PER_CHUNK,
+    REPLICAS,
+    SETTINGS,
+    chunk,
+    folder,
+    header,
+    write,
+)
 
-HEADS, REPLICAS, ATOMS, PER_CHUNK = 2, 3, 4, 5
-SETTINGS = {
-    "replicas": REPLICAS,
-    "steps": 20,
-    "timestep": 0.5,
-    "temperature": 300.0,
-    "record_every": 2,
-    "seed": 7,
-}
-
-
-def header(**changes):
-    facts = {
-        "title": "a test",
-        "names": ("default", "fisher"),
-        "roles": ("default", "fisher"),
-        "atomic_numbers": (8, 1, 1, 6),
-        "settings": SETTINGS,
-        "command": "python -m fisherdash simulate a b",
-    }
-    return RunHeader(**{**facts, **changes})
-
-
-def chunk(number, frames=PER_CHUNK, state=None):
-    """Random arrays that differ from chunk to chunk."""
-    rng = np.random.default_rng(number)
-    shape = (HEADS, REPLICAS, frames)
-    step = 2 * (PER_CHUNK * number + frames - 1)
-    return SimpleNamespace(
-        stage="running",
-        step=step,
-        steps=20,
-        names=("default", "fisher"),
-        times=np.arange(frames) + float(PER_CHUNK * number),
-        potential=rng.normal(size=shape),
-        kinetic=rng.normal(size=shape),
-        positions=rng.normal(size=(*shape, ATOMS, 3)).astype(np.float32),
-        velocities=rng.normal(size=(*shape, ATOMS, 3)).astype(np.float32),
-        failed_step=np.full((HEADS, REPLICAS), -1),
-        broken_bond=np.full((HEADS, REPLICAS), -1),
-        steps_per_second=100.0 + number,
-        device="one test device",
-        bonds=SimpleNamespace(pairs=np.array([[0, 1], [0, 2]]), lengths=np.array([0.96, 0.97])),
-        degrees_of_freedom=6,
-        notes=("3 distinct frames",),
-        state=state,
-    )
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
-    return paths.folder("runs") / "one"
-
-
-def write(folder, count=3, status="finished"):
-    writer = runs.RunWriter(folder, header())
-    writer.append(chunk(0, frames=0))
-    chunks = [chunk(number) for number in range(count)]
-    for part in chunks:
-        writer.append(part)
-    writer.finish(status)
-    return chunks
+__all__ = ["folder"]  # a fixture
 
 
 def test_energies_and_frames_come_back_exactly(folder):
