@@ -53,6 +53,7 @@ def test_a_job_steps_back_and_who_asked_for_it_does_not():
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before < NICENESS
 
 
+@pytest.mark.slow
 @linux
 def test_memory_in_holes_goes_back_to_the_system():
     words = [sys.executable, "-c", HOLES]
@@ -62,6 +63,7 @@ def test_memory_in_holes_goes_back_to_the_system():
     assert kept > before - 30, "the allocator would have given it back by itself"
 
 
+@pytest.mark.slow
 @linux
 def test_the_threads_that_compute_have_stepped_back():
     words = [sys.executable, "-c", PROGRAM]
@@ -103,6 +105,7 @@ def start(cache: Path) -> dict:
     return json.loads(answer.stdout)
 
 
+@pytest.mark.slow
 def test_a_second_start_of_the_same_work_compiles_nothing(tmp_path):
     first, second = start(tmp_path), start(tmp_path)
     assert first["frames"] == second["frames"] == 4
@@ -140,6 +143,7 @@ print(json.dumps({"held": held, "ends": ends}))
 """
 
 
+@pytest.mark.slow
 def test_a_process_holds_a_bounded_number_of_programs(tmp_path):
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
     words = [sys.executable, "-c", MANY]

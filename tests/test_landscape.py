@@ -34,6 +34,8 @@ from tests.networks import checkpoint as water_model
 from tests.networks import water
 from tests.randomised import planted_dataset, random_checkpoint
 
+pytestmark = pytest.mark.slow
+
 WEIGHT = 0.7
 EXACT = {"forces_weight": WEIGHT, "precision": "float64"}
 

@@ -31,6 +31,8 @@ from tests import networks
 from tests.randomised import random_checkpoint
 from tests.workspace.recorded import PER_CHUNK, chunk, header
 
+pytestmark = pytest.mark.slow
+
 MS_RDONLY, MS_REMOUNT = 1, 32
 
 

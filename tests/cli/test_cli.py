@@ -17,6 +17,8 @@ import pytest
 
 from fisherdash.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 TINY = "--features 4 --max-degree 1 --iterations 1 --basis 4 --batch-size 5".split()
 KEYS = {
     "sample": ["frames", "atoms", "temperature_K", "energy_std_eV", "force_rms_eV_per_A"],

@@ -59,6 +59,7 @@ def test_the_same_tables_give_the_same_bytes(tmp_path):
         assert root.tag.endswith("svg") and b"<text" in one[name]
 
 
+@pytest.mark.slow
 def test_the_committed_document_is_that_of_the_committed_tables(root, tmp_path):
     study, committed = root / "studies" / "ethanol", root / "docs" / "evidence.md"
     tool.main([str(study), "--out", str(tmp_path / "evidence.md")])

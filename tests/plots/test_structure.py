@@ -1,4 +1,4 @@
-"""Structure, bonds, vibrations and a drift's origin: charts, tables and sentences carry the numbers."""
+"""Structure, bonds, vibrations, the origin of a drift: what is drawn and said is what was found."""
 
 import numpy as np
 import pytest

@@ -15,6 +15,8 @@ from fisherdash.reference import kept, molecule, molecule_bytes, molecule_names,
 from fisherdash.reference.sampling import calculator, fragments, langevin
 from fisherdash.settings import SampleSettings
 
+pytestmark = pytest.mark.slow
+
 SHORT = {"temperature": 400.0, "frames": 12, "interval_fs": 5.0, "equilibration_ps": 0.02}
 
 

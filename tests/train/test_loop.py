@@ -21,6 +21,8 @@ from fisherdash.train.step import (
 )
 from tests.randomised import planted_dataset, random_checkpoint
 
+pytestmark = pytest.mark.slow
+
 CONFIG = ModelConfig(features=6, max_degree=1, iterations=1, basis=8, cutoff=3.0)
 SETTINGS = TrainSettings(epochs=6, batch_size=4, learning_rate=0.02, schedule="constant", seed=1)
 

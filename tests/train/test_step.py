@@ -20,6 +20,8 @@ from fisherdash.train.step import (
 )
 from tests.randomised import planted_dataset, random_checkpoint
 
+pytestmark = pytest.mark.slow
+
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
 
 

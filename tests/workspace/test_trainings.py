@@ -30,6 +30,8 @@ from fisherdash.workspace import (
 )
 from tests import networks
 
+pytestmark = pytest.mark.slow
+
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=6, cutoff=3.0)
 SETTINGS = TrainSettings(epochs=6, batch_size=5, learning_rate=0.02, average=0.9, seed=3)
 
