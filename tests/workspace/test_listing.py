@@ -164,6 +164,7 @@ for number in range(12):
 """
 
 
+@pytest.mark.slow
 def test_two_programs_on_one_workspace_lose_nothing(root):
     run("first")
     children = [
