@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from fisherdash.fisher.derivatives import internal_directions, is_bent
 from tests.randomised import (
@@ -14,6 +15,7 @@ from tests.randomised import (
 )
 
 
+@pytest.mark.slow
 def test_laplacian_equals_the_trace_of_the_hessian() -> None:
     model = random_checkpoint()
     body = jax.tree.map(jnp.asarray, model.body)
@@ -55,6 +57,7 @@ def test_straight_molecules_keep_all_their_directions() -> None:
     assert not is_bent(displaced_ethanol(2)[:, :2])
 
 
+@pytest.mark.slow
 def test_laplacian_equals_second_differences() -> None:
     model = random_checkpoint()
     body = jax.tree.map(jnp.asarray, model.body)
