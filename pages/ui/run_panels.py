@@ -1,13 +1,6 @@
-"""Error bars of forces along the replica that is shown, from the covariance a re-fit left.
+"""Panels of a run: structure and vibrations, the origin of its drift, error bars of its forces."""
 
-The shape of the molecule beside its energy: distances, bonds and angles, vibrations.
-
-Where a run's drift comes from: the same starts once more, finer, at one click.
-"""
-
-import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
@@ -33,8 +26,7 @@ from fisherdash.workspace.runs import finer_run
 from pages.ui import library
 from pages.ui.charts import csv_button, draw, looks, show_table
 from pages.ui.progress import computed, door, follow, next_step, plain
-
-_PARTS = ["Distances", "Bonds and angles", "Vibrations"]
+from pages.ui.widgets import switch
 
 
 def structure_section(run: Run) -> None:
@@ -46,14 +38,8 @@ def structure_section(run: Run) -> None:
         "swing at another frequency.",
     ):
         return
-    part = st.segmented_control(
-        "Look at",
-        _PARTS,
-        default=_PARTS[0],
-        required=True,
-        key="structure part",
-        label_visibility="collapsed",
-    )
+    parts = ["Distances", "Bonds and angles", "Vibrations"]
+    part = switch("Look at", parts, key="structure part")
     with door():
         styles = dict(zip(run.header.names, looks(run), strict=True))
         if part == "Vibrations":
@@ -63,9 +49,9 @@ def structure_section(run: Run) -> None:
                 distances(run, data, styles)
             else:
                 bonds_and_angles(run, data, styles)
-            heat = "unknown" if data.temperature is None else f"{data.temperature:g} K"
+            sampled = "unknown" if data.temperature is None else f"{data.temperature:g} K"
             st.caption(
-                f"Data at {heat}; the run began with momenta of "
+                f"Data at {sampled}; the run began with momenta of "
                 f"{run.header.settings['temperature']:g} K. Only like temperatures compare the "
                 "models."
             )
@@ -106,8 +92,8 @@ def bonds_and_angles(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) ->
     show_table(table, "Bonds and angles")
     csv_button(table, f"{run.id} bonds and angles")
     st.caption(
-        "Mean ± standard deviation over the living. Away from data: how far the values have to be "
-        "moved on average to be distributed like the data, in Å or degrees; beside it the same "
+        "Mean ± standard deviation over the survivors. Away from data: how far the values have to "
+        "be moved on average to be distributed like the data, in Å or degrees; beside it the same "
         "between two halves of the data, which is chance alone."
     )
 
@@ -122,7 +108,7 @@ def vibrations(run: Run, styles: dict[str, SeriesStyle]) -> None:
     if found is None:
         return
     if not any(power is not None for power in found.heads.values()):
-        st.info("No replica lives to the end of this run.", icon=":material/info:")
+        st.info("No replica survives to the end of this run.", icon=":material/info:")
         return
     draw(spectrum_figure(found, styles), key="spectrum")
     st.caption(plain(spectrum_sentence(found)))
@@ -132,14 +118,14 @@ _BUTTONS: dict[Cause, tuple[str, str, str]] = {
     "time step": (
         "Run at half the time step",
         ":material/timer:",
-        "The same starts, times and frames with twice the steps: what falls to a quarter is the "
-        "error of the time step, what stays is the model's.",
+        "The same initial states, times and frames with twice the steps: what falls to a quarter "
+        "is the error of the time step, what stays is the model's.",
     ),
     "round-off": (
         "Run in double precision",
         ":material/exposure:",
-        "The same starts and steps, at most 4,000 of them, with every number in double precision: "
-        "the difference is round-off of the network.",
+        "The same initial states and steps, at most 4,000 of them, with every number in double "
+        "precision: the difference is round-off of the network.",
     ),
 }
 
@@ -197,22 +183,11 @@ def _answer(run: Run, finer: Run, cause: Cause) -> None:
         st.markdown(f"- {plain(sentence)}")
     table = origin_table(found)
     show_table(table, f"Drift told apart from what is due to the {cause}")
-    words = (
-        f"Over the first {found.duration:.3g} ps of {run.id} and {finer.id}, replicas that survive "
-        "both. Intervals are 95 %, bootstrapped over replicas."
+    st.caption(
+        f"Over the first {found.duration:.3g} ps of {plain(run.id)} and {plain(finer.id)}, "
+        "replicas that survive both. Intervals are 95 %, bootstrapped over replicas."
     )
-    st.caption(plain(words))
     csv_button(table, f"{run.id} {cause}")
-
-
-def _with_bars() -> dict[str, Path]:
-    """Checkpoints that know how sure their head is, by the name shown."""
-    found = {}
-    for name, path in library.options("checkpoints").items():
-        with contextlib.suppress(InputError):  # a damaged file is told of where it is chosen
-            if library.checkpoint_at(path).head_covariance is not None:
-                found[name] = path
-    return found
 
 
 def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
@@ -220,7 +195,12 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
     with st.expander("Error bars of the forces", icon=":material/error_med:"):
         if not st.toggle("Show them for this replica", key="bars"):
             return
-        model = library.choose_of("Re-fitted checkpoint", _with_bars(), "bars model")
+        known = {
+            library.name_of(path): model
+            for path, model in library.readable_checkpoints().items()
+            if model.head_covariance is not None
+        }
+        model = library.choose_of("Re-fitted checkpoint", known, "bars model")
         if model is None:
             next_step(
                 "Only a re-fit leaves a head with error bars, and there is none yet.",
@@ -229,11 +209,10 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
             )
             return
         with door():
-            loaded = library.checkpoint_at(model)
             found = computed(
                 "the error bars",
-                ("error bars", loaded.fingerprint, run.folder, tuple(heads), replica),
-                lambda: tasks.error_bars(loaded, run, heads, replica),
+                ("error bars", model.fingerprint, run.folder, tuple(heads), replica),
+                lambda: tasks.error_bars(model, run, heads, replica),
                 len(run.times),
             )
             if found is None:
@@ -245,6 +224,6 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
             )
             draw(figure, key="error bars")
             st.caption(
-                "What is uncertain about the head alone, as the re-fit left it: bars that grow "
+                "Uncertainty of the head alone, from the covariance of the re-fit: bars that grow "
                 "show a trajectory that leaves the data. The error of the body comes on top."
             )
