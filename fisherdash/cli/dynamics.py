@@ -28,11 +28,11 @@ ENDINGS = (".xyz", ".html", ".svg", ".csv")
 
 
 def add_simulate(parser: argparse.ArgumentParser) -> None:
-    """Checkpoints, where they start, how far they go."""
+    """Checkpoints, initial states and length."""
     parser.add_argument(
         "checkpoints", metavar="CKPT", nargs="+", help="the first is compared with the others"
     )
-    parser.add_argument("--data", required=True, help="frames from which the starts are drawn")
+    parser.add_argument("--data", required=True, help="frames to draw initial positions from")
     parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run, a new one")
     add_options(parser, MDSettings)
     add_options(parser.add_argument_group("data"), LoadSettings)
@@ -71,16 +71,14 @@ def _simulated(folder: Path) -> dict[str, Any]:
     from fisherdash import analysis, workspace
 
     run = workspace.open_run(folder)
-    drift = analysis.head_drift(run.trajectories())
+    traj = run.trajectories()
+    drift, failures = analysis.head_drift(traj), (traj.failed_step >= 0).sum(axis=1)
     return {
         "run": str(run.folder),
         "steps": run.step,
         "replicas": run.header.settings["replicas"],
         "steps_per_second": run.steps_per_second,
-        "exploded": {
-            name: int((died >= 0).sum())
-            for name, died in zip(run.header.names, run.trajectories().failed_step, strict=True)
-        },
+        "exploded": dict(zip(traj.names, failures.tolist(), strict=True)),
         "drift_meV_per_atom_per_ps": {
             name: interval.median if interval else None for name, interval in drift.items()
         },
@@ -137,7 +135,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
-    """Take something away from a run: a trajectory, its figure, its numbers, or all in one report.
+    """Export a trajectory of a run, its figure, its numbers, or all in one report.
 
     The ending of FILE says what: .xyz is one trajectory (extended XYZ with times, energies and
     velocities), .html a report that stands alone, .svg the curves, .csv the numbers of the
@@ -153,7 +151,8 @@ def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     found = workspace.open_run(folder)
     if not len(found.times):
         raise InputError(f"the run {folder.name!r} has no frames yet")
-    parts = _trajectory(found, args) if out.suffix == ".xyz" else _whole(found, out.suffix)
+    is_one = out.suffix == ".xyz"
+    parts = _trajectory(found, args) if is_one else [_whole(found, out.suffix).encode()]
     with storage.replacing(out) as part, Path(part).open("wb") as file:
         size = sum(file.write(block) for block in parts)
     return {"run": found.id, "out": str(out), "frames": len(found.times), "bytes": size}
@@ -169,22 +168,16 @@ def _trajectory(found: "Run", args: argparse.Namespace) -> Iterator[bytes]:
     return extended_xyz(found, head, (args.replica or 1) - 1)
 
 
-def _whole(found: "Run", ending: str) -> Iterator[bytes]:
+def _whole(found: "Run", ending: str) -> str:
+    from fisherdash import analysis, tasks
+    from fisherdash.plots import report
+
     traj = found.trajectories()
     if ending == ".html":
-        from fisherdash.plots.report import html_report
-        from fisherdash.tasks import commands_of
-
-        yield html_report(found.header, traj, commands_of(found)).encode()
-    elif ending == ".svg":
-        from fisherdash.plots.report import run_picture
-
-        yield run_picture(traj, found.header.roles).encode()
-    else:
-        from fisherdash.analysis import compare
-        from fisherdash.plots.report import comparison_numbers
-
-        yield comparison_numbers(compare(traj)).to_csv(index=False).encode()
+        return report.html_report(found.header, traj, tasks.commands_of(found))
+    if ending == ".svg":
+        return report.run_picture(traj, found.header.roles)
+    return report.comparison_numbers(analysis.compare(traj)).to_csv(index=False)
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:

@@ -6,12 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fisherdash.cli.console import Console
-from fisherdash.cli.options import (
-    output_file,
-    read_checkpoint,
-    read_checkpoints,
-    read_data,
-)
+from fisherdash.cli.options import output_file, read_checkpoint, read_checkpoints, read_data
 from fisherdash.errors import InputError
 from fisherdash.settings import (
     LandscapeSettings,

@@ -1,15 +1,15 @@
 """What a simulation will cost, and what one user may ask of a server that many share.
 
-The cost is known before the launch: bytes on disk, and seconds from what this machine has already
-done (steps × replicas × heads × atoms per second of the most recent run; a batch of another size
-or network may be faster or slower).
+The cost is estimated before the launch: bytes on disk, and seconds from the steps × replicas ×
+heads × atoms per second of this machine's most recent run.
 
-On one's own machine there is no limit. Each limit is an environment variable, so that whoever runs
-the server sets it without touching code; ``docs/deploy.md`` lists them. How large an upload may be
-is Streamlit's own setting.
+On one's own machine there is no limit. Each limit is an environment variable
+(``docs/deploy.md``); the largest upload is Streamlit's own setting.
 """
 
+import contextlib
 import dataclasses
+import math
 import os
 import shutil
 from pathlib import Path
@@ -52,13 +52,10 @@ def cost(heads: int, replicas: int, steps: int, record_every: int, atoms: int) -
 def last_pace() -> float | None:
     """Steps × replicas × heads × atoms per second of the latest run whose speed is known."""
     for entry in entries("runs")[:_LOOK_BACK]:
-        try:
+        with contextlib.suppress(InputError):
             run = open_run(entry.folder)
-        except InputError:
-            continue
-        if run.typical_speed > 0:
-            heads, replicas = run.header.shape
-            return run.typical_speed * heads * replicas * run.header.num_atoms
+            if run.typical_speed > 0:
+                return run.typical_speed * math.prod(run.header.shape) * run.header.num_atoms
     return None
 
 
@@ -144,10 +141,7 @@ def check_jobs(active: int, user: str) -> None:
 def check_run(price: Cost, trajectory_steps: int, user: str) -> None:
     """InputError when a run exceeds the limits of ``user`` or the room on the disk.
 
-    Args:
-      price: its estimate.
-      trajectory_steps: heads × replicas × steps.
-      user: who asks for it.
+    ``trajectory_steps`` are heads × replicas × steps.
     """
     most = value(RUN_STEPS, user)
     if trajectory_steps > most:
@@ -189,8 +183,6 @@ def _size(folder: Path) -> int:
         if Path(path) == folder and paths.USERS in folders:
             folders.remove(paths.USERS)
         for name in names:
-            try:
+            with contextlib.suppress(OSError):  # gone in the meantime
                 total += (Path(path) / name).lstat().st_size
-            except OSError:  # gone in the meantime
-                continue
     return total

@@ -105,7 +105,7 @@ def run_at(folder: Path) -> Run:
 
     One object serves all sessions, so that only new chunks are read.
     """
-    run = _opened(folder)
+    run = _opened(str(folder))
     run.refresh()
     return run
 
@@ -113,7 +113,7 @@ def run_at(folder: Path) -> Run:
 def forget_run(folder: Path) -> None:
     """Delete a run, here and on disk; InputError when it may not be deleted."""
     delete(folder)
-    _opened.clear(folder)
+    _opened.clear(str(folder))
 
 
 def dataset_at(path: Path) -> Dataset:
@@ -207,7 +207,9 @@ def spectrum_of(run: Run) -> Spectrum | None:
     return computed("the vibrations", ("spectrum", run.folder), vibrations, len(run.times))
 
 
-_opened = st.cache_resource(max_entries=8, show_spinner=False)(open_run)
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _opened(folder: str) -> Run:
+    return open_run(Path(folder))
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the data")
