@@ -5,7 +5,7 @@ import functools
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.analysis import Comparison
+from fisherdash.analysis import RunStatistics
 from fisherdash.plots.drift import temperature_figure
 from fisherdash.plots.report import (
     comparison_numbers,
@@ -21,7 +21,7 @@ from pages.ui.charts import csv_button, download, draw, drift_chart, end_of, loo
 from pages.ui.progress import command, door, job_line, next_step, onward, plain, watch
 
 
-def statistics(found: Comparison) -> None:
+def statistics(found: RunStatistics) -> None:
     """What the run says, and the table behind it."""
     mark = "- " if len(found.sentences) > 1 else ""
     st.markdown("\n".join(f"{mark}**{plain(sentence)}**" for sentence in found.sentences))

@@ -79,9 +79,7 @@ def _simulated(folder: Path) -> dict[str, Any]:
         "replicas": run.header.settings["replicas"],
         "steps_per_second": run.steps_per_second,
         "exploded": dict(zip(traj.names, failures.tolist(), strict=True)),
-        "drift_meV_per_atom_per_ps": {
-            name: interval.median if interval else None for name, interval in drift.items()
-        },
+        "drift_meV_per_atom_per_ps": {name: found.value for name, found in drift.items()},
     }
 
 

@@ -206,12 +206,10 @@ def accumulate_groups(
     key = jax.random.key(seed)
     members = np.array_split(np.arange(total), min(groups, total))
     sums = [_Sums() for _ in members]
-    for first in range(0, total, block):
+    for chosen, new in devices.blocks(total, block):
+        first, last = int(chosen[0]), int(chosen[0]) + new
         if cancel is not None and cancel.is_set():
             raise InputError(f"the solve was cancelled after {first} of {total} frames")
-        last = min(first + block, total)
-        # One shape to compile: the last block is filled up with its last frame.
-        chosen = np.minimum(np.arange(first, first + block), total - 1)
         # A key for every BLOCK frames, whichever device has them.
         numbers = jnp.arange(first // BLOCK, first // BLOCK + mesh.size)
         found = _derivatives(

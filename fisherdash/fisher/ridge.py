@@ -27,6 +27,7 @@ from jaxtyping import Float
 from fisherdash.errors import InputError
 from fisherdash.fisher.moments import Equations, Moments
 from fisherdash.settings import Rule
+from fisherdash.statistics import bootstrap
 
 GRID = np.concatenate([[0.0], np.logspace(-14, 2, 65)])
 
@@ -174,7 +175,6 @@ WORDS = {
     "stable": "stability-aware",
     "given": "given by hand",
 }
-RESAMPLES = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,27 +232,16 @@ def choose(
             min(path, key=lambda point: np.inf if point.gcv is None else point.gcv).ridge, rule
         )
     best = min(path, key=lambda point: point.criterion).ridge
-    low, high = _spread(problem, held_out, default, seed)
-    return Choice(best, rule, low, high)
-
-
-def _spread(
-    problem: Equations,
-    held_out: Sequence[Equations],
-    default: Float[np.ndarray, " d"],
-    seed: int,
-) -> tuple[float, float] | tuple[None, None]:
-    """Central 68 % of the best ridges over bootstrap samples of the held-out groups."""
-    if len(held_out) < 4:
-        return None, None
     heads = [head_at(ridge, problem, default) for ridge in map(float, GRID)]
-    losses = np.array([[group.loss(head) for head in heads] for group in held_out])
-    weights = np.array([group.rows for group in held_out], float)
-    chosen = np.random.default_rng(seed).integers(len(held_out), size=(RESAMPLES, len(held_out)))
-    drawn = np.einsum("rg,rgk->rk", weights[chosen], losses[chosen])
-    best = GRID[np.argmin(drawn, axis=1)]
-    low, high = np.quantile(best, [0.16, 0.84], method="nearest")
-    return float(low), float(high)
+    losses = np.array([[group.rows * group.loss(head) for head in heads] for group in held_out])
+    drawn = bootstrap(
+        lambda often: GRID[np.argmin(often @ losses, axis=1)],
+        len(held_out),
+        seed,
+        level=0.68,
+        quantile="nearest",
+    )
+    return Choice(best, rule, drawn.low, drawn.high)
 
 
 STEPS = 200_000
