@@ -76,7 +76,7 @@ def sample_form() -> None:
 
 
 def correct_temperature(path: Path, data: Dataset) -> None:
-    """Setting right the temperature of one's own frames; nothing for samples and shared ones."""
+    """Set the temperature of one's own frames; nothing for samples and shared ones."""
     if not paths.is_mine(path):
         return
     key = f"temperature of {path.name}, {data.temperature}"  # another value, another field
@@ -94,11 +94,11 @@ def correct_temperature(path: Path, data: Dataset) -> None:
     complaint("temperature")
 
 
+@door("temperature")
 def _keep_temperature(path: Path, key: str) -> None:
-    with door("temperature"):
-        with ownership.as_before(path):
-            datasets.set_temperature(datasets.load(path), st.session_state[key], path)
-        st.session_state.pop("loaded", None)
+    with ownership.as_before(path):
+        datasets.set_temperature(datasets.load(path), st.session_state[key], path)
+    st.session_state.pop("loaded", None)
 
 
 def show(data: Dataset) -> None:

@@ -21,7 +21,6 @@ from fisherdash.errors import InputError
 from fisherdash.settings import LoadSettings, MDSettings, add_options, from_arguments
 
 if TYPE_CHECKING:
-    from fisherdash.dataset import Dataset
     from fisherdash.workspace import Run
 
 ENDINGS = (".xyz", ".html", ".svg", ".csv")
@@ -48,22 +47,15 @@ def simulate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     data = read_data(args.data, args, console)
     from fisherdash import tasks
 
-    temperature = _temperature(args.temperature, data, console)
+    temperature = args.temperature or data.temperature or 500.0
+    if args.temperature is None and data.temperature is None:
+        console.note("the data have no temperature: starting at 500 K")
+    elif args.temperature is None:
+        console.note(f"starting at the temperature of the data, {temperature:g} K")
     settings = from_arguments(MDSettings, args, temperature=temperature)
     task = tasks.simulate(models, data, settings, out, command=args.command_line)
     folder, _ = console.follow(task)
     return _simulated(folder)
-
-
-def _temperature(asked: float | None, data: "Dataset", console: Console) -> float:
-    """The temperature asked for, else that of the data, else 500 K; the last two are said."""
-    if asked is not None:
-        return asked
-    if data.temperature is not None:
-        console.note(f"starting at the temperature of the data, {data.temperature:g} K")
-        return data.temperature
-    console.note("the data have no temperature: starting at 500 K")
-    return 500.0
 
 
 def _simulated(folder: Path) -> dict[str, Any]:
@@ -83,9 +75,7 @@ def _simulated(folder: Path) -> dict[str, Any]:
     }
 
 
-def add_resume(parser: argparse.ArgumentParser) -> None:
-    """The folder of the run or of the dashboard's training; everything else is in it."""
-    add_run_folder(parser)
+add_resume = add_compare = add_run_folder  # everything else is in the folder
 
 
 def resume(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -98,11 +88,6 @@ def resume(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         return _simulated(folder)
     model, report = console.follow(tasks.resume_training(folder))
     return {"model": model, **trained(kept(report))}
-
-
-def add_compare(parser: argparse.ArgumentParser) -> None:
-    """The folder that ``simulate`` wrote."""
-    add_run_folder(parser)
 
 
 def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:

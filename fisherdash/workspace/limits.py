@@ -8,11 +8,11 @@ On one's own machine there is no limit. Each limit is an environment variable
 """
 
 import contextlib
-import dataclasses
 import math
 import os
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from fisherdash.errors import InputError
 from fisherdash.text import duration
@@ -24,8 +24,7 @@ GB = 1e9
 _LOOK_BACK = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """Estimate of one run; seconds is None when nothing comparable has run here yet."""
 
     frames: int
@@ -70,27 +69,22 @@ def in_words(count: int) -> str:
     return f"{value:.3g} TB"
 
 
-@dataclasses.dataclass(frozen=True)
-class Limit:
+class Limit(NamedTuple):
     """One limit: its environment variable, and its default on a shared server."""
 
     variable: str
     usual: float
-    what: str
 
 
-JOBS = Limit("FISHERDASH_MAX_JOBS", 6, "jobs that one user may have waiting or at work")
-RUN_STEPS = Limit("FISHERDASH_MAX_RUN_STEPS", 2e8, "heads × replicas × steps of one run")
-RUN_GB = Limit("FISHERDASH_MAX_RUN_GB", 2, "GB that the frames of one run may take on disk")
-USER_GB = Limit("FISHERDASH_MAX_USER_GB", 5, "GB that all files of one user may take on disk")
+JOBS = Limit("FISHERDASH_MAX_JOBS", 6)  # that one user may have waiting or at work
+RUN_STEPS = Limit("FISHERDASH_MAX_RUN_STEPS", 2e8)  # heads × replicas × steps of one run
+RUN_GB = Limit("FISHERDASH_MAX_RUN_GB", 2)  # of the frames of one run on disk
+USER_GB = Limit("FISHERDASH_MAX_USER_GB", 5)  # of all files of one user on disk
 ALL = (JOBS, RUN_STEPS, RUN_GB, USER_GB)
 
 
 def is_shared() -> bool:
-    """Whether this server keeps the work of its users apart.
-
-    InputError when ``FISHERDASH_SHARED`` is neither 0 nor 1.
-    """
+    """Whether this server separates its users; InputError unless the variable is 0 or 1."""
     value = os.environ.get("FISHERDASH_SHARED", "0").strip()
     if value not in ("0", "1", ""):
         raise InputError(f"FISHERDASH_SHARED must be 0 or 1, received {value!r}")

@@ -10,19 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-import numpy as np
 import streamlit as st
 
 from fisherdash import dataset as datasets
 from fisherdash.analysis import RunStatistics, compare
-from fisherdash.analysis import structure as geometry
-from fisherdash.analysis.structure import Structure, VibrationalSpectrum, spectra, structure
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import TutorialSettings, shown
 from fisherdash.workspace import Run, limits, open_run, ownership, paths, users
 from fisherdash.workspace.listing import delete, entries
-from fisherdash.workspace.runs import last_velocities, survivor_positions
 from pages.ui.progress import attempt, complaint, computed, door, plain
 from pages.ui.widgets import widgets
 
@@ -121,19 +117,6 @@ def dataset_at(path: Path) -> Dataset:
     return _dataset(str(path), _changed(path))
 
 
-def data_of(run: Run) -> Path:
-    """The file of the frames that a run started from; InputError where it is no longer here."""
-    facts = run.header.dataset
-    for path in paths.files("datasets"):
-        with contextlib.suppress(InputError):  # a damaged file is reported where it is chosen
-            if dataset_at(path).fingerprint == facts.get("fingerprint"):
-                return path
-    raise InputError(
-        f"the data set that {run.id} started from ({facts.get('source') or 'unknown'}) is not in "
-        "the workspace; load it on the Data page"
-    )
-
-
 def checkpoint_at(path: Path) -> "Checkpoint":
     """The checkpoint in a file, read once."""
     return _checkpoint(str(path), _changed(path))
@@ -174,37 +157,6 @@ def comparisons_of(runs: Sequence[Run], *, quiet: bool = False) -> list[RunStati
         tuple((run.step, len(run.times)) for run in runs),
         quiet=quiet,
     )
-
-
-def structure_of(run: Run, data: Dataset) -> Structure | None:
-    """Distances in a run as far as it has come, against those of the data; None until known."""
-    return computed(
-        "the distances",
-        ("structure", run.folder, data.fingerprint),
-        lambda: structure(data.positions, survivor_positions(run)),
-        len(run.times),
-    )
-
-
-def geometry_of(run: Run, data: Dataset) -> tuple[geometry.Kind, ...] | None:
-    """Bonds and angles in a run as far as it has come, against those of the data."""
-    numbers, bonds = run.header.atomic_numbers, run.header.bonds or ()
-    return computed(
-        "the bonds and angles",
-        ("geometry", run.folder, data.fingerprint),
-        lambda: geometry.kinds(data.positions, survivor_positions(run), numbers, bonds),
-        len(run.times),
-    )
-
-
-def spectrum_of(run: Run) -> VibrationalSpectrum | None:
-    """The vibrations of a run as far as it has come; None until they are known."""
-
-    def vibrations() -> VibrationalSpectrum:
-        velocities, spacing = last_velocities(run)
-        return spectra(velocities, np.array(run.header.masses), spacing)
-
-    return computed("the vibrations", ("spectrum", run.folder), vibrations, len(run.times))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -1,12 +1,15 @@
 """Panels of a run: structure and vibrations, the origin of its drift, error bars of its forces."""
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from fisherdash import tasks
+from fisherdash.analysis import structure
 from fisherdash.analysis.drift import Cause, told_apart
-from fisherdash.analysis.structure import folding_warning
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.plots.figure import SeriesStyle
@@ -21,8 +24,8 @@ from fisherdash.plots.structure import (
     structure_figure,
     structure_sentence,
 )
-from fisherdash.workspace import Run
-from fisherdash.workspace.runs import finer_run
+from fisherdash.workspace import Run, paths
+from fisherdash.workspace.runs import finer_run, last_velocities, survivor_positions
 from pages.ui import library
 from pages.ui.charts import csv_button, draw, looks, show_table
 from pages.ui.progress import computed, door, follow, next_step, plain
@@ -43,7 +46,7 @@ def structure_section(run: Run) -> None:
     with door():
         styles = dict(zip(run.header.names, looks(run), strict=True))
         if part == "Vibrations":
-            vibrations(run, styles)
+            spectrum(run, styles)
         elif (data := _data_for(run)) is not None:
             if part == "Distances":
                 distances(run, data, styles)
@@ -70,7 +73,12 @@ def _data_for(run: Run) -> Dataset | None:
 
 def distances(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
     """h(r) of each head beside that of the data."""
-    found = library.structure_of(run, data)
+    found = computed(
+        "the distances",
+        ("structure", run.folder, data.fingerprint),
+        lambda: structure.structure(data.positions, survivor_positions(run)),
+        len(run.times),
+    )
     if found is None:
         return
     draw(structure_figure(found, styles), key="distances")
@@ -79,7 +87,13 @@ def distances(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
 
 def bonds_and_angles(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
     """A table of all kinds, and the distributions of the chosen one."""
-    found = library.geometry_of(run, data)
+    numbers, bonds = run.header.atomic_numbers, run.header.bonds or ()
+    found = computed(
+        "the bonds and angles",
+        ("geometry", run.folder, data.fingerprint),
+        lambda: structure.kinds(data.positions, survivor_positions(run), numbers, bonds),
+        len(run.times),
+    )
     if found is None:
         return
     kinds = {f"{kind.name} ({kind.unit})": kind for kind in found}
@@ -98,13 +112,18 @@ def bonds_and_angles(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) ->
     )
 
 
-def vibrations(run: Run, styles: dict[str, SeriesStyle]) -> None:
+def spectrum(run: Run, styles: dict[str, SeriesStyle]) -> None:
     """The spectrum from velocities; a data set has none, so only heads are compared."""
     settings, hydrogen = run.header.settings, 1 in run.header.atomic_numbers
     spacing = float(settings["record_every"]) * float(settings["timestep"])
-    if words := folding_warning(spacing, float(settings["timestep"]), hydrogen):
+    if words := structure.folding_warning(spacing, float(settings["timestep"]), hydrogen):
         st.warning(words, icon=":material/warning:")
-    found = library.spectrum_of(run)
+
+    def vibrations() -> structure.VibrationalSpectrum:
+        velocities, spacing = last_velocities(run)
+        return structure.spectra(velocities, np.array(run.header.masses), spacing)
+
+    found = computed("the vibrations", ("spectrum", run.folder), vibrations, len(run.times))
     if found is None:
         return
     if not any(power is not None for power in found.heads.values()):
@@ -143,6 +162,19 @@ def origin_section(run: Run) -> None:
             _cause(run, cause)
 
 
+def _data_of(run: Run) -> Path:
+    """The file of the frames that a run started from; InputError where it is no longer here."""
+    facts = run.header.dataset
+    for path in paths.files("datasets"):
+        with contextlib.suppress(InputError):  # a damaged file is reported where it is chosen
+            if library.dataset_at(path).fingerprint == facts.get("fingerprint"):
+                return path
+    raise InputError(
+        f"the data set that {run.id} started from ({facts.get('source') or 'unknown'}) is not in "
+        "the workspace; load it on the Data page"
+    )
+
+
 def _cause(run: Run, cause: Cause) -> None:
     label, icon, help = _BUTTONS[cause]
     st.markdown(f"**{cause.capitalize()}**")
@@ -153,7 +185,7 @@ def _cause(run: Run, cause: Cause) -> None:
     if folder is None:
         st.caption(help)
         if st.button(label, icon=icon):
-            path = library.data_of(run)
+            path = _data_of(run)
             tasks.submit_finer(run, path, library.dataset_at(path), cause)
             st.rerun()
         return
