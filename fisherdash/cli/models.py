@@ -239,7 +239,7 @@ def landscape(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 
 def add_convert(parser: argparse.ArgumentParser) -> None:
-    """The file, and what it does not say of itself."""
+    """The file, and the facts that are not in it."""
     parser.add_argument(
         "parameters", metavar="FILE", help="what flax.serialization.to_bytes(params) wrote"
     )

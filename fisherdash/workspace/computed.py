@@ -78,7 +78,7 @@ class Cache:
             for key, (begun, one) in self._jobs.items()
             if one.active or _failed_lately(one)
         }
-        job = self._registry.add("compute", "", "computed", work)
+        job = self._registry.add("compute", "", "", work)
         self._jobs[subject] = state, job
         return job
 

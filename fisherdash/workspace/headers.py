@@ -105,7 +105,6 @@ class Header:
     """What the headers of a run and of a training have in common.
 
     Attributes:
-        title: what the user reads in lists.
         settings: of the work, as their ``to_json()`` gives them.
         dataset: where the frames came from.
         command: the shell command that repeats the work.
@@ -295,7 +294,6 @@ class TrainingHeader(Header):
     """Facts about one training; InputError when some are missing.
 
     Attributes:
-        name: of the model.
         config: hyperparameters of the network, as its ``to_json()`` gives them.
         dataset: ``source``, and ``train`` and ``valid``, each with ``frames`` and ``fingerprint``.
         model: file name in the workspace under which the best network is kept at the end, once it

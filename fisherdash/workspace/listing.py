@@ -35,13 +35,11 @@ class Entry:
     """One line of a list.
 
     Attributes:
-        kind: of what it is.
         folder: of the run or training, or the model's file.
-        title: what the user reads.
         created: UTC, ISO 8601; "" when unknown.
         problem: why it cannot be opened, in one sentence, or None.
         number: order of creation, whatever the clock said.
-        status: as its header says, "interrupted" when its writer is gone without a word.
+        status: as its header says, "interrupted" when it is "running" and its writer is gone.
         writer: process that writes it, as its header says.
         total: steps or epochs that were asked for.
     """
