@@ -71,7 +71,7 @@ def test_bonds_and_angles_in_table_and_chart():
     assert table.index.tolist() == ["C–O (Å)", "O–H (Å)", "C–O–H (°)"]
     assert table.loc["C–O (Å)", "one: away from data"] == pytest.approx(0.14, rel=0.01)
     assert table.loc["C–O–H (°)", "one: away from data"] == pytest.approx(0.0, abs=1e-9)
-    assert table.loc["C–O (Å)", "dead"] == "nobody lives"
+    assert table.loc["C–O (Å)", "dead"] == "no survivors"
     made = kind_figure(found[0], STYLES)
     lines = {line["name"]: line for line in made.option["series"]}
     assert list(lines) == ["data", "one"] and "C–O length (Å)" in made.alt
