@@ -127,10 +127,11 @@ def drift_chart(run: Run, traj: Trajectories, key: str, *, table: bool = True) -
         figure = drift_figure(traj, looks(run), end=end_of(run))
         draw(figure, key=key, table=table)
     with beside:
+        st.caption("Survivors")
         for name, survivors in zip(traj.names, traj.survivors.sum(axis=1), strict=True):
             with st.container(border=True, gap="xsmall"):
+                st.caption(plain(name))
                 label, count = f"{plain(name)}: survivors", f"{survivors} of {traj.replicas}"
-                st.caption(label)
                 st.metric(label, count, label_visibility="collapsed")
         st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
 

@@ -122,7 +122,7 @@ def test_training_from_the_page_ends_with_a_checkpoint(open_page, water):
     for label, value in {
         "Training frames": 20, "Validation frames": 10, "Epochs": 2, "Features": 4,
         "Highest degree": 0, "Iterations": 1, "Radial basis": 4, "Averaging": 0.5,
-        "Longest gradient": 2.0, "Sharpness radius": 0.01,
+        "Gradient clipping": 2.0, "Sharpness radius": 0.01,
     }.items():  # fmt: skip
         next(item for item in app.number_input if item.label == label).set_value(value)
     rate = next(item for item in app.selectbox if item.label == "Learning rate over time")
