@@ -1,21 +1,17 @@
 """Estimates with their intervals: one class, one bootstrap, one way to write them down.
 
-Intervals are percentiles of bootstrap draws (B. Efron, Ann. Statist. 7, 1 (1979)): a statistic is
-computed again for samples drawn anew, with replacement. What is drawn are independent samples; a
-statistic of several arrays draws all of them together, so pairs stay pairs. The draw is handed over
-as *how often* each sample came, because sums over samples are then one matrix product for all
-draws. ``scipy.stats.bootstrap`` gives the same intervals (see the tests) and takes a third of a
-second to import; whatever comes from SciPy is imported where it is used.
+Intervals are percentiles of bootstrap draws (B. Efron, Ann. Statist. 7, 1 (1979)) of independent
+samples; arrays are drawn together, so pairs stay pairs. A draw is how often each sample came: sums
+over samples are then one matrix product for all draws. ``scipy.stats.bootstrap`` gives the same
+intervals (see the tests); SciPy takes a third of a second to import, so that is done where needed.
 
-Samples in clusters, such as the replicas of one model, are alike. There a draw takes as many
-clusters as there are, with replacement, and within each as many of its members. Done plainly this
-counts the noise of the members twice, once in the spread of the clusters' means and once in the
-second draw. So the clusters' means are first pulled together by the factor that makes the variance
-of a draw that of the estimate: the two-stage bootstrap with shrinkage correction of A. C. Davison
-and D. V. Hinkley, Bootstrap Methods and their Application (1997), section 3.8, here for unequal
-numbers of members too. Quantiles are taken where Student's t has them rather than the normal
-distribution, because a few clusters know little about their spread (T. Hesterberg, Am. Stat. 69,
-371 (2015)). All clusters weigh the same, however many of their members count.
+Samples in clusters, such as the replicas of one model, are alike: a draw takes clusters, with
+replacement, and members within each. That counts the noise of the members twice, so the clusters'
+means are first pulled together by the factor that makes the variance of a draw that of the
+estimate: the two-stage bootstrap with shrinkage correction of A. C. Davison and D. V. Hinkley,
+Bootstrap Methods and their Application (1997), section 3.8, here for unequal numbers of members
+too. Quantiles are taken where Student's t has them, because a few clusters know little about their
+spread (T. Hesterberg, Am. Stat. 69, 371 (2015)). All clusters weigh the same.
 """
 
 import dataclasses

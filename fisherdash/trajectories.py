@@ -1,7 +1,4 @@
-"""Recorded trajectories of several heads and replicas, checked once.
-
-What a simulation hands out in pieces, what a run on disk holds, and what every statistic takes.
-"""
+"""Recorded trajectories of several heads and replicas: of a simulation, a run, every statistic."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -117,20 +114,17 @@ class Trajectories:
         """2⟨K⟩/(k_B · degrees of freedom) over the survivors, K; NaN without any."""
         count = self.surviving_counts()
         total = np.where(self.surviving, self.kinetic, 0.0).sum(axis=1)
-        mean = np.full(total.shape, np.nan)
-        np.divide(total, count, out=mean, where=count > 0)
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
         return 2.0 * mean / (max(self.degrees_of_freedom or 1, 1) * BOLTZMANN)
 
     def of(self, heads: Sequence[int], names: Sequence[str] | None = None) -> "Trajectories":
         """The trajectories of some heads alone, in this order, under other names if given."""
         rows = list(heads)
-        arrays = ("potential", "kinetic", "failed_step", "broken_bond", "positions", "velocities")
-        known = {name: getattr(self, name) for name in arrays}
-        return dataclasses.replace(
-            self,
-            names=tuple(names or (self.names[row] for row in rows)),
-            **{name: array[rows] for name, array in known.items() if array is not None},
-        )
+        fields = ("potential", "kinetic", "failed_step", "broken_bond", "positions", "velocities")
+        arrays = {name: getattr(self, name) for name in fields}
+        chosen = {name: array[rows] for name, array in arrays.items() if array is not None}
+        names = names or [self.names[row] for row in rows]
+        return dataclasses.replace(self, names=tuple(names), **chosen)
 
     def followed_by(self, *later: "Trajectories") -> "Trajectories":
         """The energies of consecutive pieces as one; failures are those of the last.
@@ -140,16 +134,11 @@ class Trajectories:
         pieces = (self, *later)
         if len({piece.failed_step.shape for piece in pieces}) > 1:
             raise InputError("pieces of trajectories must agree in heads and replicas")
-        last = pieces[-1]
-        return Trajectories(
-            names=last.names,
+        return dataclasses.replace(
+            pieces[-1],
             times=np.concatenate([piece.times for piece in pieces]),
             potential=np.concatenate([piece.potential for piece in pieces], axis=2),
             kinetic=np.concatenate([piece.kinetic for piece in pieces], axis=2),
-            failed_step=last.failed_step,
-            timestep=last.timestep,
-            num_atoms=last.num_atoms,
-            temperature=last.temperature,
-            degrees_of_freedom=last.degrees_of_freedom,
-            broken_bond=last.broken_bond,
+            positions=None,
+            velocities=None,
         )

@@ -1,16 +1,15 @@
-"""Statistics of a run: drift and survival of every head, and each later head against the first.
+"""Drift and survival of every head of a run, and each later head against the first.
 
-Drift is compared in pairs: both heads start from the same initial states, so |slope| of the second
-minus |slope| of the first is formed for every initial state from which both survive. Survival is
-compared on all replicas. A head whose wild trajectories fail has quiet survivors, so a smaller
-drift is never called an improvement where significantly fewer survive.
+Drift is compared in pairs: |slope| of the second head minus |slope| of the first for every initial
+state from which both survive. Survival is compared on all replicas. A head whose wild trajectories
+fail has quiet survivors, so a smaller drift is never called an improvement where significantly
+fewer survive.
 """
 
 import dataclasses
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float
 
 from fisherdash.analysis.drift import fluctuations, head_drift, slopes
 from fisherdash.analysis.survival import lifetimes, logrank_p_value, time_to_failure
@@ -26,12 +25,12 @@ class Versus:
         first, second: names of the heads.
         replicas: of either head.
         duration: of the run, ps.
-        survivors: number of living replicas of either head.
+        survivors: number of surviving replicas of either head.
         pairs: initial states from which both survive.
         difference: of |slope| in pairs, second minus first, meV/atom/ps; negative where the
             second drifts less.
-        logrank_p_value: of equal survival; None without a death.
-        lives_longer: name of the head with the longer mean life within the run; None if equal.
+        logrank_p_value: of equal survival; None without a failure.
+        lives_longer: name of the head with the longer mean time to failure; None if equal.
         level: p value below which a difference counts as significant.
     """
 
@@ -56,24 +55,21 @@ class Versus:
                 f"{survival} {drift} That is no improvement: the drift is that of the survivors, "
                 f"and {calmer} loses significantly more trajectories."
             )
-        alive = dict(zip((self.first, self.second), self.survivors, strict=True))
-        if calmer and not better and alive[calmer] < max(self.survivors):
+        if calmer and not better and self.survivors[calmer == self.second] < max(self.survivors):
             return f"{survival} {drift} Read it with care: fewer trajectories of {calmer} survive."
         return f"{survival} {drift}"
 
     def _survival(self) -> tuple[str, str | None]:
         counts = ", ".join(
-            alive_words(name, alive, self.replicas)
-            for name, alive in zip((self.first, self.second), self.survivors, strict=True)
+            survivor_words(name, count, self.replicas)
+            for name, count in zip((self.first, self.second), self.survivors, strict=True)
         )
         p = self.logrank_p_value
         if p is None:
-            return f"Nobody died in {self.duration:.3g} ps: {counts}.", None
-        if p >= self.level or self.lives_longer is None:
-            return f"Survival does not differ significantly: {counts} (p = {p:.2g}).", None
-        return f"{self.lives_longer} survives significantly longer: {counts} (p = {p:.2g}).", (
-            self.lives_longer
-        )
+            return f"No failure in {self.duration:.3g} ps: {counts}.", None
+        longer = self.lives_longer if p < self.level else None
+        said = f"{longer} survives significantly longer" if longer else _NO_DIFFERENCE
+        return f"{said}: {counts} (p = {p:.2g}).", longer
 
     def _drift(self) -> tuple[str, str | None]:
         # n pairs that all point one way have p = 2 / 2ⁿ in the signed-rank test.
@@ -81,57 +77,21 @@ class Versus:
         if self.difference.n < FEWEST or least >= self.level:
             return f"Too few pairs of survivors ({self.pairs}) to compare their drift.", None
         by = self.difference
-        numbers = (
-            f"by {abs(by.value or 0.0):.2g} meV/atom/ps in the median over {self.pairs} pairs "
-            f"of survivors (p = {by.p_value:.2g})"
-        )
+        basis = f"over {self.pairs} pairs of survivors (p = {by.p_value:.2g})"
         sign = by.sign_at(self.level)
         if sign == 0:
-            return (
-                f"Drift does not differ significantly over {self.pairs} pairs of survivors "
-                f"(p = {by.p_value:.2g}).",
-                None,
-            )
+            return f"Drift does not differ significantly {basis}.", None
         calmer, other = (self.second, self.first) if sign < 0 else (self.first, self.second)
-        return f"{calmer} drifts less than {other} {numbers}.", calmer
+        size = f"{abs(by.value or 0.0):.2g} meV/atom/ps in the median {basis}"
+        return f"{calmer} drifts less than {other} by {size}.", calmer
 
 
-def versus(
-    traj: Trajectories, slopes: Float[np.ndarray, "heads replicas"], seed: int
-) -> tuple[Versus, ...]:
-    """Every later head against the first, the level of the tests divided among them (Bonferroni).
-
-    Args:
-        traj: of any number of heads.
-        slopes: drift of every survivor, meV/atom/ps; NaN for the dead.
-        seed: of the bootstrap.
-    """
-    lives = lifetimes(traj)[0].mean(axis=1)
-    others = range(1, len(traj.names))
-    found = []
-    for other in others:
-        heads = [0, other]
-        longer = traj.names[max(heads, key=lambda head: lives[head])]
-        found.append(
-            Versus(
-                first=traj.names[0],
-                second=traj.names[other],
-                replicas=traj.replicas,
-                duration=traj.duration,
-                survivors=(int(traj.survivors[0].sum()), int(traj.survivors[other].sum())),
-                pairs=int(np.sum(traj.survivors[0] & traj.survivors[other])),
-                difference=paired(np.abs(slopes[other]) - np.abs(slopes[0]), seed),
-                logrank_p_value=logrank_p_value(traj, *heads),
-                lives_longer=longer if lives[0] != lives[other] else None,
-                level=SIGNIFICANT / len(others),
-            )
-        )
-    return tuple(found)
+_NO_DIFFERENCE: Final = "Survival does not differ significantly"
 
 
-def alive_words(name: str, alive: int, replicas: int) -> str:
-    """How many of a head's replicas live."""
-    return f"{name}: {alive} of {replicas} alive"
+def survivor_words(name: str, survivors: int, replicas: int) -> str:
+    """How many of a head's replicas survive."""
+    return f"{name}: {survivors} of {replicas} survive"
 
 
 SHORT: Final = 1.0
@@ -148,10 +108,10 @@ class RunStatistics:
         names: of the heads.
         replicas: of every head.
         duration: of the run, ps.
-        survivors: number of living replicas by name.
+        survivors: number of surviving replicas by name.
         drift: median slope over the survivors, meV/atom/ps, by name.
         fluctuation: median standard deviation about the drift, meV/atom, by name.
-        time_to_failure: time by which half are dead, ps, by name; None if more than half live.
+        time_to_failure: median over the replicas, ps, by name; None if more than half survive.
         against: every later head against the first; empty with one head.
         flat: heads whose potential hardly changes while their atoms move.
     """
@@ -178,7 +138,7 @@ class RunStatistics:
 
     @property
     def logrank_p_value(self) -> float | None:
-        """Of equal survival of the first two heads; None with one head or without a death."""
+        """Of equal survival of the first two heads; None with one head or without a failure."""
         return self.against[0].logrank_p_value if self.against else None
 
     def to_json(self) -> dict[str, Any]:
@@ -202,8 +162,8 @@ class RunStatistics:
         """The same, for each later head by itself."""
         if not self.against:
             (name,) = self.names
-            alive = alive_words(name, self.survivors[name], self.replicas)
-            return (f"{alive}; there is no second head to compare with.",)
+            count = survivor_words(name, self.survivors[name], self.replicas)
+            return (f"{count}; there is no second head to compare with.",)
         if len(self.against) == 1:
             return (self.against[0].sentence,)
         return tuple(f"{one.second} against {one.first}: {one.sentence}" for one in self.against)
@@ -219,7 +179,7 @@ class RunStatistics:
         if not any(self.survivors.values()):
             after = max((time or 0.0) for time in self.time_to_failure.values())
             found.append(
-                f"Nobody is alive at the end; half are dead after {after:.2g} ps at the latest. "
+                f"No surviving replica; the median time to failure is {after:.2g} ps at most. "
                 "These models do not hold this molecule together at this temperature: train longer "
                 "or on more frames before comparing heads."
             )
@@ -238,22 +198,44 @@ class RunStatistics:
 
 
 def compare(traj: Trajectories, seed: int = 0) -> RunStatistics:
-    """All statistics of a run, whole or unfinished; ``seed`` is that of the bootstrap."""
-    found = slopes(traj)
+    """All statistics of a run, whole or unfinished; ``seed`` is that of the bootstrap.
+
+    Every later head is held against the first, the level of the tests divided among them
+    (Bonferroni).
+    """
+    names, found = traj.names, slopes(traj)
+    survivors, lives = traj.survivors.sum(axis=1).tolist(), lifetimes(traj)[0].mean(axis=1)
     spread = [row[np.isfinite(row)] for row in fluctuations(traj, found)]
+    against = tuple(
+        Versus(
+            first=names[0],
+            second=names[other],
+            replicas=traj.replicas,
+            duration=traj.duration,
+            survivors=(survivors[0], survivors[other]),
+            pairs=int(np.sum(traj.survivors[0] & traj.survivors[other])),
+            difference=paired(np.abs(found[other]) - np.abs(found[0]), seed),
+            logrank_p_value=logrank_p_value(traj, 0, other),
+            lives_longer=(
+                names[other if lives[other] > lives[0] else 0] if lives[0] != lives[other] else None
+            ),
+            level=SIGNIFICANT / (len(names) - 1),
+        )
+        for other in range(1, len(names))
+    )
     return RunStatistics(
-        names=traj.names,
+        names=names,
         replicas=traj.replicas,
         duration=traj.duration,
-        survivors=dict(zip(traj.names, traj.survivors.sum(axis=1).tolist(), strict=True)),
+        survivors=dict(zip(names, survivors, strict=True)),
         drift=head_drift(traj, found, seed),
         fluctuation={
             name: float(np.median(row)) if len(row) else None
-            for name, row in zip(traj.names, spread, strict=True)
+            for name, row in zip(names, spread, strict=True)
         },
         time_to_failure=time_to_failure(traj),
-        against=versus(traj, found, seed),
-        flat=tuple(name for head, name in enumerate(traj.names) if _is_flat(traj, head)),
+        against=against,
+        flat=tuple(name for head, name in enumerate(names) if _is_flat(traj, head)),
     )
 
 
@@ -262,10 +244,10 @@ def _median(found: Estimate) -> dict[str, float | None]:
 
 
 def _is_flat(traj: Trajectories, head: int) -> bool:
-    """Whether the potential of those alive stands still while they move."""
-    alive = traj.survivors[head]
-    if not alive.any() or len(traj.times) < 3:
+    """Whether the potential of the survivors stands still while they move."""
+    survivors = traj.survivors[head]
+    if not survivors.any() or len(traj.times) < 3:
         return False
-    potential, kinetic = traj.potential[head, alive], traj.kinetic[head, alive]
+    potential, kinetic = traj.potential[head, survivors], traj.kinetic[head, survivors]
     change, motion = np.median(np.ptp(potential, axis=-1)), np.median(kinetic)
     return bool(motion > 0 and change < STILL * motion)

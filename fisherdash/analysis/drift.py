@@ -35,7 +35,7 @@ _PER_PS: Final = 1e3
 
 
 def total_energy_change(traj: Trajectories) -> Float[np.ndarray, "heads replicas frames"]:
-    """ΔE per atom in meV, relative to the first frame; NaN from a replica's death on."""
+    """ΔE per atom in meV, relative to the first frame; NaN from a replica's failure on."""
     total = np.where(traj.surviving, traj.potential + traj.kinetic, np.nan)
     return (total - total[..., :1]) * (_MEV / traj.num_atoms)
 
@@ -57,14 +57,13 @@ def theil_sen(
 ) -> Float[np.ndarray, "*batch"]:
     """Median of the slopes between all pairs of points; y must be finite."""
     first, second = np.triu_indices(len(x), k=1)
-    flat = y.reshape(-1, len(x))
     run = x[second] - x[first]
-    found = [np.median((row[second] - row[first]) / run) for row in flat]
-    return np.array(found).reshape(y.shape[:-1])
+    rise = [np.median((row[second] - row[first]) / run) for row in y.reshape(-1, len(x))]
+    return np.array(rise).reshape(y.shape[:-1])
 
 
 def slopes(traj: Trajectories) -> Float[np.ndarray, "heads replicas"]:
-    """Drift of every survivor, meV/atom/ps; NaN for the dead, and with fewer than three frames."""
+    """Drift of every survivor, meV/atom/ps; NaN for the failed and with fewer than 3 frames."""
     found = np.full(traj.failed_step.shape, np.nan)
     if len(traj.times) < _FEWEST_POINTS or not np.any(traj.survivors):
         return found
@@ -76,7 +75,7 @@ def slopes(traj: Trajectories) -> Float[np.ndarray, "heads replicas"]:
 def fluctuations(
     traj: Trajectories, replica_slopes: Float[np.ndarray, "heads replicas"] | None = None
 ) -> Float[np.ndarray, "heads replicas"]:
-    """Standard deviation of ΔE about its drift, meV/atom, from all frames; NaN for the dead."""
+    """Standard deviation of ΔE about its drift, meV/atom, from all frames; NaN for the failed."""
     found = slopes(traj) if replica_slopes is None else replica_slopes
     trend = found[..., None] * (traj.times / _PER_PS)
     found = np.full(traj.failed_step.shape, np.nan)
@@ -155,50 +154,38 @@ def told_apart(coarse: Trajectories, fine: Trajectories, cause: Cause, seed: int
     runs = [up_to(traj, end) for traj in (coarse, fine)]
     both = runs[0].survivors & runs[1].survivors
     found = [np.where(both, slopes(traj), np.nan) for traj in runs]
-    spread = [
-        np.where(both, fluctuations(traj, slope), np.nan)
-        for traj, slope in zip(runs, found, strict=True)
-    ]
+    spread = [fluctuations(traj, slope) for traj, slope in zip(runs, found, strict=True)]
     due = (found[0] - found[1]) / (1.0 - LEFT_OVER[cause])
-
-    def by_name(rows: np.ndarray) -> dict[str, Estimate]:
-        return {n: median(row, seed) for n, row in zip(coarse.names, rows, strict=True)}
-
-    def both_spreads(head: int) -> tuple[float, float] | None:
-        if not both[head].any():
-            return None
+    widths: dict[str, tuple[float, float] | None] = dict.fromkeys(coarse.names)
+    for head in np.flatnonzero(both.any(axis=1)):
         first, second = (float(np.nanmedian(one[head])) for one in spread)
-        return first, second
-
-    pairs = {name: both_spreads(head) for head, name in enumerate(coarse.names)}
+        widths[coarse.names[head]] = first, second
     halved = cause == "time step"
     return Origin(
         cause=cause,
         names=coarse.names,
         duration=float(runs[0].duration),
         pairs=dict(zip(coarse.names, both.sum(axis=1).tolist(), strict=True)),
-        coarse=by_name(found[0]),
-        fine=by_name(found[1]),
+        coarse=head_drift(coarse, found[0], seed),
+        fine=head_drift(coarse, found[1], seed),
         due={name: paired(row, seed) for name, row in zip(coarse.names, due, strict=True)},
-        left=by_name(found[0] - due),
-        fluctuation=pairs,
+        left=head_drift(coarse, found[0] - due, seed),
+        fluctuation=widths,
         order={
             name: float(np.log2(pair[0] / pair[1])) if halved and pair and min(pair) > 0 else None
-            for name, pair in pairs.items()
+            for name, pair in widths.items()
         },
     )
 
 
 def up_to(traj: Trajectories, end: float) -> Trajectories:
     """The trajectories until ``end`` (fs), as if the run had stopped there."""
-    keep = traj.times <= end + 0.5 * traj.timestep
-    died = np.where(
-        traj.failed_step * traj.timestep > end + 0.5 * traj.timestep, -1, traj.failed_step
-    )
+    last = end + 0.5 * traj.timestep
+    keep, later = traj.times <= last, traj.failed_step * traj.timestep > last
     return dataclasses.replace(
         traj,
         times=traj.times[keep],
         potential=traj.potential[..., keep],
         kinetic=traj.kinetic[..., keep],
-        failed_step=died,
+        failed_step=np.where(later, -1, traj.failed_step),
     )

@@ -23,7 +23,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy
@@ -84,15 +84,11 @@ def kinds(
     if len(reference) < 2:
         raise InputError(f"bonds and angles need at least 2 frames of data, not {len(reference)}")
     pairs = [(int(one[0]), int(one[1])) for one in bonds]
-    found = [
-        _kind(name, "Å", members, lengths, reference, heads)
-        for name, members in _named(pairs, atomic_numbers).items()
-    ]
-    found += [
-        _kind(name, "°", members, angles, reference, heads)
-        for name, members in _named(angles_of(pairs), atomic_numbers).items()
-    ]
-    return tuple(found)
+    return tuple(
+        _kind(name, unit, members, measure, reference, heads)
+        for unit, measure, which in (("Å", lengths, pairs), ("°", angles, angles_of(pairs)))
+        for name, members in _named(which, atomic_numbers).items()
+    )
 
 
 def angles_of(bonds: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
@@ -156,17 +152,13 @@ def _kind(
     margin = max(0.02 * (high - low), 1e-3)
     edges = np.linspace(low - margin, high + margin, BINS + 1)
 
-    def density(values: np.ndarray) -> np.ndarray:
-        return np.histogram(values, bins=edges)[0] / (values.size * np.diff(edges))
-
     def moments(values: np.ndarray) -> tuple[float, float]:
         return float(values.mean()), float(values.std())
 
     def away(values: np.ndarray, other: np.ndarray) -> float:
         return float(scipy.stats.wasserstein_distance(values.ravel(), other.ravel()))
 
-    densities: dict[str | None, np.ndarray] = {None: density(data)}
-    densities |= {head: density(values) for head, values in measured.items()}
+    shown: dict[str | None, np.ndarray] = {None: data, **measured}
     return Kind(
         name=name,
         unit=unit,
@@ -178,7 +170,7 @@ def _kind(
         },
         floor=away(data[::2], data[1::2]),
         centres=0.5 * (edges[1:] + edges[:-1]),
-        densities=densities,
+        densities={head: distribution(values, edges) for head, values in shown.items()},
     )
 
 
@@ -205,17 +197,14 @@ class Structure:
     floor: float
 
 
-def pair_distances(positions: Float[np.ndarray, "frames atoms 3"]) -> np.ndarray:
-    """|x_i − x_j| of every pair of every frame, Å, (frames, pairs)."""
-    first, second = np.triu_indices(positions.shape[1], k=1)
-    away = np.asarray(positions, np.float64)[:, first] - positions[:, second]
-    return np.linalg.norm(away, axis=-1)
+def pair_distances(positions: Frames) -> Float[np.ndarray, "frames pairs"]:
+    """|x_i − x_j| of every pair of every frame, Å."""
+    return lengths(positions, np.column_stack(np.triu_indices(positions.shape[1], k=1)))
 
 
 def distribution(distances: np.ndarray, edges: np.ndarray) -> Float[np.ndarray, " bins"]:
-    """h(r) in 1/Å; distances beyond the last edge are counted in its integral but not shown."""
-    counts, _ = np.histogram(distances, bins=edges)
-    return counts / (distances.size * np.diff(edges))
+    """Density in 1/unit; values beyond the last edge count in its integral but are not shown."""
+    return np.histogram(distances, bins=edges)[0] / (distances.size * np.diff(edges))
 
 
 def difference(one: np.ndarray, two: np.ndarray, width: float = WIDTH) -> float:
@@ -224,10 +213,7 @@ def difference(one: np.ndarray, two: np.ndarray, width: float = WIDTH) -> float:
     return float(np.abs(one - two).sum() * width + beyond)
 
 
-def structure(
-    reference: Float[np.ndarray, "frames atoms 3"],
-    heads: dict[str, Float[np.ndarray, "some atoms 3"]],
-) -> Structure:
+def structure(reference: Frames, heads: dict[str, Float[np.ndarray, "some atoms 3"]]) -> Structure:
     """Compare the frames of each head with those of the data; InputError without data."""
     if len(reference) < 2:
         raise InputError(f"a structure needs at least 2 frames of data, received {len(reference)}")
@@ -255,7 +241,6 @@ RESOLUTION = 10.0
 """Wanted distance of two points of a spectrum, cm⁻¹; a short run has less."""
 
 _FEWEST = 16
-_AS_IT_IS: Any = False  # scipy takes it, its type says otherwise
 _HIGHEST = {True: 4000.0, False: 2500.0}
 """Above the stiffest modes of molecules with and without hydrogen, cm⁻¹."""
 
@@ -298,8 +283,7 @@ def spectra(
             f"a spectrum needs at least {_FEWEST} evenly spaced frames, the same for every head; "
             f"received {sorted(frames)}"
         )
-    wanted = math.ceil(1.0 / (RESOLUTION * SPEED_OF_LIGHT * spacing))
-    length = min(wanted, *frames)
+    length = min(math.ceil(1.0 / (RESOLUTION * SPEED_OF_LIGHT * spacing)), *frames)
     wavenumbers = np.fft.rfftfreq(length, spacing) / SPEED_OF_LIGHT
     return VibrationalSpectrum(
         wavenumbers=wavenumbers,
@@ -318,13 +302,13 @@ def _power(
     total = np.zeros(length // 2 + 1)
     for one in velocities:  # replica by replica: all at once would take the memory several times
         signals = np.asarray(one, np.float64)
-        _, power = scipy.signal.welch(signals, nperseg=length, detrend=_AS_IT_IS, axis=0)
+        _, power = scipy.signal.welch(signals, nperseg=length, detrend=cast(Any, False), axis=0)
         total += np.einsum("fai,a->f", power, masses)
     return total / (total.sum() * width)
 
 
 def highest_told(spacing: float) -> float:
-    """Nyquist's limit: the highest wavenumber that frames so far apart (fs) can tell, cm⁻¹."""
+    """Nyquist's limit of frames so far apart (fs): the highest wavenumber they resolve, cm⁻¹."""
     return 1.0 / (2.0 * spacing * SPEED_OF_LIGHT)
 
 
@@ -339,10 +323,8 @@ def folding_warning(spacing: float, timestep: float, hydrogen: bool) -> str:
     limit, highest = highest_told(spacing), _HIGHEST[hydrogen]
     if limit >= highest:
         return ""
-    every = math.floor(1.0 / (2.0 * highest * SPEED_OF_LIGHT * timestep))
-    advice = (
-        f"record every {every} steps or more often" if every else "take a shorter time step too"
-    )
+    every = math.floor(highest_told(timestep) / highest)
+    advice = f"record every {every} steps or more often" if every else "take a shorter time step"
     return (
         f"Frames are {spacing:g} fs apart and tell vibrations up to {limit:,.0f} cm⁻¹; faster "
         f"ones (this molecule may have some up to {highest:,.0f} cm⁻¹) appear folded below that: "

@@ -14,34 +14,27 @@ from fisherdash.trajectories import Trajectories
 def lifetimes(
     traj: Trajectories,
 ) -> tuple[Float[np.ndarray, "heads replicas"], Bool[np.ndarray, "heads replicas"]]:
-    """Time of death or of the end of the run in ps, and whether it was a death."""
-    died = ~traj.survivors
-    return np.where(died, traj.failed_step * traj.timestep * 1e-3, traj.duration), died
+    """Time of the failure or of the end of the run in ps, and whether it was a failure."""
+    failed = ~traj.survivors
+    return np.where(failed, traj.failed_step * traj.timestep * 1e-3, traj.duration), failed
 
 
 def time_to_failure(traj: Trajectories) -> dict[str, float | None]:
-    """Time in ps by which half of a head's replicas are dead; None if more than half live."""
-    medians = {}
-    for name, durations, died in zip(traj.names, *lifetimes(traj), strict=True):
-        # With one common time of censoring, the Kaplan–Meier median is the middle order statistic.
-        middle = np.sort(np.where(died, durations, np.inf))[(len(durations) - 1) // 2]
-        medians[name] = float(middle) if np.isfinite(middle) else None
-    return medians
+    """Median time to failure of every head, ps; None if more than half of its replicas survive."""
+    times, failed = lifetimes(traj)
+    # With one common time of censoring, the Kaplan–Meier median is the middle order statistic.
+    middle = np.sort(np.where(failed, times, np.inf), axis=1)[:, (traj.replicas - 1) // 2]
+    known = [time if np.isfinite(time) else None for time in middle.tolist()]
+    return dict(zip(traj.names, known, strict=True))
 
 
 def logrank_p_value(traj: Trajectories, first: int = 0, second: int = 1) -> float | None:
-    """p-value of equal survival of two heads; None with one head or without any death."""
-    if len(traj.names) < 2:
-        return None
-    durations, died = lifetimes(traj)
-    if not np.any(died[[first, second]]):
+    """p-value of equal survival of two heads; None with one head or without any failure."""
+    heads = [first, second]
+    if len(traj.names) < 2 or traj.survivors[heads].all():
         return None
     from lifelines.statistics import logrank_test
 
-    test = logrank_test(
-        durations[first],
-        durations[second],
-        event_observed_A=died[first],
-        event_observed_B=died[second],
-    )
+    times, failed = (both[heads] for both in lifetimes(traj))
+    test = logrank_test(*times, event_observed_A=failed[0], event_observed_B=failed[1])
     return float(test.p_value) if np.isfinite(test.p_value) else None

@@ -1,23 +1,18 @@
 """Populations of models: specified in a TOML file, run anywhere, kept in small tables.
 
-``spec`` reads the file, ``plan`` makes members and units of it, ``work`` does one unit, ``run``
+``spec`` reads the file, ``plan`` makes members and units of it, ``stages`` does one unit, ``run``
 does them all, here or on Dask, and ``tables`` is what comes out.
 """
 
-from fisherdash.study.plan import Plan, make_plan, open_plan, read_begun
+from fisherdash.study.plan import open_plan, read_begun
 from fisherdash.study.run import Progress, prepare_study, read_progress, run_study
 from fisherdash.study.spec import Spec, read_spec
-from fisherdash.study.tables import COLUMNS, Tables, collect, empty, read_tables, write_tables
+from fisherdash.study.tables import Tables, read_tables, write_tables
 
 __all__ = [
-    "COLUMNS",
-    "Plan",
     "Progress",
     "Spec",
     "Tables",
-    "collect",
-    "empty",
-    "make_plan",
     "open_plan",
     "prepare_study",
     "read_begun",

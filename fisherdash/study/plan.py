@@ -1,8 +1,8 @@
-"""From a specification to the work: members with names that last, in units done together.
+"""From a specification to the work: members with lasting names, in units done together.
 
-A member's name is made from what determines it (the frames, the network, the training), so a study
-that is extended finds again what it has. A unit is a few members whose networks and trainings have
-one shape: they are trained and simulated in one batch.
+A member's name is made from what determines it (frames, network, training), so a study that is
+extended finds again what it has. A unit is a few members of one shape of network and training: they
+are trained and simulated in one batch.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import MDSettings, Options
 from fisherdash.study import store
-from fisherdash.study.spec import DEFAULT_HEAD, Data, Model, Spec, read_spec
+from fisherdash.study.spec import DEFAULT_HEAD, Model, Spec, read_spec
 
 SPEC_FILE = "study.toml"
 
@@ -89,7 +89,16 @@ def make_plan(spec: Spec, whole: Mapping[str, Dataset]) -> Plan:
     Raises:
         InputError: for a data set with too few frames for what the specification asks.
     """
-    frames = {name: _divided(data, whole[name]) for name, data in spec.data.items()}
+    frames = {}
+    for name, data in spec.data.items():
+        every, left = whole[name], len(whole[name]) - data.test
+        if left < 2:
+            raise InputError(
+                f"the data set {name!r} has {len(every)} frames, too few to keep {data.test} of "
+                "them for tests"
+            )
+        pool, test = every.subset(slice(0, left)), every.subset(slice(left, None))
+        frames[name] = StudyFrames(every, pool, test, data.valid)
     members = []
     for model in spec.models:
         part = frames[model.data]
@@ -101,7 +110,17 @@ def make_plan(spec: Spec, whole: Mapping[str, Dataset]) -> Plan:
                 "are left"
             )
         members.append(Member(_name(model, part), model))
-    return Plan(spec, frames, tuple(members), _units(members, spec.together))
+    shapes: dict[Any, list[Member]] = {}
+    for member in members:
+        model = member.model
+        same = dataclasses.replace(model.train, seed=0)
+        shapes.setdefault((model.data, model.frames, model.config, same), []).append(member)
+    units = tuple(
+        tuple(group[first : first + spec.together])
+        for group in shapes.values()
+        for first in range(0, len(group), spec.together)
+    )
+    return Plan(spec, frames, tuple(members), units)
 
 
 @functools.lru_cache(maxsize=2)
@@ -130,45 +149,12 @@ def run_key(settings: MDSettings) -> str:
     return digest(settings.to_json())
 
 
-def _divided(data: Data, whole: Dataset) -> StudyFrames:
-    left = len(whole) - data.test
-    if left < 2:
-        raise InputError(
-            f"the data set {data.name!r} has {len(whole)} frames, too few to keep {data.test} of "
-            "them for tests"
-        )
-    return StudyFrames(
-        whole, whole.subset(slice(0, left)), whole.subset(slice(left, None)), data.valid
-    )
-
-
 def _name(model: Model, frames: StudyFrames) -> str:
     config, train = model.config, model.train
     shape = f"{config.features}x{config.max_degree}x{config.iterations}"
-    mark = digest(
-        [
-            frames.whole.fingerprint,
-            len(frames.test),
-            frames.valid,
-            model.frames,
-            config.to_json(),
-            train.to_json(),
-        ]
-    )
+    data = [frames.whole.fingerprint, len(frames.test), frames.valid, model.frames]
+    mark = digest([*data, config.to_json(), train.to_json()])
     return f"{model.frames}f-{train.epochs}e-{shape}-s{train.seed}-{mark[:6]}"
-
-
-def _units(members: list[Member], together: int) -> tuple[tuple[Member, ...], ...]:
-    shapes: dict[Any, list[Member]] = {}
-    for member in members:
-        model = member.model
-        same = dataclasses.replace(model.train, seed=0)
-        shapes.setdefault((model.data, model.frames, model.config, same), []).append(member)
-    return tuple(
-        tuple(group[first : first + together])
-        for group in shapes.values()
-        for first in range(0, len(group), together)
-    )
 
 
 def digest(fields: Any) -> str:
@@ -206,7 +192,7 @@ class Unit:
         """Where the dynamics of a member with these settings are kept."""
         return run_file(store.home(self.folder, member.name), settings)
 
-    def alive(self) -> list[Member]:
+    def remaining(self) -> list[Member]:
         """Members that have not failed."""
         return [member for member in self.members if not self.file(member, FAILED).exists()]
 

@@ -1,8 +1,8 @@
 """Running a study: here, on a local Dask cluster, or on any other Dask scheduler.
 
 The scheduler carries names only; everything else goes through the study's folder, which every
-worker must see. A worker that dies costs the stage it was in: Dask gives the unit to another, which
-finds on disk what was finished.
+worker must see. When a worker is lost, Dask gives its unit to another, which finds on disk what was
+finished: only the stage under way is done again.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from fisherdash import dataset, storage
-from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.study import store
 from fisherdash.study.plan import (
@@ -77,9 +76,11 @@ def prepare_study(spec: Spec, folder: Path) -> Plan:
                     "another name, or the study another folder"
                 )
             if kept.temperature != data.temperature:
+                known = (kept.temperature, data.temperature)
+                before, now = ("an unknown temperature" if t is None else f"{t:g} K" for t in known)
                 raise InputError(
-                    f"{folder} was begun with {name!r} at {_heat(kept)} and it is at {_heat(data)} "
-                    "now; give the study another folder"
+                    f"{folder} was begun with {name!r} at {before} and it is at {now} now; give "
+                    "the study another folder"
                 )
             continue
         with storage.replacing(copy) as part:
@@ -87,10 +88,6 @@ def prepare_study(spec: Spec, folder: Path) -> Plan:
     with storage.replacing(folder / SPEC_FILE) as part:
         part.write_text(spec.text, encoding="utf-8")
     return open_plan(folder)
-
-
-def _heat(data: Dataset) -> str:
-    return "an unknown temperature" if data.temperature is None else f"{data.temperature:g} K"
 
 
 def run_study(
@@ -162,23 +159,17 @@ def _running(
     ]
     try:
         if units and workers == 0 and scheduler is None:
-            yield from _here(tally, folder, units, cancel)
+            for number, unit in enumerate(units, start=1):
+                yield tally.progress(f"unit {number} of {len(units)}")
+                from fisherdash.study.stages import do_unit
+
+                do_unit(folder, unit, cancel)
         elif units:
             yield from _on_dask(tally, folder, units, workers, scheduler, cancel)
     except Interrupted:
         stage = "stopped"
     write_tables(collect(folder, plan), folder / "tables")
     yield tally.progress(stage, ended=True)
-
-
-def _here(
-    tally: _Tally, folder: Path, units: list[list[str]], cancel: threading.Event
-) -> Iterator[Progress]:
-    for number, unit in enumerate(units, start=1):
-        yield tally.progress(f"unit {number} of {len(units)}")
-        from fisherdash.study.stages import do_unit
-
-        do_unit(folder, unit, cancel)
 
 
 def _on_dask(
@@ -199,8 +190,7 @@ def _on_dask(
                 client.cancel(waiting, force=True)
                 raise Interrupted
             busy = len(client.scheduler_info()["workers"])
-            text = f"{len(waiting)} of {len(units)} units left on {busy} workers"
-            yield tally.progress(text)
+            yield tally.progress(f"{len(waiting)} of {len(units)} units left on {busy} workers")
             cancel.wait(POLL_SECONDS)
         for future in futures:
             if future.status == "error":
@@ -232,7 +222,11 @@ def _client(workers: int | None, units: int, scheduler: str | None) -> Iterator[
             yield client
         return
     cores = sorted(os.sched_getaffinity(0))
-    count = min(workers or _one_a_core(len(cores)), units)
+    if not workers:
+        import jax
+
+        workers = len(cores) if jax.default_backend() == "cpu" else 1
+    count = min(workers, units)
     with (
         distributed.LocalCluster(
             n_workers=count,
@@ -246,12 +240,6 @@ def _client(workers: int | None, units: int, scheduler: str | None) -> Iterator[
     ):
         client.register_plugin(_share_of_the_cores(cores, count))
         yield client
-
-
-def _one_a_core(cores: int) -> int:
-    import jax
-
-    return cores if jax.default_backend() == "cpu" else 1
 
 
 def _share_of_the_cores(cores: list[int], workers: int) -> Any:

@@ -30,8 +30,7 @@
     replicas = 24
     picoseconds = 10
 
-Everything else has the default of the command that does the same (``train``, ``solve``,
-``simulate``).
+Everything else has the default of the command ``train``, ``solve`` or ``simulate``.
 """
 
 import dataclasses

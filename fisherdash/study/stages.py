@@ -1,12 +1,10 @@
-"""One unit of a study, stage by stage: train, re-fit, simulate. Files in, files out.
+"""One unit of a study, stage by stage: train together, re-fit, simulate all heads in one batch.
 
-What is finished is on disk and is never done again; what was interrupted is done again from the
-last file on (dynamics from their last chunk). A process needs nothing but the study's folder.
-Networks are trained together, their heads re-fitted, and all heads simulated in one batch; of a run
-a row for each trajectory, quartiles over time and thinned losses are kept.
+What is finished is on disk and never done again; what was interrupted goes on from the last file
+(dynamics from their last chunk). A process needs nothing but the study's folder. Of a run, a row
+for each trajectory and quartiles over time are kept.
 """
 
-import contextlib
 import dataclasses
 import math
 import threading
@@ -22,7 +20,6 @@ from fisherdash import analysis, fisher, landscape, md, storage, workspace
 from fisherdash.analysis import Trajectories
 from fisherdash.analysis.structure import structure
 from fisherdash.analysis.survival import lifetimes
-from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint, evaluate
 from fisherdash.potentials.checkpoint import Checkpoint
@@ -63,24 +60,23 @@ def thinned(rows: Sequence[Any], most: int) -> list[Any]:
 
 
 def trajectory_rows(traj: Trajectories, head: int) -> list[list[float | None]]:
-    """For each replica: duration and lifetime (ps), died, drift (meV/atom/ps), fluctuation."""
+    """For each replica: duration and lifetime (ps), failed, drift (meV/atom/ps), fluctuation."""
     one = traj.of([head])
-    lives, died = lifetimes(one)
     slopes = analysis.slopes(one)
-    spread = analysis.fluctuations(one, slopes)
+    columns = (*lifetimes(one), slopes, analysis.fluctuations(one, slopes))
     return [
-        [traj.duration, life, int(dead), finite(slope), finite(width)]
-        for life, dead, slope, width in zip(lives[0], died[0], slopes[0], spread[0], strict=True)
+        [traj.duration, life, int(failed), finite(slope), finite(width)]
+        for life, failed, slope, width in zip(*(column[0] for column in columns), strict=True)
     ]
 
 
 def curves(traj: Trajectories, head: int, settings: MDSettings) -> list[list[float | None]]:
-    """At :data:`POINTS` times: ps, number alive, and quartiles of ΔE over these, meV/atom.
+    """At :data:`POINTS` times: ps, number of survivors, and quartiles of their ΔE, meV/atom.
 
-    The times are those of the settings, also of a run that ended early because nobody lived on.
+    The times are those of the settings, also of a run that ended early without survivors.
     """
     one = traj.of([head])
-    change, alive = analysis.total_energy_change(one)[0], one.surviving_counts()[0]
+    change, survivors = analysis.total_energy_change(one)[0], one.surviving_counts()[0]
     last = -(-settings.steps // settings.record_every)
     found: list[list[float | None]] = []
     for frame in thinned(range(last + 1), POINTS):
@@ -88,7 +84,7 @@ def curves(traj: Trajectories, head: int, settings: MDSettings) -> list[list[flo
         seen = int(np.searchsorted(traj.times, time + 0.5 * settings.timestep)) - 1
         values = change[:, seen][np.isfinite(change[:, seen])]
         quartiles = np.quantile(values, [0.25, 0.5, 0.75]) if len(values) else [math.nan] * 3
-        found.append([time * 1e-3, int(alive[seen]), *(finite(value) for value in quartiles)])
+        found.append([time * 1e-3, int(survivors[seen]), *(finite(value) for value in quartiles)])
     return found
 
 
@@ -115,7 +111,6 @@ def train_members(unit: Unit) -> None:
             continue
         unit.file(member, TRAINING).parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(network, unit.file(member, NETWORK))
-        rows = thinned(report.history, _LOSS_ROWS)
         training = {
             "seconds": seconds() / len(todo),
             "device": device(),
@@ -123,7 +118,8 @@ def train_members(unit: Unit) -> None:
             "parameters": network.num_parameters,
             "errors": report.best_errors,
             "losses": [
-                [row["epoch"], finite(row["train_loss"]), finite(row["valid_loss"])] for row in rows
+                [row["epoch"], finite(row["train_loss"]), finite(row["valid_loss"])]
+                for row in thinned(report.history, _LOSS_ROWS)
             ],
         }
         store.write(unit.file(member, TRAINING), training)
@@ -131,7 +127,7 @@ def train_members(unit: Unit) -> None:
 
 def refit_members(unit: Unit) -> None:
     """Re-fits and measures every head that is missing."""
-    for member in unit.alive():
+    for member in unit.remaining():
         path = unit.file(member, HEADS)
         found = store.read(path) or {"heads": {}, "seconds": {}, "device": device()}
         if not heads_left(unit.plan, found):
@@ -158,7 +154,10 @@ def device() -> str:
 
 def _refit(unit: Unit, member: Member, found: dict[str, Any]) -> None:
     model = checkpoint.load(unit.file(member, NETWORK))
-    known = _joined(*unit.frames.of(member.model))
+    first, second = unit.frames.of(member.model)
+    names = ("positions", "energies", "forces")
+    arrays = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names}
+    known = dataclasses.replace(first, **arrays)
     for name in heads_left(unit.plan, found):
         if name == DEFAULT_HEAD:
             found["heads"][name] = _measured(unit, model) | {"key": name}
@@ -200,13 +199,6 @@ def _measured(unit: Unit, model: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _joined(first: Dataset, second: Dataset) -> Dataset:
-    """The frames of both."""
-    names = ("positions", "energies", "forces")
-    arrays = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names}
-    return dataclasses.replace(first, **arrays)
-
-
 SAME_TEMPERATURE = 0.02
 """Share by which dynamics may be off the data's temperature where their structures are compared."""
 
@@ -215,7 +207,7 @@ def simulate_members(unit: Unit, settings: MDSettings) -> None:
     """Runs the heads that have no trajectories yet with these settings."""
     models: dict[str, Checkpoint] = {}
     where: dict[str, tuple[Member, str, str]] = {}
-    for number, member in enumerate(unit.alive()):
+    for number, member in enumerate(unit.remaining()):
         heads = store.read(unit.file(member, HEADS)) or {"heads": {}}
         for name in names_left(store.read(unit.run_file(member, settings)), heads):
             key, label = heads["heads"][name]["key"], f"{number}/{name}"
@@ -230,13 +222,26 @@ def simulate_members(unit: Unit, settings: MDSettings) -> None:
     with unit.stage(stage, members) as seconds:
         run = _trajectories(unit, place, models, settings)
         unit.stop_if_asked()
-        # As if nobody had died and nothing been compiled: what such a run costs.
+        # What a run costs without failures and without compilation.
         speed = run.typical_speed
         each = (settings.steps / speed if speed else seconds()) / len(models)
     structures = _structures(unit, run, settings)
+    trajectories = run.trajectories()
     for member in members:
-        mine = {label: found[1:] for label, found in where.items() if found[0] is member}
-        _keep(unit, member, settings, run, mine, structures, each)
+        path = unit.run_file(member, settings)
+        found = store.read(path) or {"settings": settings.to_json(), "heads": {}, "seconds": 0.0}
+        for label, (owner, name, key) in where.items():
+            if owner is not member:
+                continue
+            row = run.header.names.index(label)
+            found["heads"][name] = {
+                "key": key,
+                "trajectories": trajectory_rows(trajectories, row),
+                "curves": curves(trajectories, row, settings),
+                "structure": structures.get(label),
+            }
+            found["seconds"] += each
+        store.write(path, found | {"device": device()})
     storage.remove_folder(place)
 
 
@@ -244,8 +249,7 @@ def _trajectories(
     unit: Unit, place: Path, models: dict[str, Checkpoint], settings: MDSettings
 ) -> workspace.Run:
     """The run in ``place``, finished; one that was interrupted goes on."""
-    rest = None
-    with contextlib.suppress(InputError):  # what cannot go on is begun again
+    try:
         if workspace.open_run(place).status == "finished":
             return workspace.open_run(place)
         unfinished = workspace.unfinished(place)
@@ -253,44 +257,17 @@ def _trajectories(
             unfinished.header, unfinished.checkpoints, unfinished.state, cancel=unit.cancel
         )
         rest = workspace.go_on(chunks, unfinished)
-    if rest is None:
+    except InputError:  # what cannot go on is begun again
         if place.exists():
             storage.remove_folder(place)
         place.parent.mkdir(parents=True, exist_ok=True)
-        starts = unit.frames.test
-        chunks = md.simulate(models, starts, settings, cancel=unit.cancel)
-        rest = workspace.record(
-            chunks, place, workspace.describe_run(models, starts, settings), models
-        )
+        frames = unit.frames.test
+        chunks = md.simulate(models, frames, settings, cancel=unit.cancel)
+        header = workspace.describe_run(models, frames, settings)
+        rest = workspace.record(chunks, place, header, models)
     for _ in rest:
         pass
     return workspace.open_run(place)
-
-
-def _keep(
-    unit: Unit,
-    member: Member,
-    settings: MDSettings,
-    run: workspace.Run,
-    labels: dict[str, tuple[str, str]],
-    structures: dict[str, list[float] | None],
-    seconds: float,
-) -> None:
-    """Adds what the heads of one member did to its file; ``seconds`` for each head."""
-    path = unit.run_file(member, settings)
-    found = store.read(path) or {"settings": settings.to_json(), "heads": {}, "seconds": 0.0}
-    trajectories = run.trajectories()
-    for label, (name, key) in labels.items():
-        row = run.header.names.index(label)
-        found["heads"][name] = {
-            "key": key,
-            "trajectories": trajectory_rows(trajectories, row),
-            "curves": curves(trajectories, row, settings),
-            "structure": structures.get(label),
-        }
-    found["seconds"] += seconds * len(labels)
-    found["device"] = device()
-    store.write(path, found)
 
 
 def _structures(

@@ -1,10 +1,9 @@
 """What a study found: seven small tables in a folder of CSV files, readable by anything.
 
-They hold what every statistic, figure and page about a population is made of. Times, temperatures
-and energies carry their unit in the column's name; a missing number is an empty cell. A trajectory
-that died has a row like the others. What a computer's speed decides stands in ``timings`` alone, so
-that the other tables are the same wherever the study was run. All of them are collected from the
-files of the study's members.
+Every statistic, figure and page about a population is made of them. Units stand in the columns'
+names; a missing number is an empty cell. A failed trajectory has a row like the others. What a
+computer's speed decides stands in ``timings`` alone, so the other tables are the same wherever the
+study was run.
 """
 
 import dataclasses
@@ -60,10 +59,10 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "timestep_fs",
         "replica",  # the same number is the same initial state, for every head and every model
         "duration_ps",  # of the run
-        "lifetime_ps",  # time of death, or duration_ps
-        "died",  # 1 or 0
-        "drift_meV_per_atom_per_ps",  # of the total energy; empty for the dead
-        "fluctuation_meV_per_atom",  # about the drift; empty for the dead
+        "lifetime_ps",  # time to failure, or duration_ps
+        "died",  # failed: 1 or 0
+        "drift_meV_per_atom_per_ps",  # of the total energy; empty for the failed
+        "fluctuation_meV_per_atom",  # about the drift; empty for the failed
     ),
     "curves": (
         "model",
@@ -71,7 +70,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "temperature_K",
         "timestep_fs",
         "time_ps",
-        "alive",  # replicas; the next columns are quartiles over these, and empty without any
+        "alive",  # survivors; the next columns are quartiles over these, and empty without any
         "low_meV_per_atom",  # change of the total energy
         "median_meV_per_atom",
         "high_meV_per_atom",
@@ -81,12 +80,12 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "head",
         "temperature_K",
         "timestep_fs",
-        "h_error",  # ∫|h − h_ref| dr of distances, 0 to 2; frames before a death
+        "h_error",  # ∫|h − h_ref| dr of distances, 0 to 2; frames before a failure
         "h_floor",  # the same between two halves of the reference
         "frames",
     ),
     # A stage is "training", "re-fit HEAD" or "dynamics T K Δt fs": the last is for all heads that
-    # were run, at the measured speed, without compilation and as if nobody had died.
+    # were run, at the measured speed, without compilation and without failures.
     "timings": ("model", "stage", "seconds", "device"),
 }
 _DIGITS: Final = "%.6g"
@@ -203,8 +202,8 @@ def _model(
     default: dict[str, Any] | None,
 ) -> list[Any]:
     model, atoms = member.model, frames.whole.num_atoms
-    config, errors = model.config, training["errors"] if training else {}
-    nothing = math.nan
+    config, training = model.config, training or {}
+    errors, default = training.get("errors", {}), default or {}
     return [
         member.name,
         model.data,
@@ -216,15 +215,13 @@ def _model(
         config.iterations,
         config.basis,
         model.train.epochs,
-        training["parameters"] if training else nothing,
+        training.get("parameters", math.nan),
         atoms,
         3 * atoms - (6 if atoms > 2 else 5),
-        int(training is None or training["diverged"]),
-        errors.get("train_force_rmse", nothing),
-        errors.get("valid_force_rmse", nothing),
-        default["force_rmse"] if default else nothing,
-        default["force_mae"] if default else nothing,
-        default["energy_mae"] if default else nothing,
+        int(training.get("diverged", True)),
+        errors.get("train_force_rmse", math.nan),
+        errors.get("valid_force_rmse", math.nan),
+        *(default.get(name, math.nan) for name in ("force_rmse", "force_mae", "energy_mae")),
     ]
 
 

@@ -1,8 +1,4 @@
-"""What the statistics of a population say, in sentences that follow from the numbers.
-
-No result stands in this file: every sentence is chosen and filled by what was found, and says so
-where nothing was.
-"""
+"""The statistics of a population in sentences, each chosen and filled by the numbers alone."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -39,13 +35,13 @@ def sentence(one: Comparison) -> str:
         if one.drift_ratio.value is not None
         else "no pair survives on both sides, so there is no drift to compare"
     )
-    alive = one.survivors.scaled(100.0).text(sign=True, unit="points")
+    share = one.survivors.scaled(100.0).text(sign=True, unit="points")
     life = one.life.text(sign=True, unit="ps")
     return (
         f"{one.second} at {one.condition.temperature:g} K: {VERDICTS[one.verdict]}. Against "
         f"{one.first}, over {one.models} models and {one.pairs:,} pairs, {one.deaths[1]:,} "
-        f"trajectories die instead of {one.deaths[0]:,}; the share alive after "
-        f"{one.horizon:g} ps changes by {alive}, the mean lifetime by "
+        f"trajectories fail instead of {one.deaths[0]:,}; the share of survivors after "
+        f"{one.horizon:g} ps changes by {share}, the mean time to failure by "
         f"{life} ({p_value(one.survival)}); {drift}."
     )
 
@@ -73,8 +69,15 @@ def grounds(found: Findings) -> list[str]:
         return []
     models = max(one.models for one in found.comparisons)
     pairs = sum(one.pairs for one in found.comparisons)
+    said = []
+    for verdict, words in VERDICTS.items():
+        which = [one for one in found.comparisons if one.verdict == verdict]
+        if which:
+            every = len(which) == len(found.comparisons)
+            names = "all re-fits, everywhere" if every else _named(which)
+            said.append(f"{words[0].upper()}{words[1:]}: {names}.")
     return [
-        *_groups(found.comparisons),
+        *said,
         *_bounds(found.comparisons),
         *_leanings(found.comparisons),
         *_these_models(found.comparisons),
@@ -88,17 +91,6 @@ def headline(found: Findings) -> str:
     return " ".join([answer(found), *grounds(found)])
 
 
-def _groups(comparisons: Sequence[Comparison]) -> list[str]:
-    """What is said of which heads, the conditions named."""
-    found = []
-    for verdict, words in VERDICTS.items():
-        which = [one for one in comparisons if one.verdict == verdict]
-        if which:
-            names = _named(which) if len(which) < len(comparisons) else "all re-fits, everywhere"
-            found.append(f"{words[0].upper()}{words[1:]}: {names}.")
-    return found
-
-
 def _bounds(comparisons: Sequence[Comparison]) -> list[str]:
     """What the intervals leave room for."""
     known = [one for one in comparisons if one.survivors.low is not None]
@@ -108,8 +100,9 @@ def _bounds(comparisons: Sequence[Comparison]) -> list[str]:
     most = max(known, key=lambda one: one.survivors.high or 0.0)
     low, high = (100.0 * (x or 0.0) for x in (least.survivors.low, most.survivors.high))
     return [
-        f"The 95 % intervals of the change in the share alive reach from {number(low, sign=True)} "
-        f"points ({least.second}, {least.condition.temperature:g} K) to {number(high, sign=True)} "
+        "The 95 % intervals of the change in the share of survivors reach from "
+        f"{number(low, sign=True)} points ({least.second}, {least.condition.temperature:g} K) to "
+        f"{number(high, sign=True)} "
         f"({most.second}, {most.condition.temperature:g} K)."
     ]
 
@@ -121,7 +114,7 @@ def _leanings(comparisons: Sequence[Comparison]) -> list[str]:
         which = [one for one in comparisons if not one.survival_sign and one.survivors.sign == sign]
         if which:
             found.append(
-                f"Leaning: {words} alive by an interval that excludes zero, but not by the "
+                f"Leaning: {words} survivors by an interval that excludes zero, but not by the "
                 f"corrected test: {_named(which)}."
             )
     return found
@@ -140,7 +133,7 @@ def _these_models(comparisons: Sequence[Comparison]) -> list[str]:
         ]
         if which:
             found.append(
-                f"These very models, which is no claim about others, live "
+                f"These very models, which is no claim about others, survive "
                 f"{'longer' if longer else 'shorter'} with {_named(which)} (log-rank test "
                 "stratified by model, corrected)."
             )
@@ -152,7 +145,7 @@ def _named(comparisons: Sequence[Comparison]) -> str:
     where: dict[str, list[str]] = {}
     for one in comparisons:
         where.setdefault(one.second, []).append(f"{one.condition.temperature:g} K")
-    return "; ".join(f"{head} ({joined(kelvins)})" for head, kelvins in where.items())
+    return "; ".join(f"{head} ({joined(temperatures)})" for head, temperatures in where.items())
 
 
 def safest(found: Findings) -> str:
@@ -167,7 +160,7 @@ def safest(found: Findings) -> str:
     listed = "; ".join(f"{head} {number(100.0 * worst[head], sign=True)}" for head in ranked)
     return (
         f"Safest is {ranked[0]}: of all re-fits it has the best worst case. Lower end of the 95 % "
-        f"interval of the change in the share alive, in points, under its worst condition: "
+        f"interval of the change in the share of survivors, in points, under its worst condition: "
         f"{listed}. The default head, by definition, has 0."
     )
 
@@ -213,7 +206,7 @@ def seen_sentence(found: Findings) -> str:
     ]
     alpha = next(iter(found.seen.values())).alpha
     return (
-        "True differences of the share alive that this study would have found with 80 % "
+        "True differences of the share of survivors that this study would have found with 80 % "
         f"probability at p < {alpha:.2g} (0.05 shared among all claims), in points: "
         f"{'; '.join(parts)}. Smaller ones may exist unseen."
     )

@@ -132,7 +132,7 @@ def test_pairs_that_could_not_be_significant_are_too_few():
     assert found.against[0].difference.p_value == pytest.approx(2**-5)  # the least there is
     assert (
         "Too few pairs" in found.sentence
-        and "does not differ significantly" not in (found.against[0].sentence.split("alive.")[-1])
+        and "does not differ significantly" not in (found.against[0].sentence.split("survive.")[-1])
     )
     two = analysis.compare(planted.trajectories(heads[:2]))
     assert "drifts less" in two.sentence
@@ -161,7 +161,7 @@ def test_cautions_say_what_the_numbers_cannot():
     (short,) = _compare(_slopes(1.0, 0.5), frames=51).cautions
     assert short.startswith("0.5 ps are short")
     (dead,) = _compare(_slopes(1.0, 0.5), np.full((2, 24), 40)).cautions
-    assert dead.startswith("Nobody is alive at the end; half are dead after 0.02 ps")
+    assert dead.startswith("No surviving replica; the median time to failure is 0.02 ps")
 
 
 def test_a_head_without_forces_is_called_that():

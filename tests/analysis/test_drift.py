@@ -32,7 +32,7 @@ def test_theil_sen_ignores_outliers_where_least_squares_does_not():
     x = np.arange(50.0)
     y = 0.7 * x
     y[[3, 20, 40]] += 500.0
-    assert analysis.theil_sen(x, y) == pytest.approx(0.7, abs=1e-12)
+    assert analysis.drift.theil_sen(x, y) == pytest.approx(0.7, abs=1e-12)
     assert abs(np.polyfit(x, y, 1)[0] - 0.7) > 0.5
 
 
@@ -74,9 +74,9 @@ def test_intervals_cover_a_planted_slope_as_often_as_they_say():
 
 def test_buckets_are_means_of_equal_runs():
     values = np.arange(12.0)
-    assert analysis.bucketed(values, 12).tolist() == values.tolist()
-    assert analysis.bucketed(values, 4).tolist() == [1.0, 4.0, 7.0, 10.0]
-    assert analysis.bucketed(values, 5).tolist() == [0.5, 2.5, 5.0, 7.5, 10.0]
+    assert analysis.drift.bucketed(values, 12).tolist() == values.tolist()
+    assert analysis.drift.bucketed(values, 4).tolist() == [1.0, 4.0, 7.0, 10.0]
+    assert analysis.drift.bucketed(values, 5).tolist() == [0.5, 2.5, 5.0, 7.5, 10.0]
 
 
 def test_a_drift_of_both_kinds_is_told_apart():

@@ -1,16 +1,11 @@
 """Statistics of a population of models: pure functions of the tables of a study.
 
-The model is the unit. Trajectories of one model are alike, so every interval draws models before
-replicas, every claim is tested over models, and every p-value that is shown beside others is
-corrected for them. Failures are results: survival is read first, drift given survival.
+Trajectories of one model are alike, so every interval draws models before replicas, every claim is
+tested over models, and every p-value that is shown beside others is corrected for them. Survival is
+read first, drift given survival.
 """
 
-from fisherdash.study.statistics.comparison import (
-    VERDICTS,
-    Comparison,
-    Tested,
-    Verdict,
-)
+from fisherdash.study.statistics.comparison import VERDICTS, Comparison, Tested, Verdict
 from fisherdash.study.statistics.failures import KINDS, FailureRate, survival
 from fisherdash.study.statistics.findings import Findings
 from fisherdash.study.statistics.pairing import DEFAULT, Condition, conditions, heads

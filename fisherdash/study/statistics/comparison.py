@@ -1,19 +1,17 @@
-"""One head, or way to train, against another: survival first, drift of the survivors second.
+"""One head, or recipe of training, against another: survival first, drift of survivors second.
 
-The drift of the pairs that survive on both sides is conditional: a head that loses its wild
-trajectories keeps calm ones. So a smaller drift is no improvement where fewer survive.
+The drift is that of the pairs that survive on both sides. A head whose wild trajectories fail keeps
+calm ones, so a smaller drift is no improvement where fewer survive.
 
-Claims about models in general are tested over models, one number each, with the signed-rank test.
-Within a model, the sign test asks of the replicas from the same initial states which side survived
-longer. The log-rank test, stratified by model (each has its own hazard), is about these models
-only. Families of tests are corrected after S. Holm (Scand. J. Stat. 6, 65 (1979)).
+Claims about models in general are tested over models, one number each, with the signed-rank test;
+within a model, the sign test compares replicas from the same initial states. The log-rank test,
+stratified by model (each has its own hazard), is about these models only. Families of tests are
+corrected after S. Holm (Scand. J. Stat. 6, 65 (1979)).
 
-Recipes are compared on networks that differ in the recipe alone: the same data, number of frames,
-seed, architecture and, before the recipe's own factor, number of epochs. The main recipe's default
-head is what everything is compared with, so that "train longer" and "re-fit" stand side by side.
+Recipes are compared on networks that differ in the recipe alone, with the main recipe's default
+head, so that "train longer" and "re-fit" stand side by side.
 
-Power: the effects of single models scatter by s around their mean, by real differences between
-models and by the noise of finitely many replicas. A test on M models then has the power of
+Power: the models' effects scatter by s around their mean. A test on M models then has the power of
 Student's t-test with an effect of size/s (statsmodels); the signed-rank test needs about 5 % more
 models where the scatter is normal, and fewer where it has long tails.
 """
@@ -23,7 +21,7 @@ import functools
 import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -55,14 +53,6 @@ class Tested:
         return p is not None and p < SIGNIFICANT
 
 
-class _HasTest(Protocol):
-    @property
-    def test(self) -> Tested: ...
-
-
-_Finding = TypeVar("_Finding", bound=_HasTest)
-
-
 def model_means(values: Float[np.ndarray, "models replicas"]) -> Float[np.ndarray, " models"]:
     """The mean of each model's pairs; NaN for a model without any."""
     known = np.isfinite(values)
@@ -86,22 +76,16 @@ def sign_test(values: Float[np.ndarray, "models replicas"]) -> Float[np.ndarray,
 
 
 def logrank(pairs: Paired) -> float | None:
-    """Stratified log-rank p-value of equal survival on both sides; None without a death."""
+    """Stratified log-rank p-value of equal survival on both sides; None without a failure."""
     from statsmodels.duration.survfunc import survdiff  # slow to import
 
     known = np.isfinite(pairs.died[0])
-    died = pairs.died[:, known]
-    if not died.any():
+    times, failed = pairs.lifetime[:, known].ravel(), pairs.died[:, known].ravel().astype(int)
+    if not failed.any():
         return None
     model = np.nonzero(known)[0]
-    side = np.repeat([0, 1], len(model))
-    found = survdiff(
-        pairs.lifetime[:, known].ravel(),
-        died.ravel().astype(int),
-        side,
-        strata=np.tile(model, 2),
-    )
-    return float(found[1]) if np.isfinite(found[1]) else None
+    _, p_value = survdiff(times, failed, np.repeat([0, 1], len(model)), strata=np.tile(model, 2))
+    return float(p_value) if np.isfinite(p_value) else None
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -115,15 +99,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     steps = np.maximum.accumulate(known[order] * np.arange(len(known), 0, -1))
     found = iter(np.minimum(steps, 1.0)[np.argsort(order)].tolist())
     return [None if p is None else next(found) for p in p_values]
-
-
-def as_family(found: Sequence[_Finding]) -> list[_Finding]:
-    """The same findings (dataclasses with a ``test``), their tests corrected as one family."""
-    p_values = holm([one.test.raw for one in found])
-    return [
-        dataclasses.replace(one, test=Tested(one.test.raw, p))  # type: ignore[type-var]
-        for one, p in zip(found, p_values, strict=True)
-    ]
 
 
 Verdict = Literal[
@@ -142,7 +117,7 @@ class PerModel:
     """For how many models survival is better, worse, or not distinguishably different.
 
     Sign tests over replicas, corrected over the models. ``silent``: models of which no trajectory
-    died on either side, ``lost``: of which every one did. Neither can show another share alive.
+    failed on either side, ``lost``: of which every one did. Neither can show a change of survivors.
     """
 
     helped: int
@@ -161,10 +136,10 @@ class Comparison:
         condition: temperature and time step.
         horizon: ps that every pair was watched for.
         models, pairs: that count for survival.
-        deaths: of the first and the second side among the pairs.
-        life: difference of the restricted mean survival time, ps; positive where the second lives
-            longer.
-        survivors: difference of the surviving share; positive where more of the second live.
+        deaths: failures of the first and the second side among the pairs.
+        life: difference of the restricted mean survival time, ps; positive where the second
+            survives longer.
+        survivors: difference of the surviving share; positive where more of the second survive.
         drift_ratio: |drift| of the second over the first's where both survive, geometric mean.
         drift_difference: the same as a difference, meV/atom/ps, median over models of medians.
         survival: signed-rank test of ``life`` over models.
@@ -194,7 +169,7 @@ class Comparison:
 
     @property
     def survival_sign(self) -> int:
-        """1 where the second side lives significantly longer, −1 where shorter, else 0."""
+        """1 where the second side survives significantly longer, −1 where shorter, else 0."""
         return self.life.sign if self.survival.significant else 0
 
     @property
@@ -219,17 +194,11 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Everything, with the verdict; None where a number is not known."""
-        plain = dataclasses.asdict(self)
+        plain = dataclasses.asdict(self) | {"deaths": list(self.deaths), "verdict": self.verdict}
         del plain["condition"]
         for name in ("life", "survivors", "drift_ratio", "drift_difference"):
             plain[name] = to_json(getattr(self, name))
-        return {
-            **plain,
-            "temperature_K": self.condition.temperature,
-            "timestep_fs": self.condition.timestep,
-            "deaths": list(self.deaths),
-            "verdict": self.verdict,
-        }
+        return plain | self.condition.to_json()
 
 
 def compare(
@@ -257,7 +226,7 @@ def compare(
 
 
 def per_model(pairs: Paired) -> PerModel:
-    """How many models live longer or shorter on the second side, after correction."""
+    """How many models survive longer or shorter on the second side, after correction."""
     difference = pairs.lived_longer
     known = np.isfinite(difference).any(axis=1)
     p_values = holm(sign_test(difference[known]).tolist())
@@ -297,13 +266,13 @@ def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 VERDICTS: Final[Mapping[Verdict, str]] = {
-    "helps": "lives longer, and does not drift more",
+    "helps": "survives longer, and does not drift more",
     "steadier survivors": "drifts less, with no measurable price in survival",
     "no effect seen": "no difference in survival or drift could be shown",
     "too few models": "too few models to tell",
-    "mixed": "lives longer, but those that survive either way drift more",
-    "calmer but fewer live": "fewer live; the smaller drift of the others is no improvement",
-    "harms": "dies sooner or drifts more",
+    "mixed": "survives longer, but those that survive either way drift more",
+    "calmer but fewer live": "fewer survive; the smaller drift of the others is no improvement",
+    "harms": "fails sooner or drifts more",
 }
 """What each verdict says."""
 
@@ -350,28 +319,25 @@ def recipe_comparisons(
     others = [str(way) for way in models["recipe"].drop_duplicates() if way != base]
     if not others:
         return []
-    network, recipe = (
-        networks(models, factors),
-        dict(zip(models["model"], models["recipe"], strict=True)),
-    )
+    network = networks(models, factors)
+    recipe = dict(zip(models["model"], models["recipe"], strict=True))
     rows = trajectories.assign(
         network=[network[name] for name in trajectories["model"]],
         recipe=[recipe[name] for name in trajectories["model"]],
     )
-    elsewhere = {network[name] for name, way in recipe.items() if way in others}
-    rows = rows.loc[rows["network"].isin(list(elsewhere)).to_numpy(bool), :]
+    elsewhere = [network[name] for name, way in recipe.items() if way in others]
+    rows = rows.loc[rows["network"].isin(elsewhere).to_numpy(bool), :]
     found = []
     for condition in conditions:
         sides: dict[Any, pd.DataFrame] = dict(
             list(condition.of(rows).groupby(["recipe", "head"], sort=False))
         )
         every = [(way, head) for way in (base, *others) for head in (DEFAULT, *heads)]
-        for way, head in every[1:]:
-            if (base, DEFAULT) in sides and (way, head) in sides:
-                pairs = pair(sides[base, DEFAULT], sides[way, head], unit="network")
-                name = str(way) if head == DEFAULT else f"{way} + {head}"
-                if pairs.count:
-                    found.append(compare(pairs, condition, str(base), name, seed))
+        for way, head in [side for side in every[1:] if side in sides and every[0] in sides]:
+            pairs = pair(sides[every[0]], sides[way, head], unit="network")
+            name = str(way) if head == DEFAULT else f"{way} + {head}"
+            if pairs.count:
+                found.append(compare(pairs, condition, str(base), name, seed))
     return corrected(found)
 
 

@@ -1,13 +1,12 @@
 """The effect of a re-fit on each model: on errors and structure, and when it helps or harms.
 
-A model is one point, however many replicas it has. Changes of errors, structure and sharpness are
-paired over models. Association with what is known of a model beforehand is C. Spearman's rank
-correlation (Am. J. Psychol. 15, 72 (1904)), with the interval of drawing models.
+A model is one point, however many replicas it has. Associations are C. Spearman's rank correlation
+(Am. J. Psychol. 15, 72 (1904)), with the interval of drawing models.
 """
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,12 +14,11 @@ import scipy
 from jaxtyping import Float
 
 from fisherdash.statistics import Estimate, bootstrap, cluster_mean
-from fisherdash.study.statistics import comparison
-from fisherdash.study.statistics.comparison import Tested
+from fisherdash.study.statistics.comparison import Tested, holm, model_means, over_models
 from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired
 
 OUTCOMES: Final = {
-    "life": "difference of mean lifetime (ps)",
+    "life": "difference of mean time to failure (ps)",
     "drift": "ln ratio of |drift|",
 }
 PREDICTORS: Final = {
@@ -52,16 +50,16 @@ class Association:
 
 
 def by_model(pairs: Paired) -> pd.DataFrame:
-    """One row a model: its pairs' mean difference of lifetime, ln ratio of drift, and survivors.
+    """One row a model: means over its pairs of the effects on time to failure, drift and survival.
 
-    Columns: model, life, drift (NaN where no pair survives), survivors (difference of the share).
+    Columns: model, life (ps), drift (ln ratio; NaN where no pair survives), survivors (share).
     """
     return pd.DataFrame(
         {
             "model": list(pairs.units),
-            "life": comparison.model_means(pairs.lived_longer),
-            "drift": comparison.model_means(pairs.log_drift_ratio),
-            "survivors": comparison.model_means(pairs.more_survived),
+            "life": model_means(pairs.lived_longer),
+            "drift": model_means(pairs.log_drift_ratio),
+            "survivors": model_means(pairs.more_survived),
         }
     )
 
@@ -122,7 +120,7 @@ class Third:
         name: one of TERCILES.
         models: in this third.
         lowest, highest: test force RMSE of their default heads, eV/Å.
-        life: difference of mean lifetime, ps.
+        life: difference of the mean time to failure, ps.
         survivors: difference of the surviving share.
         drift_ratio: of |drift| where both survive.
     """
@@ -196,18 +194,28 @@ class Change:
     test: Tested
 
 
+_Finding = TypeVar("_Finding", Association, Change)
+
+
+def as_family(found: Sequence[_Finding]) -> list[_Finding]:
+    """The same findings, their tests corrected as one family."""
+    p_values = holm([one.test.raw for one in found])
+    return [
+        dataclasses.replace(one, test=Tested(one.test.raw, p))
+        for one, p in zip(found, p_values, strict=True)
+    ]
+
+
 def force_errors(heads: pd.DataFrame, names: Sequence[str], seed: int = 0) -> list[Change]:
     """Ratio of the force RMSE on frames that no model has seen, one a head."""
     column = "test_force_rmse_eV_per_A"
-    return comparison.as_family(
-        _changes(heads, column, names, "test force RMSE (eV/Å)", None, True, seed)
-    )
+    return as_family(_changes(heads, column, names, "test force RMSE (eV/Å)", None, True, seed))
 
 
 def sharpness(heads: pd.DataFrame, names: Sequence[str], seed: int = 0) -> list[Change]:
     """Ratio of the sharpness of the loss; empty where it was not measured."""
     positive = heads.loc[(heads["sharpness_eV2"].astype(float) > 0).to_numpy(bool), :]
-    return comparison.as_family(
+    return as_family(
         _changes(positive, "sharpness_eV2", names, "sharpness (eV²)", None, True, seed)
     )
 
@@ -220,13 +228,13 @@ def structure_errors(
     for condition in conditions:
         rows = condition.of(structure)
         found += _changes(rows, "h_error", names, "error of h(r)", condition, False, seed)
-    return comparison.as_family(found)
+    return as_family(found)
 
 
 def sharpness_and_life(
     heads: pd.DataFrame, trajectories: pd.DataFrame, conditions: Sequence[Condition], seed: int = 0
 ) -> list[Association]:
-    """Whether sharper models die sooner, for every head that has a measured sharpness."""
+    """Whether sharper models fail sooner, for every head that has a measured sharpness."""
     sharp = heads.pivot(index="model", columns="head", values="sharpness_eV2").astype(float)
     found = []
     for condition in conditions:
@@ -238,7 +246,7 @@ def sharpness_and_life(
                 values = table["sharp"].to_numpy(float), table["life"].to_numpy(float)
                 test = rank_correlation(*values, seed)
                 found.append(Association(str(head), condition, "life", "sharpness", *test))
-    return comparison.as_family(found)
+    return as_family(found)
 
 
 def _changes(
@@ -267,7 +275,7 @@ def _changes(
                 default=float(np.median(both[:, 0])),
                 change=change.map(np.exp) if relative else change,
                 relative=relative,
-                test=Tested(comparison.over_models(effect)),
+                test=Tested(over_models(effect)),
             )
         )
     return found

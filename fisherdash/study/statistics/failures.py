@@ -1,13 +1,13 @@
 """Failures and cost of dynamics: survival curves, kinds and rates of failure, 100 ns ahead.
 
-A trajectory that explodes at once began where the model is wrong, one that explodes late has
-wandered there, and one that drifts survives but no longer samples its energy. They call for
-different remedies, so they are told apart; the thresholds are arguments. Survival curves are those
-of Kaplan and Meier over whole populations; their band draws models, not trajectories.
+A trajectory that explodes at once began where the model is wrong, one that explodes late has moved
+there, and one that drifts survives but no longer samples its energy; they call for different
+remedies. Survival curves are those of Kaplan and Meier over all models; their band draws models,
+not trajectories.
 
-Seconds come from the study's own dynamics on the device they ran on; nothing is converted from one
-device to another. Failures ahead are a rate times a time. That a rate stays as it was in the second
-half of a few picoseconds for ten thousand times as long is an assumption, not a measurement.
+Seconds come from the study's own dynamics on the device they ran on. Failures ahead are a rate
+times a time. That the rate of the second half of a few picoseconds stays the same for ten thousand
+times as long is an assumption, not a measurement.
 """
 
 import dataclasses
@@ -43,25 +43,20 @@ def kinds(
 
     Args:
       trajectories, models: tables of a study.
-      immediate: a death before this time, ps, is an immediate explosion.
+      immediate: a failure before this time, ps, is an immediate explosion.
       drift_share: a survivor whose total energy drifts by more than this share of the mean kinetic
         energy at the run's temperature (½ k_B T for each degree of freedom) is a slow drift.
     """
     per_atom = models["degrees_of_freedom"].astype(float) / models["atoms"].astype(float)
     known = dict(zip(models["model"], per_atom, strict=True))
-    kelvin = trajectories["temperature_K"].astype(float)
-    kinetic = (
-        0.5
-        * _MEV
-        * units.BOLTZMANN
-        * kelvin
-        * np.array([known[name] for name in trajectories["model"]])
-    )
+    freedom = np.array([known[name] for name in trajectories["model"]])
+    temperature = trajectories["temperature_K"].astype(float)
+    kinetic = 0.5 * _MEV * units.BOLTZMANN * temperature * freedom
     drift = trajectories["drift_meV_per_atom_per_ps"].astype(float).abs()
     moved = drift * trajectories["duration_ps"]
-    died = trajectories["died"].astype(bool)
+    failed = trajectories["died"].astype(bool)
     early = trajectories["lifetime_ps"] < immediate
-    choices = [died & early, died, moved > drift_share * kinetic]
+    choices = [failed & early, failed, moved > drift_share * kinetic]
     return pd.Series(
         np.select(choices, KINDS[:3], default=KINDS[3]), index=trajectories.index, name="kind"
     )
@@ -79,9 +74,9 @@ class FailureRate:
     """Failures per nanosecond of a head.
 
     Attributes:
-        deaths: in ``living`` ns of all trajectories together.
-        rate: per ns, with its interval; where nobody died the interval goes from 0 to the rate
-            that would have shown a death with 95 % (−ln 0.05 ≈ 3 in the living time).
+        deaths: failures in ``living`` ns of all trajectories together, up to their failure.
+        rate: per ns; without a failure its interval goes from 0 to the rate that would have shown
+            one with 95 % (−ln 0.05 ≈ 3 in the time survived).
         late: the same in the second half of the run only. Where explosions come early, this and
             not ``rate`` says what a longer run would see.
     """
@@ -102,8 +97,7 @@ class FailureRate:
         """Rates per ns."""
         return {
             "head": self.head,
-            "temperature_K": self.condition.temperature,
-            "timestep_fs": self.condition.timestep,
+            **self.condition.to_json(),
             "deaths": self.deaths,
             "living_ns": self.living,
             "rate_per_ns": to_json(self.rate),
@@ -114,7 +108,7 @@ class FailureRate:
 def failure_rate(
     trajectories: pd.DataFrame, head: str, condition: Condition, seed: int = 0
 ) -> FailureRate:
-    """Deaths over the time lived, over all models; the interval draws models, then replicas."""
+    """Failures over the time survived, of all models; the interval draws models, then replicas."""
     found = survival_data(condition.of(trajectories, head))
     half = 0.5 * found.duration
     died_late = np.where(found.lifetime > half, found.died, 0.0 * found.died)
@@ -133,7 +127,7 @@ def rate_of(
     lived: Float[np.ndarray, "models replicas"],
     seed: int = 0,
 ) -> Estimate:
-    """Deaths per ns of ``lived`` (ps); NaN marks what is missing."""
+    """Failures per ns of ``lived`` (ps); NaN marks what is missing."""
     time = float(np.nansum(lived)) / _PS_PER_NS
     pairs = int(np.isfinite(died).sum())
     models = int(np.isfinite(died).any(axis=1).sum())
@@ -145,19 +139,19 @@ def rate_of(
 
 
 MOST_POINTS = 240
-"""Points of a curve; between them nobody could see a step."""
+"""Points of a curve; no eye sees a step between them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SurvivalCurve:
-    """Share of a head's trajectories alive over time: a step function that falls at ``times``.
+    """Surviving share of a head's trajectories: a step function that falls at ``times``.
 
     Attributes:
         name: of the head.
         times: ps, starting at 0 and ending at the end of the run.
-        fraction: alive from that time on.
+        fraction: of survivors from that time on.
         low, high: 95 % interval of ``fraction``.
-        deaths, replicas: of all models together.
+        deaths, replicas: failures and trajectories of all models together.
     """
 
     name: str
@@ -172,12 +166,10 @@ class SurvivalCurve:
 def survival(
     trajectories: pd.DataFrame, head: str, condition: Condition, seed: int = 0
 ) -> SurvivalCurve:
-    """The share of a head's trajectories that live, over all models (lifelines).
+    """The surviving share of a head's trajectories of all models (lifelines), at least one.
 
     The 95 % band is that of drawing models: Greenwood's formula would take replicas of one model
     for independent and be too narrow.
-
-    Args: trajectories: table of a study with at least one row of this head and condition.
     """
     from lifelines import KaplanMeierFitter  # slow to import
 
@@ -186,12 +178,11 @@ def survival(
     fitter = KaplanMeierFitter().fit(found.lifetime[known], event_observed=found.died[known])
     times = fitter.survival_function_.index.to_numpy(float)
     fraction = fitter.survival_function_.to_numpy()[:, 0]
-    if len(times) > MOST_POINTS:
-        kept = evenly_spaced(len(times), MOST_POINTS)
-        times, fraction = times[kept], fraction[kept]
-    gone = np.where(found.died == 1, found.lifetime, np.inf)
-    alive = (gone[:, :, None] > times) & known[:, :, None]
-    low, high = cluster_band(alive.sum(axis=1) / known.sum(axis=1)[:, None], seed)
+    kept = evenly_spaced(len(times), MOST_POINTS)
+    times, fraction = times[kept], fraction[kept]
+    failure = np.where(found.died == 1, found.lifetime, np.inf)
+    survivors = (failure[:, :, None] > times) & known[:, :, None]
+    low, high = cluster_band(survivors.sum(axis=1) / known.sum(axis=1)[:, None], seed)
     return SurvivalCurve(
         name=head,
         times=times,
@@ -242,8 +233,8 @@ def costs(
     """
     if not len(trajectories):
         return []
-    kelvin = timings["stage"].astype(str).str.extract(_STAGE, expand=False).astype(float)
-    spent = timings.assign(temperature_K=kelvin).dropna(subset=["temperature_K"])
+    temperature = timings["stage"].astype(str).str.extract(_STAGE, expand=False).astype(float)
+    spent = timings.assign(temperature_K=temperature).dropna(subset=["temperature_K"])
     spent = spent.groupby(["temperature_K", "device", "model"])["seconds"].sum().reset_index()
     kept = heads.loc[(heads["kept_default"] == 1).to_numpy(bool), ["model", "head"]]
     copies = {(model, head) for model, head in kept.itertuples(index=False)}
@@ -253,22 +244,20 @@ def costs(
     )["duration_ps"]
     sizes = pd.DataFrame({"batch": ran.size(), "ps": ran.sum()}).reset_index()
     joined = spent.merge(sizes, on=["model", "temperature_K"])
-    kinds = joined[["temperature_K", "device"]].drop_duplicates().itertuples(index=False)
-    return [_cost(joined, float(temperature), str(device)) for temperature, device in kinds]
-
-
-def _cost(joined: pd.DataFrame, temperature: float, device: str) -> DynamicsCost:
-    same = (joined["temperature_K"] == temperature) & (joined["device"] == device)
-    rows = joined.loc[same.to_numpy(bool), :]
-    per_ps = rows["seconds"].to_numpy(float) / rows["ps"].to_numpy(float)
-    share, batch = per_ps * TARGET * _PS_PER_NS, rows["batch"].to_numpy(float)
-    return DynamicsCost(
-        device=device,
-        temperature=temperature,
-        batch=int(np.median(batch)),
-        seconds=float(np.median(share)),
-        fastest=float(share.min()),
-        slowest=float(share.max()),
-        batch_seconds=float(np.median(share * batch)),
-        models=len(rows),
-    )
+    joined["share"] = joined["seconds"] / joined["ps"] * TARGET * _PS_PER_NS
+    found = []
+    for _, rows in joined.groupby(["temperature_K", "device"], sort=False):
+        share, batch = rows["share"].to_numpy(float), rows["batch"].to_numpy(float)
+        found.append(
+            DynamicsCost(
+                device=str(rows["device"].iloc[0]),
+                temperature=float(rows["temperature_K"].iloc[0]),
+                batch=int(np.median(batch)),
+                seconds=float(np.median(share)),
+                fastest=float(share.min()),
+                slowest=float(share.max()),
+                batch_seconds=float(np.median(share * batch)),
+                models=len(rows),
+            )
+        )
+    return found

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -13,6 +13,8 @@ from fisherdash.study.statistics.comparison import Comparison
 from fisherdash.study.statistics.failures import FailureRate, SurvivalCurve
 from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired
 from fisherdash.study.tables import Tables
+
+_BY_MODEL: Final = ("heads", "trajectories", "curves", "structure")
 
 
 class Findings:
@@ -31,7 +33,14 @@ class Findings:
     """
 
     def __init__(self, tables: Tables, specification: str = "", seed: int = 0) -> None:
-        _check(tables)
+        known = set(tables.models["model"])
+        for name in _BY_MODEL:
+            strangers = set(getattr(tables, name)["model"]) - known
+            if strangers:
+                raise InputError(
+                    f"the table {name} of a study speaks of the model {min(strangers)}, which its "
+                    "table of models does not have"
+                )
         self.whole, self.seed = tables, seed
         self.factors = comparison.epoch_factors(specification)
         self.tables = main_part(tables)
@@ -112,7 +121,7 @@ class Findings:
             found += effects.associations(
                 effects.by_model(pairs), known, head, condition, self.seed
             )
-        return comparison.as_family(found)
+        return effects.as_family(found)
 
     @functools.cached_property
     def thirds(self) -> dict[tuple[str, Condition], list[effects.Third]]:
@@ -173,7 +182,7 @@ class Findings:
 
     @functools.cached_property
     def sharpness_and_life(self) -> list[effects.Association]:
-        """Whether sharper models die sooner."""
+        """Whether sharper models fail sooner."""
         return effects.sharpness_and_life(
             self.tables.heads, self.trajectories, self.conditions, self.seed
         )
@@ -210,18 +219,6 @@ def main_part(tables: Tables) -> Tables:
     models = tables.models.loc[(tables.models["recipe"] == recipe).to_numpy(bool), :]
     kept = {
         name: table.loc[table["model"].isin(list(models["model"])).to_numpy(bool), :]
-        for name in ("heads", "trajectories", "curves", "structure")
-        for table in [getattr(tables, name)]
+        for name, table in ((name, getattr(tables, name)) for name in _BY_MODEL)
     }
     return dataclasses.replace(tables, models=models, **kept)
-
-
-def _check(tables: Tables) -> None:
-    known = set(tables.models["model"])
-    for name in ("heads", "trajectories", "curves", "structure"):
-        strangers = set(getattr(tables, name)["model"]) - known
-        if strangers:
-            raise InputError(
-                f"the table {name} of a study speaks of the model {min(strangers)}, which its "
-                "table of models does not have"
-            )

@@ -1,7 +1,7 @@
-"""Trajectories in pairs: two heads, or two ways to train, from the same initial states.
+"""Trajectories in pairs: two heads, or two recipes of training, from the same initial states.
 
-A pair is one unit (a model, or a network that was trained in two ways) and one replica. Everything
-that is said about a difference is said of pairs, so that an unlucky start counts on both sides.
+A pair is one replica of one unit (a model, or a network trained by two recipes). Differences are
+those of pairs, so that an unlucky initial state counts on both sides.
 """
 
 import dataclasses
@@ -29,13 +29,17 @@ def to_json(found: Estimate) -> dict[str, float | None]:
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Condition:
-    """What all heads of a comparison were put through: K and fs."""
+    """Condition of dynamics: temperature (K) and time step (fs)."""
 
     temperature: float
     timestep: float
 
     def __str__(self) -> str:
         return f"{self.temperature:g} K, {self.timestep:g} fs"
+
+    def to_json(self) -> dict[str, float]:
+        """With the names of the tables' columns."""
+        return {"temperature_K": self.temperature, "timestep_fs": self.timestep}
 
     def of(self, table: pd.DataFrame, head: str | None = None) -> pd.DataFrame:
         """The rows of a table that belong to this condition (and head)."""
@@ -49,7 +53,7 @@ class Condition:
 def conditions(trajectories: pd.DataFrame) -> list[Condition]:
     """The conditions of a study, the coldest first."""
     found = trajectories[["temperature_K", "timestep_fs"]].drop_duplicates().to_numpy(float)
-    return sorted(Condition(float(kelvin), float(fs)) for kelvin, fs in found)
+    return sorted(Condition(temperature, timestep) for temperature, timestep in found.tolist())
 
 
 def heads(trajectories: pd.DataFrame) -> list[str]:
@@ -65,7 +69,7 @@ class Paired:
         units: names of the models.
         lifetime: ps, at most ``horizon``; NaN where a pair is missing.
         died: 1 or 0, NaN where a pair is missing.
-        drift: of the total energy, meV/atom/ps; NaN for the dead and the missing.
+        drift: of the total energy, meV/atom/ps; NaN for the failed and the missing.
         horizon: length of the shortest run, ps; what came later in longer ones is left out.
     """
 
@@ -82,7 +86,7 @@ class Paired:
 
     @property
     def lived_longer(self) -> Float[np.ndarray, "units replicas"]:
-        """How much longer the second side lived within the horizon, ps."""
+        """How much longer the second side survived within the horizon, ps."""
         return self.lifetime[1] - self.lifetime[0]
 
     @property
@@ -110,7 +114,7 @@ class SurvivalData:
         units: names of the models.
         lifetime, duration: ps.
         died: 1 or 0.
-        drift: meV/atom/ps, NaN for the dead too.
+        drift: meV/atom/ps, NaN for the failed too.
     """
 
     units: tuple[str, ...]
@@ -154,10 +158,7 @@ def survival_data(
 def pair(first: pd.DataFrame, second: pd.DataFrame, unit: str = "model") -> Paired:
     """Pairs of what both tables of trajectories (of one head and condition each) hold.
 
-    Args: first, second: rows of ``trajectories``; unit: the column whose values name the models.
-
-    Raises:
-        InputError: if a trajectory stands twice in a table.
+    ``unit`` is the column whose values name the models. InputError if a trajectory is there twice.
     """
     units = sorted(set(first[unit]) & set(second[unit]))
     replicas = sorted(set(first["replica"]) & set(second["replica"]))
