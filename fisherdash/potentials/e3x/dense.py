@@ -24,15 +24,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x import couplings, sparse
-from fisherdash.potentials.e3x.body import Body
-from fisherdash.potentials.e3x.messages import (
-    Pairs,
-    batched,
-    batched_for_reverse,
-    dot,
-    message,
-    split,
-)
+from fisherdash.potentials.e3x.couplings import Body
+from fisherdash.potentials.e3x.messages import Pairs, batched, batched_for_reverse, dot, split
 from fisherdash.potentials.e3x.sparse import Neighbours, from_neighbours
 from fisherdash.settings import ModelConfig
 
@@ -61,12 +54,12 @@ def features(
     if neighbours is None:
         pairs = Pairs(basis, harmonics, batched if forward_mode else batched_for_reverse)
     else:
-        pairs = sparse.Pairs(basis, harmonics, neighbours)
+        pairs = sparse.Pairs(basis, harmonics, batched_for_reverse, neighbours)
     embedding = jnp.take(body["Embed_0"]["embedding"][:, 0, 0, :], atomic_numbers, axis=0)
     x = jnp.broadcast_to(embedding.T[:, None, None, :], (config.features, 1, frames, atoms))
     for iteration, step in enumerate(couplings.steps(config)):
-        told = message(body[f"MessagePass_{iteration}"], step, pairs, x)
-        y = _dense(body[f"Dense_{2 * iteration}"], step, _add_carried(step, x, told))
+        messages = pairs.messages(body[f"MessagePass_{iteration}"], step, x)
+        y = _dense(body[f"Dense_{2 * iteration}"], step, _add_carried(step, x, messages))
         gate = jax.nn.sigmoid(y[:, :1])
         gated = jnp.concatenate([part * gate for part in jnp.split(y, y.shape[1], axis=1)], axis=1)
         x = _add_carried(step, x, _dense(body[f"Dense_{2 * iteration + 1}"], step, gated))
