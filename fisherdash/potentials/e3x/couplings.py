@@ -200,17 +200,13 @@ def _table(
         return slice(degree**2, (degree + 1) ** 2)
 
     for f in range(degree + 1):
-        b = 0
-        for x in inputs:
-            c = 0
-            for y in outputs:
+        for x, b in zip(inputs, starts(inputs), strict=True):
+            for y, c in zip(outputs, starts(outputs), strict=True):
                 if _couples(f, x, x_par, y, y_par):
                     path = paths[0, f, x[0], x[1], y[0], y[1]]
                     table[path, block(f), b : b + 2 * x[1] + 1, c : c + 2 * y[1] + 1] = cg[
                         block(f), block(x[1]), block(y[1])
                     ]
-                c += 2 * y[1] + 1
-            b += 2 * x[1] + 1
     return table
 
 

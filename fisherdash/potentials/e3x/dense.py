@@ -19,8 +19,12 @@ atoms instead of pairs, and its constants join the learned weights of the paths 
 reverse of a product is a product, hence forces and training cost what they should.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x import couplings, sparse
@@ -95,28 +99,16 @@ def _harmonics(
     """Real spherical harmonics by degree and order, in E3x's normalisation and order."""
     matrix, products = couplings.harmonics_recursion(max_degree)
 
-    def combine(terms: list[tuple[float, Array]]) -> Array:
-        return sum((float(c) * term for c, term in terms if c), jnp.zeros_like(unit[0]))
+    def combined(factors: np.ndarray, terms: Mapping[Any, Array]) -> Array:
+        found = [float(factor) * terms[at] for at, factor in np.ndenumerate(factors) if factor]
+        return sum(found, jnp.zeros_like(unit[0]))
 
-    components = [
-        [jnp.ones_like(unit[0])],
-        [combine(list(zip(row, unit, strict=True))) for row in matrix],
-    ]
+    first = [combined(row, {(a,): u for a, u in enumerate(unit)}) for row in matrix]
+    components = [[jnp.ones_like(unit[0])], first]
     for table in products:
-        lower, first = components[-1], components[1]
-        components.append(
-            [
-                combine(
-                    [
-                        (table[a, b, c], lower[a] * first[b])
-                        for a in range(table.shape[0])
-                        for b in range(3)
-                        if table[a, b, c]
-                    ]
-                )
-                for c in range(table.shape[2])
-            ]
-        )
+        lower = components[-1]
+        terms = {(a, b): x * y for a, x in enumerate(lower) for b, y in enumerate(first)}
+        components.append([combined(table[..., c], terms) for c in range(table.shape[2])])
     return components[: max_degree + 1]
 
 
