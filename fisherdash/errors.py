@@ -1,9 +1,9 @@
 """The one exception that stands for a user's mistake.
 
-Everything a user can get wrong (a file, a number, a name) is refused at the door with an
-``InputError`` whose text is a single sentence: what was wrong, what was received, what would be
-right. The shell prints it and exits with status 2; a page shows it and keeps what was loaded.
-Any other exception is a failure of the program itself.
+Everything a user can get wrong (a file, a number, a name) is refused with an ``InputError`` whose
+text is one sentence: what was wrong, what was received, what would be right. The shell prints it
+and exits with status 2; a page shows it and keeps what was loaded. Any other exception is a failure
+of the program itself.
 """
 
 LONGEST = 1200

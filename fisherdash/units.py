@@ -1,4 +1,4 @@
-"""One system of units inside: eV, Å, amu, fs and K; everything else is converted at the door.
+"""One system of units inside: eV, Å, amu, fs and K; everything else is converted on input.
 
 Values are those of ASE, which takes them from CODATA 2014; ASE's own unit of time (Å √(amu/eV))
 is not used, so that a time step read in this project is always in femtoseconds.

@@ -56,7 +56,7 @@ def random_checkpoint(
 
 def descriptors(config: ModelConfig, body: Body, atomic_numbers, positions) -> jax.Array:
     """Σ_i h_i of every frame."""
-    return heads.descriptors(E3x(config), SHARED, body, None, atomic_numbers, positions)
+    return jnp.sum(E3x(config).features(body, atomic_numbers, positions).features, axis=1)
 
 
 def energy_and_forces(config: ModelConfig, body: Body, head, atomic_numbers, positions):

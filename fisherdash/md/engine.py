@@ -1,32 +1,29 @@
 """The compiled loop of many heads and replicas, which records frames, and its groups of heads.
 
-One compiled function, :func:`advance`, does a number of steps that is an argument, not a shape.
-It writes its frames into a buffer of fixed capacity, of which the host keeps those that were
-filled. So the first call can be a single step and the later ones as long as half a second takes on
-this machine, without a second compilation; a call ends early in front of the last step; a long way
+One compiled function, :func:`advance`, does a number of steps that is an argument, not a shape, and
+writes its frames into a buffer of fixed capacity, of which the host keeps those that were filled.
+So the first call can be a single step and the later ones as long as half a second takes on this
+machine, without a second compilation; a call ends early in front of the last step; a long way
 between two frames is cut into several calls, so that a cancelled run stops within about a second.
 Where a call ends changes no bit of the result, because every step is the same compiled loop body.
-The very first evaluation of the forces is a step of zero length in the same loop: compiling a
-separate function for it would double the wait in front of the first frame.
+The first evaluation of the forces is a step of zero length in the same loop: compiling a function
+of its own for it would double the wait in front of the first frame.
 
-The next call is in the device's queue before the results of the last one are fetched, so recording
-never makes the device wait. State and buffers are small (0.2 MB for 64 ethanol molecules), and
-nothing is donated: a state that was handed out stays valid and can be kept for going on later.
+State and buffers are small (0.2 MB for 64 ethanol molecules), and nothing is donated: a state that
+was handed out stays valid and can be kept for going on later. ``advance`` runs on all local
+devices, each with its share of the replicas, or of the bodies where there are more of those
+(:class:`Layout`).
 
-``advance`` is compiled once per force field, shape and process; parameters, masses, bonds and time
-step are arguments. It runs on all local devices, each with its share of the replicas, or of the
-bodies where there are more of those (:class:`Layout`).
-
-Groups of heads that are evaluated together. Two heads of one body are one flat batch: every
-molecule of the batch carries its own head, and the body sees no difference. Bodies of one
-potential are stacked and mapped over with ``vmap``. Only what differs in shape needs a loop of
-its own. A group is therefore a pure function, which identifies the compiled loop, and parameters,
-which are its arguments: a second run with other weights of the same shapes compiles nothing.
+Heads that are evaluated together are a group. Heads of one body are one flat batch: every molecule
+carries its own head, and the body sees no difference. Bodies of one potential are stacked and
+mapped over with ``vmap``. Only what differs in shape needs a loop of its own. A group is a pure
+function, which identifies the compiled loop, and parameters, which are its arguments like masses,
+bonds and time step: a run with other weights of the same shapes compiles nothing.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -184,13 +181,7 @@ def _same_body(first: "Checkpoint", second: "Checkpoint") -> bool:
         return False
     if first.body is second.body:
         return True
-    pairs = zip(_leaves(first.body), _leaves(second.body), strict=True)
-    return all(a_path == b_path and np.array_equal(a, b) for (a_path, a), (b_path, b) in pairs)
-
-
-def _leaves(body: Any) -> Iterator[tuple[Any, np.ndarray]]:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(body):
-        yield path, np.asarray(leaf)
+    return all(jax.tree.leaves(jax.tree.map(np.array_equal, first.body, second.body)))
 
 
 _BUFFER_BYTES = 64 * 2**20
@@ -252,13 +243,11 @@ class Layout:
     def put(self, tree: Any, parts: Any) -> Any:
         """Arrays on their devices."""
         places = jax.tree.map(
-            lambda part: jax.NamedSharding(self.mesh, part), parts, is_leaf=_is_part
+            lambda part: jax.NamedSharding(self.mesh, part),
+            parts,
+            is_leaf=lambda part: isinstance(part, P),
         )
         return jax.device_put(tree, places)
-
-
-def _is_part(value: Any) -> bool:
-    return isinstance(value, P)
 
 
 @functools.partial(jax.jit, static_argnames=("force_field", "capacity", "layout"))
@@ -275,8 +264,28 @@ def advance(
 
     Frame f belongs to step f · record_every; slot 0 of the record is the first frame touched.
     """
+
+    def share(
+        params: Any, state: State, constants: RunConstants, steps: Int[Array, ""]
+    ) -> tuple[State, Record]:
+        """Of one device."""
+        first_frame = frame_of(state.step + 1, constants.record_every)
+
+        def one_step(_: Any, carry: tuple[State, Record]) -> tuple[State, Record]:
+            state, record = carry
+            state = step(force_field, params, state, constants)
+            slot = frame_of(state.step, constants.record_every) - first_frame
+            frame = snapshot(state, constants.masses)
+            # Written at every step; what stays in a slot is the step at which its frame is due.
+            record = jax.tree.map(lambda buffer, value: buffer.at[slot].set(value), record, frame)
+            return state, record
+
+        blank = jax.eval_shape(snapshot, state, constants.masses)
+        record = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), blank)
+        return jax.lax.fori_loop(0, steps, one_step, (state, record))
+
     return jax.shard_map(
-        functools.partial(_advance, force_field, capacity),
+        share,
         mesh=layout.mesh,
         in_specs=(layout.params, layout.state, P(), P()),
         out_specs=(layout.state, layout.record),
@@ -284,37 +293,12 @@ def advance(
     )(params, state, constants, steps)
 
 
-def _advance(
-    force_field: ForceField,
-    capacity: int,
-    params: Any,
-    state: State,
-    constants: RunConstants,
-    steps: Int[Array, ""],
-) -> tuple[State, Record]:
-    """The share of one device."""
-    first_frame = frame_of(state.step + 1, constants.record_every)
-
-    def one_step(_: Any, carry: tuple[State, Record]) -> tuple[State, Record]:
-        state, record = carry
-        state = step(force_field, params, state, constants)
-        slot = frame_of(state.step, constants.record_every) - first_frame
-        frame = snapshot(state, constants.masses)
-        # Written at every step; what stays in a slot is the step at which its frame is due.
-        record = jax.tree.map(lambda buffer, value: buffer.at[slot].set(value), record, frame)
-        return state, record
-
-    blank = jax.eval_shape(snapshot, state, constants.masses)
-    record = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), blank)
-    return jax.lax.fori_loop(0, steps, one_step, (state, record))
-
-
 def step(force_field: ForceField, params: Any, state: State, constants: RunConstants) -> State:
     """One step of all replicas: velocity Verlet; failed replicas are frozen."""
     surviving = state.failed_step == SURVIVING
 
     def evaluate(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
-        moves = (surviving & integrator.usable(positions))[..., None, None]
+        moves = (surviving & integrator.finite(positions))[..., None, None]
         energies, forces = force_field(params, jnp.where(moves, positions, state.positions))
         return jnp.asarray(energies, jnp.float64), jnp.asarray(forces, jnp.float64)
 

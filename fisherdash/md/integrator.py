@@ -18,14 +18,13 @@ m      masses              amu, shape (atoms,)
 Δt     timestep            fs
 ====== =================== =========================================
 
-A replica fails at the first step at which a bond is more than TOLERANCE off its reference
-length, or at which its energy, forces or positions are not finite. The bond criterion is that of
-X. Fu et al., "Forces are not Enough", TMLR (2023). The reference length of a bond is its mean over
-the data set, whatever the start of the run, so that failure means the same in every run on one set.
+A replica fails at the first step, recorded or not, at which a bond is more than TOLERANCE off its
+reference length, or at which its energy, forces or positions are not finite. The bond criterion is
+that of X. Fu et al., "Forces are not Enough", TMLR (2023). The reference length of a bond is its
+mean over the data set, whatever the initial states, so that failure means the same in every run.
 
-Every step is judged, not only the recorded ones. A failed replica is frozen where it broke (or,
-for a number that is not finite, where it last was finite), so that no NaN is fed back into the
-network and the other replicas of the batch are not affected.
+A failed replica is frozen where it broke (or, for a number that is not finite, where it last was
+finite), so that no NaN is fed back into the network and other replicas are not affected.
 """
 
 import dataclasses
@@ -35,7 +34,7 @@ from typing import Any, Final, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from fisherdash.errors import InputError
 from fisherdash.units import ACCELERATION
@@ -54,12 +53,6 @@ class Motion(NamedTuple):
     momenta: Float[Array, "*batch atoms 3"]
     forces: Float[Array, "*batch atoms 3"]
     potential: Float[Array, "*batch"]
-
-
-def init(positions: jax.Array, momenta: jax.Array, evaluate: Evaluate) -> Motion:
-    """The motion at its start: one evaluation of the forces."""
-    potential, forces = evaluate(positions)
-    return Motion(positions, momenta, forces, potential)
 
 
 def step(
@@ -169,9 +162,9 @@ class Bonds:
         return np.linalg.norm(positions[..., first, :] - positions[..., second, :], axis=-1)
 
 
-def usable(positions: Float[Array, "*batch atoms 3"]) -> jax.Array:
-    """Whether all coordinates of a molecule are finite, shape (*batch,)."""
-    return jnp.all(jnp.isfinite(positions), axis=(-2, -1))
+def finite(values: Float[Array, "*batch atoms 3"]) -> Bool[Array, "*batch"]:
+    """Whether all coordinates or momenta of a molecule are finite."""
+    return jnp.all(jnp.isfinite(values), axis=(-2, -1))
 
 
 def worst_bond(
@@ -194,10 +187,10 @@ def mark_failed(
     """The state after the step that led to ``moved``: failed replicas are frozen."""
     step = state.step + 1
     surviving = state.failed_step == SURVIVING
-    finite = usable(moved.positions) & usable(moved.momenta) & jnp.isfinite(moved.potential)
+    sound = finite(moved.positions) & finite(moved.momenta) & jnp.isfinite(moved.potential)
     bond, deviation = worst_bond(moved.positions, pairs, lengths)
-    fails = surviving & ~(finite & (deviation <= TOLERANCE))
-    moves = surviving & finite
+    fails = surviving & ~(sound & (deviation <= TOLERANCE))
+    moves = surviving & sound
 
     def freeze(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(jnp.reshape(moves, moves.shape + (1,) * (new.ndim - moves.ndim)), new, old)
@@ -206,5 +199,5 @@ def mark_failed(
         *(freeze(new, old) for new, old in zip(moved, state.motion(), strict=True)),
         step=step,
         failed_step=jnp.where(fails, step, state.failed_step),
-        broken_bond=jnp.where(fails, jnp.where(finite, bond, NOT_FINITE), state.broken_bond),
+        broken_bond=jnp.where(fails, jnp.where(sound, bond, NOT_FINITE), state.broken_bond),
     )

@@ -1,4 +1,8 @@
-"""The host's side of a run: keeps the device busy, assembles chunks, obeys a cancellation."""
+"""The host's side of a run: keeps the device busy, assembles chunks, ends when cancelled.
+
+The next call is in the device's queue before the results of the last one are fetched, so recording
+never makes the device wait.
+"""
 
 import collections
 import dataclasses
@@ -96,20 +100,6 @@ def running(
     )
 
 
-def all_failed(chunk: Chunk, settings: MDSettings) -> Iterator[Chunk]:
-    """Nothing would change any more: one frame at the end stands for all that are left."""
-    assert chunk.state is not None
-    if chunk.step < settings.steps:
-        last = {name: getattr(chunk, name)[:, :, -1:] for name in Record._fields}
-        yield dataclasses.replace(
-            chunk,
-            step=settings.steps,
-            times=np.array([settings.steps * settings.timestep]),
-            state=chunk.state._replace(step=np.array(settings.steps, np.int64)),
-            **last,
-        )
-
-
 def compiling(state: State, common: dict[str, Any]) -> Chunk:
     """The chunk without frames that comes before anything is compiled; it carries the start."""
     heads, replicas, atoms, _ = np.shape(state.positions)
@@ -178,8 +168,13 @@ class _Device:
         self._capacity = engine.capacity_of(settings.chunk, state)
         self._layouts = [engine.Layout.of(group, settings.replicas) for group in groups]
         both = list(zip(groups, self._layouts, strict=True))
+        leaves = state.on_host()
         self._states = [
-            layout.put(_select(state, group.indices), layout.state) for group, layout in both
+            layout.put(
+                State(*(leaf[np.array(group.indices)] if leaf.ndim else leaf for leaf in leaves)),
+                layout.state,
+            )
+            for group, layout in both
         ]
         self._params = [layout.put(group.params, layout.params) for group, layout in both]
         self._constants = RunConstants(
@@ -283,10 +278,15 @@ def run(
         if len(chunk.times):
             yield chunk
         if np.all(chunk.failed_step != SURVIVING) and len(chunk.times):
-            yield from all_failed(chunk, settings)
+            # Nothing would change any more: one frame at the end stands for all that are left.
+            assert chunk.state is not None
+            if chunk.step < settings.steps:
+                last = {name: getattr(chunk, name)[:, :, -1:] for name in Record._fields}
+                yield dataclasses.replace(
+                    chunk,
+                    step=settings.steps,
+                    times=np.array([settings.steps * settings.timestep]),
+                    state=chunk.state._replace(step=np.array(settings.steps, np.int64)),
+                    **last,
+                )
             return
-
-
-def _select(state: State, indices: Sequence[int]) -> State:
-    chosen = np.array(indices)
-    return State(*(leaf[chosen] if leaf.ndim else leaf for leaf in state.on_host()))

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from fisherdash.dataset import Dataset
@@ -13,7 +12,7 @@ from fisherdash.md import initial, loop
 from fisherdash.md.engine import group_checkpoints
 from fisherdash.md.integrator import TOLERANCE, Bonds, State, start
 from fisherdash.md.loop import Chunk
-from fisherdash.potentials.head import energy_and_forces
+from fisherdash.potentials.calculator import FisherDashCalculator
 from fisherdash.settings import MDSettings
 
 if TYPE_CHECKING:
@@ -133,17 +132,9 @@ def _geometries(
                 f"{settings.temperature:g} K"
             )
         return dataset.positions[frames], tuple(notes)
-    from fisherdash.md.initial import relax  # its optimiser is slow to import
-
-    arrays = first.on_device(first.potential.precisions[-1])
-    numbers = np.asarray(dataset.atomic_numbers)
-
-    def potential(positions: np.ndarray) -> tuple[float, np.ndarray]:
-        energies, forces = _evaluate(first.potential, first.form, *arrays, numbers, positions[None])
-        return float(energies[0]), np.asarray(forces[0])
-
+    calculator = FisherDashCalculator(first, first.potential.precisions[-1])
     lowest = dataset.positions[np.argmin(dataset.energies)]
-    positions, left = relax(potential, numbers, lowest)
+    positions, left = initial.relax(calculator, dataset.atomic_numbers, lowest)
     off = np.abs(bonds.measure(positions) - bonds.lengths)
     if off.size and off.max() > TOLERANCE:
         i, j = bonds.pairs[np.argmax(off)]
@@ -157,6 +148,3 @@ def _geometries(
         "energy to the potential"
     )
     return np.tile(positions, (settings.replicas, 1, 1)), (note,)
-
-
-_evaluate = jax.jit(energy_and_forces, static_argnums=(0, 1))

@@ -13,17 +13,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import ase
-import jax
 import jax.numpy as jnp
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint as checkpoints
+from fisherdash.potentials import head
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.head import energy_and_forces
-
-_evaluate = jax.jit(energy_and_forces, static_argnums=(0, 1))
 
 
 class FisherDashCalculator(Calculator):
@@ -59,14 +56,14 @@ class FisherDashCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = all_changes,
     ) -> None:
-        """ASE's door: fills ``results`` for the atoms' present positions."""
+        """Fills ``results`` for the atoms' present positions; called by ASE."""
         super().calculate(atoms, list(properties), list(system_changes))
         assert self.atoms is not None
         if self.atoms.pbc.any():
             raise InputError("the model knows single molecules in vacuum, the atoms are periodic")
         numbers = self.atoms.numbers
         self.checkpoint.check_elements(numbers)
-        energies, forces = _evaluate(
+        energies, forces = head.evaluate(
             self.checkpoint.potential,
             self.checkpoint.form,
             *self._arrays,

@@ -3,18 +3,16 @@
 import dataclasses
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from fisherdash.dataset import Dataset
 from fisherdash.devices import blocks
+from fisherdash.potentials import head
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.head import energy_and_forces
 
 BATCH = 64
-_predict = jax.jit(energy_and_forces, static_argnums=(0, 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +35,8 @@ def predict(
         InputError: if the molecule has an element that the model does not know.
     """
     checkpoint.check_elements(dataset.atomic_numbers)
-    numbers = jnp.asarray(dataset.atomic_numbers)
-    run = functools.partial(
-        _predict, checkpoint.potential, checkpoint.form, *checkpoint.on_device(), numbers
-    )
+    arrays = *checkpoint.on_device(), jnp.asarray(dataset.atomic_numbers)
+    run = functools.partial(head.evaluate, checkpoint.potential, checkpoint.form, *arrays)
     energies, forces = [], []
     for rows, new in blocks(len(dataset), BATCH):
         e, f = run(jnp.asarray(dataset.positions[rows]))

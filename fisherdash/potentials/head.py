@@ -1,4 +1,4 @@
-"""Everything that is made from per-atom features by a head: energies, forces, descriptors, slopes.
+"""What a head makes of per-atom features: energies, forces, descriptors and their derivatives.
 
 The head's part of the energy is U = w·φ(h), see :mod:`fisherdash.potentials.form`. Products of
 features are formed in double precision: they are few beside the network's numbers, and weights of
@@ -7,6 +7,7 @@ not here: it has no gradient, and adding some thousand eV would only cost digits
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.form import HeadForm, matrices_of
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, Potential
+from fisherdash.potentials.potential import Neighbours, Parameters, Potential
 
 _EXACT: Any = jax.lax.Precision.HIGHEST
 """On accelerators the default would round float32 products to fewer bits than forces bear."""
@@ -178,34 +179,6 @@ def _applied(
     return jnp.sum(found * members.T[None, :, :, None], axis=2)
 
 
-def descriptors(
-    potential: Potential,
-    form: HeadForm,
-    params: Parameters,
-    basis: Float[Array, "features r"] | None,
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-) -> Float[Array, "frames p"]:
-    """φ of every frame."""
-    phi = Descriptors(form, basis, atomic_numbers)
-    per_atom = potential.features(params, atomic_numbers, positions)
-    return phi.values(phi.carried(per_atom.features))
-
-
-def energies(
-    potential: Potential,
-    form: HeadForm,
-    params: Parameters,
-    head: Head,
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-    neighbours: Neighbours = None,
-) -> Float[Array, " frames"]:
-    """Energies in eV without the constant, the fixed part included."""
-    per_atom = potential.features(params, atomic_numbers, positions, neighbours=neighbours)
-    return _energies(form, head, atomic_numbers, per_atom)
-
-
 def energy_and_forces(
     potential: Potential,
     form: HeadForm,
@@ -229,10 +202,8 @@ def energy_and_forces(
     frames, atoms = positions.shape[:2]
 
     def block(head: Head, x: Array) -> Evaluation:
-        def evaluate(x: Array, neighbours: Neighbours) -> Evaluation:
-            return together(potential, form, params, head, atomic_numbers, x, neighbours)
-
-        return potential.with_neighbours(evaluate, x)
+        fixed = functools.partial(together, potential, form, params, head, atomic_numbers)
+        return potential.with_neighbours(fixed, x)
 
     most = potential.frames_per_block(atoms)
     if jax.default_backend() != "cpu" or frames <= most:
@@ -264,19 +235,18 @@ def together(
     neighbours: Neighbours = None,
 ) -> Evaluation:
     """Energies and forces of frames in one go, with these neighbours."""
+    phi = Descriptors(form, head.basis, atomic_numbers)
 
     def total(x: Array) -> tuple[Array, Array]:
-        per_frame = energies(potential, form, params, head, atomic_numbers, x, neighbours)
-        return jnp.sum(per_frame), per_frame
+        per_atom = potential.features(params, atomic_numbers, x, neighbours=neighbours)
+        energies = phi.energies(head, per_atom.features)
+        if per_atom.fixed is not None:
+            energies = energies + per_atom.fixed.astype(energies.dtype)
+        return jnp.sum(energies), energies
 
-    gradient, per_frame = jax.grad(total, has_aux=True)(positions)
-    return per_frame, -gradient
+    gradient, energies = jax.grad(total, has_aux=True)(positions)
+    return energies, -gradient
 
 
-def _energies(
-    form: HeadForm, head: Head, atomic_numbers: Array, per_atom: PerAtom
-) -> Float[Array, " frames"]:
-    energies = Descriptors(form, head.basis, atomic_numbers).energies(head, per_atom.features)
-    if per_atom.fixed is None:
-        return energies
-    return energies + per_atom.fixed.astype(energies.dtype)
+evaluate = jax.jit(energy_and_forces, static_argnums=(0, 1))
+"""Compiled :func:`energy_and_forces`."""

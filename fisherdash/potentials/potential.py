@@ -1,9 +1,8 @@
-"""The seam between a potential and everything that is made from it.
+"""The interface of a potential, by which re-fit, dynamics, evaluation and export know it.
 
 A potential gives, for every frame, features h of each atom and a fixed part U₀ of the energy that
 no head changes; a head of some form (:mod:`fisherdash.potentials.form`) makes the rest of the
-energy from h (:mod:`fisherdash.potentials.head`). Re-fit, dynamics, evaluation and export know a
-potential by this module alone.
+energy from h (:mod:`fisherdash.potentials.head`).
 """
 
 from collections.abc import Callable
@@ -90,7 +89,7 @@ class Potential(Protocol):
 
         Args:
             params: of the potential.
-            atomic_numbers: of the atoms, the same in every frame.
+            atomic_numbers: the same in every frame.
             positions: in Å; differences are formed in their precision before they are rounded.
             neighbours: what :meth:`with_neighbours` found, or None.
             forward_mode: whether derivatives will be pushed forward (``jvp``, ``linearize``,

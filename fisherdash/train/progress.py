@@ -244,7 +244,12 @@ class Progress:
         try:
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
-                _check_version(path, header["version"])
+                if (version := header["version"]) != FORMAT_VERSION:
+                    raise InputError(
+                        f"{path} is version {version!r} of an interrupted training; this program "
+                        f"goes on with version {FORMAT_VERSION}, so train anew or go on with the "
+                        "program that wrote it"
+                    )
                 agreed, numbers = dict(header["fixed"]), {name: header[name] for name in _NUMBERS}
                 loaded = [file[f"leaf_{index}"] for index in range(len(leaves))]
         except InputError:
@@ -299,11 +304,3 @@ def _versions() -> dict[str, str]:
     packages = ("jax", "flax", "e3x", "optax")
     found = {package: importlib.metadata.version(package) for package in packages}
     return {"fisherdash": __version__, **found}
-
-
-def _check_version(path: Path, version: object) -> None:
-    if version != FORMAT_VERSION:
-        raise InputError(
-            f"{path} is version {version!r} of an interrupted training; this program goes on with "
-            f"version {FORMAT_VERSION}, so train anew or go on with the program that wrote it"
-        )

@@ -40,9 +40,9 @@ class Frames(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the next step needs, and the moving average of the weights, which is what is kept.
+    """What the next step needs, and the exponential moving average of the weights, which is kept.
 
-    ``gradient_norm`` is the usual length of a gradient, a moving average over the steps.
+    ``gradient_norm`` is the usual length of a gradient, an exponential moving average over steps.
     """
 
     params: Params
@@ -101,11 +101,11 @@ class Rate(NamedTuple):
 class Hyperparameters(NamedTuple):
     """Numbers that a training does not change: arguments, so that other values compile nothing.
 
-    ``average`` is the share of the moving average of the weights that a step leaves, less in the
-    first steps so that the initial weights are soon forgotten. ``clip`` limits a gradient to so
-    many times its usual length, 0 for no limit. With a ``radius`` the gradient is taken where a
-    step of that length uphill leads (sharpness-aware minimisation, P. Foret et al., ICLR 2021), at
-    the price of a second gradient; the summed errors are those of the weights themselves.
+    ``average`` is the decay of the exponential moving average of the weights, less in the first
+    steps so that the initial weights are soon forgotten. ``clip`` is for gradient clipping: the
+    longest gradient in usual lengths, 0 for no limit. With a ``radius`` the gradient is taken where
+    a step of that length uphill leads (sharpness-aware minimisation, P. Foret et al., ICLR 2021),
+    at the price of a second gradient; the summed errors are those of the weights themselves.
     """
 
     rate: Rate
@@ -139,20 +139,14 @@ def initial_state(params: Params) -> State:
     return jax.tree.map(np.asarray, state)
 
 
-def _predict(
-    config: ModelConfig, params: Params, atomic_numbers: Array, positions: Array
-) -> tuple[Array, Array]:
-    body, head = params["body"], Head(params["head"])
-    energies, forces = energy_and_forces(
-        trainable(config), SHARED, body, head, atomic_numbers, positions
-    )
-    return energies + jnp.sum(params["element_bias"][atomic_numbers]), forces
-
-
 def _errors(
     config: ModelConfig, params: Params, atomic_numbers: Array, batch: Frames, weight: Array
 ) -> tuple[Array, Sums]:
-    energies, forces = _predict(config, params, atomic_numbers, batch.positions)
+    body, head = params["body"], Head(params["head"])
+    energies, forces = energy_and_forces(
+        trainable(config), SHARED, body, head, atomic_numbers, batch.positions
+    )
+    energies = energies + jnp.sum(params["element_bias"][atomic_numbers])
     energy_error = energies - batch.energies
     force_error = forces - batch.forces
     loss = optax.l2_loss(energy_error).mean() + weight * optax.l2_loss(force_error).mean()
@@ -168,10 +162,10 @@ def _errors(
 
 
 def _limited(gradient: Params, usual: Array, clip: Array) -> tuple[Params, Array]:
-    """The gradient, no longer than ``clip`` times the usual length, and the new usual length.
+    """Gradient clipping to ``clip`` times the usual length, and the new usual length.
 
-    What a limited gradient adds to the average is its limited length, so that the limit can rise
-    where gradients have grown for good, by a factor e in about 100 / (clip − 1) steps.
+    A clipped gradient enters the average with its clipped length, so that the limit can rise where
+    gradients have grown for good, by a factor e in about 100 / (clip − 1) steps.
     """
     length = optax.tree.norm(gradient).astype(jnp.float64)
     known = jnp.where(usual > 0, usual, length)

@@ -144,7 +144,7 @@ def test_the_swing_of_a_verlet_spring_is_of_second_order():
             pull = (k * (length - 1.0) / length)[:, None] * arm
             return 0.5 * k * (length - 1.0) ** 2, np.stack([pull, -pull], axis=1)
 
-        motion, u, kin = integrator.init(x, p, evaluate), [], []
+        motion, u, kin = integrator.Motion(x, p, *evaluate(x)[::-1]), [], []
         for step in range(steps + 1):
             if step % every == 0:
                 u.append(np.asarray(motion.potential))

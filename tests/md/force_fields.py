@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
 
 from fisherdash.md import Bonds, Group, MDSettings, Setting, initial, run, start
 
@@ -48,6 +49,22 @@ class Free:
     def __call__(self, params: Any, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
         energies = jnp.where(jnp.any(positions > self.wall, (-2, -1)), jnp.nan, 0.0)
         return energies, jnp.zeros_like(positions)
+
+
+class Ase(Calculator):
+    """A function of positions (Å) → energy (eV) and forces (eV/Å) as a calculator of ASE."""
+
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, potential) -> None:
+        super().__init__()
+        self._potential = potential
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        self.results = dict(
+            zip(("energy", "forces"), self._potential(atoms.positions), strict=True)
+        )
 
 
 def chain(replicas: int, seed: int = 0, temperature: float = 500.0):

@@ -25,7 +25,7 @@ def _follow(positions, momenta, timestep, steps):
 
     @jax.jit
     def all_steps(positions, momenta):
-        motion = integrator.init(positions, momenta, evaluate)
+        motion = integrator.Motion(positions, momenta, *evaluate(positions)[::-1])
         first = motion.potential + integrator.kinetic_energy(motion.momenta, MASSES)
         motion, energies = jax.lax.scan(one, motion, length=steps)
         return motion, np.zeros(()) + first, energies

@@ -176,7 +176,7 @@ def test_relaxing_finds_the_minimum_of_a_morse_chain():
         energies, forces = ff.MorseChain()(np.array([4.0]), x[None, None])
         return float(energies[0, 0]), np.asarray(forces[0, 0])
 
-    positions, left = relax(potential, ff.CARBON, ff.chain(1)[0][0])
+    positions, left = relax(ff.Ase(potential), ff.CARBON, ff.chain(1)[0][0])
     assert left < 1e-3
     near = np.linalg.norm(positions[1:] - positions[:-1], axis=-1)
     far = np.linalg.norm(positions[2:] - positions[:-2], axis=-1)
@@ -186,7 +186,7 @@ def test_relaxing_finds_the_minimum_of_a_morse_chain():
 
 def test_relaxing_in_a_potential_that_is_not_finite_is_refused():
     with pytest.raises(InputError, match="not finite while relaxing"):
-        relax(lambda x: (np.nan, np.zeros_like(x)), ff.CARBON, ff.chain(1)[0][0])
+        relax(ff.Ase(lambda x: (np.nan, np.zeros_like(x))), ff.CARBON, ff.chain(1)[0][0])
 
 
 def test_what_was_decided_about_the_start_is_said():

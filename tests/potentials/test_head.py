@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives
 from fisherdash.potentials.form import KINDS, SHARED, HeadForm, rewritten
-from fisherdash.potentials.head import Head, descriptors, energy_and_forces
+from fisherdash.potentials.head import Descriptors, Head, energy_and_forces
 from fisherdash.potentials.potential import Potential, Trainable, as_precision
 from tests.potentials.toy import Toy
 from tests.randomised import ETHANOL, displaced_ethanol
@@ -61,7 +61,8 @@ def derive(potential, name, positions, laplacian=False, internal=False, key=None
 @functools.partial(jax.jit, static_argnums=0)
 def values(name, positions):
     form, basis = FORMS[name]
-    return descriptors(NETWORK, form, BODY, basis, NUMBERS, positions)
+    phi = Descriptors(form, basis, NUMBERS)
+    return phi.values(phi.carried(NETWORK.features(BODY, NUMBERS, positions).features))
 
 
 def phi(name: str, numbers=NUMBERS):

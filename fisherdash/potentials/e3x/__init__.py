@@ -1,12 +1,12 @@
 """The E3x network as a potential that can be trained.
 
-``network`` is the readable reference, ``dense`` the fast evaluation of the same weights, ``body``
-what both share, and ``potential`` the seam to everything else.
+``network`` is the readable reference, ``dense`` the fast evaluation of the same weights,
+``couplings`` what both share, and ``potential`` the seam to everything else.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from fisherdash.potentials.e3x.body import Body, body_shapes
+from fisherdash.potentials.e3x.couplings import Body, body_shapes
 from fisherdash.potentials.e3x.potential import E3x
 from fisherdash.settings import ModelConfig
 

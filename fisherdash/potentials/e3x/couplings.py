@@ -1,10 +1,11 @@
-"""Clebsch–Gordan couplings as constants: which products of components a network really needs.
+"""The weights of the network by name, and the Clebsch–Gordan couplings that it needs.
 
 A component is (p, l, m) in the layout of E3x: parity slice p, degree l, order m. Before the last
-message-passing step only those components matter that can still reach a scalar; the tables below
-leave the others out, which for the report's network halves the work of the middle step.
+message-passing step only components matter that can still reach a scalar; the tables leave the
+others out, which for the report's network halves the work of the middle step.
 
-The numbers are E3x's own, kept in a file: importing E3x takes as long as importing JAX.
+The numbers are E3x's own, kept in a file: importing E3x takes as long as importing JAX, and a
+checkpoint is opened and run without it.
 """
 
 import dataclasses
@@ -12,11 +13,18 @@ import functools
 import itertools
 import math
 from importlib import resources
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from fisherdash.settings import ModelConfig
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
+
+Body = dict[str, Any]
+"""Nested dict of weight arrays, with the names that flax gives to the modules of
+:class:`fisherdash.potentials.e3x.network.Network`."""
 
 Irrep = tuple[int, int]
 """(p, l): parity slice and degree, as in an E3x feature array with its parity axis."""
@@ -119,6 +127,36 @@ def kernel_shape(config: ModelConfig, before: Layout, after: Layout) -> tuple[in
     return (*Layout(has_parity=False, degree=config.max_degree).shape, *before.shape, *after.shape)
 
 
+def body_shapes(config: ModelConfig) -> dict[str, Any]:
+    """Shapes of the body's arrays, as a nested dict of ``jax.ShapeDtypeStruct``.
+
+    Written down rather than asked of the modules: tracing them would take seconds, and every
+    checkpoint that is opened is checked against these shapes.
+    """
+    size = config.features
+
+    def array(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+    shapes: dict[str, Any] = {"Embed_0": {"embedding": array(MAX_ATOMIC_NUMBER + 1, 1, 1, size)}}
+    for index, (before, after) in enumerate(itertools.pairwise(layouts(config))):
+        shapes[f"MessagePass_{index}"] = {
+            "filter": {
+                kernel_name(irrep, False): {"kernel": array(config.basis, size)}
+                for irrep in Layout(False, config.max_degree).irreps
+            },
+            "tensor": {"kernel": array(*kernel_shape(config, before, after), size)},
+        }
+        for dense in (2 * index, 2 * index + 1):
+            layers = {
+                kernel_name(irrep, after.has_parity): {"kernel": array(size, size)}
+                for irrep in after.irreps
+            }
+            layers["0+"]["bias"] = array(size)
+            shapes[f"Dense_{dense}"] = layers
+    return shapes
+
+
 @functools.lru_cache
 def steps(config: ModelConfig) -> tuple[Step, ...]:
     """The message-passing steps of a network, each with only the components that matter."""
@@ -162,17 +200,13 @@ def _table(
         return slice(degree**2, (degree + 1) ** 2)
 
     for f in range(degree + 1):
-        b = 0
-        for x in inputs:
-            c = 0
-            for y in outputs:
+        for x, b in zip(inputs, starts(inputs), strict=True):
+            for y, c in zip(outputs, starts(outputs), strict=True):
                 if _couples(f, x, x_par, y, y_par):
                     path = paths[0, f, x[0], x[1], y[0], y[1]]
                     table[path, block(f), b : b + 2 * x[1] + 1, c : c + 2 * y[1] + 1] = cg[
                         block(f), block(x[1]), block(y[1])
                     ]
-                c += 2 * y[1] + 1
-            b += 2 * x[1] + 1
     return table
 
 

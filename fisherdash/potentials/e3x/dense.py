@@ -19,20 +19,17 @@ atoms instead of pairs, and its constants join the learned weights of the paths 
 reverse of a product is a product, hence forces and training cost what they should.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x import couplings, sparse
-from fisherdash.potentials.e3x.body import Body
-from fisherdash.potentials.e3x.messages import (
-    Pairs,
-    batched,
-    batched_for_reverse,
-    dot,
-    message,
-    split,
-)
+from fisherdash.potentials.e3x.couplings import Body
+from fisherdash.potentials.e3x.messages import Pairs, batched, batched_for_reverse, dot, split
 from fisherdash.potentials.e3x.sparse import Neighbours, from_neighbours
 from fisherdash.settings import ModelConfig
 
@@ -61,12 +58,12 @@ def features(
     if neighbours is None:
         pairs = Pairs(basis, harmonics, batched if forward_mode else batched_for_reverse)
     else:
-        pairs = sparse.Pairs(basis, harmonics, neighbours)
+        pairs = sparse.Pairs(basis, harmonics, batched_for_reverse, neighbours)
     embedding = jnp.take(body["Embed_0"]["embedding"][:, 0, 0, :], atomic_numbers, axis=0)
     x = jnp.broadcast_to(embedding.T[:, None, None, :], (config.features, 1, frames, atoms))
     for iteration, step in enumerate(couplings.steps(config)):
-        told = message(body[f"MessagePass_{iteration}"], step, pairs, x)
-        y = _dense(body[f"Dense_{2 * iteration}"], step, _add_carried(step, x, told))
+        messages = pairs.messages(body[f"MessagePass_{iteration}"], step, x)
+        y = _dense(body[f"Dense_{2 * iteration}"], step, _add_carried(step, x, messages))
         gate = jax.nn.sigmoid(y[:, :1])
         gated = jnp.concatenate([part * gate for part in jnp.split(y, y.shape[1], axis=1)], axis=1)
         x = _add_carried(step, x, _dense(body[f"Dense_{2 * iteration + 1}"], step, gated))
@@ -102,28 +99,16 @@ def _harmonics(
     """Real spherical harmonics by degree and order, in E3x's normalisation and order."""
     matrix, products = couplings.harmonics_recursion(max_degree)
 
-    def combine(terms: list[tuple[float, Array]]) -> Array:
-        return sum((float(c) * term for c, term in terms if c), jnp.zeros_like(unit[0]))
+    def combined(factors: np.ndarray, terms: Mapping[Any, Array]) -> Array:
+        found = [float(factor) * terms[at] for at, factor in np.ndenumerate(factors) if factor]
+        return sum(found, jnp.zeros_like(unit[0]))
 
-    components = [
-        [jnp.ones_like(unit[0])],
-        [combine(list(zip(row, unit, strict=True))) for row in matrix],
-    ]
+    first = [combined(row, {(a,): u for a, u in enumerate(unit)}) for row in matrix]
+    components = [[jnp.ones_like(unit[0])], first]
     for table in products:
-        lower, first = components[-1], components[1]
-        components.append(
-            [
-                combine(
-                    [
-                        (table[a, b, c], lower[a] * first[b])
-                        for a in range(table.shape[0])
-                        for b in range(3)
-                        if table[a, b, c]
-                    ]
-                )
-                for c in range(table.shape[2])
-            ]
-        )
+        lower = components[-1]
+        terms = {(a, b): x * y for a, x in enumerate(lower) for b, y in enumerate(first)}
+        components.append([combined(table[..., c], terms) for c in range(table.shape[2])])
     return components[: max_degree + 1]
 
 

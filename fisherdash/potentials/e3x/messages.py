@@ -1,18 +1,19 @@
-"""Messages of all neighbours, summed and coupled: three forms of one sum, each where it is fastest.
+"""Sums of messages over all neighbours, in three forms of one sum, each where it is fastest.
 
     m[f,c,n,i] = Σ_jab  K[f,b,a,c] R_l(a)[f,n,i,j] Y_a[n,i,j] x[f,b,n,j]
 
 (f feature, n frame, i and j atoms, a, b, c angular components, l(a) the degree of a.) In general
-(:func:`_gather_and_couple`) the filters R Y are written for every feature and the rest is two
-batched products. Where the inputs or the outputs are scalars alone, which is so in the first and in
-the last step, a component couples to one other with one weight K_l for its degree, by Schur's
-lemma. That weight joins the radial weights, and the angular part is a product for which no Y need
-be copied for every feature (:func:`_from_scalars`, :func:`_to_scalars`).
+(``gather_and_couple``) the filters R Y are written for every feature and the rest is two batched
+products. Where inputs or outputs are scalars alone, in the first and the last step, a component
+couples to one other with one weight K_l for its degree, by Schur's lemma. That weight joins the
+radial weights, and the angular part is a product for which no Y need be copied for every feature
+(``from_scalars``, ``to_scalars``).
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,36 +21,23 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fisherdash.potentials.e3x import couplings
-from fisherdash.potentials.e3x.body import Body
+from fisherdash.potentials.e3x.couplings import Body, Step
 
 
-class Forms(NamedTuple):
-    """The three functions that sum messages, of all pairs or of a list of neighbours."""
+class Weights(NamedTuple):
+    """Weights and constants of one step: K by path, and radial weights by degree of the filter."""
 
-    from_scalars: Callable[..., Array]
-    to_scalars: Callable[..., Array]
-    gather_and_couple: Callable[..., Array]
-
-
-class Neighbourhood(Protocol):
-    """Who is told by whom: :class:`Pairs`, or those of :mod:`fisherdash.potentials.e3x.sparse`."""
-
-    @property
-    def harmonics(self) -> list[list[Array]]:
-        """Of the directions between atoms, by degree and order."""
-        ...
-
-    @property
-    def forms(self) -> Forms:
-        """How its messages are summed."""
-        ...
+    step: Step
+    kernel: Float[Array, "paths features"]
+    radial: list[Float[Array, "basis features"]]
 
 
-class Pairs(NamedTuple):
-    """What does not depend on the step: radial basis and spherical harmonics of all pairs.
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """All pairs of atoms: what does not depend on the step, and how their messages are summed.
 
     Attributes:
-        basis: of the distances.
+        basis: radial basis of the distances.
         harmonics: of the direction from i to j, by degree and order.
         multiply: :func:`batched` or :func:`batched_for_reverse`.
     """
@@ -58,121 +46,89 @@ class Pairs(NamedTuple):
     harmonics: list[list[Float[Array, "frames j i"]]]
     multiply: Callable[[Array, Array], Array]
 
-    @property
-    def forms(self) -> Forms:
-        """How messages of all pairs are summed."""
-        return Forms(_from_scalars, _to_scalars, _gather_and_couple)
+    def messages(
+        self, layers: Body, step: Step, x: Float[Array, "features b frames atoms"]
+    ) -> Float[Array, "features c frames atoms"]:
+        """Summed messages to every atom."""
+        names = [couplings.kernel_name((0, degree), False) for degree in range(len(self.harmonics))]
+        radial = [layers["filter"][name]["kernel"] for name in names]
+        weights = Weights(step, layers["tensor"]["kernel"].reshape(-1, len(x)), radial)
+        couples = np.asarray(step.table.any(axis=0))
+        inputs, outputs = couples.shape[1:]
+        if inputs == 1 and np.array_equal(couples[:, 0], np.eye(len(couples), outputs)):
+            return self.from_scalars(weights, x)
+        if outputs == 1 and (couples[..., 0].sum(axis=1) == 1).all():
+            return self.to_scalars(weights, x)
+        return self.gather_and_couple(weights, x)
 
+    def from_scalars(
+        self, weights: Weights, x: Float[Array, "features 1 frames atoms"]
+    ) -> Float[Array, "features c frames atoms"]:
+        """Σ_jl Y_cjl (K_l R_l x_j): batched over atoms i, with the features last."""
+        features, _, frames, atoms = x.shape
+        outputs = weights.step.table.shape[-1]
+        # Higher degrees of the filters couple to nothing that is kept.
+        coupled = coupled_radial(weights, outputs)
+        degrees = coupled.shape[1] // features
+        filters = dot(self.basis, 0, coupled, 0).reshape(frames, atoms, -1)
+        sources = jnp.moveaxis(x[:, 0], 0, -1)[:, :, None]
+        sources = jnp.broadcast_to(sources, (frames, atoms, degrees, features))
+        terms = filters * sources.reshape(frames, 1, -1)
+        y = by_degree(self.harmonics[:degrees])  # n j i a l
+        y = jnp.transpose(y, (0, 2, 3, 1, 4)).reshape(frames * atoms, outputs, -1)
+        found = self.multiply(y, terms.reshape(frames * atoms, atoms * degrees, features))
+        return jnp.transpose(found, (2, 1, 0)).reshape(features, outputs, frames, atoms)
 
-def message(
-    weights: Body,
-    step: couplings.Step,
-    pairs: Neighbourhood,
-    x: Float[Array, "features b frames atoms"],
-) -> Float[Array, "features c frames atoms"]:
-    """What every atom is told by the others."""
-    kernel = weights["tensor"]["kernel"].reshape(-1, len(x))
-    irreps = [(0, degree) for degree in range(len(pairs.harmonics))]
-    names = [couplings.kernel_name(irrep, has_parity=False) for irrep in irreps]
-    radial = [weights["filter"][name]["kernel"] for name in names]
-    couples = np.asarray(step.table.any(axis=0))
-    inputs, outputs = couples.shape[1:]
-    if inputs == 1 and np.array_equal(couples[:, 0], np.eye(len(couples), outputs)):
-        return pairs.forms.from_scalars(kernel, step, radial, pairs, x)
-    if outputs == 1 and (couples[..., 0].sum(axis=1) == 1).all():
-        return pairs.forms.to_scalars(kernel, step, radial, pairs, x)
-    return pairs.forms.gather_and_couple(kernel, step, radial, pairs, x)
+    def to_scalars(
+        self, weights: Weights, x: Float[Array, "features b frames atoms"]
+    ) -> Float[Array, "features 1 frames atoms"]:
+        """Σ_l Σ_j K_l R_l (Σ_a Y_ila x_a): batched over atoms j, with the features last."""
+        features, _, frames, atoms = x.shape
+        degrees = len(self.harmonics)
+        x = by_atom(partners(weights.step, degrees, x))
+        y = jnp.swapaxes(by_degree(self.harmonics), 3, 4)  # n j i l a
+        sent = self.multiply(y.reshape(frames * atoms, atoms * degrees, -1), x)
+        terms = dot(self.basis, 0, coupled_radial(weights), 0)
+        terms = terms * sent.reshape(-1, degrees * features)
+        ones = jnp.ones((frames, 1, atoms), x.dtype)
+        found = self.multiply(ones, terms.reshape(frames, atoms, -1))
+        found = sum(jnp.split(found.reshape(frames, atoms, -1), degrees, axis=-1))
+        return jnp.moveaxis(found, -1, 0)[:, None]
 
-
-def _from_scalars(
-    kernel: Float[Array, "paths features"],
-    step: couplings.Step,
-    radial: list[Float[Array, "basis features"]],
-    pairs: Pairs,
-    x: Float[Array, "features 1 frames atoms"],
-) -> Float[Array, "features c frames atoms"]:
-    """Σ_jl Y_cjl (K_l R_l x_j): batched over atoms i, with the features last."""
-    features, _, frames, atoms = x.shape
-    outputs = step.table.shape[-1]
-    weights, degrees = outward(kernel, step, radial)
-    filters = dot(pairs.basis, 0, weights, 0).reshape(frames, atoms, -1)
-    sources = jnp.moveaxis(x[:, 0], 0, -1)[:, :, None]
-    sources = jnp.broadcast_to(sources, (frames, atoms, degrees, features))
-    terms = filters * sources.reshape(frames, 1, -1)
-    y = by_degree(pairs.harmonics[:degrees])  # n j i a l
-    y = jnp.transpose(y, (0, 2, 3, 1, 4)).reshape(frames * atoms, outputs, -1)
-    told = pairs.multiply(y, terms.reshape(frames * atoms, atoms * degrees, features))
-    return jnp.transpose(told, (2, 1, 0)).reshape(features, outputs, frames, atoms)
-
-
-def _to_scalars(
-    kernel: Float[Array, "paths features"],
-    step: couplings.Step,
-    radial: list[Float[Array, "basis features"]],
-    pairs: Pairs,
-    x: Float[Array, "features b frames atoms"],
-) -> Float[Array, "features 1 frames atoms"]:
-    """Σ_l Σ_j K_l R_l (Σ_a Y_ila x_a): batched over atoms j, with the features last."""
-    features, _, frames, atoms = x.shape
-    degrees = len(pairs.harmonics)
-    x = by_atom(partners(step, degrees, x))
-    y = jnp.swapaxes(by_degree(pairs.harmonics), 3, 4)  # n j i l a
-    sent = pairs.multiply(y.reshape(frames * atoms, atoms * degrees, -1), x)
-    weights = inward(kernel, step, radial)
-    terms = dot(pairs.basis, 0, weights, 0) * sent.reshape(-1, degrees * features)
-    ones = jnp.ones((frames, 1, atoms), x.dtype)
-    told = pairs.multiply(ones, terms.reshape(frames, atoms, -1))
-    told = sum(jnp.split(told.reshape(frames, atoms, -1), degrees, axis=-1))
-    return jnp.moveaxis(told, -1, 0)[:, None]
-
-
-def _gather_and_couple(
-    kernel: Float[Array, "paths features"],
-    step: couplings.Step,
-    radial: list[Float[Array, "basis features"]],
-    pairs: Pairs,
-    x: Float[Array, "features b frames atoms"],
-) -> Float[Array, "features c frames atoms"]:
-    """S[f,n,b,a,i] = Σ_j x[f,n,b,j] (R Y)[f,n,j,a,i], then m = Σ_ba K S."""
-    features, inputs, frames, atoms = x.shape
-    copies = iter(_for_every_feature(pairs.harmonics, features))
-    filters = []
-    for w, ys in zip(radial, pairs.harmonics, strict=True):
-        of_degree = dot(w, 0, pairs.basis, 0)
-        filters += [of_degree * next(copies) for _ in ys]
-    filters = jnp.stack(filters, axis=1).reshape(features, -1, frames, atoms, atoms)
-    filters = jnp.transpose(filters, (0, 2, 3, 1, 4)).reshape(features * frames, atoms, -1)
-    sources = jnp.swapaxes(x, 1, 2).reshape(features * frames, inputs, atoms)
-    gathered = pairs.multiply(sources, filters).reshape(features, frames, -1, atoms)
-    gathered = jnp.swapaxes(gathered, 1, 2).reshape(features, -1, frames * atoms)
-    return couple(kernel, step, gathered).reshape(features, -1, frames, atoms)
+    def gather_and_couple(
+        self, weights: Weights, x: Float[Array, "features b frames atoms"]
+    ) -> Float[Array, "features c frames atoms"]:
+        """S[f,n,b,a,i] = Σ_j x[f,n,b,j] (R Y)[f,n,j,a,i], then m = Σ_ba K S."""
+        features, inputs, frames, atoms = x.shape
+        # Harmonics are copied for every feature by a product with a matrix of zeros and ones, so
+        # that they are in memory when the filters are multiplied with them. From a broadcast XLA
+        # would make every harmonic again in every such product, and its reverse would be a slow
+        # reduction. The matrix is made by operations: as a literal, XLA takes the product apart.
+        rows = jnp.stack([y.reshape(-1) for degree in self.harmonics for y in degree])
+        ones = jnp.repeat(jnp.eye(len(rows), dtype=rows.dtype), features, axis=1)
+        copies = iter(dot(ones, 0, rows, 0).reshape(len(rows), features, -1))
+        filters = []
+        for w, ys in zip(weights.radial, self.harmonics, strict=True):
+            of_degree = dot(w, 0, self.basis, 0)
+            filters += [of_degree * next(copies) for _ in ys]
+        filters = jnp.stack(filters, axis=1).reshape(features, -1, frames, atoms, atoms)
+        filters = jnp.transpose(filters, (0, 2, 3, 1, 4)).reshape(features * frames, atoms, -1)
+        sources = jnp.swapaxes(x, 1, 2).reshape(features * frames, inputs, atoms)
+        gathered = self.multiply(sources, filters).reshape(features, frames, -1, atoms)
+        gathered = jnp.swapaxes(gathered, 1, 2).reshape(features, -1, frames * atoms)
+        return couple(weights, gathered).reshape(features, -1, frames, atoms)
 
 
 def couple(
-    kernel: Float[Array, "paths features"],
-    step: couplings.Step,
-    gathered: Float[Array, "features b*a atoms"],
+    weights: Weights, gathered: Float[Array, "features b*a atoms"]
 ) -> Float[Array, "features c atoms"]:
     """Σ_ba K S."""
-    used = np.flatnonzero(step.table.any(axis=(1, 2, 3)))
-    table = jnp.asarray(np.swapaxes(step.table[used], 1, 2), kernel.dtype)
+    all_paths, kernel = weights.step.table, weights.kernel
+    used = np.flatnonzero(all_paths.any(axis=(1, 2, 3)))
+    table = jnp.asarray(np.swapaxes(all_paths[used], 1, 2), kernel.dtype)
     coupling = dot(kernel[used], 0, table.reshape(len(table), -1), 0)
     coupling = coupling.reshape(len(gathered), gathered.shape[1], -1)
     return dot(coupling, 1, gathered, 1, batch=1)
-
-
-def _for_every_feature(
-    harmonics: list[list[Float[Array, "frames j i"]]], features: int
-) -> Float[Array, "m features pairs"]:
-    """Copies of the harmonics, made by a product with a matrix of zeros and ones.
-
-    So they are in memory when the filters are multiplied with them. From a broadcast XLA would make
-    every harmonic again in every such product, and its reverse would be a slow reduction.
-    """
-    rows = jnp.stack([y.reshape(-1) for degree in harmonics for y in degree])
-    # Made by operations: as a literal, XLA takes the product apart again.
-    copies = jnp.repeat(jnp.eye(len(rows), dtype=rows.dtype), features, axis=1)
-    return dot(copies, 0, rows, 0).reshape(len(rows), features, -1)
 
 
 def by_degree(
@@ -190,31 +146,22 @@ def by_degree(
     return jnp.stack([jnp.stack(column, axis=-1) for column in columns], axis=-2)
 
 
-def outward(
-    kernel: Float[Array, "paths features"],
-    step: couplings.Step,
-    radial: list[Float[Array, "basis features"]],
-) -> tuple[Float[Array, "basis degrees*features"], int]:
-    """K_l R_l of a step whose inputs are scalars, and how many degrees that is.
-
-    Higher degrees of the filters couple to nothing that is kept.
-    """
-    outputs = step.table.shape[-1]
-    weights = _coupled(kernel, step.table[:, :outputs].sum(axis=(2, 3)), radial)
-    return weights, weights.shape[1] // kernel.shape[1]
-
-
-def inward(
-    kernel: Float[Array, "paths features"],
-    step: couplings.Step,
-    radial: list[Float[Array, "basis features"]],
+def coupled_radial(
+    weights: Weights, components: int | None = None
 ) -> Float[Array, "basis degrees*features"]:
-    """K_l R_l of a step whose outputs are scalars."""
-    return _coupled(kernel, step.table.sum(axis=(2, 3)), radial)
+    """K_l R_l of a step with scalars on one side, for the first components of the filters.
+
+    All orders of a degree share one coupling.
+    """
+    table = weights.step.table[:, :components].sum(axis=(2, 3))
+    first = np.arange(math.isqrt(table.shape[1])) ** 2
+    coupling = dot(jnp.asarray(table[:, first], weights.kernel.dtype), 0, weights.kernel, 0)
+    parts = [w * of_degree for w, of_degree in zip(weights.radial, coupling, strict=False)]
+    return jnp.concatenate(parts, axis=1)
 
 
 def partners(
-    step: couplings.Step, degrees: int, x: Float[Array, "features b frames atoms"]
+    step: Step, degrees: int, x: Float[Array, "features b frames atoms"]
 ) -> Float[Array, "features a frames atoms"]:
     """The inputs in the order of the filters' components that they couple to, one each."""
     partner = np.asarray(step.table.any(axis=(0, 3))).argmax(axis=1)  # of a, in the inputs
@@ -225,18 +172,6 @@ def partners(
 def by_atom(x: Float[Array, "features b frames atoms"]) -> Float[Array, "atoms b features"]:
     """Atoms of all frames first, features last."""
     return jnp.transpose(x.reshape(*x.shape[:2], -1), (2, 1, 0))
-
-
-def _coupled(
-    kernel: Float[Array, "paths features"],
-    table: Float[np.ndarray, "paths components"],
-    radial: list[Float[Array, "basis features"]],
-) -> Float[Array, "basis degrees*features"]:
-    """Radial weights times the coupling of each degree, which all of its orders share."""
-    first = np.arange(math.isqrt(table.shape[1])) ** 2
-    coupling = dot(jnp.asarray(table[:, first], kernel.dtype), 0, kernel, 0)
-    parts = [w * of_degree for w, of_degree in zip(radial, coupling, strict=False)]
-    return jnp.concatenate(parts, axis=1)
 
 
 def split(

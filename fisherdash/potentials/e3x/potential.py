@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.e3x import dense
-from fisherdash.potentials.e3x.body import Body, body_shapes
+from fisherdash.potentials.e3x.couplings import Body, body_shapes
 from fisherdash.potentials.e3x.sparse import Neighbours, anywhere, choose, slots
 from fisherdash.potentials.potential import PerAtom, Result
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig

@@ -1,24 +1,22 @@
-"""The messages of :mod:`fisherdash.potentials.e3x.messages`, of the neighbours in a list alone.
+"""Messages of :mod:`fisherdash.potentials.e3x.messages`, of the neighbours in a list alone.
 
-The same sums in the same three forms. What an atom hears from its neighbours is first gathered,
-whole rows of features at a time, and then summed by products of matrices that are batched over
-atoms, with the slots of the list as the summed axis and the features last. In empty slots the
-radial basis is zero.
+For molecules most of whose pairs of atoms are beyond the cutoff. Every atom has the same number of
+slots for neighbours, which follows from the cutoff and the number of atoms alone, so that a
+configuration and a molecule have one compiled program. Neighbours are found anew at every
+evaluation, inside that program: the distances of all pairs are cheap beside the network. Nothing is
+differentiated there, for at the cutoff an atom's contribution and all of its derivatives are zero.
+Where the slots do not hold all neighbours, :func:`choose` says so, and all pairs are taken instead
+(:mod:`fisherdash.potentials.e3x.potential`).
 
-A list of neighbours, for molecules most of whose pairs of atoms are beyond the cutoff.
+Neighbours are mutual, so slots come in pairs that point to each other, and what would be a slow
+scatter, a sum over the atoms that list i, is a gather too (:func:`to_neighbours`).
 
-Every atom has the same number of slots, which follows from the cutoff and the number of atoms
-alone, so that a configuration and a molecule have one compiled program. Who is in the slots is
-decided anew at every evaluation, inside that program: the distances of all pairs are cheap beside
-the network. Nothing is differentiated there, for at the cutoff an atom's contribution and all of
-its derivatives are zero. Where the slots do not hold all neighbours, :func:`choose` says so, and
-all pairs are taken instead (:mod:`fisherdash.potentials.e3x.potential`).
-
-That j is a neighbour of i means that i is one of j. So the slots come in pairs, each of which knows
-the other, and what would be a slow scatter, a sum over those who have i in their lists, is a gather
-too (:func:`to_neighbours`).
+The features of an atom's neighbours are gathered, whole rows at a time, and then summed by products
+of matrices that are batched over atoms, with the slots as the summed axis and the features last. In
+empty slots the radial basis is zero.
 """
 
+import dataclasses
 import math
 from typing import Any, NamedTuple
 
@@ -26,16 +24,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from fisherdash.potentials.e3x import couplings
+from fisherdash.potentials.e3x import messages
 from fisherdash.potentials.e3x.messages import (
-    Forms,
-    batched_for_reverse,
+    Weights,
     by_atom,
     by_degree,
     couple,
+    coupled_radial,
     dot,
-    inward,
-    outward,
     partners,
 )
 
@@ -142,16 +138,14 @@ def to_neighbours(
     return jnp.sum(arrived.reshape(-1, neighbours.atom.shape[-1], *values.shape[1:]), axis=1)
 
 
-def _told(neighbours: Neighbours, values: Array) -> tuple[Array, Neighbours]:
-    return from_neighbours(neighbours, values), neighbours
-
-
-def _summed(neighbours: Neighbours, values: Array) -> tuple[Array, Neighbours]:
-    return to_neighbours(neighbours, values), neighbours
-
-
-from_neighbours.defvjp(_told, lambda neighbours, back: (None, to_neighbours(neighbours, back)))
-to_neighbours.defvjp(_summed, lambda neighbours, back: (None, from_neighbours(neighbours, back)))
+from_neighbours.defvjp(
+    lambda neighbours, values: (from_neighbours(neighbours, values), neighbours),
+    lambda neighbours, back: (None, to_neighbours(neighbours, back)),
+)
+to_neighbours.defvjp(
+    lambda neighbours, values: (to_neighbours(neighbours, values), neighbours),
+    lambda neighbours, back: (None, from_neighbours(neighbours, back)),
+)
 
 
 @jax.custom_batching.custom_vmap
@@ -169,88 +163,62 @@ def _anywhere_of_many(size: int, batched: Any, condition: Array) -> tuple[Array,
     return anywhere(jnp.any(condition)), False
 
 
-class Pairs(NamedTuple):
-    """What does not depend on the step.
+@dataclasses.dataclass(frozen=True)
+class Pairs(messages.Pairs):
+    """Pairs in a list; harmonics are (frames, atoms, slots), of the direction to the neighbour."""
 
-    Attributes:
-        basis: of the distances.
-        harmonics: of the direction from an atom to its neighbour, by degree and order.
-        neighbours: the list.
-    """
-
-    basis: Float[Array, "basis pairs"]
-    harmonics: list[list[Float[Array, "frames atoms slots"]]]
     neighbours: Neighbours
 
-    @property
-    def forms(self) -> Forms:
-        """How messages of the list are summed."""
-        return Forms(_from_scalars, _to_scalars, _gather_and_couple)
+    def from_scalars(
+        self, weights: Weights, x: Float[Array, "features 1 frames atoms"]
+    ) -> Float[Array, "features c frames atoms"]:
+        """Σ_sl Y_csl (K_l R_l x_s), s the slots."""
+        frames, atoms, slots = self.neighbours.atom.shape
+        coupled = coupled_radial(weights, weights.step.table.shape[-1])
+        degrees = coupled.shape[1] // len(x)
+        gathered = from_neighbours(self.neighbours, by_atom(x)[:, 0])
+        terms = dot(self.basis, 0, coupled, 0) * jnp.concatenate([gathered] * degrees, axis=1)
+        y = jnp.swapaxes(by_degree(self.harmonics[:degrees]), 2, 3)  # n i a s l
+        found = self.multiply(
+            y.reshape(frames * atoms, -1, slots * degrees),
+            terms.reshape(frames * atoms, slots * degrees, -1),
+        )
+        return jnp.transpose(found, (2, 1, 0)).reshape(len(x), -1, frames, atoms)
 
+    def to_scalars(
+        self, weights: Weights, x: Float[Array, "features b frames atoms"]
+    ) -> Float[Array, "features 1 frames atoms"]:
+        """Σ_l K_l R_l (Σ_a Y_sla x_a), put into the sender's slots, and summed by the receivers."""
+        frames, atoms, slots = self.neighbours.atom.shape
+        degrees = len(self.harmonics)
+        y = jnp.swapaxes(by_degree(self.harmonics), 3, 4)  # n j s l a
+        y = y.reshape(frames * atoms, slots * degrees, -1)
+        sent = self.multiply(y, by_atom(partners(weights.step, degrees, x)))
+        # Seen from the receiver the direction is the opposite one.
+        turned = [(-1) ** degree * w for degree, w in enumerate(weights.radial)]
+        terms = dot(self.basis, 0, coupled_radial(weights._replace(radial=turned)), 0)
+        terms = jnp.split(terms * sent.reshape(terms.shape), degrees, axis=1)
+        found = to_neighbours(self.neighbours, sum(terms[1:], terms[0]))
+        return jnp.transpose(found).reshape(len(x), 1, frames, atoms)
 
-def _from_scalars(
-    kernel: Float[Array, "paths features"],
-    step: couplings.Step,
-    radial: list[Float[Array, "basis features"]],
-    pairs: Pairs,
-    x: Float[Array, "features 1 frames atoms"],
-) -> Float[Array, "features c frames atoms"]:
-    """Σ_sl Y_csl (K_l R_l x_s), s the slots."""
-    frames, atoms, slots = pairs.neighbours.atom.shape
-    weights, degrees = outward(kernel, step, radial)
-    heard = from_neighbours(pairs.neighbours, by_atom(x)[:, 0])
-    terms = dot(pairs.basis, 0, weights, 0) * jnp.concatenate([heard] * degrees, axis=1)
-    y = jnp.swapaxes(by_degree(pairs.harmonics[:degrees]), 2, 3)  # n i a s l
-    told = batched_for_reverse(
-        y.reshape(frames * atoms, -1, slots * degrees),
-        terms.reshape(frames * atoms, slots * degrees, -1),
-    )
-    return jnp.transpose(told, (2, 1, 0)).reshape(len(x), -1, frames, atoms)
+    def gather_and_couple(
+        self, weights: Weights, x: Float[Array, "features b frames atoms"]
+    ) -> Float[Array, "features c frames atoms"]:
+        """S[i,a,b,f] = Σ_s Y_as (R_l x_b)[i,s,f], then m = Σ_ba K S.
 
-
-def _to_scalars(
-    kernel: Float[Array, "paths features"],
-    step: couplings.Step,
-    radial: list[Float[Array, "basis features"]],
-    pairs: Pairs,
-    x: Float[Array, "features b frames atoms"],
-) -> Float[Array, "features 1 frames atoms"]:
-    """Σ_l K_l R_l (Σ_a Y_sla x_a), put into the slots of those who tell, and summed by the told."""
-    frames, atoms, slots = pairs.neighbours.atom.shape
-    degrees = len(pairs.harmonics)
-    y = jnp.swapaxes(by_degree(pairs.harmonics), 3, 4)  # n j s l a
-    y = y.reshape(frames * atoms, slots * degrees, -1)
-    sent = batched_for_reverse(y, by_atom(partners(step, degrees, x)))
-    # Seen from those who are told the direction is the opposite one.
-    signs = [(-1) ** degree for degree in range(degrees)]
-    turned = [sign * w for sign, w in zip(signs, radial, strict=True)]
-    terms = dot(pairs.basis, 0, inward(kernel, step, turned), 0)
-    terms = jnp.split(terms * sent.reshape(terms.shape), degrees, axis=1)
-    told = to_neighbours(pairs.neighbours, sum(terms[1:], terms[0]))
-    return jnp.transpose(told).reshape(len(x), 1, frames, atoms)
-
-
-def _gather_and_couple(
-    kernel: Float[Array, "paths features"],
-    step: couplings.Step,
-    radial: list[Float[Array, "basis features"]],
-    pairs: Pairs,
-    x: Float[Array, "features b frames atoms"],
-) -> Float[Array, "features c frames atoms"]:
-    """S[i,a,b,f] = Σ_s Y_as (R_l x_b)[i,s,f], then m = Σ_ba K S.
-
-    One product for each degree: the filters R Y are written for no feature, R x for each degree.
-    """
-    features, inputs, frames, atoms = x.shape
-    slots = pairs.neighbours.atom.shape[-1]
-    heard = from_neighbours(pairs.neighbours, by_atom(x).reshape(frames * atoms, -1))
-    heard = jnp.split(heard, inputs, axis=1)
-    sums = []
-    for w, ys in zip(radial, pairs.harmonics, strict=True):
-        of_degree = dot(pairs.basis, 0, w, 0)
-        terms = jnp.concatenate([of_degree * part for part in heard], axis=1)
-        y = jnp.stack(ys, axis=2).reshape(frames * atoms, len(ys), slots)
-        sums.append(batched_for_reverse(y, terms.reshape(frames * atoms, slots, -1)))
-    gathered = jnp.concatenate(sums, axis=1).reshape(frames * atoms, -1, inputs, features)
-    gathered = jnp.transpose(gathered, (3, 2, 1, 0)).reshape(features, -1, frames * atoms)
-    return couple(kernel, step, gathered).reshape(features, -1, frames, atoms)
+        One product for each degree: the filters R Y are written for no feature, R x for each
+        degree.
+        """
+        features, inputs, frames, atoms = x.shape
+        slots = self.neighbours.atom.shape[-1]
+        gathered = from_neighbours(self.neighbours, by_atom(x).reshape(frames * atoms, -1))
+        gathered = jnp.split(gathered, inputs, axis=1)
+        sums = []
+        for w, ys in zip(weights.radial, self.harmonics, strict=True):
+            of_degree = dot(self.basis, 0, w, 0)
+            terms = jnp.concatenate([of_degree * part for part in gathered], axis=1)
+            y = jnp.stack(ys, axis=2).reshape(frames * atoms, len(ys), slots)
+            sums.append(self.multiply(y, terms.reshape(frames * atoms, slots, -1)))
+        found = jnp.concatenate(sums, axis=1).reshape(frames * atoms, -1, inputs, features)
+        found = jnp.transpose(found, (3, 2, 1, 0)).reshape(features, -1, frames * atoms)
+        return couple(weights, found).reshape(features, -1, frames, atoms)
