@@ -75,6 +75,7 @@ def test_force_bars_are_those_of_the_covariance() -> None:
         fisher.force_stderr(model, ETHANOL, positions)
 
 
+@pytest.mark.slow
 def test_estimated_laplacians_are_unbiased() -> None:
     model = random_checkpoint()
     centre = displaced_ethanol(1)[0]
