@@ -179,9 +179,16 @@ def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
 
 
 def solve(
-    model: "Checkpoint", data: Dataset, options: Options, out: Path
+    model: "Checkpoint",
+    data: Dataset,
+    options: Options,
+    out: Path,
+    report_out: Path | None = None,
 ) -> "Task[JobProgress, Refit]":
-    """Re-fit the last layer; its checkpoint goes into the file ``out``."""
+    """Re-fit the last layer; its checkpoint goes into the file ``out``.
+
+    The published report's own head, beside a wider one, goes into ``report_out``.
+    """
     from fisherdash import fisher
     from fisherdash.potentials import checkpoint
 
@@ -194,6 +201,8 @@ def solve(
         yield JobProgress(0.0, "solving", words)
         refit = fisher.solve(model, data, options, cancel=cancel, progress=progress)
         checkpoint.save(refit.checkpoint, out)
+        if report_out is not None and refit.report_head is not None:
+            checkpoint.save(refit.report_head.checkpoint, report_out)
         return refit
 
     info = {"out": out, "sizes": {"atoms": data.num_atoms, "frames": len(data)}}

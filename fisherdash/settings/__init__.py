@@ -4,6 +4,9 @@ from fisherdash.settings.data import FORMATS, LoadSettings, SampleSettings, Spli
 from fisherdash.settings.dynamics import LandscapeSettings, MDSettings, Precision, Scope
 from fisherdash.settings.fields import Settings, like, setting, settings_of, shown
 from fisherdash.settings.refit import (
+    MOST_WEIGHTS,
+    USUAL_NOISE_RIDGE,
+    Metric,
     Options,
     Rule,
     StabilitySettings,
@@ -25,9 +28,12 @@ from fisherdash.settings.training import (
 __all__ = [
     "FORMATS",
     "MAX_ATOMIC_NUMBER",
+    "MOST_WEIGHTS",
+    "USUAL_NOISE_RIDGE",
     "LandscapeSettings",
     "LoadSettings",
     "MDSettings",
+    "Metric",
     "ModelConfig",
     "Options",
     "Precision",
