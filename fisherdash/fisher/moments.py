@@ -61,8 +61,12 @@ from fisherdash.units import BOLTZMANN
 BLOCK = 32
 MATRIX_BYTES = 400 * 2**20
 """Memory for the square matrices of all groups of a pass; there are fewer groups where it ends."""
-NULL = 1e-12
-"""Eigenvalues of T_σ below so much of the largest are zero, its diagonal scaled to one first."""
+NULL = 1e-14
+"""Eigenvalues of T_σ below so much of the largest are zero, its diagonal scaled to one first.
+
+In their directions forces change by 1e-7 of what they change by elsewhere, which is what a network
+in single precision can tell apart, and the sums themselves hold no more digits.
+"""
 
 
 class Part(NamedTuple):

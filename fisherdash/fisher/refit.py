@@ -189,11 +189,14 @@ def _about_head(
             "weights: the fit is not determined by the data."
         )
     if spec.rank < size:
+        small = " at all" if prepared.metric is None else " that single precision can tell"
         yield (
-            f"{size - spec.rank} of {size} directions of the head change no force at all; "
+            f"{size - spec.rank} of {size} directions of the head change no force{small}; "
             "they keep their default value."
         )
-    if norm["default"] > 0 and norm["fisher"] > GROWN * norm["default"] and stability is None:
+    grown = norm["default"] > 0 and norm["fisher"] > GROWN * norm["default"]
+    # With the noise metric a large head may well change no force beside the data.
+    if grown and prepared.metric is None and stability is None:
         yield (
             f"The head grew from {norm['default']:.3g} to {norm['fisher']:.3g} eV. Heads that grow "
             "this much have made dynamics less stable while lowering the force error: let short "
