@@ -24,6 +24,8 @@ from shell import shell
 
 from fisherdash import analysis, dataset, workspace
 from fisherdash.dataset import Dataset
+from fisherdash.potentials import checkpoint
+from fisherdash.potentials.evaluate import evaluate
 
 DEFAULT = "default"
 HEADS = {
@@ -33,7 +35,7 @@ HEADS = {
 }
 COLUMNS = (
     "model", "temperature_K", "head", "replicas", "picoseconds", "failed", "force_rmse_eV_per_A",
-    "drift_meV_per_atom_per_ps", "ridge",
+    "drift_meV_per_atom_per_ps", "options",
 )  # fmt: skip
 RESAMPLES = 4000
 Row = dict[str, str]
@@ -85,14 +87,19 @@ def measured(
     settings += ["--timestep-fs", args.timestep_fs]
     shell("simulate", *heads.values(), "--data", test, "--out", run, *settings)
     traj = workspace.open_run(run).trajectories()
-    drifts = np.abs(analysis.slopes(traj))
+    drifts, frames = np.abs(analysis.slopes(traj)), dataset.load(test)
     rows = []
     for index, (head, file) in enumerate(heads.items()):
         alive = traj.survivors[index]
         drift = np.nanmedian(drifts[index][alive]) if alive.any() else np.nan
-        error = shell("evaluate", file, test)["force_rmse_eV_per_A"]
+        error = evaluate(checkpoint.load(file), frames).force_rmse
         values = (name, f"{temperature:g}", head, traj.replicas, args.picoseconds)
-        values += (int((~alive).sum()), f"{error:.5f}", f"{drift:.5g}", " ".join(HEADS.get(head, [])))
+        values += (
+            int((~alive).sum()),
+            f"{error:.5f}",
+            f"{drift:.5g}",
+            " ".join(HEADS.get(head, [])),
+        )
         rows.append(dict(zip(COLUMNS, map(str, values), strict=True)))
     shutil.rmtree(run)
     return rows

@@ -303,9 +303,7 @@ def _summed(groups: list[Moments]) -> Moments:
     vectors = [dataclasses.replace(one, gram=0.0, energy=0.0) for one in groups]
     total = functools.reduce(operator.add, vectors)
     parts = tuple(part for one in groups for part in one.parts)
-    return dataclasses.replace(
-        total, gram=groups[0].gram, energy=groups[0].energy, groups=parts
-    )
+    return dataclasses.replace(total, gram=groups[0].gram, energy=groups[0].energy, groups=parts)
 
 
 def derivatives_of(

@@ -160,7 +160,9 @@ def spectrum_and_head(refit: "Refit", key: str) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Spectrum of T**")
-        draw(figures.spectrum_figure(refit.eigenvalues, refit.relative_ridge), key=f"{key} spectrum")
+        draw(
+            figures.spectrum_figure(refit.eigenvalues, refit.relative_ridge), key=f"{key} spectrum"
+        )
         st.caption(
             "Directions below the ridge keep their default value: forces hardly depend on them, "
             "so the data cannot decide them."

@@ -96,7 +96,10 @@ def test_held_out_choice_says_how_sure_it_is() -> None:
     # by definition, group by group. (The lowest itself was the rule once; see docs/method.md.)
     ridges = [point.ridge for point in path]
     each = np.array(
-        [[group.loss(fisher.head_at(ridge, problem, start)) for ridge in ridges] for group in unseen]
+        [
+            [group.loss(fisher.head_at(ridge, problem, start)) for ridge in ridges]
+            for group in unseen
+        ]
     )
     lowest = int(np.argmin(each.mean(axis=0)))
     assert path[lowest].criterion == min(point.criterion for point in path)
