@@ -83,12 +83,14 @@ def chunks(settings, data, bonds) -> Iterator:
             kinetic=1.0 - swing + 1e-5 * rng.normal(size=shape),
             positions=positions,
             velocities=positions * np.float32(1e-3),
-            died_step=np.full((HEADS, REPLICAS), -1),
+            failed_step=np.full((HEADS, REPLICAS), -1),
             broken_bond=np.full((HEADS, REPLICAS), -1),
             steps_per_second=1000.0,
             device="none: made-up numbers",
             bonds=bonds,
             degrees_of_freedom=21,
+            timestep=settings.timestep,
+            num_atoms=data.num_atoms,
         )
 
 

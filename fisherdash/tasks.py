@@ -77,7 +77,7 @@ class Task(Generic[Item, Result]):
 
     Attributes:
         kind: one word ("train"), which names it in the list of jobs.
-        title: what the user reads there.
+        title: what the user reads there; the shell shows none.
         work: called with an event that asks it to stop and with what to call between two items of a
             long calculation; it yields items and returns the result.
         describe: reads the progress off an item.
@@ -110,12 +110,13 @@ class Task(Generic[Item, Result]):
 
 
 def sample(
-    atoms: "Atoms", out: Path, settings: SampleSettings
+    atoms: "Atoms", out: Path, settings: SampleSettings, title: str = ""
 ) -> "Task[SampleProgress, Dataset | None]":
     """Make a data set with GFN2-xTB in the file ``out``; None when there was no frame yet."""
-    from fisherdash import reference
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash import reference
+
         last = None
         for last in reference.kept(reference.sample(atoms, settings), out, cancel):
             yield last
@@ -125,13 +126,8 @@ def sample(
         detail = f"{item.frames} of {settings.frames} frames, {item.temperature_K:.0f} K"
         return JobProgress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
 
-    title = f"{atoms.get_chemical_formula()}, {_amount(settings)}"
     info = {"out": out, "sizes": {"atoms": len(atoms), "frames": settings.frames}}
     return Task("sample", title, work, describe, info)
-
-
-def _amount(settings: SampleSettings) -> str:
-    return f"{settings.frames} frames at {settings.temperature:g} K"
 
 
 def train(
@@ -149,13 +145,13 @@ def train(
     What going on needs is beside it until the training has ended. InputError when there are not so
     many frames.
     """
-    from fisherdash import train as training
-    from fisherdash.potentials import checkpoint
-
     sets = datasets.split(data, *split.counts(len(data)), settings.seed)
     state = out.with_name(f"{out.name}.unfinished.npz")
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash import train as training
+        from fisherdash.potentials import checkpoint
+
         for one in training.train(
             config, *sets, settings, cancel=cancel, name=name, state_file=state, resume=resume
         ):
@@ -174,8 +170,7 @@ def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
     """
     left = unfinished_training(folder)
     task = _train_in(folder, left.header, (left.train_set, left.valid_set), left.go_on)
-    note = f"going on from epoch {left.epoch}"
-    return dataclasses.replace(task, note=note)
+    return dataclasses.replace(task, note=f"going on from epoch {left.epoch}")
 
 
 def solve(
@@ -183,16 +178,18 @@ def solve(
     data: Dataset,
     options: Options,
     out: Path,
+    title: str = "",
     report_out: Path | None = None,
 ) -> "Task[JobProgress, Refit]":
     """Re-fit the last layer; its checkpoint goes into the file ``out``.
 
     The published report's own head, beside a wider one, goes into ``report_out``.
     """
-    from fisherdash import fisher
-    from fisherdash.potentials import checkpoint
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash import fisher
+        from fisherdash.potentials import checkpoint
+
         words = f"{len(data)} frames"
 
         def progress(stage: str, done: float) -> None:
@@ -206,7 +203,7 @@ def solve(
         return refit
 
     info = {"out": out, "sizes": {"atoms": data.num_atoms, "frames": len(data)}}
-    return Task("refit", f"{model.name} on {len(data)} frames", work, info=info)
+    return Task("refit", title, work, info=info)
 
 
 def simulate(
@@ -220,11 +217,11 @@ def simulate(
     roles: "Mapping[str, headers.Role] | None" = None,
 ) -> Task[JobProgress, Path]:
     """Dynamics of several heads from the same states; the run grows in its folder, the result."""
-    from fisherdash import md
-
     header = describe_run(models, data, settings, title=title, command=command, roles=roles)
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash import md
+
         chunks = md.simulate(models, data, settings, cancel=cancel)
         yield from _described(record(chunks, folder, header, models))
         return folder
@@ -234,11 +231,11 @@ def simulate(
 
 def resume_simulation(folder: Path) -> Task[JobProgress, Path]:
     """The rest of a run; the result is its folder. InputError when it cannot go on."""
-    from fisherdash import md
-
     left = unfinished(folder)
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash import md
+
         rest = md.resume(left.header, left.checkpoints, left.state, cancel=cancel)
         yield from _described(record_rest(rest, left))
         return folder
@@ -270,7 +267,7 @@ def is_training(folder: Path) -> bool:
 
 
 def evaluate(
-    models: "Mapping[str, Checkpoint]", data: Dataset
+    models: "Mapping[str, Checkpoint]", data: Dataset, title: str = ""
 ) -> "Task[JobProgress, dict[str, Errors]]":
     """Errors of several models on the same frames, by the models' names."""
 
@@ -285,7 +282,6 @@ def evaluate(
             found[name] = evaluate(model, data)
         return found
 
-    title = f"{len(models)} models on {len(data)} frames"
     return Task("evaluate", title, work, keeps=False)
 
 
@@ -294,11 +290,13 @@ def landscape(
     data: Dataset,
     settings: LandscapeSettings,
     out: Path | None = None,
+    title: str = "",
 ) -> "Task[JobProgress, dict[str, Landscape]]":
     """The loss around several models, by their names; the surfaces go into the file ``out``."""
-    from fisherdash import landscape
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash import landscape
+
         def watch(share: float, name: str) -> None:
             report(JobProgress(share, "mapping", name))
 
@@ -311,7 +309,6 @@ def landscape(
         return found
 
     roles = [headers.role_of(model) for model in models.values()]
-    title = f"{len(models)} models on {len(data)} frames"
     return Task("landscape", title, work, info={"roles": roles})
 
 
@@ -319,9 +316,10 @@ def study(
     spec: "Spec", folder: Path, *, workers: int | None = None, scheduler: str | None = None
 ) -> "Task[StudyProgress, Path]":
     """Everything that a study asks for and its folder lacks; the result is the folder."""
-    from fisherdash.study import run_study
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash.study import run_study
+
         yield from run_study(spec, folder, workers=workers, scheduler=scheduler, cancel=cancel)
         return folder
 
@@ -344,10 +342,9 @@ def submit_sample(molecule: str, settings: SampleSettings, structure: Path | Non
     atoms = reference.molecule(structure or molecule)
     name = f"{paths.safe_stem(molecule)}_{settings.temperature:g}K"
     out = paths.new_path("datasets", name, ".npz")
-    task = sample(atoms, out, settings)
+    title = f"{molecule}, {settings.frames} frames at {settings.temperature:g} K"
     command = shell_command("sample", structure or molecule, settings, out=out)
-    title = f"{molecule}, {_amount(settings)}"
-    return dataclasses.replace(task, title=title).submit(command=command)
+    return sample(atoms, out, settings, title).submit(command=command)
 
 
 def submit_training(
@@ -383,8 +380,7 @@ def submit_refit(
 ) -> Job:
     """Re-fit the last layer; the result is the Refit."""
     out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
-    task = solve(model, data, options, out)
-    task = dataclasses.replace(task, title=f"{model_path.stem} on {data_path.stem}")
+    task = solve(model, data, options, out, f"{model_path.stem} on {data_path.stem}")
     command = shell_command("solve", model_path, data_path, options, options.stability, out=out)
     return task.submit(checkpoint=model_path, data=data_path, command=command)
 
@@ -489,9 +485,7 @@ def submit_evaluation(
     data: Dataset,
 ) -> Job:
     """Errors of several models on the same frames."""
-    task = dataclasses.replace(
-        evaluate(models, data), title=f"{len(models)} models on {data_path.stem}"
-    )
+    task = evaluate(models, data, f"{len(models)} models on {data_path.stem}")
     commands = (shell_command("evaluate", path, data_path) for path in model_paths)
     return task.submit(command="\n".join(commands))
 
@@ -504,9 +498,8 @@ def submit_landscape(
     settings: LandscapeSettings,
 ) -> Job:
     """The loss around several models."""
-    task = dataclasses.replace(
-        landscape(models, data, settings), title=f"{len(models)} models on {data_path.stem}"
-    )
+    title = f"{len(models)} models on {data_path.stem}"
+    task = landscape(models, data, settings, title=title)
     command = shell_command(
         "landscape", *model_paths, settings, data=data_path, out=Path("landscape.npz")
     )
@@ -589,13 +582,8 @@ def _training(
         stage = "compiling" if report.status == "compiling" else "training"
         return JobProgress(report.epoch / report.epochs, stage, words, rate, "epochs/s")
 
-    learn, choose = sets
-    sizes = {
-        "atoms": learn.num_atoms,
-        "frames": len(learn),
-        "valid": len(choose),
-        "epochs": epochs,
-    }
+    learn, choose = map(len, sets)
+    sizes = {"atoms": sets[0].num_atoms, "frames": learn, "valid": choose, "epochs": epochs}
     return Task("train", title, work, describe, {**info, "sizes": sizes})
 
 

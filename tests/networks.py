@@ -4,6 +4,7 @@ The bodies are random in every weight, so that no symmetry of an initialisation 
 head is the least-squares solution for the forces, so that the molecule holds together.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -64,3 +65,8 @@ def checkpoint(seed: int, ridge: float = 1e-7, config: ModelConfig = CONFIG) -> 
     head = np.linalg.solve(normal, -g.T @ data.forces.reshape(-1))
     name = f"body {seed} ridge {ridge:g}"
     return Checkpoint(E3x(config), body, head, np.zeros(119), (1, 8), name)
+
+
+def exact(model: Checkpoint) -> Checkpoint:
+    """The same weights in double precision."""
+    return dataclasses.replace(model, body=jax.tree.map(np.float64, model.body))

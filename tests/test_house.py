@@ -148,6 +148,15 @@ def test_packages_look_one_way_only():
                 assert seen not in APART.get(own, ()), f"{path} imports {name}"
 
 
+def test_only_potentials_know_the_network():
+    """All others see a potential; the peers of a benchmark and the tutorial's file are E3x's."""
+    for path in OURS:
+        if "potentials" not in path.parts and "bench" not in path.parts:
+            seen = {one for one in imports(path) if re.search(r"(^|\.)e3x(\.|$)", one)}
+            allowed = {"fisherdash.potentials.e3x", "fisherdash.potentials.e3x.tutorial"}
+            assert not seen or seen == allowed, f"{path} imports {seen}"
+
+
 def module(path: Path) -> str:
     """The full name under which a file is imported."""
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts)

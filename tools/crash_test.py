@@ -104,12 +104,13 @@ def on_disk(folder: Path) -> dict[str, Any]:
         found["network"] = checkpoint.load(network).fingerprint
     for run in sorted((folder / "runs").glob("[!.]*")):
         opened = open_run(run)
-        found |= {name: getattr(opened, name) for name in ("times", "potential", "kinetic")}
+        traj = opened.trajectories()
+        found |= {name: getattr(traj, name) for name in ("times", "potential", "kinetic")}
         chunks = range(len(opened.now.ends))
         for name in ("positions", "velocities"):
             blocks = [opened.block(number, name) for number in chunks]
             found[name] = np.concatenate(blocks, axis=2) if blocks else np.zeros((2, 4, 0, 3, 3))
-        found["died"] = opened.died_step
+        found["died"] = traj.failed_step
     return found
 
 

@@ -20,7 +20,7 @@ from fisherdash.analysis.survival import (
     survival_curves,
     time_to_failure,
 )
-from fisherdash.analysis.trajectories import Trajectories, from_chunks
+from fisherdash.trajectories import Trajectories
 
 __all__ = [
     "Comparison",
@@ -32,7 +32,6 @@ __all__ = [
     "bucketed",
     "compare",
     "fluctuations",
-    "from_chunks",
     "head_drift",
     "logrank_p_value",
     "median_interval",

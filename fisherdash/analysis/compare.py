@@ -17,7 +17,7 @@ from jaxtyping import Float
 from fisherdash.analysis.drift import fluctuations, head_drift, slopes
 from fisherdash.analysis.statistics import FEWEST, SIGNIFICANT, Interval, PairedDifference, paired
 from fisherdash.analysis.survival import lifetimes, logrank_p_value, time_to_failure
-from fisherdash.analysis.trajectories import Trajectories
+from fisherdash.trajectories import Trajectories
 
 
 @dataclasses.dataclass(frozen=True)

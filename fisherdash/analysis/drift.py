@@ -29,8 +29,8 @@ import numpy as np
 from jaxtyping import Float
 
 from fisherdash.analysis.statistics import Interval, PairedDifference, median_interval, paired
-from fisherdash.analysis.trajectories import Trajectories
 from fisherdash.errors import InputError
+from fisherdash.trajectories import Trajectories
 
 MOST_POINTS: Final = 200
 _FEWEST_POINTS: Final = 3
@@ -40,7 +40,7 @@ _PER_PS: Final = 1e3
 
 def total_energy_change(traj: Trajectories) -> Float[np.ndarray, "heads replicas frames"]:
     """ΔE per atom in meV, relative to the first frame; NaN from a replica's death on."""
-    total = np.where(traj.alive, traj.potential + traj.kinetic, np.nan)
+    total = np.where(traj.surviving, traj.potential + traj.kinetic, np.nan)
     return (total - total[..., :1]) * (_MEV / traj.num_atoms)
 
 
@@ -69,7 +69,7 @@ def theil_sen(
 
 def slopes(traj: Trajectories) -> Float[np.ndarray, "heads replicas"]:
     """Drift of every survivor, meV/atom/ps; NaN for the dead, and with fewer than three frames."""
-    found = np.full(traj.died_step.shape, np.nan)
+    found = np.full(traj.failed_step.shape, np.nan)
     if len(traj.times) < _FEWEST_POINTS or not np.any(traj.survivors):
         return found
     change = bucketed(total_energy_change(traj)[traj.survivors])
@@ -83,7 +83,7 @@ def fluctuations(
     """Standard deviation of ΔE about its drift, meV/atom, from all frames; NaN for the dead."""
     found = slopes(traj) if replica_slopes is None else replica_slopes
     trend = found[..., None] * (traj.times / _PER_PS)
-    found = np.full(traj.died_step.shape, np.nan)
+    found = np.full(traj.failed_step.shape, np.nan)
     if len(traj.times) >= _FEWEST_POINTS:
         rest = (total_energy_change(traj) - trend)[traj.survivors]
         found[traj.survivors] = np.std(rest, axis=-1)
@@ -147,7 +147,7 @@ def told_apart(coarse: Trajectories, fine: Trajectories, cause: Cause, seed: int
     Raises:
         InputError: if the two did not start from the same states, or have too few frames yet.
     """
-    shape, other = coarse.died_step.shape, fine.died_step.shape
+    shape, other = coarse.failed_step.shape, fine.failed_step.shape
     if shape != other or min(len(coarse.times), len(fine.times)) < 3:
         raise InputError(
             f"two runs of the same heads and replicas with at least 3 frames are needed, received "
@@ -196,11 +196,13 @@ def told_apart(coarse: Trajectories, fine: Trajectories, cause: Cause, seed: int
 def up_to(traj: Trajectories, end: float) -> Trajectories:
     """The trajectories until ``end`` (fs), as if the run had stopped there."""
     keep = traj.times <= end + 0.5 * traj.timestep
-    died = np.where(traj.died_step * traj.timestep > end + 0.5 * traj.timestep, -1, traj.died_step)
+    died = np.where(
+        traj.failed_step * traj.timestep > end + 0.5 * traj.timestep, -1, traj.failed_step
+    )
     return dataclasses.replace(
         traj,
         times=traj.times[keep],
         potential=traj.potential[..., keep],
         kinetic=traj.kinetic[..., keep],
-        died_step=died,
+        failed_step=died,
     )

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fisherdash.analysis.trajectories import Trajectories
+from fisherdash.trajectories import Trajectories
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ def lifetimes(
 ) -> tuple[Float[np.ndarray, "heads replicas"], Bool[np.ndarray, "heads replicas"]]:
     """Time of death or of the end of the run in ps, and whether it was a death."""
     died = ~traj.survivors
-    return np.where(died, traj.died_step * traj.timestep * 1e-3, traj.duration), died
+    return np.where(died, traj.failed_step * traj.timestep * 1e-3, traj.duration), died
 
 
 def survival_curves(traj: Trajectories) -> tuple[SurvivalCurve, ...]:

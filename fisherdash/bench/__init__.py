@@ -37,8 +37,8 @@ WANTED = {
     "solve_quadratic": 8.0,
     "warm_start": 5.0,
 }
-"""Ratios to be reached on two CPU cores: at most where the ratio is that of times (the overhead, the
-quadratic head), at least the others."""
+"""Ratios to be reached on two CPU cores: at most where the ratio is that of times (the overhead and
+the quadratic head), at least the others."""
 
 NAMES = tuple(_PLACES)
 """The benchmarks, in the order in which they run."""

@@ -166,7 +166,7 @@ def stepper(
     On so many devices, which must divide the replicas, or on as many as the program would take;
     with the checkpoint of all benchmarks, or another.
     """
-    group, params, state, scenery = _start(replicas, molecules, model)
+    group, params, state, constants = _start(replicas, molecules, model)
     layout = engine.Layout.of(group, replicas)
     if devices is not None:
         some = np.array(jax.local_devices()[:devices]).reshape(1, -1)
@@ -175,7 +175,7 @@ def stepper(
 
     def call(steps: int) -> None:
         # Frames beyond the buffer are dropped, which is as much work as keeping them.
-        work = (params, state, scenery, np.int64(steps))
+        work = (params, state, constants, np.int64(steps))
         jax.block_until_ready(engine.advance(group.force_field, FRAMES, layout, *work))
 
     return call
@@ -188,14 +188,14 @@ def _start(replicas: int, molecules: int = 1, model: Checkpoint | None = None):
     state = start(x, initial.thermal_momenta(x, masses, 300.0, 0), heads=1)
     settings, bonds = MDSettings(), initial.find_bonds(inputs.dataset(40))
     pairs = [bonds.pairs + k * len(inputs.NUMBERS) for k in range(molecules)]
-    scenery = engine.Scenery(
+    constants = engine.RunConstants(
         masses,
         np.concatenate(pairs),
         np.tile(bonds.lengths, molecules),
         np.float64(settings.timestep),
         np.int64(settings.record_every),
     )
-    return group, group.params, state, scenery
+    return group, group.params, state, constants
 
 
 REPLICA_NUMBERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)

@@ -153,7 +153,7 @@ def solve_laplacian() -> Result:
 
 
 def solve_quadratic() -> Result:
-    """A whole re-fit of a quadratic head with the noise metric on the same frames, its checks too."""
+    """A whole re-fit of a quadratic head with the noise metric, its checks and errors too."""
     options = fisher.Options(head="quadratic", metric="noise", test_boltzmann=False)
     data = dataclasses.replace(inputs.dataset(FRAMES), temperature=300.0)
     return compare_times(
@@ -172,12 +172,11 @@ def _epoch(frames: int):
     """A call that trains for one epoch, without the validation after it."""
     data = inputs.dataset(frames)
     settings = dataclasses.replace(train.TrainSettings(), batch_size=BATCH)
-    training = loop._Training(inputs.CONFIG, data, data, settings, "benchmark", None)
-    progress, order = training._start(resume=False), training._order(0)
+    training = loop.Training(inputs.CONFIG, [train.Trainee(data, data, settings)])
+    order = training.order()
 
     def run() -> None:
-        sums = training._advance(progress, Sums.zero(), order, 0, training.steps)
-        jax.block_until_ready(sums)
+        jax.block_until_ready(training.advance(Sums.zero(1), order, 0, training.steps))
 
     return run
 

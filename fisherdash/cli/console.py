@@ -144,7 +144,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Console:
-    """Notes and progress on standard error, and the wish to stop.
+    """Notes and progress on standard error, and the request to stop.
 
     Notes are held back until the work begins, so that refused input is answered by one line.
     """

@@ -79,7 +79,7 @@ def _simulated(folder: Path) -> dict[str, Any]:
         "steps_per_second": run.steps_per_second,
         "exploded": {
             name: int((died >= 0).sum())
-            for name, died in zip(run.header.names, run.died_step, strict=True)
+            for name, died in zip(run.header.names, run.trajectories().failed_step, strict=True)
         },
         "drift_meV_per_atom_per_ps": {
             name: interval.median if interval else None for name, interval in drift.items()

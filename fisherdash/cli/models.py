@@ -208,7 +208,7 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     # The data have been told their temperature.
     stability = from_arguments(StabilitySettings, args, seed=args.seed)
     options = from_arguments(Options, args, temperature=None, stability=stability)
-    refit, _ = console.follow(tasks.solve(model, data, options, out, report_out))
+    refit, _ = console.follow(tasks.solve(model, data, options, out, report_out=report_out))
     for warning in refit.warnings:
         console.note(f"warning: {warning}")
     console.note(refit.verdict)

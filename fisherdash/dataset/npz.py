@@ -214,7 +214,7 @@ _LENGTH_UNIT_KEYS = ("r_unit", "length_unit", "positions_unit", "coords_unit")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReadOptions:
     """What the user said about a file; None where it is to be inferred."""
 
     units: str | None = None
@@ -222,14 +222,14 @@ class Wish:
     labels: str | None = None
 
 
-def from_arrays(arrays: Arrays, name: str, wish: Wish) -> Dataset:
+def from_arrays(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
     """The Dataset in an open npz of any known layout.
 
     Raises InputError for missing keys, frames of different molecules, and whatever Dataset refuses.
     """
     if {"version", "energies", "positions"} <= set(arrays):
-        return _from_project(arrays, name, wish)
-    keys = _find_keys(arrays, name, wish.labels)
+        return _from_project(arrays, name, options)
+    keys = _find_keys(arrays, name, options.labels)
     positions, energies, forces = (
         _real(arrays[keys[role]], keys[role], name) for role in ("positions", "energies", "forces")
     )
@@ -238,17 +238,17 @@ def from_arrays(arrays: Arrays, name: str, wish: Wish) -> Dataset:
     numbers = one_molecule(arrays[keys["atomic_numbers"]], name)
     # Checked before the units are inferred, so that inference meets only sound numbers.
     sound = check_arrays(positions * length, energies, forces / length, numbers)
-    unit, why = _energy(arrays, name, wish, keys, sound)
+    unit, why = _energy(arrays, name, options, keys, sound)
     notes.append(why)
     if length == 1.0:
         notes += length_doubt(sound["positions"][0], sound["atomic_numbers"])
-    notes += _about_old_labels(arrays, wish)
+    notes += _about_old_labels(arrays, options)
     return Dataset(
         positions=sound["positions"],
         energies=sound["energies"] * ENERGY_UNITS[unit],
         forces=sound["forces"] * ENERGY_UNITS[unit],
         atomic_numbers=sound["atomic_numbers"],
-        temperature=wish.temperature,
+        temperature=options.temperature,
         source=f"{name} ({', '.join(keys.values())})",
         notes=tuple(notes),
     )
@@ -326,12 +326,16 @@ def _length(arrays: Arrays, name: str, notes: list[str]) -> float:
 
 
 def _energy(
-    arrays: Arrays, name: str, wish: Wish, keys: dict[str, str], sound: dict[str, np.ndarray]
+    arrays: Arrays,
+    name: str,
+    options: ReadOptions,
+    keys: dict[str, str],
+    sound: dict[str, np.ndarray],
 ) -> tuple[str, str]:
     """The energy unit of the file and the sentence that says why."""
     energies, forces, numbers = sound["energies"], sound["forces"], sound["atomic_numbers"]
-    if wish.units is not None:
-        return wish.units, given_units_note(wish.units, energies, numbers)
+    if options.units is not None:
+        return options.units, given_units_note(options.units, energies, numbers)
     for key in _ENERGY_UNIT_KEYS:
         text = arrays.text(key)
         if text is None:
@@ -363,8 +367,8 @@ def given_units_note(units: str, energies: np.ndarray, numbers: np.ndarray) -> s
     return f"{note} The mean energy {np.mean(energies):.6g} looks like {seen} instead."
 
 
-def _about_old_labels(arrays: Arrays, wish: Wish) -> list[str]:
-    if "old_forces" not in arrays or wish.labels:
+def _about_old_labels(arrays: Arrays, options: ReadOptions) -> list[str]:
+    if "old_forces" not in arrays or options.labels:
         return []
     return [
         "The geometries of this file were sampled with the potential of old_energies and "
@@ -373,15 +377,18 @@ def _about_old_labels(arrays: Arrays, wish: Wish) -> list[str]:
     ]
 
 
-def _from_project(arrays: Arrays, name: str, wish: Wish) -> Dataset:
+def _from_project(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
     for key in ("forces", "atomic_numbers"):
         if key not in arrays:
             raise InputError(f"{name} has no {key.replace('_', ' ')}; received {arrays.listed}.")
-    if wish.units not in (None, "eV"):
-        raise InputError(f"{name} is a FisherDash file, always in eV; received units {wish.units}.")
-    if wish.labels:
+    if options.units not in (None, "eV"):
         raise InputError(
-            f"{name} is a FisherDash file with one set of labels; received labels {wish.labels!r}."
+            f"{name} is a FisherDash file, always in eV; received units {options.units}."
+        )
+    if options.labels:
+        raise InputError(
+            f"{name} is a FisherDash file with one set of labels; "
+            f"received labels {options.labels!r}."
         )
     version = arrays["version"]
     if version.size != 1 or version.dtype.kind not in "iu" or int(version.item()) != VERSION:
@@ -390,7 +397,7 @@ def _from_project(arrays: Arrays, name: str, wish: Wish) -> Dataset:
             f"{name} is of FisherDash data version {received}; this program reads version "
             f"{VERSION}."
         )
-    temperature = wish.temperature
+    temperature = options.temperature
     if temperature is None and "temperature" in arrays:
         stored = arrays["temperature"]
         if stored.size != 1 or stored.dtype.kind not in "iuf":

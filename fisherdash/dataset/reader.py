@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from fisherdash.dataset.core import Dataset, check_temperature
 from fisherdash.dataset.inference import check_units
-from fisherdash.dataset.npz import Arrays, Wish, from_arrays
+from fisherdash.dataset.npz import Arrays, ReadOptions, from_arrays
 from fisherdash.dataset.structures import FORMATS, from_structures
 from fisherdash.dataset.temperature import hinted
 from fisherdash.errors import InputError
@@ -39,13 +39,13 @@ def load(
     Raises InputError, one sentence, for whatever cannot be used.
     """
     path = Path(path)
-    wish = _wish(units, temperature, labels)
+    options = _read_options(units, temperature, labels)
     name = clean_name(path.name)
     if path.is_dir():
         raise InputError(f"{path} is a folder; a data file is needed.")
     try:
         with path.open("rb") as stream:
-            return _read(stream, path.stat().st_size, name, format, wish)
+            return _read(stream, path.stat().st_size, name, format, options)
     except FileNotFoundError:
         raise InputError(f"There is no file {path}.") from None
     except (OSError, ValueError) as error:
@@ -64,8 +64,8 @@ def load_bytes(
     labels: str | None = None,
 ) -> Dataset:
     """`load` for an upload: its bytes, and its name, which is shown and never used as a path."""
-    wish = _wish(units, temperature, labels)
-    return _read(io.BytesIO(data), len(data), clean_name(name), format, wish)
+    options = _read_options(units, temperature, labels)
+    return _read(io.BytesIO(data), len(data), clean_name(name), format, options)
 
 
 def clean_name(name: str) -> str:
@@ -74,11 +74,13 @@ def clean_name(name: str) -> str:
     return "".join(c for c in last if c.isprintable())[:80] or "unnamed file"
 
 
-def _wish(units: str | None, temperature: float | None, labels: str | None) -> Wish:
-    return Wish(check_units(units), check_temperature(temperature), labels or None)
+def _read_options(units: str | None, temperature: float | None, labels: str | None) -> ReadOptions:
+    return ReadOptions(check_units(units), check_temperature(temperature), labels or None)
 
 
-def _read(stream: BinaryIO, size: int, name: str, format: str | None, wish: Wish) -> Dataset:
+def _read(
+    stream: BinaryIO, size: int, name: str, format: str | None, options: ReadOptions
+) -> Dataset:
     if size == 0:
         raise InputError(f"{name} is empty.")
     if format is None:
@@ -90,7 +92,7 @@ def _read(stream: BinaryIO, size: int, name: str, format: str | None, wish: Wish
                 f"the format (npz, {', '.join(FORMATS)})."
             )
     if format == "npz":
-        return hinted(from_arrays(Arrays(stream, name), name, wish), name)
+        return hinted(from_arrays(Arrays(stream, name), name, options), name)
     if format not in FORMATS:
         raise InputError(f"Unknown format {format!r}; use npz, {', '.join(FORMATS)}.")
     if size > LARGEST_TEXT:
@@ -98,4 +100,4 @@ def _read(stream: BinaryIO, size: int, name: str, format: str | None, wish: Wish
             f"{name} has {size / 2**30:.1f} GiB; at most {LARGEST_TEXT / 2**30:.0f} GiB of "
             f"{format} are read: convert it to npz."
         )
-    return hinted(from_structures(stream.read(), name, format, wish), name)
+    return hinted(from_structures(stream.read(), name, format, options), name)

@@ -35,7 +35,7 @@ from fisherdash.dataset.inference import (
     length_doubt,
     total_energy_evidence,
 )
-from fisherdash.dataset.npz import Wish, describe_difference, given_units_note
+from fisherdash.dataset.npz import ReadOptions, describe_difference, given_units_note
 from fisherdash.dataset.temperature import from_comments
 from fisherdash.errors import InputError
 
@@ -112,7 +112,7 @@ _MOST_WRAPPED = 300
 """Atoms up to which all pairs are looked at through the boundaries; their 27 images take memory."""
 
 
-def from_structures(data: bytes, name: str, form: str, wish: Wish) -> Dataset:
+def from_structures(data: bytes, name: str, form: str, options: ReadOptions) -> Dataset:
     """The Dataset in the bytes of a file of the ASE format `form` (one of FORMATS).
 
     Raises InputError for content that ASE cannot read, for frames without energy or forces,
@@ -125,14 +125,14 @@ def from_structures(data: bytes, name: str, form: str, wish: Wish) -> Dataset:
         if not np.array_equal(frame.numbers, numbers):
             raise InputError(describe_difference(name, numbers, index, frame.numbers))
         _check_whole(frame, index, name)
-    labelled = [_labels(frame, index, name, wish.labels) for index, frame in enumerate(frames)]
+    labelled = [_labels(frame, index, name, options.labels) for index, frame in enumerate(frames)]
     energies = np.array([energy for energy, _ in labelled])
     forces = np.stack([force for _, force in labelled])
-    unit, why = _unit(form, wish, energies, forces, numbers)
+    unit, why = _unit(form, options, energies, forces, numbers)
     notes = [why, *length_doubt(frames[0].positions, numbers)]
     if any(frame.pbc.any() for frame in frames):
         notes.append("The frames are marked periodic; the cell is ignored, the molecule is whole.")
-    temperature, told = from_comments((frame.info for frame in frames), wish.temperature)
+    temperature, told = from_comments((frame.info for frame in frames), options.temperature)
     scale = ENERGY_UNITS[unit]
     return Dataset(
         positions=np.stack([frame.positions for frame in frames]),
@@ -305,15 +305,15 @@ def _missing(what: str, index: int, name: str, labels: str | None, store: dict) 
 
 
 def _unit(
-    form: str, wish: Wish, energies: np.ndarray, forces: np.ndarray, numbers: np.ndarray
+    form: str, options: ReadOptions, energies: np.ndarray, forces: np.ndarray, numbers: np.ndarray
 ) -> tuple[str, str]:
     """The unit of the labels and why; ASE's own custom is eV for every format."""
     if form != "extxyz":
-        if wish.units not in (None, "eV"):
-            raise InputError(f"ASE converts {form} to eV itself; received units {wish.units}.")
+        if options.units not in (None, "eV"):
+            raise InputError(f"ASE converts {form} to eV itself; received units {options.units}.")
         return "eV", f"Units: eV, to which ASE converts the format {form}."
-    if wish.units is not None:
-        return wish.units, given_units_note(wish.units, energies, numbers)
+    if options.units is not None:
+        return options.units, given_units_note(options.units, energies, numbers)
     total, by_force = total_energy_evidence(energies, numbers), force_evidence(forces)
     if total is not None and total == by_force and total != "eV":
         return total, (

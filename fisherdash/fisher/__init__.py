@@ -33,8 +33,8 @@ from fisherdash.fisher.ridge import (
 )
 from fisherdash.fisher.solve import prepare, solve, try_heads
 from fisherdash.fisher.stability import (
+    Candidate,
     StabilityCheck,
-    Tried,
     candidates,
     check_stability,
 )
@@ -43,6 +43,7 @@ from fisherdash.settings import Options, StabilitySettings
 __all__ = [
     "WORDS",
     "Boltzmann",
+    "Candidate",
     "Choice",
     "Descent",
     "Divergence",
@@ -57,7 +58,6 @@ __all__ = [
     "Spectrum",
     "StabilityCheck",
     "StabilitySettings",
-    "Tried",
     "accumulate",
     "accumulate_groups",
     "boltzmann_test",

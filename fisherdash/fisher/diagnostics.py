@@ -28,10 +28,11 @@ around the fitted head with the covariance
 
     Σ = s² (M A + M λ B)⁻¹,    s² = Σ|∇U − Gθ|²/(rows − dof),
 
-M frames, B the metric of the ridge. The components of a frame, and neighbouring frames, are not independent, and what is left
-of the error is the body's, not noise. So the claim is tested: two heads fitted to alternate groups
-of consecutive frames should differ as Σ says; where they differ more, Σ is scaled up to what was
-seen. An error bar of a force is then √(G Σ Gᵀ): the part of the error that more data could cure.
+M frames, B the metric of the ridge. The components of a frame, and neighbouring frames, are not
+independent, and what is left of the error is the body's, not noise. So the claim is tested: two
+heads fitted to alternate groups of consecutive frames should differ as Σ says; where they differ
+more, Σ is scaled up to what was seen. An error bar of a force is then √(G Σ Gᵀ): the part of the
+error that more data could cure.
 """
 
 import dataclasses

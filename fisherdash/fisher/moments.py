@@ -279,7 +279,8 @@ def accumulate_groups(
             # A block may hold frames of several groups.
             rows = part[(part >= first) & (part < last)]
             if len(rows):
-                mine = jax.tree.map(lambda leaf, at=rows - first: leaf[at], found)
+                at = slice(rows[0] - first, rows[-1] - first + 1)
+                mine = jax.tree.map(lambda leaf, at=at: leaf[at], found)
                 of_group.add(mine, -dataset.forces[rows], dataset.energies[rows] - origin)
         if progress is not None:
             progress(last, total)
@@ -316,7 +317,7 @@ def derivatives_of(
     precision: str = "float32",
     cancel: threading.Event | None = None,
 ) -> Iterator[tuple[int, Derivatives]]:
-    """Derivatives of all descriptors of a checkpoint, float64, block after block of frames.
+    """Derivatives of all descriptors of a checkpoint, float64, BLOCK after BLOCK of frames.
 
     With each block goes the number of frames before it. Raises InputError when cancelled.
     """
@@ -344,8 +345,11 @@ def derivatives_of(
             jnp.asarray(atomic_numbers),
             jnp.asarray(positions[chosen]),
         )
-        real = slice(min(block, total - first))
-        yield first, jax.tree.map(lambda leaf, at=real: np.asarray(leaf, np.float64)[at], found)
+        found = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), found)
+        # By BLOCK, so that the order of sums does not depend on the number of devices.
+        for start in range(0, min(block, total - first), BLOCK):
+            at = slice(start, min(start + BLOCK, total - first))
+            yield first + start, jax.tree.map(lambda leaf, at=at: leaf[at], found)
 
 
 class _Matrices:
@@ -377,7 +381,7 @@ class _Sums:
             u, energies, fixed = u - slope, energies - found.fixed.energy, slope @ g
         joint = np.concatenate([found.values, energies[:, None]], axis=1)
         curvature = None if found.laplacian is None else found.laplacian.sum(axis=0)
-        self._matrices.gram += g.T @ g
+        self._matrices.gram += g.T @ g  # in place: matrices of many descriptors are large
         self._matrices.energy += joint.T @ joint
         terms = [u @ g, curvature, u @ u, joint.sum(axis=0), fixed]
         self._terms = [

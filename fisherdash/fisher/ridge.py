@@ -9,10 +9,10 @@ Which ridge: the rules, and how sure the choice is.
 
 "auto" takes the largest λ whose loss on held-out frames is within one standard error, paired over
 groups of frames, of the lowest: on flat paths the minimum itself chose heads thousands of times as
-large for nothing. With the noise metric it takes the usual 0.01, because held-out frames say nothing
-of where there are no data. "evidence" takes the highest marginal likelihood, "gcv" the lowest
-generalised cross-validation score, "stable" (see :mod:`fisherdash.fisher.stability`) the lowest
-held-out divergence among heads whose dynamics lose no more replicas than the default's.
+large for nothing. With the noise metric it takes the usual 0.01, because held-out frames say
+nothing of where there are no data. "evidence" takes the highest marginal likelihood, "gcv" the
+lowest generalised cross-validation score, "stable" (see :mod:`fisherdash.fisher.stability`) the
+lowest held-out divergence among heads whose dynamics lose no more replicas than the default's.
 
 Gradient descent on the Fisher divergence: the slow way to the closed form, for teaching.
 

@@ -33,7 +33,7 @@ FALLBACK_TEMPERATURE = 500.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Tried:
+class Candidate:
     """What dynamics with one head did, next to the default head from the same initial states.
 
     Attributes:
@@ -66,9 +66,9 @@ class StabilityCheck:
         picoseconds, temperature: of the runs.
     """
 
-    tried: tuple[Tried, ...]
+    tried: tuple[Candidate, ...]
     ridge: float
-    confirmation: tuple[Tried, ...]
+    confirmation: tuple[Candidate, ...]
     picoseconds: float
     temperature: float
 
@@ -184,7 +184,7 @@ def _lives(
     )
     died, step = np.full((len(models), settings.replicas), -1), 0
     for chunk in simulate(models, dataset, plan, cancel=cancel):
-        died, step = np.asarray(chunk.died_step), max(chunk.step, 0)
+        died, step = np.asarray(chunk.failed_step), max(chunk.step, 0)
         progress(step / plan.steps)
     if step < plan.steps:
         raise InputError(f"the stability check was cancelled after {step} of {plan.steps} steps")
@@ -197,12 +197,12 @@ def _compare(
     default: Float[np.ndarray, " replicas"],
     settings: StabilitySettings,
     seed: int,
-) -> Tried:
+) -> Candidate:
     alive, before = np.isinf(lives), np.isinf(default)
     pairs = alive.astype(float) - before
     chosen = np.random.default_rng(seed).integers(len(pairs), size=(RESAMPLES, len(pairs)))
     low, high = np.percentile(pairs[chosen].mean(axis=1), [2.5, 97.5])
-    return Tried(
+    return Candidate(
         ridge=ridge,
         survivors=int(alive.sum()),
         replicas=len(alive),

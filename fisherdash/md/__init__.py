@@ -1,19 +1,19 @@
 """NVE molecular dynamics of many heads and many replicas in one compiled loop.
 
 A run is ``simulate(checkpoints, dataset, settings)``, an iterator of chunks. Below it: ``initial``
-(geometries and momenta), ``groups`` (which heads are evaluated together), ``verlet`` and
-``failure`` (one step, and who dies in it), ``engine`` (the compiled loop), ``loop`` (the host).
+(initial geometries and momenta), ``integrator`` (one step, and the failure criterion), ``engine``
+(groups of heads and the compiled loop), ``loop`` (the host's side).
 """
 
 from fisherdash.md.engine import Group
-from fisherdash.md.integrator import ALIVE, NOT_FINITE, TOLERANCE, Bonds, State, start
+from fisherdash.md.integrator import NOT_FINITE, SURVIVING, TOLERANCE, Bonds, State, start
 from fisherdash.md.loop import Chunk, Setting, run
 from fisherdash.md.simulate import resume, simulate
 from fisherdash.settings import MDSettings
 
 __all__ = [
-    "ALIVE",
     "NOT_FINITE",
+    "SURVIVING",
     "TOLERANCE",
     "Bonds",
     "Chunk",

@@ -1,4 +1,4 @@
-"""The compiled loop: any number of heads times any number of replicas, frames recorded on the way.
+"""The compiled loop of many heads and replicas, which records frames, and its groups of heads.
 
 One compiled function, :func:`advance`, does a number of steps that is an argument, not a shape.
 It writes its frames into a buffer of fixed capacity, of which the host keeps those that were
@@ -17,13 +17,11 @@ nothing is donated: a state that was handed out stays valid and can be kept for 
 step are arguments. It runs on all local devices, each with its share of the replicas, or of the
 bodies where there are more of those (:class:`Layout`).
 
-Which heads can be evaluated together, and how.
-
-Two heads of one body are one flat batch: every molecule of the batch carries its own head, and the
-body sees no difference. Bodies of one potential are stacked and mapped over with ``vmap``.
-Only what differs in shape needs a loop of its own. A group is therefore a pure function, which
-identifies the compiled loop, and parameters, which are its arguments: a second run with other
-weights of the same shapes compiles nothing.
+Groups of heads that are evaluated together. Two heads of one body are one flat batch: every
+molecule of the batch carries its own head, and the body sees no difference. Bodies of one
+potential are stacked and mapped over with ``vmap``. Only what differs in shape needs a loop of
+its own. A group is therefore a pure function, which identifies the compiled loop, and parameters,
+which are its arguments: a second run with other weights of the same shapes compiles nothing.
 """
 
 import dataclasses
@@ -39,7 +37,7 @@ from jaxtyping import Array, Float, Int
 
 from fisherdash import devices
 from fisherdash.md import integrator
-from fisherdash.md.integrator import ALIVE, State
+from fisherdash.md.integrator import SURVIVING, State
 from fisherdash.potentials.form import HeadForm, joint_basis
 from fisherdash.potentials.head import Head, energy_and_forces
 from fisherdash.potentials.potential import Potential
@@ -198,7 +196,7 @@ def _leaves(body: Any) -> Iterator[tuple[Any, np.ndarray]]:
 _BUFFER_BYTES = 64 * 2**20
 
 
-class Scenery(NamedTuple):
+class RunConstants(NamedTuple):
     """Numbers that a run does not change."""
 
     masses: Float[Any, " atoms"]
@@ -209,7 +207,7 @@ class Scenery(NamedTuple):
 
 
 class Record(NamedTuple):
-    """Buffers of frames; energies of the dead are NaN."""
+    """Buffers of frames; energies are NaN after a failure."""
 
     potential: Float[Any, "capacity heads replicas"]
     kinetic: Float[Any, "capacity heads replicas"]
@@ -270,7 +268,7 @@ def advance(
     layout: Layout,
     params: Any,
     state: State,
-    scenery: Scenery,
+    constants: RunConstants,
     steps: Int[Array, ""],
 ) -> tuple[State, Record]:
     """Does ``steps`` steps and records the last state of every recording interval it touches.
@@ -283,7 +281,7 @@ def advance(
         in_specs=(layout.params, layout.state, P(), P()),
         out_specs=(layout.state, layout.record),
         check_vma=False,  # nothing crosses between devices, so there is nothing to keep track of
-    )(params, state, scenery, steps)
+    )(params, state, constants, steps)
 
 
 def _advance(
@@ -291,46 +289,46 @@ def _advance(
     capacity: int,
     params: Any,
     state: State,
-    scenery: Scenery,
+    constants: RunConstants,
     steps: Int[Array, ""],
 ) -> tuple[State, Record]:
     """The share of one device."""
-    first_frame = frame_of(state.step + 1, scenery.record_every)
+    first_frame = frame_of(state.step + 1, constants.record_every)
 
     def one_step(_: Any, carry: tuple[State, Record]) -> tuple[State, Record]:
         state, record = carry
-        state = step(force_field, params, state, scenery)
-        slot = frame_of(state.step, scenery.record_every) - first_frame
-        frame = snapshot(state, scenery.masses)
+        state = step(force_field, params, state, constants)
+        slot = frame_of(state.step, constants.record_every) - first_frame
+        frame = snapshot(state, constants.masses)
         # Written at every step; what stays in a slot is the step at which its frame is due.
         record = jax.tree.map(lambda buffer, value: buffer.at[slot].set(value), record, frame)
         return state, record
 
-    blank = jax.eval_shape(snapshot, state, scenery.masses)
+    blank = jax.eval_shape(snapshot, state, constants.masses)
     record = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), blank)
     return jax.lax.fori_loop(0, steps, one_step, (state, record))
 
 
-def step(force_field: ForceField, params: Any, state: State, scenery: Scenery) -> State:
-    """One step of all replicas: Verlet for the living, rest for the dead."""
-    living = state.died_step == ALIVE
+def step(force_field: ForceField, params: Any, state: State, constants: RunConstants) -> State:
+    """One step of all replicas: velocity Verlet; failed replicas are frozen."""
+    surviving = state.failed_step == SURVIVING
 
     def evaluate(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
-        moves = (living & integrator.usable(positions))[..., None, None]
+        moves = (surviving & integrator.usable(positions))[..., None, None]
         energies, forces = force_field(params, jnp.where(moves, positions, state.positions))
         return jnp.asarray(energies, jnp.float64), jnp.asarray(forces, jnp.float64)
 
-    length = jnp.where(state.step < 0, 0.0, scenery.timestep)
-    moved = integrator.step(state.motion(), evaluate, scenery.masses, length)
-    return integrator.bury(state, moved, scenery.pairs, scenery.lengths)
+    length = jnp.where(state.step < 0, 0.0, constants.timestep)
+    moved = integrator.step(state.motion(), evaluate, constants.masses, length)
+    return integrator.mark_failed(state, moved, constants.pairs, constants.lengths)
 
 
 def snapshot(state: State, masses: Float[Array, " atoms"]) -> Record:
     """The frame that is recorded of a state, without the axis of frames."""
-    living = state.died_step == ALIVE
+    surviving = state.failed_step == SURVIVING
     return Record(
-        potential=jnp.where(living, state.potential, jnp.nan),
-        kinetic=jnp.where(living, integrator.kinetic_energy(state.momenta, masses), jnp.nan),
+        potential=jnp.where(surviving, state.potential, jnp.nan),
+        kinetic=jnp.where(surviving, integrator.kinetic_energy(state.momenta, masses), jnp.nan),
         positions=state.positions.astype(jnp.float32),
         velocities=(state.momenta / masses[:, None]).astype(jnp.float32),
     )

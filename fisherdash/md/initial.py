@@ -1,4 +1,4 @@
-"""Where every replica starts: a geometry and thermal momenta without overall motion.
+"""Initial states: geometries, thermal momenta without overall motion, relaxed structures, bonds.
 
 Momenta are drawn from the Maxwell–Boltzmann distribution, p_i ~ N(0, m_i k_B T), and the motion of
 the whole molecule is then taken out: with r' measured from the centre of mass, L = Σ r' × p and I
@@ -9,8 +9,6 @@ the tensor of inertia,
 In mass-weighted coordinates this is an orthogonal projection of an isotropic Gaussian, so what
 remains is canonical in the remaining 3N − 6 degrees of freedom (3N − 5 for a linear molecule)
 and must not be rescaled: 2K/k_BT is χ² with that many degrees of freedom.
-
-The nearest minimum of a potential, by L-BFGS with limited steps (ASE).
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Velocity Verlet as pure functions, on any batch of molecules.
+"""Velocity Verlet on any batch of molecules, the state of a run, and the failure criterion.
 
     p(t+Δt/2) = p(t) + ½ Δt F(t)
     r(t+Δt)   = r(t) + Δt p(t+Δt/2) / m
@@ -18,18 +18,14 @@ m      masses              amu, shape (atoms,)
 Δt     timestep            fs
 ====== =================== =========================================
 
-The state of a run: all that the next step needs, and enough to go on exactly after a stop.
-
-When a trajectory counts as dead, and how it is laid to rest.
-
-A replica is dead from the first step at which a bond is more than TOLERANCE off its reference
+A replica fails at the first step at which a bond is more than TOLERANCE off its reference
 length, or at which its energy, forces or positions are not finite. The bond criterion is that of
 X. Fu et al., "Forces are not Enough", TMLR (2023). The reference length of a bond is its mean over
-the data set, whatever the start of the run, so that death means the same in every run on one set.
+the data set, whatever the start of the run, so that failure means the same in every run on one set.
 
-Every step is judged, not only the recorded ones. A dead replica is held in place: where it broke
-(or, for a number that is not finite, where it last was finite), so that no NaN is fed back into
-the network and the other replicas of the batch never notice.
+Every step is judged, not only the recorded ones. A failed replica is frozen where it broke (or,
+for a number that is not finite, where it last was finite), so that no NaN is fed back into the
+network and the other replicas of the batch are not affected.
 """
 
 import dataclasses
@@ -88,19 +84,19 @@ def kinetic_energy(
     return jnp.sum(momenta**2 / masses[:, None], axis=(-2, -1)) / (2.0 * ACCELERATION)
 
 
-ALIVE: Final = -1
-"""Value of ``died_step`` and ``broken_bond`` of a living replica."""
+SURVIVING: Final = -1
+"""Value of ``failed_step`` and ``broken_bond`` of a replica that has not failed."""
 
 NOT_FINITE: Final = -2
-"""Value of ``broken_bond`` of a replica that died of a number that is not finite."""
+"""Value of ``broken_bond`` of a replica that failed by a number that is not finite."""
 
 
 class State(NamedTuple):
     """Everything that a run needs to go on, exactly: a pytree of arrays (of JAX or numpy).
 
     ``step`` is the number of steps done, a scalar; −1 means that not even the forces at the start
-    are known. ``died_step`` and ``broken_bond`` are ALIVE (−1) for the living; ``broken_bond`` is
-    otherwise an index into the bonds, or NOT_FINITE (−2).
+    are known. ``failed_step`` and ``broken_bond`` are SURVIVING (−1) for survivors; otherwise
+    ``broken_bond`` is an index into the bonds, or NOT_FINITE (−2).
     """
 
     positions: Float[Any, "heads replicas atoms 3"]
@@ -108,7 +104,7 @@ class State(NamedTuple):
     forces: Float[Any, "heads replicas atoms 3"]
     potential: Float[Any, "heads replicas"]
     step: Int[Any, ""]
-    died_step: Int[Any, "heads replicas"]
+    failed_step: Int[Any, "heads replicas"]
     broken_bond: Int[Any, "heads replicas"]
 
     def motion(self) -> Motion:
@@ -136,13 +132,13 @@ def start(
         forces=np.zeros_like(positions),
         potential=np.zeros(shape),
         step=np.array(-1, np.int64),
-        died_step=np.full(shape, ALIVE, np.int64),
-        broken_bond=np.full(shape, ALIVE, np.int64),
+        failed_step=np.full(shape, SURVIVING, np.int64),
+        broken_bond=np.full(shape, SURVIVING, np.int64),
     )
 
 
 TOLERANCE: Final = 0.5
-"""Largest |length − reference length| of a living bond, Å."""
+"""Largest |length − reference length| of a bond before it counts as broken, Å."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,23 +188,23 @@ def worst_bond(
     return jnp.argmax(deviation, axis=-1), jnp.max(deviation, axis=-1)
 
 
-def bury(
+def mark_failed(
     state: State, moved: Motion, pairs: Int[Array, "bonds 2"], lengths: Float[Array, " bonds"]
 ) -> State:
-    """The state after the step that led to ``moved``: the dead are held, the newly dead noted."""
+    """The state after the step that led to ``moved``: failed replicas are frozen."""
     step = state.step + 1
-    alive = state.died_step == ALIVE
+    surviving = state.failed_step == SURVIVING
     finite = usable(moved.positions) & usable(moved.momenta) & jnp.isfinite(moved.potential)
     bond, deviation = worst_bond(moved.positions, pairs, lengths)
-    dies = alive & ~(finite & (deviation <= TOLERANCE))
-    goes = alive & finite
+    fails = surviving & ~(finite & (deviation <= TOLERANCE))
+    moves = surviving & finite
 
-    def hold(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(jnp.reshape(goes, goes.shape + (1,) * (new.ndim - goes.ndim)), new, old)
+    def freeze(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(jnp.reshape(moves, moves.shape + (1,) * (new.ndim - moves.ndim)), new, old)
 
     return State(
-        *(hold(new, old) for new, old in zip(moved, state.motion(), strict=True)),
+        *(freeze(new, old) for new, old in zip(moved, state.motion(), strict=True)),
         step=step,
-        died_step=jnp.where(dies, step, state.died_step),
-        broken_bond=jnp.where(dies, jnp.where(finite, bond, NOT_FINITE), state.broken_bond),
+        failed_step=jnp.where(fails, step, state.failed_step),
+        broken_bond=jnp.where(fails, jnp.where(finite, bond, NOT_FINITE), state.broken_bond),
     )

@@ -1,9 +1,4 @@
-"""The host's side of a run: keeps the device busy, hands out chunks, hears a cancellation.
-
-What a running simulation hands out: a stretch of recorded frames.
-
-Chunks out of what the compiled loop returns: heads in their order, frames behind replicas.
-"""
+"""The host's side of a run: keeps the device busy, assembles chunks, obeys a cancellation."""
 
 import collections
 import dataclasses
@@ -14,76 +9,41 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
 
 from fisherdash.md import engine
-from fisherdash.md.engine import Group, Record, Scenery
-from fisherdash.md.integrator import ALIVE, Bonds, State
+from fisherdash.md.engine import Group, Record, RunConstants
+from fisherdash.md.integrator import SURVIVING, Bonds, State
 from fisherdash.settings import MDSettings
+from fisherdash.trajectories import Trajectories
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Chunk:
-    """K consecutive recorded frames of every trajectory; H heads, R replicas, N atoms.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Chunk(Trajectories):
+    """Consecutive recorded frames of every trajectory, and where the run is.
 
-    Energies of a replica are NaN from the step of its death on; its positions and velocities stay
-    those at its death. The first chunk of a run has the stage "compiling" and no frames; the first
-    frame of a run that is not resumed is the start, t = 0.
+    Energies of a replica are NaN from the step of its failure on; its positions and velocities
+    stay those at its failure. The first chunk of a run has the stage "compiling" and no frames;
+    the first frame of a run that is not resumed is the start, t = 0.
 
     Attributes:
         stage: "compiling" or "running".
         step: last step done.
         steps: steps of the whole run.
-        names: of the heads.
-        times: of the frames, fs, shape (K,).
-        potential: eV, without the constant of the checkpoint, shape (H, R, K).
-        kinetic: eV, shape (H, R, K).
-        positions: Å, float32, shape (H, R, K, N, 3).
-        velocities: Å/fs, float32, shape (H, R, K, N, 3).
-        died_step: step of death, −1 while alive, shape (H, R).
-        broken_bond: index into ``bonds``, −1 while alive, −2 for a number that is not finite.
         steps_per_second: of the whole batch, without compilation; 0 while unknown.
         device: where it runs, in words.
-        bonds: the bonds that are watched.
-        degrees_of_freedom: of one molecule's internal motion, for temperatures.
+        bonds: the bonds that are watched; ``broken_bond`` is an index into them.
         notes: what was decided about the start, plain sentences.
         state: the integrator's state after ``step``, on the host; a run goes on from it exactly.
-            None while compiling.
     """
 
     stage: Literal["compiling", "running"]
     step: int
     steps: int
-    names: tuple[str, ...]
-    times: Float[np.ndarray, " frames"]
-    potential: Float[np.ndarray, "heads replicas frames"]
-    kinetic: Float[np.ndarray, "heads replicas frames"]
-    positions: Float[np.ndarray, "heads replicas frames atoms 3"]
-    velocities: Float[np.ndarray, "heads replicas frames atoms 3"]
-    died_step: Int[np.ndarray, "heads replicas"]
-    broken_bond: Int[np.ndarray, "heads replicas"]
     steps_per_second: float
     device: str
     bonds: Bonds
-    degrees_of_freedom: int
     notes: tuple[str, ...] = ()
     state: State | None = None
-
-    def __post_init__(self) -> None:
-        heads, replicas = self.died_step.shape
-        frames = len(self.times)
-        expected = {
-            "potential": (heads, replicas, frames),
-            "kinetic": (heads, replicas, frames),
-            "positions": (heads, replicas, frames, *self.positions.shape[3:]),
-            "velocities": self.positions.shape,
-            "broken_bond": (heads, replicas),
-        }
-        for name, shape in expected.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
-        if len(self.names) != heads:
-            raise ValueError(f"{heads} heads have {len(self.names)} names: {self.names}")
 
 
 @dataclasses.dataclass(eq=False)
@@ -128,7 +88,7 @@ def running(
         stage="running",
         step=call.last,
         times=due * settings.timestep,
-        died_step=state.died_step,
+        failed_step=state.failed_step,
         broken_bond=state.broken_bond,
         state=state,
         **dict(zip(Record._fields, recorded, strict=True)),
@@ -136,7 +96,7 @@ def running(
     )
 
 
-def all_dead(chunk: Chunk, settings: MDSettings) -> Iterator[Chunk]:
+def all_failed(chunk: Chunk, settings: MDSettings) -> Iterator[Chunk]:
     """Nothing would change any more: one frame at the end stands for all that are left."""
     assert chunk.state is not None
     if chunk.step < settings.steps:
@@ -153,15 +113,16 @@ def all_dead(chunk: Chunk, settings: MDSettings) -> Iterator[Chunk]:
 def compiling(state: State, common: dict[str, Any]) -> Chunk:
     """The chunk without frames that comes before anything is compiled; it carries the start."""
     heads, replicas, atoms, _ = np.shape(state.positions)
+    energies, vectors = np.zeros((heads, replicas, 0)), np.zeros((heads, replicas, 0, atoms, 3))
     return Chunk(
         stage="compiling",
         step=max(int(state.step), 0),
         times=np.zeros(0),
-        potential=np.zeros((heads, replicas, 0)),
-        kinetic=np.zeros((heads, replicas, 0)),
-        positions=np.zeros((heads, replicas, 0, atoms, 3), np.float32),
-        velocities=np.zeros((heads, replicas, 0, atoms, 3), np.float32),
-        died_step=np.asarray(state.died_step),
+        potential=energies,
+        kinetic=energies,
+        positions=vectors.astype(np.float32),
+        velocities=vectors.astype(np.float32),
+        failed_step=np.asarray(state.failed_step),
         broken_bond=np.asarray(state.broken_bond),
         steps_per_second=0.0,
         state=state.on_host(),
@@ -221,7 +182,7 @@ class _Device:
             layout.put(_select(state, group.indices), layout.state) for group, layout in both
         ]
         self._params = [layout.put(group.params, layout.params) for group, layout in both]
-        self._scenery = Scenery(
+        self._constants = RunConstants(
             setting.masses,
             setting.bonds.pairs,
             setting.bonds.lengths,
@@ -243,7 +204,7 @@ class _Device:
         parts = zip(self._groups, self._layouts, self._params, self._states, strict=True)
         results = [
             engine.advance(
-                group.force_field, self._capacity, layout, params, state, self._scenery, steps
+                group.force_field, self._capacity, layout, params, state, self._constants, steps
             )
             for group, layout, params, state in parts
         ]
@@ -287,7 +248,7 @@ def run(
 
     Yields:
         A chunk with the stage "compiling", then chunks with at least one frame each. When every
-        replica of every head is dead, one frame at the end of the run stands for the rest.
+        replica of every head has failed, one frame at the end of the run stands for the rest.
     """
     common = {
         "steps": settings.steps,
@@ -295,6 +256,9 @@ def run(
         "device": engine.device_name(),
         "notes": setting.notes,
         "bonds": setting.bonds,
+        "timestep": settings.timestep,
+        "num_atoms": len(setting.masses),
+        "temperature": settings.temperature,
         "degrees_of_freedom": setting.degrees_of_freedom,
     }
     yield compiling(state, common)
@@ -318,8 +282,8 @@ def run(
             check_same_start(chunk, state)
         if len(chunk.times):
             yield chunk
-        if np.all(chunk.died_step != ALIVE) and len(chunk.times):
-            yield from all_dead(chunk, settings)
+        if np.all(chunk.failed_step != SURVIVING) and len(chunk.times):
+            yield from all_failed(chunk, settings)
             return
 
 

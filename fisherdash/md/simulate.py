@@ -1,7 +1,4 @@
-"""From checkpoints and a data set to a running simulation.
-
-Going on with a run from its saved state, without the data set that it started from.
-"""
+"""A simulation from checkpoints and a data set, or the rest of one from its saved state."""
 
 import threading
 from collections.abc import Iterator, Mapping

@@ -104,7 +104,7 @@ def drift_figure(
       styles: of the heads.
       end: time at which a run that goes on will end, ps; the axis then grows towards it.
     """
-    names, times, alive = traj.names, traj.times / 1000.0, traj.alive_counts()
+    names, times, alive = traj.names, traj.times / 1000.0, traj.surviving_counts()
     change = total_energy_change(traj)
     heads, replicas, _ = change.shape
     median = median_of_living(change)
@@ -211,7 +211,7 @@ def time_axis_end(traj: Trajectories, end: float | None) -> float:
     at the next of end/16, end/8, …, end, so that a young curve is not squeezed into a corner; where
     everybody died before, a little behind the last death."""
     last = traj.duration
-    nobody = np.flatnonzero(~traj.alive.any(axis=(0, 1)))
+    nobody = np.flatnonzero(~traj.surviving.any(axis=(0, 1)))
     first = float(traj.times[nobody[0]]) if len(nobody) else 0.0
     if first > 0.0 and (dead := figure.round_above(1.1e-3 * first)) < last:
         return dead

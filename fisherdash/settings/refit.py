@@ -59,8 +59,8 @@ class Options(Settings):
     """Settings of a re-fit.
 
     ``ridge`` is λ, with the identity metric as a multiple of the largest eigenvalue, or a rule of
-    :mod:`fisherdash.fisher.ridge`; ``stability`` is of the runs that the rule "stable" needs. The Boltzmann test is always made
-    with the method "laplacian", which depends on it.
+    :mod:`fisherdash.fisher.ridge`; ``stability`` is of the runs that the rule "stable" needs. The
+    Boltzmann test is always made with the method "laplacian", which depends on it.
     """
 
     method: Literal["forces", "laplacian", "gradient"] = setting(

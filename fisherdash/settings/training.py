@@ -4,9 +4,8 @@ The defaults are the published report's.
 """
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from fisherdash.errors import InputError
 from fisherdash.settings.fields import Settings, like, setting
 
 MAX_ATOMIC_NUMBER = 118
@@ -19,11 +18,7 @@ MOST_SEED = 10**15
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Settings):
-    """What fixes the shape of a network.
-
-    ``head_elements`` are the atomic numbers that have a head θ of their own, rising; empty where
-    all atoms share one. The body knows nothing of it.
-    """
+    """What fixes the shape of a network."""
 
     FIELDS: ClassVar[str] = "a model configuration has the fields"
     FLOATS: ClassVar[bool] = True
@@ -49,27 +44,6 @@ class ModelConfig(Settings):
         3.0, label="Cutoff", unit="Å", low=0.5, high=50, step=0.5,
         help="Distance beyond which two atoms do not see each other, usually 3 to 6 Å.",
     )
-    head_elements: tuple[int, ...] = setting((), omitted=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "head_elements", _elements(self.head_elements))
-
-    @property
-    def num_descriptors(self) -> int:
-        """Length of the head: ``features``, once for each element that has its own."""
-        return self.features * max(1, len(self.head_elements))
-
-
-def _elements(value: Any) -> tuple[int, ...]:
-    good = isinstance(value, (list, tuple)) and all(
-        type(z) is int and 1 <= z <= MAX_ATOMIC_NUMBER for z in value
-    )
-    if not good or list(value) != sorted(set(value)):
-        raise InputError(
-            f"head_elements must be different atomic numbers in rising order, received {value!r}"
-        )
-    return tuple(value)
 
 
 @dataclasses.dataclass(frozen=True)

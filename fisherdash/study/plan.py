@@ -186,7 +186,7 @@ class Interrupted(Exception):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Unit:
-    """Members of one shape, where they lie, and the wish to stop."""
+    """Members of one shape, where they lie, and the request to stop."""
 
     folder: Path
     plan: Plan

@@ -84,7 +84,7 @@ def curves(traj: Trajectories, head: int, settings: MDSettings) -> list[list[flo
     The times are those of the settings, also of a run that ended early because nobody lived on.
     """
     one = traj.of([head])
-    change, alive = analysis.total_energy_change(one)[0], one.alive_counts()[0]
+    change, alive = analysis.total_energy_change(one)[0], one.surviving_counts()[0]
     last = -(-settings.steps // settings.record_every)
     found: list[list[float | None]] = []
     for frame in thinned(range(last + 1), POINTS):

@@ -1,7 +1,8 @@
 """Training: settings in, a report per epoch out; whole epochs stay on the device."""
 
 from fisherdash.settings import TrainSettings
-from fisherdash.train.loop import EpochReport, Trainee, resume, train, train_together
+from fisherdash.train.loop import resume, train, train_together
+from fisherdash.train.progress import EpochReport, Trainee
 
 __all__ = [
     "EpochReport",

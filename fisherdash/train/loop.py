@@ -1,20 +1,15 @@
-"""The training loop: epochs on the device, one report each on the host.
-
-Everything random derives from (seed, epoch), so a resumed training takes the same steps as one
-that was never stopped. The host hands the device short pieces of an epoch, which keeps a
-cancellation prompt without touching the data in between.
-
-Going on with a training from what its folder says, without the page or command that began it.
-
-Several trainings of one shape at once: populations, and what chance alone does to a training.
+"""Training of one network or of several of one shape side by side.
 
 The weights of all members are stacked along a first axis and every step is taken for all of them in
 one compiled call, so a device that one small network leaves idle is filled. Each member has its own
-data, seed and schedule and takes the steps that :func:`fisherdash.train.train` would take with them
-(up to the rounding of sums that a batched product may order differently).
+data, seed and schedule and takes the steps that it would take alone (up to the rounding of sums
+that a batched product may order differently).
+
+Everything random derives from (seed, epoch), so a resumed training takes the same steps as one that
+was never stopped. Each compiled call takes the steps of about half a second, which may be a part of
+an epoch, so that a cancellation is prompt.
 """
 
-import dataclasses
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -27,34 +22,23 @@ import numpy as np
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.families import trainable
 from fisherdash.potentials.form import SHARED
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig, TrainSettings
-from fisherdash.train.progress import (
-    EpochReport,
-    Progress,
-    Status,
-    checkpoint_of,
-    count_epoch,
-    errors_of,
-    report_of,
-    status_after,
-)
+from fisherdash.train.progress import EpochReport, Progress, Trainee
 from fisherdash.train.step import (
     LEARNING_UNIT,
     Frames,
-    Rate,
+    Hyperparameters,
     State,
     Sums,
     advance,
-    advance_together,
     initial_state,
     validate,
-    validate_together,
 )
 
-_PIECE_SECONDS = 0.5
+_CALL_SECONDS = 0.5
+"""How long one compiled call should take."""
 
 
 def train(
@@ -78,197 +62,55 @@ def train(
         name: of the checkpoint.
         cancel: set it to stop; the last report then carries the best weights so far.
         state_file: where to keep what is needed to go on later, None for nowhere. It is removed
-            when the training has ended by itself and its last report was taken in.
+            when the training has ended by itself and the caller asks for more than its last report.
         resume: go on from ``state_file``; only the number of epochs may differ.
 
     Raises:
         InputError: if the two sets are different molecules, or there is nothing to resume.
     """
-    return _Training(config, train_set, valid_set, settings, name, state_file).run(
-        cancel or threading.Event(), resume
-    )
+    trainee = Trainee(train_set, valid_set, settings, name, state_file)
+    options = {"cancel": cancel, "resume": resume, "report_seconds": 0.0}
+    reports = train_together(config, [trainee], **options)
+    return (report for (report,) in reports)
 
 
-def to_device(data: Dataset, mean_energy: float) -> Frames:
-    """Frames in single precision and the learning unit, energies less ``mean_energy`` (eV)."""
-    energies, forces = data.energies - mean_energy, data.forces
-    arrays = data.positions, energies / LEARNING_UNIT, forces / LEARNING_UNIT
-    return Frames(*(jnp.asarray(array, jnp.float32) for array in arrays))
+def train_together(
+    config: ModelConfig,
+    trainees: Sequence[Trainee],
+    *,
+    cancel: threading.Event | None = None,
+    resume: bool = False,
+    report_seconds: float = 0.5,
+) -> Iterator[tuple[EpochReport, ...]]:
+    """Trains networks of one configuration side by side.
 
+    Args:
+        config: of every network.
+        trainees: equal in molecule, numbers of frames, batch size and epochs.
+        cancel: set it to stop.
+        resume: go on from the members' state files; they are removed once no member is cancelled.
+        report_seconds: shortest time between two reports.
 
-def first_state(config: ModelConfig, seed: int) -> State:
-    """Initial weights of a network and an optimiser that has seen nothing.
+    Yields:
+        One report for each member when compiling, after an epoch, and at the end. A member that
+        diverged or stopped early keeps its last report.
 
-    The head is zero, so that an untrained network predicts the mean energy.
+    Raises:
+        InputError: if the members differ in shape, or as :func:`train`.
     """
-    potential = trainable(config)
-    params = {
-        "body": potential.init(seed),
-        "head": np.zeros(SHARED.size(potential.num_features), np.float32),
-        "element_bias": np.zeros(MAX_ATOMIC_NUMBER + 1, np.float32),
-    }
-    return initial_state(jax.tree.map(jnp.asarray, params))
-
-
-def order_of(seed: int, epoch: int, frames: int) -> np.ndarray:
-    """The order of the frames in an epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(frames)
-
-
-class _Training:
-    """One training: its data on the device and its progress."""
-
-    def __init__(
-        self,
-        config: ModelConfig,
-        train_set: Dataset,
-        valid_set: Dataset,
-        settings: TrainSettings,
-        name: str,
-        state_file: Path | None,
-    ) -> None:
-        if not np.array_equal(train_set.atomic_numbers, valid_set.atomic_numbers):
+    for trainee in trainees:
+        if not np.array_equal(trainee.train_set.atomic_numbers, trainee.valid_set.atomic_numbers):
             raise InputError(
                 f"training and validation frames must be of one molecule, received "
-                f"{train_set.formula} and {valid_set.formula}"
+                f"{trainee.train_set.formula} and {trainee.valid_set.formula}"
             )
-        self.config, self.settings, self.name, self.state_file = config, settings, name, state_file
-        self.train_set, self.valid_set = train_set, valid_set
-        self.mean_energy = float(train_set.energies.mean())
-        self.atomic_numbers = jnp.asarray(train_set.atomic_numbers)
-        self.train_frames = to_device(train_set, self.mean_energy)
-        self.valid_frames = to_device(valid_set, self.mean_energy)
-        self.force_rms = float(np.sqrt(np.mean(valid_set.forces**2)))
-        self.batch_size = min(settings.batch_size, len(train_set))
-        self.steps = len(train_set) // self.batch_size
-        self.weight = jnp.float32(settings.forces_weight)
-        steps = settings.epochs * self.steps
-        self.rate = Rate.of(settings.schedule, settings.learning_rate, steps)
-        self.average = jnp.float32(settings.average)
-        self.clip = jnp.float64(settings.clip)
-        self.radius = jnp.float32(settings.sharpness_radius) if settings.sharpness_radius else None
-        self.compile_seconds = 0.0
-        self.steps_per_piece = 1
-
-    def run(self, cancel: threading.Event, resume: bool) -> Iterator[EpochReport]:
-        progress = self._start(resume)
-        yield self._report(progress, "compiling")
-        self._compile(progress)
-        status: Status = status_after(progress, self.settings) if progress.epoch else "running"
-        while status == "running":
-            started = time.perf_counter()
-            sums = self._epoch(progress, cancel)
-            if sums is None:
-                status = "cancelled"
-                break
-            status = self._after_epoch(progress, sums, time.perf_counter() - started)
-            self._keep(progress)
-            if status == "running":
-                yield self._report(progress, status)
-        yield self._report(progress, status)
-        # Only now: whoever took the last report has kept what it brought.
-        if self.state_file is not None and status != "cancelled":
-            self.state_file.unlink(missing_ok=True)
-
-    def _fixed(self) -> dict[str, Any]:
-        settings = {k: v for k, v in self.settings.to_json().items() if k != "epochs"}
-        return {
-            **self.config.to_json(),
-            **settings,
-            "training data": self.train_set.fingerprint,
-            "validation data": self.valid_set.fingerprint,
-        }
-
-    def _start(self, resume: bool) -> Progress:
-        state = first_state(self.config, self.settings.seed)
-        fresh = Progress(state, jax.tree.map(jnp.copy, state.params))
-        if not resume:
-            return fresh
-        if self.state_file is None:
-            raise InputError("resuming needs the file in which the training was kept")
-        return Progress.load(self.state_file, self._fixed(), fresh)
-
-    def _keep(self, progress: Progress) -> None:
-        if self.state_file is not None:
-            progress.save(self.state_file, self._fixed())
-
-    def _advance(
-        self, progress: Progress, sums: Sums, order: jax.Array, first: int, last: int
-    ) -> Sums:
-        progress.state, sums = advance(
-            self.config,
-            self.batch_size,
-            progress.state,
-            sums,
-            self.atomic_numbers,
-            self.train_frames,
-            order,
-            jnp.asarray(first),
-            jnp.asarray(last),
-            self.rate,
-            self.weight,
-            self.average,
-            self.clip,
-            self.radius,
+    if len({trainee.shape for trainee in trainees}) != 1:
+        raise InputError(
+            "networks are trained together when molecule, numbers of frames, batch size and epochs "
+            f"agree; received {sorted({str(trainee.shape[1:]) for trainee in trainees})}"
         )
-        return sums
-
-    def _validate(self, progress: Progress) -> dict[str, float]:
-        return errors_of(
-            validate(
-                self.config,
-                progress.state.average,
-                self.atomic_numbers,
-                self.valid_frames,
-                self.weight,
-            )
-        )
-
-    def _order(self, epoch: int) -> jax.Array:
-        return jnp.asarray(order_of(self.settings.seed, epoch, len(self.train_set)))
-
-    def _compile(self, progress: Progress) -> None:
-        started = time.perf_counter()
-        jax.block_until_ready(self._advance(progress, Sums.zero(), self._order(0), 0, 0))
-        self._validate(progress)
-        self.compile_seconds = time.perf_counter() - started
-
-    def _epoch(self, progress: Progress, cancel: threading.Event) -> Sums | None:
-        order, sums, done = self._order(progress.epoch), Sums.zero(), 0
-        while done < self.steps:
-            if cancel.is_set():
-                return None
-            until = min(done + self.steps_per_piece, self.steps)
-            started = time.perf_counter()
-            sums = jax.block_until_ready(self._advance(progress, sums, order, done, until))
-            per_step = (time.perf_counter() - started) / (until - done)
-            self.steps_per_piece = max(1, int(_PIECE_SECONDS / per_step))
-            done = until
-        return sums
-
-    def _after_epoch(self, progress: Progress, sums: Sums, seconds: float) -> Status:
-        rate = float(self.rate.at(progress.state.step))
-        if count_epoch(progress, sums, self._validate(progress), rate, seconds):
-            # The state's buffers are donated to the next step: keep a copy.
-            progress.best = jax.tree.map(jnp.copy, progress.state.average)
-        return status_after(progress, self.settings)
-
-    def _report(self, progress: Progress, status: Status) -> EpochReport:
-        return report_of(
-            progress,
-            self.settings,
-            status,
-            compile_seconds=self.compile_seconds,
-            force_rms=self.force_rms,
-            checkpoint=self._kept(progress),
-        )
-
-    def _kept(self, progress: Progress) -> Checkpoint | None:
-        if not progress.best_epoch:
-            return None
-        return checkpoint_of(
-            progress, self.config, self.settings, self.name, self.train_set, len(self.valid_set)
-        )
+    training = Training(config, trainees)
+    return training.run(cancel or threading.Event(), resume, report_seconds)
 
 
 def resume(
@@ -303,188 +145,158 @@ def resume(
     )
 
 
-_REPORT_SECONDS = 0.5
+def learning_frames(data: Dataset, mean_energy: float) -> Frames:
+    """Frames in single precision and the learning unit, energies less ``mean_energy`` (eV)."""
+    energies, forces = data.energies - mean_energy, data.forces
+    arrays = data.positions, energies / LEARNING_UNIT, forces / LEARNING_UNIT
+    return Frames(*(np.asarray(array, np.float32) for array in arrays))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Trainee:
-    """One member of a joint training; arguments as those of :func:`fisherdash.train.train`."""
+def first_state(config: ModelConfig, seed: int) -> State:
+    """Initial weights of a network and an optimiser that has seen nothing, on the host.
 
-    train_set: Dataset
-    valid_set: Dataset
-    settings: TrainSettings
-    name: str
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """What members of one joint training have in common."""
-        settings = self.settings
-        return (
-            tuple(self.train_set.atomic_numbers),
-            len(self.train_set),
-            len(self.valid_set),
-            min(settings.batch_size, len(self.train_set)),
-            settings.epochs,
-            settings.sharpness_radius > 0,
-        )
-
-
-def train_together(
-    config: ModelConfig,
-    trainees: Sequence[Trainee],
-    *,
-    cancel: threading.Event | None = None,
-) -> Iterator[tuple[EpochReport, ...]]:
-    """Trains networks of one configuration side by side.
-
-    Args:
-        config: of every network.
-        trainees: equal in molecule, numbers of frames, batch size and epochs.
-        cancel: set it to stop.
-
-    Yields:
-        One report for each member, at most twice a second and at the end; only the last reports
-        carry checkpoints. A member that diverged or stopped early keeps its last report.
-
-    Raises:
-        InputError: if the members differ in shape.
+    The head is zero, so that an untrained network predicts the mean energy.
     """
-    if len({trainee.shape for trainee in trainees}) != 1:
-        raise InputError(
-            "networks are trained together when molecule, numbers of frames, batch size and epochs "
-            f"agree; received {sorted({str(trainee.shape[1:]) for trainee in trainees})}"
-        )
-    return _Cohort(config, trainees).run(cancel or threading.Event())
+    potential = trainable(config)
+    return initial_state(
+        {
+            "body": potential.init(seed),
+            "head": np.zeros(SHARED.size(potential.num_features), np.float32),
+            "element_bias": np.zeros(MAX_ATOMIC_NUMBER + 1, np.float32),
+        }
+    )
 
 
-class _Cohort:
-    """Stacked data and weights of the members, and the progress of each."""
+def stack(trees: Sequence[Any]) -> Any:
+    """Trees of the members as one on the device, with their first axis."""
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *trees)
+
+
+class Training:
+    """Data, weights and optimisers of the members on the device, and the progress of each."""
 
     def __init__(self, config: ModelConfig, trainees: Sequence[Trainee]) -> None:
-        self.config, self.trainees = config, trainees
-        first = trainees[0]
-        self.atomic_numbers = jnp.asarray(first.train_set.atomic_numbers)
-        means = [float(trainee.train_set.energies.mean()) for trainee in trainees]
-        self.train_frames, self.valid_frames = (
-            _stack(
-                [to_device(getattr(t, name), mean) for t, mean in zip(trainees, means, strict=True)]
-            )
-            for name in ("train_set", "valid_set")
-        )
+        self.config, first = config, trainees[0]
         self.batch_size = min(first.settings.batch_size, len(first.train_set))
         self.steps = len(first.train_set) // self.batch_size
-        total = first.settings.epochs * self.steps
-        chosen = [trainee.settings for trainee in trainees]
-        self.rate = _stack([Rate.of(s.schedule, s.learning_rate, total) for s in chosen])
-        self.weight = jnp.array([s.forces_weight for s in chosen], jnp.float32)
-        self.average = jnp.array([s.average for s in chosen], jnp.float32)
-        self.clip = jnp.array([s.clip for s in chosen], jnp.float64)
-        self.radius = None
-        if first.settings.sharpness_radius:
-            self.radius = jnp.array([s.sharpness_radius for s in chosen], jnp.float32)
-        self.state: State = _stack([first_state(config, s.seed) for s in chosen])
-        self.best = jax.tree.map(jnp.copy, self.state.params)
-        # Weights and optimiser are stacked above; each progress keeps the numbers.
-        self.progress = [Progress(None, None) for _ in trainees]  # pyright: ignore[reportArgumentType]
-        self.status: list[Status] = ["running"] * len(trainees)
+        steps = first.settings.epochs * self.steps
+        self.atomic_numbers = jnp.asarray(first.train_set.atomic_numbers)
+        means = [float(trainee.train_set.energies.mean()) for trainee in trainees]
+        both = list(zip(trainees, means, strict=True))
+        self.train_frames = stack([learning_frames(t.train_set, mean) for t, mean in both])
+        self.valid_frames = stack([learning_frames(t.valid_set, mean) for t, mean in both])
+        self.hyper = stack([Hyperparameters.of(t.settings, steps) for t in trainees])
+        states = [first_state(config, trainee.settings.seed) for trainee in trainees]
+        self.members = [
+            Progress(config, trainee, state.params)
+            for trainee, state in zip(trainees, states, strict=True)
+        ]
+        self.state: State = stack(states)
         self.compile_seconds = 0.0
+        self._steps_per_call = 1
 
-    def run(self, cancel: threading.Event) -> Iterator[tuple[EpochReport, ...]]:
-        self.status = ["compiling"] * len(self.trainees)
+    def run(
+        self, cancel: threading.Event, resume: bool, report_seconds: float
+    ) -> Iterator[tuple[EpochReport, ...]]:
+        """Trains until no member goes on; see :func:`train_together`."""
+        if resume:
+            fresh = [_member(self.state, index) for index in range(len(self.members))]
+            both = zip(self.members, fresh, strict=True)
+            self.state = stack([member.load(state) for member, state in both])
         yield self._reports()
-        started = time.perf_counter()
-        jax.block_until_ready(self._epoch(0, 0))
-        self.compile_seconds = time.perf_counter() - started
-        self.status = ["running"] * len(self.trainees)
-        told = time.perf_counter()
-        for epoch in range(self.trainees[0].settings.epochs):
-            if cancel.is_set() or "running" not in self.status:
-                break
-            started = time.perf_counter()
-            self._count(*self._epoch(epoch, self.steps), started)
-            if time.perf_counter() - told > _REPORT_SECONDS:
-                told = time.perf_counter()
+        self._compile()
+        for member in self.members:
+            member.judge()
+        reported = time.perf_counter()
+        while self._running():
+            if not self._epoch(cancel):
+                for member in self._running():
+                    member.status = "cancelled"
+            elif self._running() and time.perf_counter() - reported >= report_seconds:
+                reported = time.perf_counter()
                 yield self._reports()
-        self.status = ["cancelled" if s == "running" else s for s in self.status]
-        yield self._reports(checkpoints=True)
+        yield self._reports()
+        # Not before the caller has asked for more, having saved what the last reports carry.
+        if not any(member.status == "cancelled" for member in self.members):
+            for member in self.members:
+                if member.trainee.state_file is not None:
+                    member.trainee.state_file.unlink(missing_ok=True)
 
-    def _epoch(self, epoch: int, steps: int) -> tuple[Sums, Sums]:
-        frames = len(self.trainees[0].train_set)
-        orders = [order_of(t.settings.seed, epoch, frames) for t in self.trainees]
-        zeros = _stack([Sums.zero()] * len(self.trainees))
-        self.state, sums = advance_together(
+    def advance(self, sums: Sums, order: jax.Array, first: int, last: int) -> Sums:
+        """Takes some steps of an epoch; ``order`` of the frames, (members, frames)."""
+        self.state, sums = advance(
             self.config,
             self.batch_size,
             self.state,
-            zeros,
+            sums,
             self.atomic_numbers,
             self.train_frames,
-            jnp.asarray(np.stack(orders)),
-            jnp.asarray(0),
-            jnp.asarray(steps),
-            self.rate,
-            self.weight,
-            self.average,
-            self.clip,
-            self.radius,
+            order,
+            jnp.asarray(first),
+            jnp.asarray(last),
+            self.hyper,
         )
-        valid = validate_together(
-            self.config, self.state.average, self.atomic_numbers, self.valid_frames, self.weight
-        )
-        return sums, valid
+        return sums
 
-    def _count(self, sums: Sums, valid: Sums, started: float) -> None:
-        sums, valid = jax.device_get((sums, valid))
-        rates = np.asarray(jax.vmap(Rate.at)(self.rate, self.state.step))
-        share = (time.perf_counter() - started) / len(self.trainees)
-        improved = np.zeros(len(self.trainees), bool)
-        for index, (progress, trainee) in enumerate(zip(self.progress, self.trainees, strict=True)):
-            if self.status[index] != "running":
+    def order(self) -> jax.Array:
+        """The order of the frames in the members' next epochs, (members, frames)."""
+        seeds = [(member.trainee.settings.seed, member.epoch) for member in self.members]
+        frames = len(self.members[0].trainee.train_set)
+        orders = [np.random.default_rng(seed).permutation(frames) for seed in seeds]
+        return jnp.asarray(np.stack(orders))
+
+    def _validate(self) -> Sums:
+        return validate(
+            self.config,
+            self.state.average,
+            self.atomic_numbers,
+            self.valid_frames,
+            self.hyper.forces_weight,
+        )
+
+    def _compile(self) -> None:
+        started = time.perf_counter()
+        self.advance(Sums.zero(len(self.members)), self.order(), 0, 0)
+        jax.block_until_ready(self._validate())
+        self.compile_seconds = time.perf_counter() - started
+
+    def _epoch(self, cancel: threading.Event) -> bool:
+        """One epoch of every member that goes on; False if it was cancelled on the way."""
+        started, done = time.perf_counter(), 0
+        order, sums = self.order(), Sums.zero(len(self.members))
+        while done < self.steps:
+            if cancel.is_set():
+                return False
+            until = min(done + self._steps_per_call, self.steps)
+            began = time.perf_counter()
+            sums = jax.block_until_ready(self.advance(sums, order, done, until))
+            per_step = (time.perf_counter() - began) / (until - done)
+            self._steps_per_call = max(1, int(_CALL_SECONDS / per_step))
+            done = until
+        self._count(sums, (time.perf_counter() - started) / len(self.members))
+        return True
+
+    def _count(self, seen: Sums, seconds: float) -> None:
+        """Enters an epoch into the progress of the members that go on, and keeps it on disk."""
+        seen, unseen, rates = jax.device_get(
+            (seen, self._validate(), self.hyper.rate.at(self.state.step))
+        )
+        for index, member in enumerate(self.members):
+            if member.status != "running":
                 continue
-            seen, unseen = (Sums(*(leaf[index] for leaf in part)) for part in (sums, valid))
-            improved[index] = count_epoch(
-                progress, seen, errors_of(unseen), float(rates[index]), share
-            )
-            self.status[index] = status_after(progress, trainee.settings)
-        if improved.any():
-            self.best = _keep(self.best, self.state.average, jnp.asarray(improved))
+            train, valid, rate = _member((seen, unseen, rates), index)
+            if member.count(train, valid, float(rate), seconds):
+                member.best = _member(self.state.average, index)
+            if member.trainee.state_file is not None:
+                member.save(_member(self.state, index))
 
-    def _reports(self, checkpoints: bool = False) -> tuple[EpochReport, ...]:
-        best = jax.device_get(self.best) if checkpoints else None
-        found = []
-        for index, (progress, trainee) in enumerate(zip(self.progress, self.trainees, strict=True)):
-            checkpoint = None
-            if checkpoints and progress.best_epoch:
-                progress.best = jax.tree.map(lambda leaf, i=index: leaf[i], best)
-                checkpoint = checkpoint_of(
-                    progress,
-                    self.config,
-                    trainee.settings,
-                    trainee.name,
-                    trainee.train_set,
-                    len(trainee.valid_set),
-                )
-            found.append(
-                report_of(
-                    progress,
-                    trainee.settings,
-                    self.status[index],
-                    self.compile_seconds,
-                    checkpoint,
-                )
-            )
-        return tuple(found)
+    def _running(self) -> list[Progress]:
+        return [member for member in self.members if member.status == "running"]
+
+    def _reports(self) -> tuple[EpochReport, ...]:
+        return tuple(member.report(self.compile_seconds) for member in self.members)
 
 
-@jax.jit
-def _keep(best: Any, average: Any, improved: jax.Array) -> Any:
-    """The new weights of the members that improved."""
-
-    def choose(old: jax.Array, new: jax.Array) -> jax.Array:
-        return jnp.where(jnp.reshape(improved, (-1,) + (1,) * (old.ndim - 1)), new, old)
-
-    return jax.tree.map(choose, best, average)
-
-
-def _stack(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+def _member(tree: Any, index: int) -> Any:
+    """A member's part of a stacked tree on the host; a copy, for the device's array is donated."""
+    return jax.tree.map(lambda leaf: np.array(np.asarray(leaf)[index]), tree)

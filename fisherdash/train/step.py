@@ -1,7 +1,8 @@
 """The optimiser's step and the sums over an epoch, compiled once for a shape of network and data.
 
-Loss of a batch, as in the E3x tutorial: mean of ½(U − U_ref)² plus the forces' weight times the
-mean of ½(F − F_ref)² over atoms and directions, minimised by Adam.
+Everything works on several trainings of one shape ("members"), stacked along a first axis; one
+training is one member. Loss of a batch, as in the E3x tutorial: mean of ½(U − U_ref)² plus the
+forces' weight times the mean of ½(F − F_ref)² over atoms and directions, minimised by Adam.
 
 The network learns in kcal/mol, whatever the units outside. A step of Adam has the size of the
 learning rate, however small the numbers are that the weights have to make: in eV the head would be
@@ -13,13 +14,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.potentials.families import trainable
 from fisherdash.potentials.form import SHARED
 from fisherdash.potentials.head import Head, energy_and_forces
-from fisherdash.settings import ModelConfig
+from fisherdash.settings import ModelConfig, TrainSettings
 from fisherdash.units import KCAL_PER_MOL
 
 LEARNING_UNIT = KCAL_PER_MOL
@@ -32,9 +34,9 @@ Params = dict[str, Any]
 class Frames(NamedTuple):
     """Data on the device, single precision, learning unit and Å; energies less their mean."""
 
-    positions: Float[Array, "frames atoms 3"]
-    energies: Float[Array, " frames"]
-    forces: Float[Array, "frames atoms 3"]
+    positions: Float[Any, "frames atoms 3"]
+    energies: Float[Any, " frames"]
+    forces: Float[Any, "frames atoms 3"]
 
 
 class State(NamedTuple):
@@ -46,23 +48,23 @@ class State(NamedTuple):
     params: Params
     average: Params
     optimiser: optax.OptState
-    gradient_norm: Float[Array, ""]
-    step: Integer[Array, ""]
+    gradient_norm: Float[Any, ""]
+    step: Integer[Any, ""]
 
 
 class Sums(NamedTuple):
     """Sums over the frames seen, for means afterwards: frames, loss and errors."""
 
-    frames: Float[Array, ""]
-    loss: Float[Array, ""]
-    force_squared: Float[Array, ""]
-    force_absolute: Float[Array, ""]
-    energy_squared: Float[Array, ""]
+    frames: Float[Any, "*members"]
+    loss: Float[Any, "*members"]
+    force_squared: Float[Any, "*members"]
+    force_absolute: Float[Any, "*members"]
+    energy_squared: Float[Any, "*members"]
 
     @classmethod
-    def zero(cls) -> "Sums":
+    def zero(cls, members: int) -> "Sums":
         """Nothing seen yet."""
-        return cls(*(jnp.zeros((), jnp.float64) for _ in cls._fields))
+        return cls(*(jnp.zeros(members, jnp.float64) for _ in cls._fields))
 
 
 class Rate(NamedTuple):
@@ -72,11 +74,11 @@ class Rate(NamedTuple):
     and falls from there on a cosine to ``floor`` times its peak.
     """
 
-    peak: Float[Array, ""]
-    steps: Float[Array, ""]
-    climb: Float[Array, ""]
-    hold: Float[Array, ""]
-    floor: Float[Array, ""]
+    peak: Float[Any, ""]
+    steps: Float[Any, ""]
+    climb: Float[Any, ""]
+    hold: Float[Any, ""]
+    floor: Float[Any, ""]
 
     @classmethod
     def of(cls, schedule: str, peak: float, steps: int) -> "Rate":
@@ -86,7 +88,7 @@ class Rate(NamedTuple):
             "cosine": (0.01, 0.01, 0.001),
             "constant": (0.0, 0.0, 1.0),
         }[schedule]
-        return cls(*(jnp.float64(value) for value in (peak, steps, climb, hold, floor)))
+        return cls(*(np.float64(value) for value in (peak, steps, climb, hold, floor)))
 
     def at(self, step: Integer[Array, ""]) -> Float[Array, ""]:
         """The rate of one step."""
@@ -96,6 +98,35 @@ class Rate(NamedTuple):
         return self.peak * rise * shape
 
 
+class Hyperparameters(NamedTuple):
+    """Numbers that a training does not change: arguments, so that other values compile nothing.
+
+    ``average`` is the share of the moving average of the weights that a step leaves, less in the
+    first steps so that the initial weights are soon forgotten. ``clip`` limits a gradient to so
+    many times its usual length, 0 for no limit. With a ``radius`` the gradient is taken where a
+    step of that length uphill leads (sharpness-aware minimisation, P. Foret et al., ICLR 2021), at
+    the price of a second gradient; the summed errors are those of the weights themselves.
+    """
+
+    rate: Rate
+    forces_weight: Float[Any, "*members"]
+    average: Float[Any, "*members"]
+    clip: Float[Any, "*members"]
+    radius: Float[Any, "*members"] | None
+
+    @classmethod
+    def of(cls, settings: TrainSettings, steps: int) -> "Hyperparameters":
+        """Those of a training of ``steps`` steps."""
+        radius = settings.sharpness_radius
+        return cls(
+            Rate.of(settings.schedule, settings.learning_rate, steps),
+            np.float32(settings.forces_weight),
+            np.float32(settings.average),
+            np.float64(settings.clip),
+            np.float32(radius) if radius else None,
+        )
+
+
 _NORM_SHARE = 0.01
 """Share of the usual length of a gradient that every step replaces."""
 
@@ -103,9 +134,9 @@ _adam = optax.scale_by_adam()
 
 
 def initial_state(params: Params) -> State:
-    """Parameters before the first step."""
-    average = jax.tree.map(jnp.copy, params)
-    return State(params, average, _adam.init(params), jnp.zeros(()), jnp.zeros((), jnp.int64))
+    """Parameters of one training before its first step, on the host."""
+    state = State(params, params, _adam.init(params), jnp.zeros(()), jnp.zeros((), jnp.int64))
+    return jax.tree.map(np.asarray, state)
 
 
 def _predict(
@@ -156,76 +187,10 @@ def _uphill(params: Params, gradient: Params, radius: Array) -> Params:
     return jax.tree.map(lambda p, g: p + (scale * g).astype(p.dtype), params, gradient)
 
 
-def _advance(
-    config: ModelConfig,
-    batch_size: int,
-    state: State,
-    sums: Sums,
-    atomic_numbers: Integer[Array, " atoms"],
-    data: Frames,
-    order: Integer[Array, " frames"],
-    first: Integer[Array, ""],
-    last: Integer[Array, ""],
-    rate: Rate,
-    weight: Float[Array, ""],
-    keep: Float[Array, ""],
-    clip: Float[Array, ""],
-    radius: Float[Array, ""] | None,
-) -> tuple[State, Sums]:
-    """Takes the optimiser's steps ``first`` to ``last`` − 1 of an epoch in one call.
-
-    The number of steps is an argument, so that one compilation serves an epoch in any pieces;
-    with ``first == last`` it compiles and does nothing. ``keep`` is the share of the moving average
-    that a step leaves, less in the first steps so that the initial weights are soon forgotten.
-    ``clip`` limits a gradient to so many times its usual length, 0 for no limit. With a ``radius``
-    the gradient is taken where a step of that length uphill leads (sharpness-aware minimisation,
-    P. Foret et al., ICLR 2021), at the price of a second gradient; the errors that are summed are
-    those of the weights themselves.
-    """
-
-    def body(index: Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
-        state, sums = carry
-        chosen = jax.lax.dynamic_slice_in_dim(order, index * batch_size, batch_size)
-        batch = jax.tree.map(lambda array: array[chosen], data)
-
-        def slope(params: Params) -> tuple[Params, Sums]:
-            return jax.grad(
-                lambda params: _errors(config, params, atomic_numbers, batch, weight), has_aux=True
-            )(params)
-
-        gradient, seen = slope(state.params)
-        if radius is not None:
-            gradient, _ = slope(_uphill(state.params, gradient, radius))
-        gradient, norm = _limited(gradient, state.gradient_norm, clip)
-        updates, optimiser = _adam.update(gradient, state.optimiser)
-        scale = -rate.at(state.step).astype(jnp.float32)
-        params = jax.tree.map(lambda p, u: p + scale * u, state.params, updates)
-        replaced = jnp.maximum(1 - keep, 1 / (1.0 + state.step)).astype(jnp.float32)
-        average = jax.tree.map(lambda a, p: a + replaced * (p - a), state.average, params)
-        moved = State(params, average, optimiser, norm, state.step + 1)
-        return moved, jax.tree.map(jnp.add, sums, seen)
-
-    return jax.lax.fori_loop(first, last, body, (state, sums))
-
-
-def _validate(
-    config: ModelConfig,
-    params: Params,
-    atomic_numbers: Integer[Array, " atoms"],
-    data: Frames,
-    weight: Float[Array, ""],
-) -> Sums:
-    """Sums of errors over a data set, without learning from it."""
-    return _errors(config, params, atomic_numbers, data, weight)[1]
-
-
-_STATIC = ("config", "batch_size")
-advance = jax.jit(_advance, static_argnames=_STATIC, donate_argnums=(2, 3))
-validate = jax.jit(_validate, static_argnames="config")
-
-
-@functools.partial(jax.jit, static_argnames=_STATIC, donate_argnums=(2, 3))
-def advance_together(
+@functools.partial(
+    jax.jit, static_argnames=("config", "batch_size"), donate_argnames=("state", "sums")
+)
+def advance(
     config: ModelConfig,
     batch_size: int,
     state: State,
@@ -235,40 +200,74 @@ def advance_together(
     order: Integer[Array, "members frames"],
     first: Integer[Array, ""],
     last: Integer[Array, ""],
-    *rest: Any,
+    hyper: Hyperparameters,
 ) -> tuple[State, Sums]:
-    """:func:`advance` of several trainings of one shape at once, stacked along a first axis."""
+    """Takes the optimiser's steps ``first`` to ``last`` − 1 of an epoch of every member.
 
-    def one(state: State, sums: Sums, data: Frames, order: Array, *rest: Any) -> Any:
-        return _advance(
-            config, batch_size, state, sums, atomic_numbers, data, order, first, last, *rest
-        )
+    The number of steps is an argument, so that one compilation serves an epoch in any pieces;
+    with ``first == last`` it compiles and does nothing.
+    """
 
-    return _each(one, state, sums, data, order, *rest)
+    def steps(
+        state: State, sums: Sums, data: Frames, order: Array, hyper: Hyperparameters
+    ) -> tuple[State, Sums]:
+        def slope(params: Params, batch: Frames) -> tuple[Params, Sums]:
+            return jax.grad(
+                lambda params: _errors(config, params, atomic_numbers, batch, hyper.forces_weight),
+                has_aux=True,
+            )(params)
+
+        def step(index: Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
+            state, sums = carry
+            chosen = jax.lax.dynamic_slice_in_dim(order, index * batch_size, batch_size)
+            batch = jax.tree.map(lambda array: array[chosen], data)
+            gradient, seen = slope(state.params, batch)
+            if hyper.radius is not None:
+                gradient, _ = slope(_uphill(state.params, gradient, hyper.radius), batch)
+            return _updated(state, gradient, hyper), jax.tree.map(jnp.add, sums, seen)
+
+        return jax.lax.fori_loop(first, last, step, (state, sums))
+
+    return _each(steps, state, sums, data, order, hyper)
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def validate_together(
+def validate(
     config: ModelConfig,
     params: Params,
     atomic_numbers: Integer[Array, " atoms"],
     data: Frames,
-    weight: Float[Array, " members"],
+    forces_weight: Float[Array, " members"],
 ) -> Sums:
-    """:func:`validate` of several trainings at once."""
+    """Sums of errors over every member's data, without learning from them."""
 
-    def one(params: Params, data: Frames, weight: Array) -> Sums:
-        return _validate(config, params, atomic_numbers, data, weight)
+    def sums(params: Params, data: Frames, weight: Array) -> Sums:
+        return _errors(config, params, atomic_numbers, data, weight)[1]
 
-    return _each(one, params, data, weight)
+    return _each(sums, params, data, forces_weight)
+
+
+def _updated(state: State, gradient: Params, hyper: Hyperparameters) -> State:
+    """The state after a step of Adam along a gradient."""
+    gradient, norm = _limited(gradient, state.gradient_norm, hyper.clip)
+    updates, optimiser = _adam.update(gradient, state.optimiser)
+    scale = -hyper.rate.at(state.step).astype(jnp.float32)
+    params = jax.tree.map(lambda p, u: p + scale * u, state.params, updates)
+    replaced = jnp.maximum(1 - hyper.average, 1 / (1.0 + state.step)).astype(jnp.float32)
+    average = jax.tree.map(lambda a, p: a + replaced * (p - a), state.average, params)
+    return State(params, average, optimiser, norm, state.step + 1)
 
 
 def _each(function: Any, *stacked: Any) -> Any:
     """``function`` of every member: all at once, or, on a CPU, one after the other in one call.
 
     A CPU is busy with one network: side by side, four small ones took half as long again, because
-    a product of many small matrices is slower than many products of one.
+    a product of many small matrices is slower than many products of one. A mapped axis of length
+    one would only cost speed.
     """
+    if len(jax.tree.leaves(stacked)[0]) == 1:
+        found = function(*jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), stacked))
+        return jax.tree.map(lambda leaf: leaf[None], found)
     if jax.default_backend() == "cpu":
         return jax.lax.map(lambda members: function(*members), stacked)
     return jax.vmap(function)(*stacked)

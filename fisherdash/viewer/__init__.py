@@ -193,10 +193,15 @@ def charts(
     traj: Trajectories, styles: Sequence[SeriesStyle], points: int = POINTS
 ) -> tuple[np.ndarray, tuple[Chart, ...]]:
     """Shown times in ps, (P,), and the charts of a run with at least one frame."""
-    heads, replicas = traj.died_step.shape
+    heads, replicas = traj.failed_step.shape
     change, heat = total_energy_change(traj), traj.kinetic_temperature()
     rows = np.concatenate(
-        [median_of_living(change), traj.alive_counts(), heat, change.reshape(heads * replicas, -1)]
+        [
+            median_of_living(change),
+            traj.surviving_counts(),
+            heat,
+            change.reshape(heads * replicas, -1),
+        ]
     )
     times, shown = decimate(traj.times / 1000.0, rows, min(points, BUDGET // len(rows)))
     looks = list(zip(traj.names, styles, strict=True))
@@ -212,7 +217,7 @@ def charts(
         for h, (name, style) in enumerate(looks)
         for r in range(replicas)
     )
-    died = bool(np.any(traj.died_step >= 0))
+    died = bool(np.any(traj.failed_step >= 0))
     drift = figure.limits(np.append(change, 0.0), robust=died) or (-1.0, 1.0)
     warm = figure.limits(heat, robust=True) or (0.0, 1.0)
     everyone = (0.0, replicas * 1.06)
@@ -264,11 +269,11 @@ def deaths(traj: Trajectories, endings: Sequence[Sequence[str]]) -> list[dict[st
             "head": int(head),
             "replica": int(replica),
             "time": figure.rounded(
-                float(traj.died_step[head, replica]) * traj.timestep / 1000.0, 7
+                float(traj.failed_step[head, replica]) * traj.timestep / 1000.0, 7
             ),
             "words": endings[head][replica],
         }
-        for head, replica in np.argwhere(traj.died_step >= 0)
+        for head, replica in np.argwhere(traj.failed_step >= 0)
     ]
 
 

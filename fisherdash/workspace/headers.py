@@ -45,13 +45,18 @@ _LARGEST = {"replicas": 10**6, "steps": 10**12, "timestep": 1e6, "temperature": 
 _NEEDED_SETTINGS = ("replicas", "steps", "timestep", "temperature", "record_every", "seed")
 
 
+_ON_DISK = {"failed_step": "died_step"}
+"""Names of arrays in files that differ from those in the program."""
+
+
 def save(path: Path, arrays: dict[str, Any]) -> None:
     """Write arrays as an uncompressed npz with the format's version, whole or not at all.
 
     InputError, one sentence, when the disk refuses.
     """
     with storage.replacing(path) as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, format=np.int64(FORMAT), **arrays)
+        named = {_ON_DISK.get(name, name): array for name, array in arrays.items()}
+        np.savez(file, allow_pickle=False, format=np.int64(FORMAT), **named)
 
 
 def load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -59,7 +64,7 @@ def load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             _check_format(path, int(archive["format"]) if "format" in archive else FORMAT)
-            return {name: archive[name] for name in names}
+            return {name: archive[_ON_DISK.get(name, name)] for name in names}
     except InputError:
         raise
     except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:

@@ -27,26 +27,22 @@ import numpy as np
 
 from fisherdash import storage
 from fisherdash.errors import InputError
+from fisherdash.trajectories import Trajectories
 from fisherdash.workspace import headers, listing
 from fisherdash.workspace.headers import RunHeader, RunStatus
 from fisherdash.workspace.locks import FolderLock
 
 if TYPE_CHECKING:
-    from fisherdash.analysis import Trajectories
     from fisherdash.potentials.checkpoint import Checkpoint
 
 
-class Energies(NamedTuple):
+class Recorded(NamedTuple):
     """What is in memory of a run at one moment; never changed, only replaced as a whole.
 
     Another thread that reads while new chunks come in sees the old state or the new one.
     """
 
-    times: np.ndarray
-    potential: np.ndarray
-    kinetic: np.ndarray
-    died_step: np.ndarray
-    broken_bond: np.ndarray
+    trajectories: Trajectories
     step: int = 0
     speeds: tuple[float, ...] = ()
     ends: tuple[int, ...] = ()
@@ -66,9 +62,10 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.header, self._fields = RunHeader.read(self.folder)
-        heads, replicas = self.header.shape
-        none, alive = np.zeros((heads, replicas, 0)), np.full((heads, replicas), -1, np.int64)
-        self._now = self._nothing = Energies(np.zeros(0), none, none, alive, alive)
+        none, alive = np.zeros((*self.header.shape, 0)), np.full(self.header.shape, -1)
+        arrays = {"times": np.zeros(0), "potential": none, "kinetic": none}
+        nothing = self._checked(arrays | {"failed_step": alive, "broken_bond": alive})
+        self._now = self._nothing = Recorded(nothing)
         self._lock = threading.Lock()
         self.refresh()
 
@@ -90,27 +87,7 @@ class Run:
     @property
     def times(self) -> np.ndarray:
         """Of the recorded frames, (K,) fs."""
-        return self._now.times
-
-    @property
-    def potential(self) -> np.ndarray:
-        """(H, R, K) eV, NaN from a replica's failure on."""
-        return self._now.potential
-
-    @property
-    def kinetic(self) -> np.ndarray:
-        """(H, R, K) eV, NaN from a replica's failure on."""
-        return self._now.kinetic
-
-    @property
-    def died_step(self) -> np.ndarray:
-        """(H, R) step of failure, −1 for survivors."""
-        return self._now.died_step
-
-    @property
-    def broken_bond(self) -> np.ndarray:
-        """(H, R) index into ``header.bonds``, −1 for survivors, −2 for what is not finite."""
-        return self._now.broken_bond
+        return self._now.trajectories.times
 
     @property
     def step(self) -> int:
@@ -140,26 +117,25 @@ class Run:
             self._now = self._nothing
         now, fresh = self._now, []
         while (path := self.folder / headers.CHUNK.format(len(now.ends) + len(fresh))).exists():
-            fresh.append(self._energies(path))
+            names = ("times", "potential", "kinetic", "failed_step", "broken_bond")
+            found = headers.load(path, (*names, "step", "steps_per_second"))
+            try:
+                piece = self._checked({name: found[name] for name in names})
+            except (InputError, TypeError, ValueError) as error:
+                raise headers.damaged(path, str(error)) from error
+            fresh.append((piece, int(found["step"]), float(found["steps_per_second"])))
         beyond = count - len(now.ends) - len(fresh)
         if beyond > 0 and not path.exists():
             raise InputError(f"the run in {self.folder} is damaged: {path.name} is missing")
         if not fresh:
             return False
-        last, end = fresh[-1], now.ends[-1] if now.ends else 0
-
-        def joined(name: str) -> np.ndarray:
-            return np.concatenate([getattr(now, name), *(chunk[name] for chunk in fresh)], axis=-1)
-
-        self._now = Energies(
-            times=joined("times"),
-            potential=joined("potential"),
-            kinetic=joined("kinetic"),
-            died_step=last["died_step"],
-            broken_bond=last["broken_bond"],
-            step=int(last["step"]),
-            speeds=(*now.speeds, *(float(chunk["steps_per_second"]) for chunk in fresh)),
-            ends=(*now.ends, *(end + np.cumsum([len(chunk["times"]) for chunk in fresh]))),
+        pieces, steps, speeds = zip(*fresh, strict=True)
+        end = now.ends[-1] if now.ends else 0
+        self._now = Recorded(
+            now.trajectories.followed_by(*pieces),
+            step=steps[-1],
+            speeds=(*now.speeds, *speeds),
+            ends=(*now.ends, *(end + np.cumsum([len(piece.times) for piece in pieces]))),
         )
         return True
 
@@ -167,9 +143,9 @@ class Run:
         self, head: int, replica: int, indices: np.ndarray, what: str = "positions"
     ) -> np.ndarray:
         """Positions (Å) or velocities (Å/fs) of one trajectory, shape (len(indices), N, 3)."""
-        indices, now = np.asarray(indices, np.int64), self._now
-        if np.any((indices < 0) | (indices >= len(now.times))):
-            raise InputError(f"the run has frames 0 to {len(now.times) - 1}, asked for {indices}")
+        indices, last = np.asarray(indices, np.int64), len(self.times) - 1
+        if np.any((indices < 0) | (indices > last)):
+            raise InputError(f"the run has frames 0 to {last}, asked for {indices}")
         found = np.zeros((len(indices), self.header.num_atoms, 3), np.float32)
         for wanted, block, places in self.blocks(indices, what):
             found[wanted] = block[head, replica, places]
@@ -192,7 +168,7 @@ class Run:
             yield wanted, self.block(int(number), what), indices[wanted] - begin
 
     @property
-    def now(self) -> Energies:
+    def now(self) -> Recorded:
         """Everything in memory as of one moment, whatever comes in meanwhile."""
         return self._now
 
@@ -204,34 +180,23 @@ class Run:
             raise headers.damaged(path, f"{what} has shape {block.shape}")
         return block
 
-    def trajectories(self) -> "Trajectories":
-        """The energies so far, as the analysis takes them."""
-        from fisherdash.analysis import Trajectories
+    def trajectories(self) -> Trajectories:
+        """The energies so far."""
+        return self._now.trajectories
 
-        now = self._now
-        return Trajectories(
-            names=self.header.names,
-            times=now.times,
-            potential=now.potential,
-            kinetic=now.kinetic,
-            died_step=now.died_step,
-            timestep=float(self.header.settings["timestep"]),
-            atomic_numbers=np.array(self.header.atomic_numbers),
-            temperature=float(self.header.settings["temperature"]),
-            degrees_of_freedom=self.header.degrees_of_freedom,
+    def _checked(self, arrays: dict[str, np.ndarray]) -> Trajectories:
+        """Recorded arrays by name; InputError when they do not fit the header."""
+        header = self.header
+        found = Trajectories(
+            names=header.names,
+            timestep=float(header.settings["timestep"]),
+            num_atoms=header.num_atoms,
+            temperature=float(header.settings["temperature"]),
+            degrees_of_freedom=header.degrees_of_freedom,
+            **arrays,
         )
-
-    def _energies(self, path: Path) -> dict[str, np.ndarray]:
-        names = ("times", "potential", "kinetic", "died_step", "broken_bond")
-        found = headers.load(path, (*names, "step", "steps_per_second"))
-        heads, replicas = self.header.shape
-        frames = len(np.atleast_1d(found["times"]))
-        expected = {"potential": (heads, replicas, frames), "kinetic": (heads, replicas, frames)}
-        expected |= {"died_step": (heads, replicas), "broken_bond": (heads, replicas)}
-        for name, shape in expected.items():
-            if found[name].shape != shape:
-                words = f"{name} has shape {found[name].shape}, expected {shape}"
-                raise headers.damaged(path, words)
+        if found.failed_step.shape != header.shape:
+            raise InputError(f"{found.replicas} replicas, expected {header.shape[1]}")
         return found
 
 
@@ -244,7 +209,7 @@ def open_run(folder: Path) -> Run:
 
 
 _ARRAYS = (
-    "times", "potential", "kinetic", "positions", "velocities", "died_step", "broken_bond"
+    "times", "potential", "kinetic", "positions", "velocities", "failed_step", "broken_bond"
 )  # fmt: skip
 
 
@@ -350,7 +315,7 @@ def record(
 
 
 STATE_ARRAYS = (
-    "positions", "momenta", "forces", "potential", "step", "died_step", "broken_bond"
+    "positions", "momenta", "forces", "potential", "step", "failed_step", "broken_bond"
 )  # fmt: skip
 
 
@@ -507,17 +472,15 @@ def survivor_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, 
     Frames count from ``first`` on: unless told otherwise, the first one, which all heads share, is
     left out. InputError when a file is damaged.
     """
-    now, timestep = run.now, float(run.header.settings["timestep"])
-    indices = np.unique(
-        np.linspace(first, max(first, len(now.times) - 1), most).round().astype(int)
-    )
-    indices = indices[indices < len(now.times)]
-    failure = np.where(now.died_step < 0, np.inf, (now.died_step - 0.5) * timestep)
+    traj = run.trajectories()
+    alive, frames = traj.surviving, len(traj.times)
+    indices = np.unique(np.linspace(first, max(first, frames - 1), most).round().astype(int))
+    indices = indices[indices < frames]
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}
     for wanted, block, places in run.blocks(indices):
-        for time, place in zip(now.times[indices[wanted]], places, strict=True):
+        for frame, place in zip(indices[wanted], places, strict=True):
             for head, name in enumerate(run.header.names):
-                kept[name].append(block[head, time < failure[head], place])
+                kept[name].append(block[head, alive[head, :, frame], place])
     empty = np.zeros((0, run.header.num_atoms, 3), np.float32)
     return {name: np.concatenate([empty, *blocks]) for name, blocks in kept.items()}
 
@@ -532,15 +495,14 @@ def last_velocities(run: Run, most: int = MOST_EVEN) -> tuple[dict[str, np.ndarr
     Raises:
         InputError: if a file is damaged, or there are fewer than two frames.
     """
-    now, settings = run.now, run.header.settings
+    traj, settings = run.trajectories(), run.header.settings
     spacing = float(settings["record_every"]) * float(settings["timestep"])
     # The last step is recorded too, which may come sooner than the others.
-    late = now.times - spacing * np.arange(len(now.times))
+    late = traj.times - spacing * np.arange(len(traj.times))
     even = np.flatnonzero(np.abs(late) < 1e-3 * spacing)[-most:]
     if len(even) < 2:
         raise InputError(f"the run has {len(even)} evenly spaced frames; a spectrum needs many")
-    failure = np.where(now.died_step < 0, np.inf, now.died_step * float(settings["timestep"]))
-    survives = failure > now.times[even[-1]]
+    survives = traj.surviving[..., even[-1]]
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}
     for _, block, places in run.blocks(even, "velocities"):
         for head, name in enumerate(run.header.names):
@@ -567,28 +529,28 @@ def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
             f"the run has {heads} heads and {replicas} replicas, "
             f"asked for replica {replica + 1} of head {head + 1}"
         )
-    times, potential, kinetic = run.times, run.potential, run.kinetic
+    traj = run.trajectories()
+    times, potential, kinetic = traj.times, traj.potential, traj.kinetic
     if not len(times):
         raise InputError("the run has no frames yet")
     name = " ".join(run.header.names[head].split()).replace('"', "'").replace("\\", "/")
-    failure, timestep = int(run.died_step[head, replica]), float(run.header.settings["timestep"])
+    alive = traj.surviving[head, replica]
     for first in range(0, len(times), BLOCK):
         indices = np.arange(first, min(first + BLOCK, len(times)))
         positions = run.frames(head, replica, indices)
         velocities = run.frames(head, replica, indices, "velocities")
         text = io.StringIO()
         for at, x, v in zip(indices, positions, velocities, strict=True):
-            alive = failure < 0 or times[at] < (failure - 0.5) * timestep
             energies = (
                 f" potential_eV={potential[head, replica, at]:.10g}"
                 f" kinetic_eV={kinetic[head, replica, at]:.10g}"
-                if alive
+                if alive[at]
                 else ""
             )
             text.write(
                 f"{run.header.num_atoms}\nProperties=species:S:1:pos:R:3:velo:R:3 "
                 f'pbc="F F F" head="{name}" replica={replica + 1} time_fs={times[at]:.10g} '
-                f"alive={'T' if alive else 'F'}{energies}\n"
+                f"alive={'T' if alive[at] else 'F'}{energies}\n"
             )
             for symbol, row in zip(run.header.symbols, np.concatenate([x, v], axis=1), strict=True):
                 text.write(f"{symbol:2s} " + " ".join(f"{value:.9g}" for value in row) + "\n")

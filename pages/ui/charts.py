@@ -141,12 +141,11 @@ def molecules(
 
     ``choose`` is called with the replica whose curve was clicked.
     """
-    frames = viewer.thinned(len(run.times))
-    timestep = float(run.header.settings["timestep"])
+    traj = run.trajectories()
+    frames = viewer.thinned(len(traj.times))
     panes = []
     for head in heads:
-        died = int(run.died_step[head, replica])
-        late = np.flatnonzero(run.times[frames] >= (died - 0.5) * timestep) if died >= 0 else []
+        late = np.flatnonzero(~traj.surviving[head, replica, frames])
         panes.append(
             viewer.Pane(
                 caption=f"{run.header.names[head]}, replica {replica + 1}",
@@ -163,7 +162,7 @@ def molecules(
     payload = viewer.payload(
         run.header.atomic_numbers,
         panes,
-        run.times[frames] / 1000.0,
+        traj.times[frames] / 1000.0,
         key=f"{run.id} {shown}",
         live=run.status == "running",
         playing=playing,
@@ -183,15 +182,17 @@ def run_curves(run: Run) -> dict[str, Any]:
 
 def broken_bond(run: Run, head: int, replica: int) -> tuple[int, int] | None:
     """The atoms whose bond broke; None for the living and for what is not finite."""
-    bond = int(run.broken_bond[head, replica])
-    if int(run.died_step[head, replica]) < 0 or bond < 0 or not run.header.bonds:
+    bonds = run.trajectories().broken_bond
+    bond = -1 if bonds is None else int(bonds[head, replica])
+    if bond < 0 or not run.header.bonds:
         return None
     return run.header.bonds[bond][:2]
 
 
 def death(run: Run, head: int, replica: int) -> str:
     """How and when a trajectory died, in words; empty for the living."""
-    step, bond = int(run.died_step[head, replica]), broken_bond(run, head, replica)
+    step = int(run.trajectories().failed_step[head, replica])
+    bond = broken_bond(run, head, replica)
     if step < 0:
         return ""
     when = f"at {step * float(run.header.settings['timestep']) / 1000.0:.3g} ps"

@@ -19,7 +19,7 @@ from pages.ui.progress import plain
 from pages.ui.widgets import widgets
 
 if TYPE_CHECKING:
-    from fisherdash.fisher import Refit, Tried
+    from fisherdash.fisher import Candidate, Refit
 
 
 def choose_options(data: Dataset) -> Options | None:
@@ -209,12 +209,12 @@ def stability(refit: "Refit") -> None:
         )
 
 
-def _tried(heads: "Sequence[Tried]") -> pd.DataFrame:
+def _tried(heads: "Sequence[Candidate]") -> pd.DataFrame:
     """A row a head, without what is known of none."""
     return pd.DataFrame([_row(one) for one in heads]).dropna(axis="columns", how="all")
 
 
-def _row(one: "Tried") -> dict[str, str | None]:
+def _row(one: "Candidate") -> dict[str, str | None]:
     default = math.isinf(one.ridge)
     points = [100 * value for value in (one.difference, one.low, one.high)]
     return {

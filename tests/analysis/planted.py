@@ -10,7 +10,7 @@ ATOMS = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
 def trajectories(
     slopes,
     *,
-    died_step=None,
+    failed_step=None,
     frames: int = 101,
     spacing: float = 10.0,
     noise: float = 0.0,
@@ -28,6 +28,6 @@ def trajectories(
     total = slopes[..., None] * times * 1e-6 * len(ATOMS)
     total = total + noise * 1e-3 * len(ATOMS) * rng.standard_normal(total.shape)
     kinetic = 0.5 + 0.3 * np.sin(times / 7.0) + np.zeros(total.shape)
-    died = np.full(slopes.shape, -1) if died_step is None else np.asarray(died_step)
+    died = np.full(slopes.shape, -1) if failed_step is None else np.asarray(failed_step)
     names = names or tuple(f"head {index}" for index in range(len(slopes)))
-    return Trajectories(names, times, total - kinetic - 4.0, kinetic, died, 0.5, ATOMS)
+    return Trajectories(names, times, total - kinetic - 4.0, kinetic, died, 0.5, len(ATOMS))

@@ -26,7 +26,7 @@ def _deaths(first, second, replicas=24):
 
 
 def _compare(slopes, died=None, **options):
-    return analysis.compare(planted.trajectories(slopes, died_step=died, names=NAMES, **options))
+    return analysis.compare(planted.trajectories(slopes, failed_step=died, names=NAMES, **options))
 
 
 def test_exactly_the_promised_keys_and_no_nan():

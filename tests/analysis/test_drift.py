@@ -17,7 +17,7 @@ def test_a_planted_slope_is_recovered_exactly_without_noise():
 
 
 def test_change_of_total_energy_is_per_atom_and_starts_at_zero():
-    traj = planted.trajectories([[2.0, 4.0]], died_step=[[-1, 100]])
+    traj = planted.trajectories([[2.0, 4.0]], failed_step=[[-1, 100]])
     change = analysis.total_energy_change(traj)
     np.testing.assert_allclose(change[0, 0], 2.0 * traj.times * 1e-3, atol=1e-10)
     np.testing.assert_allclose(change[0, 1, :5], 4.0 * traj.times[:5] * 1e-3, atol=1e-10)
@@ -33,7 +33,7 @@ def test_theil_sen_ignores_outliers_where_least_squares_does_not():
 
 
 def test_the_dead_have_no_slope():
-    traj = planted.trajectories(np.ones((1, 3)), died_step=[[-1, 1000, -1]])
+    traj = planted.trajectories(np.ones((1, 3)), failed_step=[[-1, 1000, -1]])
     found = analysis.slopes(traj)
     assert np.isnan(found[0, 1])
     drift = analysis.head_drift(traj)["head 0"]
@@ -41,7 +41,7 @@ def test_the_dead_have_no_slope():
 
 
 def test_nobody_left_and_too_early_are_no_drift():
-    dead = planted.trajectories(np.ones((1, 2)), died_step=[[5, 9]])
+    dead = planted.trajectories(np.ones((1, 2)), failed_step=[[5, 9]])
     early = planted.trajectories(np.ones((1, 2)), frames=2)
     for traj in (dead, early):
         assert analysis.head_drift(traj)["head 0"] is None

@@ -21,7 +21,7 @@ def planted(slope, swing, *, timestep=0.5, replicas=12, died=(), times=TIMES, se
     kinetic = np.broadcast_to(np.linspace(1, 2, replicas)[:, None], energy.shape)
     dead = np.full((1, replicas), -1)
     dead[0, list(died)] = 100
-    return Trajectories(("head",), times, energy - kinetic, kinetic, dead, timestep, NUMBERS)
+    return Trajectories(("head",), times, energy - kinetic, kinetic, dead, timestep, len(NUMBERS))
 
 
 def test_a_drift_of_both_kinds_is_told_apart():
@@ -62,9 +62,9 @@ def test_runs_that_do_not_belong_together_are_refused():
                 TIMES,
                 other.potential,
                 1.1 * other.kinetic,
-                other.died_step,
+                other.failed_step,
                 0.5,
-                NUMBERS,
+                len(NUMBERS),
             ),
             "time step",
         )
@@ -96,7 +96,7 @@ def test_the_swing_of_a_verlet_spring_is_of_second_order():
         u, kin = (np.stack(one, axis=-1)[None] for one in (u, kin))
         times = every * timestep * np.arange(u.shape[-1])
         alive = np.full((1, 12), -1)
-        return Trajectories(("spring",), times, u, kin, alive, timestep, np.array([1, 1]))
+        return Trajectories(("spring",), times, u, kin, alive, timestep, 2)
 
     coarse, fine = springs(0.4, 600, 1), springs(0.2, 1200, 2)
     found = told_apart(coarse, fine, "time step")

@@ -11,7 +11,7 @@ END = 2000  # steps of the planted runs: 101 frames of 20 steps
 
 
 def _with_deaths(*died):
-    return planted.trajectories(np.zeros((len(died), len(died[0]))), died_step=np.array(died))
+    return planted.trajectories(np.zeros((len(died), len(died[0]))), failed_step=np.array(died))
 
 
 def _random_deaths(hazards, replicas, seed):

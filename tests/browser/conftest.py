@@ -64,7 +64,7 @@ def plant_run(folder: Path, frames: int = 40, replicas: int = 3) -> None:
             kinetic=np.ones((2, replicas, frames)),
             positions=planted_positions(frames, replicas),
             velocities=planted_velocities(frames, replicas),
-            died_step=died,
+            failed_step=died,
             broken_bond=np.where(died >= 0, 0, -1),
             step=settings["steps"],
             steps_per_second=100.0,

@@ -12,6 +12,8 @@ import pytest
 
 from fisherdash.cli.console import Console, execute, json_safe, table
 from fisherdash.errors import InputError
+from fisherdash.tasks import Task
+from fisherdash.workspace.jobs import JobProgress
 
 
 def arguments(run, **more) -> argparse.Namespace:
@@ -149,3 +151,38 @@ def test_the_table_has_units_and_leaves_names_alone():
         "boltzmann, temperature               500 K",
         "boltzmann, consistent                yes",
     ]
+
+
+def interrupting(keeps):
+    """A task that is interrupted in the middle; how far it was asked to stop is its result."""
+
+    def work(cancel, report):
+        yield JobProgress(0.0, "working", "first")
+        os.kill(os.getpid(), signal.SIGINT)
+        stopped = cancel.wait(5)
+        report(JobProgress(0.5, "working"))
+        yield JobProgress(1.0, "working", "last")
+        return stopped
+
+    return Task("made-up", "", work, note="going on", keeps=keeps)
+
+
+def test_a_task_is_followed_to_its_result_and_its_last_item(capfd, interruptible):
+    def run(args, console):
+        stopped, last = console.follow(interrupting(keeps=True))
+        return {"stopped": stopped, "last": last.detail}
+
+    assert execute(arguments(run)) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out) == {"stopped": True, "last": "last"}
+    assert err.splitlines()[0] == "going on"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_task_that_keeps_nothing_ends_at_the_first_interrupt(capfd, interruptible):
+    def run(args, console):
+        return {"stopped": console.follow(interrupting(keeps=False))[0]}
+
+    assert execute(arguments(run)) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and "interrupted; nothing was kept" in err

@@ -8,6 +8,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import evaluate
+from fisherdash.potentials.form import HeadForm
 from tests.randomised import planted_dataset, random_checkpoint
 
 
@@ -39,6 +40,22 @@ def test_planted_head_is_recovered(planted: tuple[Checkpoint, Checkpoint, Datase
     assert refit.force_rmse["fisher"] < 1e-8 < 1e-2 < refit.force_rmse["default"]
     assert refit.energy_rmse["fisher"] < 1e-8
     assert refit.force_change.high < -0.99
+
+
+@pytest.mark.parametrize("reduce", [0, 3])
+def test_a_planted_quadratic_head_is_recovered(reduce: int) -> None:
+    rng = np.random.default_rng(2)
+    shared = random_checkpoint()
+    basis = np.linalg.qr(rng.normal(size=(6, reduce)))[0] if reduce else None
+    start = shared.in_form(HeadForm("quadratic", (1, 6, 8), reduce), basis)
+    truth = start.with_head(rng.normal(size=start.head.shape), start.element_bias, "truth", {})
+    options = fisher.Options(ridge=0.0, precision="float64", test_boltzmann=False)
+    refit = fisher.solve(start, planted_dataset(truth, 64), options)
+    assert refit.checkpoint.form == start.form
+    # As far as rounding lets the data tell one head from another.
+    away = np.linalg.norm(refit.checkpoint.head - truth.head) / np.linalg.norm(truth.head)
+    assert away < 1e-16 * refit.condition_number < 1e-2
+    assert refit.force_rmse["fisher"] < 1e-9 * refit.force_rmse["default"]
 
 
 def test_divergence_is_stationary_at_the_solution(moments: fisher.Moments) -> None:

@@ -2,7 +2,6 @@
 
 import functools
 import io
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from fisherdash import dataset
 from fisherdash.potentials import checkpoint
-from fisherdash.potentials.e3x import ModelConfig
+from fisherdash.potentials.form import HeadForm
+from fisherdash.settings import ModelConfig
 from tests.randomised import random_checkpoint
 
 _KCAL = 23.0605
@@ -90,7 +90,8 @@ def structure_files() -> list[bytes]:
 def _models() -> list[checkpoint.Checkpoint]:
     config = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
     shared = random_checkpoint(config, dtype=np.float32)
-    return [shared, shared.by_element([1, 6, 8])]
+    wide = shared.in_form(HeadForm("quadratic", (1, 6, 8), 3), np.eye(4)[:, :3])
+    return [shared, shared.by_element([1, 6, 8]), wide]
 
 
 def checkpoint_files() -> list[bytes]:
@@ -126,8 +127,16 @@ def run_headers() -> list[bytes]:
 
     settings = {"replicas": 2, "steps": 10, "timestep": 0.5, "temperature": 300.0,
                 "record_every": 1, "seed": 0}  # fmt: skip
-    header = RunHeader("water", ("a", "b"), ("default", "fisher"), (8, 1, 1), settings)
-    return [json.dumps({**header.to_json(), "status": "finished", "writer": {}}).encode()]
+    header = RunHeader(
+        title="water",
+        names=("a", "b"),
+        roles=("default", "fisher"),
+        atomic_numbers=(8, 1, 1),
+        settings=settings,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        header.write(Path(folder), "finished")
+        return [(Path(folder) / header.FILE).read_bytes()]
 
 
 STUDY = """

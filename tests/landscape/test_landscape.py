@@ -62,12 +62,12 @@ def test_the_loss_is_the_one_that_training_lowers(model, data):
         jnp.asarray((data.energies - mean) / KCAL_PER_MOL),
         jnp.asarray(data.forces / KCAL_PER_MOL),
     )
-    seen = validate(
-        model.potential.config,
-        params,
-        jnp.asarray(data.atomic_numbers),
-        frames,
-        jnp.float64(WEIGHT),
+    numbers = jnp.asarray(data.atomic_numbers)
+    params, frames, weight = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf)[None], (params, frames, WEIGHT)
+    )  # one member
+    seen = jax.tree.map(
+        lambda sums: sums[0], validate(model.potential.config, params, numbers, frames, weight)
     )
     objective = Objective(model, data, **EXACT)
     found = objective.at(objective.weights)

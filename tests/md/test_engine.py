@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fisherdash.md import (
-    ALIVE,
     NOT_FINITE,
+    SURVIVING,
     Bonds,
     Group,
     MDSettings,
@@ -35,8 +35,8 @@ def test_a_bond_pulled_apart_is_dead_at_the_right_step_and_the_rest_go_on():
         positions, momenta, force_field=ff.Free(), bonds=bonds, steps=200, record_every=4
     )
     last = chunks[-1]
-    assert last.died_step.tolist() == [[ALIVE, ALIVE, 134, ALIVE, 67]]
-    assert last.broken_bond.tolist() == [[ALIVE, ALIVE, 2, ALIVE, 2]]
+    assert last.failed_step.tolist() == [[SURVIVING, SURVIVING, 134, SURVIVING, 67]]
+    assert last.broken_bond.tolist() == [[SURVIVING, SURVIVING, 2, SURVIVING, 2]]
 
     times, potential = ff.joined(chunks, "times", 0), ff.joined(chunks, "potential")
     dead_from = np.array([np.inf, np.inf, 134, np.inf, 67]) * 0.5
@@ -55,8 +55,8 @@ def test_the_living_never_notice_the_dead():
     settings = {"bonds": ff.CHAIN_BONDS, "steps": 300, "params": np.array([4.0, 3.0])}
     healthy = ff.trajectory(positions, momenta, **settings)
     mixed = ff.trajectory(positions, doomed, **settings)
-    assert np.all(mixed[-1].died_step[:, 1] > 0)
-    assert np.all(healthy[-1].died_step == ALIVE)
+    assert np.all(mixed[-1].failed_step[:, 1] > 0)
+    assert np.all(healthy[-1].failed_step == SURVIVING)
     for name in ENERGIES_AND_FRAMES:
         a, b = ff.joined(healthy, name), ff.joined(mixed, name)
         assert np.array_equal(a[:, [0, 2]], b[:, [0, 2]])
@@ -69,8 +69,8 @@ def test_an_energy_that_is_not_a_number_is_found_and_not_fed_back():
     chunks = ff.trajectory(
         positions, momenta, force_field=ff.Free(wall=0.255), steps=60, record_every=7
     )
-    assert chunks[-1].died_step.tolist() == [[ALIVE, 26, ALIVE]]
-    assert chunks[-1].broken_bond.tolist() == [[ALIVE, NOT_FINITE, ALIVE]]
+    assert chunks[-1].failed_step.tolist() == [[SURVIVING, 26, SURVIVING]]
+    assert chunks[-1].broken_bond.tolist() == [[SURVIVING, NOT_FINITE, SURVIVING]]
     state = chunks[-1].state
     assert all(np.all(np.isfinite(leaf)) for leaf in state)
     np.testing.assert_allclose(state.positions[0, 1, 0, 0], 0.25, atol=1e-12)  # last finite place
@@ -80,7 +80,7 @@ def test_dead_on_arrival_counts_from_step_zero_and_a_dead_batch_ends_the_run():
     positions, momenta = ff.chain(2)
     far = Bonds(ff.CHAIN_BONDS.pairs, ff.CHAIN_BONDS.lengths + np.array([0.0, 0.0, 2.0]))
     chunks = ff.trajectory(positions, momenta, bonds=far, steps=5000)
-    assert chunks[-1].died_step.tolist() == [[0, 0]]
+    assert chunks[-1].failed_step.tolist() == [[0, 0]]
     assert chunks[-1].broken_bond.tolist() == [[2, 2]]
     assert len(chunks) < 5 and chunks[-1].step == 5000  # nobody computed 5000 steps
     assert chunks[-1].times.tolist() == [2500.0] and chunks[-1].state.step == 5000

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,6 +11,8 @@ from fisherdash.errors import InputError
 from fisherdash.md import MDSettings, simulate
 from fisherdash.md.engine import group_checkpoints
 from fisherdash.md.initial import relax
+from fisherdash.potentials.evaluate import predict
+from fisherdash.potentials.form import HeadForm
 from tests import networks
 from tests.md import force_fields as ff
 
@@ -60,7 +63,7 @@ def test_single_precision_network_under_a_double_precision_state():
     assert 0 < np.abs(start[0] - start[1]).max() < 1e-4 * start[1].max()  # float32 forces, indeed
     for run in (mixed, exact):
         assert run[-1].state.positions.dtype == np.float64
-        assert np.all(run[-1].died_step < 0)
+        assert np.all(run[-1].failed_step < 0)
     early = slice(0, 4)  # later the trajectories part, as all chaotic ones do
     difference = _energy_error(mixed)[..., early] - _energy_error(exact)[..., early]
     spread = [np.std(_energy_error(run), axis=2).mean() for run in (mixed, exact)]
@@ -94,6 +97,44 @@ def test_a_head_by_element_runs_beside_the_shared_one():
     assert np.ptp(potential[0]) > 0
 
 
+def test_heads_of_all_forms_run_beside_one_another():
+    """Two quadratic ones with different principal directions, and a shared one, on one body."""
+    rng, wide = np.random.default_rng(3), {}
+    for name in ("x", "y"):
+        basis = np.linalg.qr(rng.normal(size=(16, 2)))[0]
+        one = A.in_form(HeadForm("quadratic", (1, 8), 2), basis)
+        head = one.head + np.append(np.zeros(32), 1e-3 * rng.normal(size=6))
+        wide[name] = one.with_head(head, one.element_bias, name, {})
+    checkpoints = {"shared": A, "other body": B} | wide
+    groups = group_checkpoints(checkpoints, networks.WATER, "float64")
+    assert [group.names for group in groups] == [("shared", "x", "y"), ("other body",)]
+    assert groups[0].force_field.form == HeadForm("quadratic", (1, 8), 4)
+    positions = np.tile(networks.water().positions[:5], (4, 1, 1, 1))
+    for group in groups:
+        evaluate = jax.jit(group.force_field)
+        energies, forces = evaluate(group.params, positions[: len(group.names)])
+        for name, energy, force in zip(group.names, energies, forces, strict=True):
+            data = networks.water().subset(np.arange(5))
+            alone = predict(networks.exact(checkpoints[name]), data)
+            np.testing.assert_allclose(energy, alone[0], rtol=1e-10)
+            np.testing.assert_allclose(force, alone[1], rtol=1e-9, atol=1e-10)
+
+
+def test_a_quadratic_head_conserves_the_energy_to_second_order():
+    head = A.in_form(HeadForm("quadratic", (1, 8)))
+    bent = head.head.copy()
+    bent[32:] = 1e-3 * np.random.default_rng(4).normal(size=len(bent) - 32)
+    model = head.with_head(bent, head.element_bias, "bent", {})
+    spread = []
+    for timestep in (0.4, 0.2):
+        settings = dataclasses.replace(
+            SETTINGS, precision="float64", timestep=timestep, steps=round(60 / timestep),
+            record_every=1, chunk=64,
+        )  # fmt: skip
+        spread.append(np.std(_energy_error(_run({"bent": model}, settings))))
+    assert spread[0] / spread[1] == pytest.approx(4.0, rel=0.05)
+
+
 def test_a_neighbour_that_explodes_changes_no_bit_of_the_others():
     data = networks.water()
     squeezed = data.positions.copy()
@@ -108,9 +149,9 @@ def test_a_neighbour_that_explodes_changes_no_bit_of_the_others():
     calm, mixed = data.positions[order], data.positions[order].copy()
     mixed[1] = squeezed[1]
     healthy, exploding = run(calm), run(mixed)
-    doomed = exploding[-1].died_step[0] >= 0
-    assert doomed.sum() == 1 and np.all(exploding[-1].died_step[:, doomed] >= 0)
-    assert np.all(healthy[-1].died_step < 0)
+    doomed = exploding[-1].failed_step[0] >= 0
+    assert doomed.sum() == 1 and np.all(exploding[-1].failed_step[:, doomed] >= 0)
+    assert np.all(healthy[-1].failed_step < 0)
     for name in ("potential", "kinetic", "positions", "velocities"):
         assert np.array_equal(
             ff.joined(healthy, name)[:, ~doomed], ff.joined(exploding, name)[:, ~doomed]

@@ -72,7 +72,7 @@ def short_run():
     writer = RunWriter(folder, header)
     for number in range(3):
         part = chunk(number)
-        part.died_step[1, 2] = 11
+        part.failed_step[1, 2] = 11
         part.broken_bond[1, 2] = 1
         writer.append(part)
     writer.finish("finished")

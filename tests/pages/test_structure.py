@@ -51,7 +51,13 @@ def test_a_spectrum_of_too_few_frames_is_one_sentence(open_page, short_run):
 
 def test_a_spectrum_of_frames_too_far_apart_is_shown_with_a_warning(open_page, data):
     settings = {**SETTINGS, "steps": 400, "record_every": 10}
-    header = RunHeader("coarse", ("one", "two"), ("default", "fisher"), NUMBERS, settings)
+    header = RunHeader(
+        title="coarse",
+        names=("one", "two"),
+        roles=("default", "fisher"),
+        atomic_numbers=NUMBERS,
+        settings=settings,
+    )
     folder = paths.folder("runs") / "coarse"
     writer, part = RunWriter(folder, header), chunk(0, frames=41)
     part.times = 5.0 * np.arange(41)

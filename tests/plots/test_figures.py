@@ -46,9 +46,9 @@ def trajectories(frames=40, replicas=5, deaths=((1, 2, 30),)):
         times=times,
         potential=potential,
         kinetic=np.where(np.isnan(potential), np.nan, 0.1),
-        died_step=died,
+        failed_step=died,
         timestep=0.5,
-        atomic_numbers=np.array([8, 1, 1]),
+        num_atoms=3,
         temperature=300.0,
     )
 

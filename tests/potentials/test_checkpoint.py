@@ -208,3 +208,38 @@ def test_the_covariance_travels_and_changes_no_fingerprint(tmp_path: Path) -> No
     )
     with pytest.raises(InputError, match="head_covariance must have the shape"):
         shared.with_head(shared.head, shared.element_bias, "wrong", {}, covariance[:2])
+
+
+@pytest.mark.parametrize("reduce", [0, 2])
+def test_a_quadratic_head_comes_back_as_it_went(tmp_path: Path, reduce: int) -> None:
+    shared = random_checkpoint()
+    rng = np.random.default_rng(8)
+    basis = np.linalg.qr(rng.normal(size=(CONFIG.features, reduce)))[0] if reduce else None
+    data = planted_dataset(shared, 3)
+    wide = shared.in_form(HeadForm("quadratic", (1, 6, 8), reduce), basis)
+    # With zeros for the products nothing has changed, with other numbers all has.
+    for one, other in zip(predict(shared, data), predict(wide, data), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+    other = wide.with_head(rng.normal(size=wide.head.shape), wide.element_bias, "other", {})
+    assert np.abs(predict(other, data)[1] - predict(wide, data)[1]).max() > 0.1
+    checkpoint.save(other, tmp_path / "wide.safetensors")
+    again = checkpoint.load(tmp_path / "wide.safetensors")
+    assert (again.form, again.fingerprint) == (other.form, other.fingerprint)
+    assert wide.fingerprint not in (shared.fingerprint, other.fingerprint)
+    for one, two in zip(predict(other, data), predict(again, data), strict=True):
+        np.testing.assert_array_equal(one, two)
+    with pytest.raises(InputError, match="cannot be written as 'by element'"):
+        wide.by_element([1, 6, 8])
+
+
+def test_principal_directions_must_fit_the_form() -> None:
+    shared, form = random_checkpoint(), HeadForm("quadratic", (1, 6, 8), 2)
+    for basis in (None, np.eye(6)[:, :3], np.eye(5)[:, :2]):
+        with pytest.raises(InputError, match=r"principal directions of the shape \(6, 2\)"):
+            shared.in_form(form, basis)
+
+
+def test_a_file_of_another_family_is_refused(data: bytes) -> None:
+    config = json.dumps({**CONFIG.to_json(), "family": "unheard of"})
+    with pytest.raises(InputError, match="family of a potential is 'e3x', received 'unheard of'"):
+        checkpoint.load_bytes(rewrite(data, config=config))

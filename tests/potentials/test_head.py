@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives
 from fisherdash.potentials.form import KINDS, SHARED, HeadForm, joint_basis, rewritten
-from fisherdash.potentials.head import Head, descriptors, energies, energy_and_forces
+from fisherdash.potentials.head import Head, descriptors, energy_and_forces
 from fisherdash.potentials.potential import Potential, Trainable, as_precision
 from tests.potentials.toy import Toy
 from tests.randomised import ETHANOL, displaced_ethanol
@@ -49,6 +49,21 @@ def evaluate(potential, name, head, positions, numbers=NUMBERS):
     return energy_and_forces(potential, FORMS[name][0], BODY, head, numbers, positions)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 3, 4))
+def derive(potential, name, positions, laplacian=False, internal=False, key=None):
+    form, basis = FORMS[name]
+    return Derivatives.of(
+        potential, form, BODY, basis, NUMBERS, positions,
+        laplacian=laplacian, internal=internal, key=key,
+    )  # fmt: skip
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def values(name, positions):
+    form, basis = FORMS[name]
+    return descriptors(NETWORK, form, BODY, basis, NUMBERS, positions)
+
+
 def phi(name: str, numbers=NUMBERS):
     """x (N·3,) → φ, straight from the definition: explicit sums over atoms and elements."""
     form, basis = FORMS[name]
@@ -83,48 +98,32 @@ def test_sizes() -> None:
 
 def test_descriptors_are_their_definition(name: str) -> None:
     positions = jnp.asarray(displaced_ethanol(3))
-    form, basis = FORMS[name]
-    found = descriptors(NETWORK, form, BODY, basis, NUMBERS, positions)
-    assert found.shape == (3, form.size(FEATURES))
+    found, defined = values(name, positions), jax.jit(phi(name))
+    assert found.shape == (3, FORMS[name][0].size(FEATURES))
     for row, x in zip(found, positions, strict=True):
-        np.testing.assert_allclose(row, phi(name)(x.ravel()), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(row, defined(x.ravel()), rtol=1e-12, atol=1e-12)
 
 
 def test_jacobian_and_laplacian_are_those_of_automatic_differentiation(name: str) -> None:
-    form, basis = FORMS[name]
     positions = jnp.asarray(displaced_ethanol(2))
     first, second = jax.jit(jax.jacfwd(phi(name))), jax.jit(jax.hessian(phi(name)))
     g = np.stack([first(x.ravel()).T for x in positions])
     laplacian = np.stack([np.trace(second(x.ravel()), axis1=1, axis2=2) for x in positions])
     assert np.abs(laplacian).min() > 1e-4
-    derive = jax.jit(
-        lambda x, internal: Derivatives.of(
-            NETWORK, form, BODY, basis, NUMBERS, x, laplacian=True, internal=internal
-        ),
-        static_argnums=1,
-    )
     for internal in (False, True):
-        found = derive(positions, internal)
+        found, plain = (derive(NETWORK, name, positions, how, internal) for how in (True, False))
         np.testing.assert_allclose(found.jacobian, g, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(found.laplacian, laplacian, rtol=1e-8, atol=1e-8)
-        plain = Derivatives.of(NETWORK, form, BODY, basis, NUMBERS, positions, internal=internal)
         np.testing.assert_allclose(plain.jacobian, g, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(plain.values, found.values, rtol=1e-12)
         assert plain.laplacian is None and plain.fixed is None
 
 
 def test_estimated_laplacians_are_unbiased() -> None:
-    form, basis = FORMS["reduced"]
     positions = jnp.asarray(np.repeat(displaced_ethanol(1), 1000, axis=0))
-    exact = Derivatives.of(NETWORK, form, BODY, basis, NUMBERS, positions[:1], laplacian=True)
-    found = jax.jit(
-        lambda key: (
-            Derivatives.of(
-                NETWORK, form, BODY, basis, NUMBERS, positions, laplacian=2, key=key
-            ).laplacian
-        )
-    )(jax.random.key(0))
-    away = (np.mean(found, axis=0) - exact.laplacian[0]) / (np.std(found, axis=0) / 1000**0.5)
+    exact = derive(NETWORK, "reduced", positions[:1], True).laplacian[0]
+    found = derive(NETWORK, "reduced", positions, 2, False, jax.random.key(0)).laplacian
+    away = (np.mean(found, axis=0) - exact) / (np.std(found, axis=0) / 1000**0.5)
     assert np.abs(away).max() < 4.5
 
 
@@ -132,11 +131,26 @@ def test_energies_are_the_weights_times_the_descriptors(name: str) -> None:
     positions = jnp.asarray(displaced_ethanol(70))
     weights = weights_of(name)
     found, forces = evaluate(NETWORK, name, head_of(name, weights), positions)
-    form, basis = FORMS[name]
-    d = descriptors(NETWORK, form, BODY, basis, NUMBERS, positions)
-    np.testing.assert_allclose(found, d @ weights, rtol=1e-11)
-    g = Derivatives.of(NETWORK, form, BODY, basis, NUMBERS, positions[:5]).jacobian
+    np.testing.assert_allclose(found, values(name, positions) @ weights, rtol=1e-11)
+    g = derive(NETWORK, name, positions[:5]).jacobian
     np.testing.assert_allclose(forces[:5].reshape(5, -1), -(g @ weights), rtol=1e-9, atol=1e-9)
+
+
+def test_energies_and_forces_can_be_differentiated_by_the_weights(name: str) -> None:
+    positions, weights = jnp.asarray(displaced_ethanol(2)), weights_of(name)
+    form, basis = FORMS[name]
+
+    @jax.jit
+    @jax.grad
+    def slope(weights):
+        head = Head.of(form, FEATURES, weights, basis)
+        found, forces = energy_and_forces(NETWORK, form, BODY, head, NUMBERS, positions)
+        return 0.5 * (jnp.sum(found**2) + jnp.sum(forces**2))
+
+    found = derive(NETWORK, name, positions)
+    d, g = np.asarray(found.values), np.asarray(found.jacobian).reshape(54, -1)
+    expected = d.T @ (d @ weights) + g.T @ (g @ weights)
+    np.testing.assert_allclose(slope(weights), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_forces_are_minus_the_gradient_by_differences(name: str) -> None:
@@ -151,27 +165,20 @@ def test_forces_are_minus_the_gradient_by_differences(name: str) -> None:
 
 def test_a_fixed_part_is_in_energies_and_forces_and_apart_in_derivatives(name: str) -> None:
     positions, springs = jnp.asarray(displaced_ethanol(3)), Toy(FEATURES, springs=True)
-    form, basis = FORMS[name]
     head = head_of(name, weights_of(name))
 
     def fixed(x):
         return springs.features(BODY, NUMBERS, x).fixed
 
-    slope = jax.grad(lambda x: jnp.sum(fixed(x)))(positions)
-    without, with_it = (
-        energy_and_forces(potential, form, BODY, head, NUMBERS, positions)
-        for potential in (NETWORK, springs)
-    )
+    slope = jax.jit(jax.grad(lambda x: jnp.sum(fixed(x))))(positions)
+    without, with_it = (evaluate(one, name, head, positions) for one in (NETWORK, springs))
     np.testing.assert_allclose(with_it[0] - without[0], fixed(positions), rtol=1e-10)
     np.testing.assert_allclose(with_it[1] - without[1], -slope, rtol=1e-8, atol=1e-10)
-    for more in ({}, {"laplacian": True}):
-        for internal in (False, True):
-            found = Derivatives.of(
-                springs, form, BODY, basis, NUMBERS, positions, internal=internal, **more
-            )
-            np.testing.assert_allclose(found.fixed.energy, fixed(positions), rtol=1e-12)
-            gradient = found.fixed.gradient.reshape(positions.shape)
-            np.testing.assert_allclose(gradient, slope, rtol=1e-8, atol=1e-10)
+    for laplacian in (False, True):
+        found = derive(springs, name, positions, laplacian, True).fixed
+        np.testing.assert_allclose(found.energy, fixed(positions), rtol=1e-12)
+        gradient = found.gradient.reshape(positions.shape)
+        np.testing.assert_allclose(gradient, slope, rtol=1e-8, atol=1e-10)
 
 
 def test_nothing_changes_under_motions_mirrors_and_permutations(name: str) -> None:
@@ -225,8 +232,8 @@ def test_a_head_without_products_equals_the_linear_one(wider: str, precision: st
     assert len(weights) == form.size(FEATURES)
     body = as_precision(NETWORK, BODY, precision)
     first, second = (
-        energy_and_forces(
-            NETWORK, FORMS[one][0], body, head_of(one, w), NUMBERS, jnp.asarray(positions)
+        jax.jit(energy_and_forces, static_argnums=(0, 1))(
+            NETWORK, FORMS[one][0], body, head_of(one, w), NUMBERS, positions
         )
         for one, w in (("by element", linear), (wider, weights))
     )
@@ -248,7 +255,7 @@ def test_rewriting_keeps_the_energy_or_is_refused(narrow: str, wide: str) -> Non
     other = rewritten(weights, form, basis, wanted, wanted_basis, FEATURES)
     positions = jnp.asarray(displaced_ethanol(3))
     one, two = (
-        energies(NETWORK, FORMS[k][0], BODY, head_of(k, w), NUMBERS, positions)
+        evaluate(NETWORK, k, head_of(k, w), positions)[0]
         for k, w in ((narrow, weights), (wide, other))
     )
     np.testing.assert_allclose(one, two, rtol=1e-10)

@@ -276,7 +276,6 @@ def test_numbers_stay_what_they_were_where_digests_depend_on_it():
     assert type(Options(ridge=0).ridge) is int and type(TrainSettings(clip=1).clip) is int
     assert type(MDSettings(timestep=1).timestep) is float
     assert type(ModelConfig(cutoff=4).cutoff) is float
-    assert "head_elements" not in ModelConfig().to_json()
 
 
 def test_older_trainings_lack_what_came_later():

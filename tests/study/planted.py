@@ -38,7 +38,7 @@ HEADS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Lives:
+class SurvivalData:
     """Lifetimes, deaths and drifts, each (heads, models, replicas); drift is NaN for the dead."""
 
     lifetime: np.ndarray
@@ -46,7 +46,7 @@ class Lives:
     drift: np.ndarray
 
 
-def lives(
+def survival_data(
     rng: np.random.Generator,
     effects: Sequence[Effect],
     models: int = 48,
@@ -54,7 +54,7 @@ def lives(
     horizon: float = 10.0,
     hazard: float = 0.06,
     hazard_spread: float = 0.8,
-) -> Lives:
+) -> SurvivalData:
     """The default head and one for every effect; hazard in 1/ps, horizon in ps."""
     everything = [Effect(hazard_spread=0.0, drift_spread=0.0), *effects]
     shape = (len(everything), models, replicas)
@@ -68,7 +68,7 @@ def lives(
     level = np.log(0.05) + 0.5 * rng.standard_normal(models) + ratio
     size = np.exp(level[..., None] + 0.4 * rng.standard_normal(shape))
     drift = size * rng.choice([-1.0, 1.0], shape)
-    return Lives(np.minimum(waited, horizon), died, np.where(died, np.nan, drift))
+    return SurvivalData(np.minimum(waited, horizon), died, np.where(died, np.nan, drift))
 
 
 def tables(
@@ -99,7 +99,9 @@ def tables(
     runs = [
         _rows(names, head, kelvin, side, found, horizon)
         for kelvin in temperatures
-        for found in [lives(rng, [*effects.values()], models, replicas, horizon, 6e-5 * kelvin)]
+        for found in [
+            survival_data(rng, [*effects.values()], models, replicas, horizon, 6e-5 * kelvin)
+        ]
         for side, head in enumerate(["default", *effects])
     ]
     trajectories = pd.concat(runs, ignore_index=True)

@@ -16,7 +16,7 @@ HOT = Condition(1000.0, 0.5)
 
 def population(seed, *effects, models=48, first=0):
     """Pairs of every effect's head with the default one (0), or with that of another effect."""
-    found = planted.lives(np.random.default_rng(seed), effects, models=models)
+    found = planted.survival_data(np.random.default_rng(seed), effects, models=models)
     names = tuple(f"m{k}" for k in range(models))
     return [
         Paired(
@@ -33,7 +33,9 @@ def population(seed, *effects, models=48, first=0):
 
 def truth(effect):
     """Of an endless population: difference of lifetime and of survivors, rate of the head."""
-    found = planted.lives(np.random.default_rng(10**6), [effect], models=200_000, replicas=1)
+    found = planted.survival_data(
+        np.random.default_rng(10**6), [effect], models=200_000, replicas=1
+    )
     lifetime, died = found.lifetime.mean(axis=(1, 2)), found.died.mean(axis=(1, 2))
     return {
         "life": lifetime[1] - lifetime[0],

@@ -12,15 +12,14 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.e3x import ModelConfig
 from fisherdash.train import Trainee, TrainSettings, train, train_together
-from fisherdash.train.loop import first_state, to_device
+from fisherdash.train.loop import first_state, learning_frames, stack
 from fisherdash.train.step import (
-    Rate,
+    Hyperparameters,
     Sums,
     _errors,
     _uphill,
     advance,
-    advance_together,
-    validate_together,
+    validate,
 )
 from tests.randomised import planted_dataset, random_checkpoint
 
@@ -67,12 +66,12 @@ def test_a_batched_step_is_the_step_of_each(data: Dataset) -> None:
     backend = jax.default_backend
     try:
         jax.default_backend = lambda: "an accelerator"  # type: ignore[assignment]
-        for compiled in (advance_together, validate_together):
+        for compiled in (advance, validate):
             compiled.clear_cache()
         batched = list(train_together(CONFIG, members))[-1]
     finally:
         jax.default_backend = backend
-        for compiled in (advance_together, validate_together):
+        for compiled in (advance, validate):
             compiled.clear_cache()
     for first, second in zip(one, batched, strict=True):
         assert second.valid_loss == pytest.approx(first.valid_loss, rel=1e-3)
@@ -90,7 +89,7 @@ def test_uphill_is_a_step_of_the_radius_along_the_gradient() -> None:
 
 def test_a_sharpness_aware_step_takes_the_gradient_found_uphill(data: Dataset) -> None:
     """Adam's first step follows the gradient alone: lr · g / (|g| + ε), entry by entry."""
-    frames = to_device(data.subset(np.arange(5)), float(data.energies.mean()))
+    frames = learning_frames(data.subset(np.arange(5)), float(data.energies.mean()))
     numbers, weight, radius = jnp.asarray(data.atomic_numbers), jnp.float32(1), jnp.float32(0.3)
     state = first_state(CONFIG, 3)
     start = jax.tree.map(jnp.copy, state.params)
@@ -99,11 +98,13 @@ def test_a_sharpness_aware_step_takes_the_gradient_found_uphill(data: Dataset) -
         return jax.grad(lambda p: _errors(CONFIG, p, numbers, frames, weight)[0])(params)
 
     expected = slope(_uphill(start, slope(start), radius))
-    rate = Rate.of("constant", 0.01, 1)
-    order, zero, one = jnp.arange(5), jnp.asarray(0), jnp.asarray(1)
-    rest = rate, weight, jnp.float32(0), jnp.float64(0), radius
-    after, _ = advance(CONFIG, 5, state, Sums.zero(), numbers, frames, order, zero, one, *rest)
-    step = jax.tree.map(lambda new, old: (old - new) / 0.01, after.params, start)
+    settings = TrainSettings(schedule="constant", learning_rate=0.01, sharpness_radius=0.3)
+    order, zero, one = jnp.arange(5)[None], jnp.asarray(0), jnp.asarray(1)
+    stacked = [stack([each]) for each in (state, frames, Hyperparameters.of(settings, 1))]
+    after, _ = advance(
+        CONFIG, 5, stacked[0], Sums.zero(1), numbers, stacked[1], order, zero, one, stacked[2]
+    )
+    step = jax.tree.map(lambda new, old: (old - new[0]) / 0.01, after.params, start)
     wanted = jax.tree.map(lambda g: g / (jnp.abs(g) + 1e-8), expected)
     plain = jax.tree.map(lambda g: g / (jnp.abs(g) + 1e-8), slope(start))
     close, far = (

@@ -38,7 +38,7 @@ def test_ase_reads_back_what_was_recorded(folder):
 
 def test_frames_after_death_say_so_and_have_no_energy(folder):
     writer, part = runs.RunWriter(folder, header()), chunk(0)
-    part.died_step[0, 1] = 6  # 3 fs
+    part.failed_step[0, 1] = 6  # 3 fs
     part.potential[0, 1, 3:] = part.kinetic[0, 1, 3:] = np.nan
     writer.append(part)
     writer.finish("finished")

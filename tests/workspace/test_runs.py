@@ -53,7 +53,7 @@ def chunk(number, frames=PER_CHUNK, state=None):
         kinetic=rng.normal(size=shape),
         positions=rng.normal(size=(*shape, ATOMS, 3)).astype(np.float32),
         velocities=rng.normal(size=(*shape, ATOMS, 3)).astype(np.float32),
-        died_step=np.full((HEADS, REPLICAS), -1),
+        failed_step=np.full((HEADS, REPLICAS), -1),
         broken_bond=np.full((HEADS, REPLICAS), -1),
         steps_per_second=100.0 + number,
         device="one test device",
@@ -85,7 +85,7 @@ def test_energies_and_frames_come_back_exactly(folder):
     run = runs.open_run(folder)
     for name, axis in (("times", 0), ("potential", 2), ("kinetic", 2)):
         whole = np.concatenate([getattr(part, name) for part in chunks], axis=axis)
-        np.testing.assert_array_equal(getattr(run, name), whole)
+        np.testing.assert_array_equal(getattr(run.trajectories(), name), whole)
     positions = np.concatenate([part.positions for part in chunks], axis=2)
     velocities = np.concatenate([part.velocities for part in chunks], axis=2)
     wanted = np.array([14, 0, 5, 4, 9])
@@ -186,7 +186,7 @@ def test_only_energies_are_read_at_opening(folder, monkeypatch):
         (lambda folder: (folder / "chunk-000001.npz").unlink(), "chunk-000001.npz is missing"),
         (lambda folder: cut(folder / "chunk-000001.npz"), "chunk-000001.npz cannot be read"),
         (lambda folder: (folder / "chunk-000000.npz").write_bytes(b""), "cannot be read"),
-        (lambda folder: swap(folder), "potential has shape"),
+        (lambda folder: swap(folder), "potential must have the shape"),
     ],
 )
 def test_damage_is_one_sentence(folder, harm, words):
@@ -204,8 +204,9 @@ def cut(path):
 def swap(folder):
     part = vars(chunk(1))
     part["potential"] = part["potential"][:1]
-    names = ("times", "potential", "kinetic", "died_step", "broken_bond", "steps_per_second")
-    np.savez(folder / "chunk-000001.npz", step=1, **{name: part[name] for name in names})
+    names = ("times", "potential", "kinetic", "failed_step", "broken_bond", "steps_per_second")
+    arrays = {name: part[name] for name in names} | {"step": np.int64(1)}
+    headers.save(folder / "chunk-000001.npz", arrays)
 
 
 def test_a_pickled_chunk_is_refused_and_not_run(folder):

@@ -23,7 +23,7 @@ def test_every_living_replica_of_every_frame_but_the_first(folder):
 
 def test_the_dead_are_left_out_from_their_death_on(folder):
     writer, part = runs.RunWriter(folder, header()), chunk(0)
-    part.died_step[0, 1] = 6  # 3 fs; frames are 1 fs apart
+    part.failed_step[0, 1] = 6  # 3 fs; frames are 1 fs apart
     writer.append(part)
     writer.finish("finished")
     found = survivor_positions(runs.open_run(folder), most=1000)
@@ -44,7 +44,7 @@ def test_velocities_of_those_who_live_at_the_last_even_frame(folder):
     chunks = [chunk(number) for number in range(3)]
     chunks[2].times[-1] -= 0.5  # the last step, half an interval early
     for part in chunks:
-        part.died_step[1, 2] = 12
+        part.failed_step[1, 2] = 12
         writer.append(part)
     writer.finish("finished")
     found, spacing = last_velocities(runs.open_run(folder))

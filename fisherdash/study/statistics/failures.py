@@ -18,7 +18,7 @@ from jaxtyping import Float
 from fisherdash import units
 from fisherdash.analysis.survival import SurvivalCurve
 from fisherdash.study.statistics import pairing
-from fisherdash.study.statistics.pairing import Condition, Estimate, lives
+from fisherdash.study.statistics.pairing import Condition, Estimate, survival_data
 
 KINDS: Final = ("immediate explosion", "late explosion", "slow drift", "steady")
 IMMEDIATE: Final = 0.1
@@ -107,7 +107,7 @@ def failure_rate(
     trajectories: pd.DataFrame, head: str, condition: Condition, seed: int = 0
 ) -> FailureRate:
     """Deaths over the time lived, over all models; the interval draws models, then replicas."""
-    found = lives(condition.of(trajectories, head))
+    found = survival_data(condition.of(trajectories, head))
     half = 0.5 * found.duration
     died_late = np.where(found.lifetime > half, found.died, 0.0 * found.died)
     return FailureRate(
@@ -152,7 +152,7 @@ def survival(
     """
     from lifelines import KaplanMeierFitter  # slow to import
 
-    found = lives(condition.of(trajectories, head))
+    found = survival_data(condition.of(trajectories, head))
     known = np.isfinite(found.died)
     fitter = KaplanMeierFitter().fit(found.lifetime[known], event_observed=found.died[known])
     times = fitter.survival_function_.index.to_numpy(float)

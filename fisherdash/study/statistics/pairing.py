@@ -301,7 +301,7 @@ class Paired:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Lives:
+class SurvivalData:
     """One head under one condition: a row a model, NaN where a trajectory is missing.
 
     Attributes:
@@ -318,12 +318,12 @@ class Lives:
     duration: Float[np.ndarray, "units replicas"]
 
 
-def lives(
+def survival_data(
     rows: pd.DataFrame,
     unit: str = "model",
     units: Sequence[object] | None = None,
     replicas: Sequence[object] | None = None,
-) -> Lives:
+) -> SurvivalData:
     """Trajectories of one head and condition as arrays.
 
     Args:
@@ -346,7 +346,7 @@ def lives(
     replicas = sorted(set(rows["replica"])) if replicas is None else replicas
     every = pd.MultiIndex.from_product([units, replicas])
     grid = values.reindex(every).to_numpy().reshape(len(units), len(replicas), len(columns))
-    return Lives(tuple(map(str, units)), *np.moveaxis(grid, -1, 0))
+    return SurvivalData(tuple(map(str, units)), *np.moveaxis(grid, -1, 0))
 
 
 def pair(first: pd.DataFrame, second: pd.DataFrame, unit: str = "model") -> Paired:
@@ -359,7 +359,7 @@ def pair(first: pd.DataFrame, second: pd.DataFrame, unit: str = "model") -> Pair
     """
     units = sorted(set(first[unit]) & set(second[unit]))
     replicas = sorted(set(first["replica"]) & set(second["replica"]))
-    sides = [lives(table, unit, units, replicas) for table in (first, second)]
+    sides = [survival_data(table, unit, units, replicas) for table in (first, second)]
     lifetime, died, drift, duration = (
         np.stack([getattr(side, name) for side in sides])
         for name in ("lifetime", "died", "drift", "duration")

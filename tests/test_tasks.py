@@ -1,0 +1,56 @@
+"""Tasks: one piece of work for the shell, which does it now, and for the pages, which queue it."""
+
+import threading
+
+import pytest
+
+from fisherdash import tasks
+from fisherdash.tasks import Task
+from fisherdash.workspace import jobs
+from fisherdash.workspace.jobs import JobProgress
+
+
+def counting(steps: int = 4) -> Task[JobProgress, str]:
+    """Counts, and tells of a half step in between."""
+
+    def work(cancel, report):
+        for done in range(steps):
+            if cancel.is_set():
+                return "stopped"
+            yield JobProgress(done / steps, "counting", str(done))
+            report(JobProgress((done + 0.5) / steps, "counting", f"{done} and a half"))
+        return "counted"
+
+    return Task("count", "a count", work, info={"sizes": {"steps": steps}})
+
+
+@pytest.fixture(autouse=True)
+def own_workspace(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
+
+
+def test_a_page_queues_it_with_what_it_knows_beside(tmp_path):
+    job = counting().submit(run=tmp_path / "run", command="fisherdash count")
+    assert job.wait(30) and job.result == "counted" and job.title == "a count"
+    assert job.progress == JobProgress(3.5 / 4, "counting", "3 and a half")
+    assert job.info["sizes"] == {"steps": 4} and job.info["command"] == "fisherdash count"
+    assert tasks.job_in(tmp_path / "run") is job and tasks.job_in(tmp_path) is None
+    assert jobs.latest("count") is job and jobs.latest("nothing") is None
+
+
+def test_a_part_of_a_longer_task_has_its_share_of_the_progress():
+    told: list[JobProgress] = []
+    work = tasks._part(counting(2), 0.5, 1.0, threading.Event(), told.append)
+    assert [next(work).fraction, next(work).fraction] == [0.5, 0.75]
+    with pytest.raises(StopIteration) as end:
+        next(work)
+    assert end.value.value == "counted"
+    assert [one.fraction for one in told] == [0.625, 0.875]
+
+
+def test_a_part_is_asked_to_stop_like_the_whole():
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(StopIteration) as end:
+        next(tasks._part(counting(), 0.0, 1.0, cancel, lambda item: None))
+    assert end.value.value == "stopped"
