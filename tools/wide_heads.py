@@ -33,7 +33,7 @@ HEADS = {
     "by element, plain": ["--head", "by-element", "--ridge", "0"],
     "by element and quadratic, noise ridge": ["--head", "quadratic", "--metric", "noise"],
 }
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "model", "temperature_K", "head", "replicas", "picoseconds", "failed", "force_rmse_eV_per_A",
     "drift_meV_per_atom_per_ps", "options",
 )  # fmt: skip

@@ -492,7 +492,7 @@ class Metric:
             g = found.jacobian[sound].reshape(-1, found.jacobian.shape[-1])
             total, frames = total + g.T @ g, frames + int(sound.sum())
             if progress is not None:
-                progress(first + len(sound), len(positions))
+                progress(first + len(found.jacobian), len(positions))
         if not frames:
             raise InputError(
                 f"none of the {len(positions)} displaced frames has finite forces: lower the noise"

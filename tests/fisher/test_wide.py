@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -15,16 +17,16 @@ from fisherdash.fisher.solve import most_directions, principal_directions, widen
 from fisherdash.md import simulate
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.form import HeadForm
-from fisherdash.settings import MDSettings, Options
+from fisherdash.potentials.form import HeadForm, Kind
+from fisherdash.settings import MDSettings, Metric, Options
 from tests import networks
 from tests.fisher.test_ridge import linear_data
 from tests.md import force_fields as ff
 from tests.potentials.toy import Toy
 from tests.randomised import displaced_ethanol, planted_dataset
 
-FORMS = ("shared", "by element", "quadratic")
-EXACT = {"precision": "float64", "test_boltzmann": False}
+FORMS: tuple[Kind, ...] = ("shared", "by element", "quadratic")
+EXACT: dict[str, Any] = {"precision": "float64", "test_boltzmann": False}
 
 
 @functools.cache
@@ -35,7 +37,7 @@ def start() -> Checkpoint:
 
 
 @functools.cache
-def planted(kind: str = "quadratic", frames: int = 100) -> tuple[Checkpoint, Dataset]:
+def planted(kind: Kind = "quadratic", frames: int = 100) -> tuple[Checkpoint, Dataset]:
     """The same body under a random head of some form, and data made with it."""
     wide = widened(start(), planted_dataset(start(), 2), Options(head=kind))
     head = np.random.default_rng(1).normal(size=wide.head.shape)
@@ -52,7 +54,7 @@ def wide_numbers() -> np.ndarray:
 
 @pytest.mark.parametrize("metric", ["identity", "noise"])
 @pytest.mark.parametrize("kind", FORMS)
-def test_a_planted_head_of_every_form_is_recovered(kind: str, metric: str) -> None:
+def test_a_planted_head_of_every_form_is_recovered(kind: Kind, metric: Metric) -> None:
     truth, data = planted(kind)
     options = Options(head=kind, metric=metric, ridge=0.0, noise_frames=64, **EXACT)
     refit = fisher.solve(start(), data, options)
@@ -213,7 +215,7 @@ def test_few_matrices_say_the_same_as_many(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_reports_own_head_comes_with_a_wider_one() -> None:
     _, data = planted()
     data = noisy(data)
-    for kind in ("by element", "quadratic"):
+    for kind in FORMS[1:]:
         wide = fisher.solve(start(), data, Options(head=kind, ridge="auto", **EXACT))
         own = fisher.solve(start(), data, Options(**EXACT))
         beside = wide.report_head
@@ -235,6 +237,7 @@ def test_a_wider_head_is_not_narrowed_and_keeps_its_directions() -> None:
     small = fisher.solve(start(), data, Options(head="quadratic", reduce=2, ridge=1e-4, **EXACT))
     assert small.checkpoint.form == HeadForm("quadratic", (1, 6, 8), 2)
     again = fisher.solve(small.checkpoint, data, Options(head="quadratic", ridge=1e-4, **EXACT))
+    assert again.checkpoint.head_basis is not None and small.checkpoint.head_basis is not None
     assert np.array_equal(again.checkpoint.head_basis, small.checkpoint.head_basis)
 
 
@@ -247,10 +250,10 @@ def test_features_are_reduced_where_there_are_many() -> None:
     directions = principal_directions(truth, data, 0)
     np.testing.assert_allclose(directions.T @ directions, np.eye(5), atol=1e-12)
     # Against all directions in space, frame by frame.
-    wide = widened(start(), data, Options(head="by element"))
+    wide, numbers = widened(start(), data, Options(head="by element")), jnp.asarray(wide_numbers())
 
     def features(x: jax.Array) -> jax.Array:
-        return wide.potential.features(wide.body, data.atomic_numbers, x[None]).features[0]
+        return wide.potential.features(wide.body, numbers, x[None]).features[0]
 
     exact = np.zeros((5, 5))
     for x in data.positions[:20]:
