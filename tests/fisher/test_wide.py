@@ -2,19 +2,23 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 from typing import Any
 
+import ase
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fisherdash import fisher
+from fisherdash import fisher, landscape
 from fisherdash.dataset import Dataset
 from fisherdash.fisher import moments as sums
 from fisherdash.fisher.solve import most_directions, principal_directions, widened
 from fisherdash.md import simulate
+from fisherdash.potentials import checkpoint
+from fisherdash.potentials.calculator import FisherDashCalculator
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.form import HeadForm, Kind
@@ -316,3 +320,50 @@ def test_all_heads_run_in_one_batch_and_have_error_bars() -> None:
     for kind in FORMS:
         bars = fisher.force_stderr(heads[kind], data.atomic_numbers, data.positions[:3])
         assert bars.shape == (3, 3, 3) and np.isfinite(bars).all() and bars.max() > 0
+
+
+def test_short_dynamics_choose_among_quadratic_heads() -> None:
+    check = fisher.StabilitySettings(replicas=2, picoseconds=0.01, temperature=300.0, points=2)
+    options = Options(
+        head="quadratic",
+        metric="noise",
+        noise_frames=64,
+        ridge="stable",
+        test_boltzmann=False,
+        stability=check,
+    )
+    refit = fisher.solve(networks.checkpoint(0), networks.water(), options)
+    assert refit.stability is not None and refit.stability.ridge == refit.ridge
+    assert len(refit.stability.tried) == 3
+    assert refit.report_head is not None and refit.report_head.choice.rule == "auto"
+
+
+def test_descent_arrives_at_the_quadratic_head() -> None:
+    _, data = planted()
+    options = Options(head="quadratic", metric="noise", noise_frames=64, ridge=0.1, **EXACT)
+    closed = fisher.solve(start(), noisy(data), options)
+    slow = fisher.solve(start(), noisy(data), dataclasses.replace(options, method="gradient"))
+    assert slow.descent is not None and slow.descent.converged
+    np.testing.assert_allclose(slow.checkpoint.head, closed.checkpoint.head, rtol=1e-6, atol=1e-8)
+
+
+def test_calculator_landscape_and_file_take_a_quadratic_head(tmp_path: Path) -> None:
+    data, default = networks.water(), networks.checkpoint(0)
+    options = Options(
+        head="quadratic", metric="noise", noise_frames=64, reduce=6, test_boltzmann=False
+    )
+    refit = fisher.solve(default, data, options).checkpoint
+    checkpoint.save(refit, tmp_path / "wide.safetensors")
+    again = checkpoint.load(tmp_path / "wide.safetensors")
+    assert again.fingerprint == refit.fingerprint and again.form.reduce == 6
+    atoms = ase.Atoms(data.atomic_numbers, data.positions[0])
+    atoms.calc = FisherDashCalculator(again, "float64")
+    exact = dataclasses.replace(refit, body=jax.tree.map(np.float64, refit.body))
+    energies, forces = predict(exact, data.subset(np.arange(1)))
+    assert atoms.get_potential_energy() == pytest.approx(energies[0], abs=1e-9)
+    np.testing.assert_allclose(atoms.get_forces(), forces[0], atol=1e-9)
+    # Large weights multiply the rounding of features: it shows in single precision, and stays small.
+    _, rounded = predict(refit, data.subset(np.arange(1)))
+    assert np.abs(rounded - forces).max() < 5e-3
+    found = landscape.sharpness(again, data.subset(np.arange(8)), radius=1e-3)
+    assert np.isfinite(found.value)
