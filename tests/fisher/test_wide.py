@@ -362,7 +362,7 @@ def test_calculator_landscape_and_file_take_a_quadratic_head(tmp_path: Path) -> 
     energies, forces = predict(exact, data.subset(np.arange(1)))
     assert atoms.get_potential_energy() == pytest.approx(energies[0], abs=1e-9)
     np.testing.assert_allclose(atoms.get_forces(), forces[0], atol=1e-9)
-    # Large weights multiply the rounding of features: it shows in single precision, and stays small.
+    # Large weights multiply the rounding of features in single precision; it stays small.
     _, rounded = predict(refit, data.subset(np.arange(1)))
     assert np.abs(rounded - forces).max() < 5e-3
     found = landscape.sharpness(again, data.subset(np.arange(8)), radius=1e-3)
