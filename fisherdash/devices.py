@@ -6,10 +6,12 @@ program on its share (``jax.shard_map``) and no number crosses from one to anoth
 
 import itertools
 import os
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Int
 
 
 def mesh(**lengths: int) -> Mesh:
@@ -33,6 +35,16 @@ def mesh(**lengths: int) -> Mesh:
 def line(name: str) -> Mesh:
     """All local devices in a row, for work that is cut to fit them."""
     return Mesh(np.array(jax.local_devices()), (name,))
+
+
+def blocks(count: int, size: int) -> Iterator[tuple[Int[np.ndarray, " size"], int]]:
+    """Indices of consecutive blocks of ``count`` rows, and how many of each block are new.
+
+    The last block is filled up with its last row, so that there is one shape to compile.
+    """
+    for first in range(0, count, size):
+        rows = np.arange(first, first + size)
+        yield np.minimum(rows, count - 1), min(size, count - first)
 
 
 def cores() -> int:

@@ -49,12 +49,14 @@ from jaxtyping import Array, Float, Integer
 
 from fisherdash import storage
 from fisherdash.dataset import Dataset
+from fisherdash.devices import blocks
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.form import HeadForm
 from fisherdash.potentials.head import Head, energy_and_forces
 from fisherdash.potentials.potential import Potential, as_precision
 from fisherdash.settings import LandscapeSettings, Scope
+from fisherdash.statistics import evenly_spaced
 from fisherdash.train.step import LEARNING_UNIT
 
 BLOCK = 32
@@ -183,13 +185,12 @@ def stop_if(cancel: threading.Event | None, done: int, total: int) -> None:
 def _blocks(dataset: Dataset, constant: float) -> list[_Block]:
     """The frames in the learning unit; the last block is filled up with frames that count 0."""
     made = []
-    for first in range(0, len(dataset), BLOCK):
-        rows = np.minimum(np.arange(first, first + BLOCK), len(dataset) - 1)
+    for rows, new in blocks(len(dataset), BLOCK):
         arrays = (
             dataset.positions[rows],
             (dataset.energies[rows] - constant) / LEARNING_UNIT,
             dataset.forces[rows] / LEARNING_UNIT,
-            (np.arange(first, first + BLOCK) < len(dataset)).astype(np.float64),
+            (np.arange(BLOCK) < new).astype(np.float64),
         )
         made.append(tuple(jnp.asarray(array) for array in arrays))
     return made
@@ -547,5 +548,4 @@ def evenly(dataset: Dataset, count: int) -> Dataset:
     """
     if count < 1:
         raise InputError(f"frames must be at least 1, received {count}")
-    rows = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-    return dataset.subset(rows)
+    return dataset.subset(evenly_spaced(len(dataset), count))

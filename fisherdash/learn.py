@@ -107,8 +107,8 @@ def scatter(count: int, seed: int = 0) -> Points:
 
 
 @dataclass(frozen=True)
-class Moments:
-    """T (K, K), c (K,), b (K,) and the constant ½ β² E|∇U|² of J, as means over points."""
+class Objective:
+    """J as a quadratic of θ: T (K, K), c (K,), b (K,) and ½ β² E|∇U|², means over points."""
 
     t: np.ndarray
     c: np.ndarray
@@ -136,10 +136,10 @@ class Moments:
         return np.array(path)
 
 
-def moments(x: Points, basis: Basis, temperature: float = 1.0) -> Moments:
+def moments(x: Points, basis: Basis, temperature: float = 1.0) -> Objective:
     """Means over the points; the forces are the true ones."""
     beta, g, force = 1.0 / temperature, basis.gradients(x), gradient(x)
-    return Moments(
+    return Objective(
         t=beta**2 * np.einsum("nik,nil->kl", g, g) / len(x),
         c=beta**2 * np.einsum("nik,ni->k", g, force) / len(x),
         b=-beta * basis.laplacians(x).mean(axis=0),

@@ -29,6 +29,7 @@ from fisherdash.settings import (
     TrainSettings,
     shell_command,
 )
+from fisherdash.statistics import evenly_spaced
 from fisherdash.workspace import (
     Run,
     RunHeader,
@@ -256,7 +257,7 @@ def error_bars(
     from fisherdash.fisher import force_stderr
 
     frames, numbers = len(run.times), np.array(run.header.atomic_numbers)
-    chosen = np.unique(np.linspace(0, frames - 1, min(frames, MOST_FRAMES)).round().astype(int))
+    chosen = evenly_spaced(frames, MOST_FRAMES)
     bars = [force_stderr(model, numbers, run.frames(head, replica, chosen)) for head in heads]
     return run.times[chosen], [np.sqrt(np.mean(one**2, axis=(1, 2))) for one in bars]
 

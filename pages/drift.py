@@ -5,7 +5,7 @@ import functools
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.analysis import Comparison
+from fisherdash.analysis import RunStatistics
 from fisherdash.errors import InputError
 from fisherdash.plots.drift import temperature_figure
 from fisherdash.plots.report import (
@@ -22,7 +22,7 @@ from pages.ui.charts import csv_button, draw, drift_chart, end_of, looks, show_t
 from pages.ui.progress import command, complain, door, job_line, next_step, onward, plain, watch
 
 
-def statistics(found: Comparison) -> None:
+def statistics(found: RunStatistics) -> None:
     """What the run says, and the table behind it."""
     mark = "- " if len(found.sentences) > 1 else ""
     st.markdown("\n".join(f"{mark}**{plain(sentence)}**" for sentence in found.sentences))

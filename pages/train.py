@@ -9,11 +9,11 @@ from fisherdash import tasks
 from fisherdash.dataset import Dataset
 from fisherdash.plots import drift
 from fisherdash.settings import ModelConfig, SplitSettings, TrainSettings
+from fisherdash.text import duration
 from fisherdash.workspace import jobs, paths
 from pages.ui import library
 from pages.ui.charts import draw
 from pages.ui.progress import (
-    clock,
     command,
     door,
     job_line,
@@ -76,8 +76,9 @@ def curve(job: jobs.Job) -> None:
         kept = f"{best:.3g}" if best is not None else "none yet"
         st.metric("Best RMSE (eV/Å)", kept, border=True, help="Of forces, validation.")
         st.metric("Seconds per epoch", f"{report.seconds:.3g}", border=True)
-        st.metric("Compilation", clock(report.compile_seconds), border=True)
-        st.metric("Time left", clock(left) if left and job.active else "none", border=True)
+        st.metric("Compilation", duration(report.compile_seconds, exact=True), border=True)
+        ahead = duration(left, exact=True) if left and job.active else "none"
+        st.metric("Time left", ahead, border=True)
 
 
 def ending(job: jobs.Job) -> None:

@@ -54,3 +54,12 @@ def test_four_devices_give_what_one_gives(root):
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr[-2000:]
     assert answer.stdout.count(": same") == 4
+
+
+def test_blocks_cover_every_row_once():
+    for count, size in ((10, 4), (8, 4), (3, 4)):
+        found = list(devices.blocks(count, size))
+        assert all(len(rows) == size for rows, _ in found)
+        assert np.concatenate([rows[:new] for rows, new in found]).tolist() == list(range(count))
+        assert all((rows[new:] == count - 1).all() for rows, new in found)
+    assert not list(devices.blocks(0, 4))

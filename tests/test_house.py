@@ -110,7 +110,7 @@ def test_the_science_never_imports_the_interface():
 
 
 LAYERS = (
-    {"__init__", "errors", "units", "arrays", "text", "settings", "devices"},
+    {"__init__", "errors", "units", "text", "settings", "devices"},
     {"storage", "statistics", "trajectories", "learn"},
     {"dataset"},
     {"reference", "potentials"},

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from shell import shell
 
-from fisherdash import analysis, workspace
+from fisherdash import analysis, statistics, workspace
+from fisherdash.statistics import Estimate
+from fisherdash.text import number
 
 HEADS = {
     "plain T⁻¹c": ["--ridge", "0", "--quick"],
@@ -36,7 +38,7 @@ def row(traj: analysis.Trajectories, head: int, solved: dict[str, Any], name: st
     alive = int(traj.survivors[head].sum())
     died = analysis.time_to_failure(pair)[pair.names[1]]
     p, difference = found.logrank_p_value, found.difference
-    drift = analysis.median_interval(np.abs(analysis.slopes(traj)[head]))
+    drift = statistics.median(np.abs(analysis.slopes(traj)[head]))
     numbers = solved or {}
     return [
         name,
@@ -48,24 +50,14 @@ def row(traj: analysis.Trajectories, head: int, solved: dict[str, Any], name: st
         f"{alive} of {traj.replicas}",
         "" if head == 0 else ("no deaths" if p is None else f"{p:.1g}"),
         "more than half live" if died is None else f"{died:.2f}",
-        "none alive" if drift is None else f"{drift.median:.3f}",
-        ""
-        if head == 0
-        else (
-            "no pairs"
-            if difference is None
-            else f"{difference.median:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], "
-            f"{found.pairs} pairs"
-            if difference.low is not None
-            else f"{difference.median:+.3f}, {found.pairs} pairs"
-        ),
+        "none alive" if drift.value is None else number(drift.value, ".3f"),
+        "" if head == 0 else f"{difference.text('.3f', sign=True)}, {found.pairs} pairs",
     ]
 
 
-def _change(change: dict[str, float]) -> str:
+def _change(change: dict[str, Any]) -> str:
     """Relative change against the default head on the same frames, with its 95 % interval."""
-    value, low, high = (100 * change[key] for key in ("value", "low", "high"))
-    return f"{value:+.1f} % [{low:+.1f}, {high:+.1f}]"
+    return Estimate(**change).scaled(100.0).text(".1f", sign=True, unit="%")
 
 
 COLUMNS = (

@@ -1,10 +1,10 @@
 """What a run says about its heads: pure functions of :class:`Trajectories`.
 
-Energies: eV in, meV per atom out. Times: fs in, ps out. Dead replicas are counted, never dropped
+Energies: eV in, meV per atom out. Times: fs in, ps out. Failed replicas are counted, never dropped
 in silence: they have no drift, and every statement about drift stands beside the survivors.
 """
 
-from fisherdash.analysis.compare import Comparison, Versus, compare
+from fisherdash.analysis.compare import RunStatistics, Versus, compare
 from fisherdash.analysis.drift import (
     bucketed,
     fluctuations,
@@ -13,20 +13,11 @@ from fisherdash.analysis.drift import (
     theil_sen,
     total_energy_change,
 )
-from fisherdash.analysis.statistics import Interval, PairedDifference, median_interval, paired
-from fisherdash.analysis.survival import (
-    SurvivalCurve,
-    logrank_p_value,
-    survival_curves,
-    time_to_failure,
-)
+from fisherdash.analysis.survival import logrank_p_value, time_to_failure
 from fisherdash.trajectories import Trajectories
 
 __all__ = [
-    "Comparison",
-    "Interval",
-    "PairedDifference",
-    "SurvivalCurve",
+    "RunStatistics",
     "Trajectories",
     "Versus",
     "bucketed",
@@ -34,10 +25,7 @@ __all__ = [
     "fluctuations",
     "head_drift",
     "logrank_p_value",
-    "median_interval",
-    "paired",
     "slopes",
-    "survival_curves",
     "theil_sen",
     "time_to_failure",
     "total_energy_change",

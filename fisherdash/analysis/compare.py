@@ -1,10 +1,8 @@
-"""A run in numbers: drift and survival of every head, and each later head against the first.
+"""Statistics of a run: drift and survival of every head, and each later head against the first.
 
-One head against another: drift in pairs, survival on all replicas, read together.
-
-Drift is compared in pairs: both heads start from the same states, so |slope| of the second minus
-|slope| of the first is formed for every start from which both survive. Survival is compared on all
-replicas. A head that sheds its bad trajectories by exploding has quiet survivors, so a smaller
+Drift is compared in pairs: both heads start from the same initial states, so |slope| of the second
+minus |slope| of the first is formed for every initial state from which both survive. Survival is
+compared on all replicas. A head whose wild trajectories fail has quiet survivors, so a smaller
 drift is never called an improvement where significantly fewer survive.
 """
 
@@ -15,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from fisherdash.analysis.drift import fluctuations, head_drift, slopes
-from fisherdash.analysis.statistics import FEWEST, SIGNIFICANT, Interval, PairedDifference, paired
 from fisherdash.analysis.survival import lifetimes, logrank_p_value, time_to_failure
+from fisherdash.statistics import FEWEST, SIGNIFICANT, Estimate, paired
 from fisherdash.trajectories import Trajectories
 
 
@@ -31,7 +29,7 @@ class Versus:
         survivors: number of living replicas of either head.
         pairs: initial states from which both survive.
         difference: of |slope| in pairs, second minus first, meV/atom/ps; negative where the
-            second drifts less. None without pairs.
+            second drifts less.
         logrank_p_value: of equal survival; None without a death.
         lives_longer: name of the head with the longer mean life within the run; None if equal.
         level: p value below which a difference counts as significant.
@@ -43,7 +41,7 @@ class Versus:
     duration: float
     survivors: tuple[int, int]
     pairs: int
-    difference: PairedDifference | None
+    difference: Estimate
     logrank_p_value: float | None
     lives_longer: str | None
     level: float = SIGNIFICANT
@@ -80,11 +78,11 @@ class Versus:
     def _drift(self) -> tuple[str, str | None]:
         # n pairs that all point one way have p = 2 / 2ⁿ in the signed-rank test.
         least = 2.0 ** (1 - self.pairs)
-        if self.pairs < FEWEST or least >= self.level or self.difference is None:
+        if self.difference.n < FEWEST or least >= self.level:
             return f"Too few pairs of survivors ({self.pairs}) to compare their drift.", None
         by = self.difference
         numbers = (
-            f"by {abs(by.median):.2g} meV/atom/ps in the median over {self.pairs} pairs "
+            f"by {abs(by.value or 0.0):.2g} meV/atom/ps in the median over {self.pairs} pairs "
             f"of survivors (p = {by.p_value:.2g})"
         )
         sign = by.sign_at(self.level)
@@ -143,7 +141,7 @@ STILL: Final = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class RunStatistics:
     """Statistics of a run.
 
     Attributes:
@@ -151,7 +149,7 @@ class Comparison:
         replicas: of every head.
         duration: of the run, ps.
         survivors: number of living replicas by name.
-        drift: median slope over the survivors, meV/atom/ps, by name; None without survivors.
+        drift: median slope over the survivors, meV/atom/ps, by name.
         fluctuation: median standard deviation about the drift, meV/atom, by name.
         time_to_failure: time by which half are dead, ps, by name; None if more than half live.
         against: every later head against the first; empty with one head.
@@ -162,7 +160,7 @@ class Comparison:
     replicas: int
     duration: float
     survivors: dict[str, int]
-    drift: dict[str, Interval | None]
+    drift: dict[str, Estimate]
     fluctuation: dict[str, float | None]
     time_to_failure: dict[str, float | None]
     against: tuple[Versus, ...]
@@ -174,9 +172,9 @@ class Comparison:
         return self.against[0].pairs if self.against else 0
 
     @property
-    def difference(self) -> PairedDifference | None:
-        """Of |slope| in pairs, the second head minus the first; None without pairs."""
-        return self.against[0].difference if self.against else None
+    def difference(self) -> Estimate:
+        """Of |slope| in pairs, the second head minus the first."""
+        return self.against[0].difference if self.against else Estimate(None)
 
     @property
     def logrank_p_value(self) -> float | None:
@@ -185,14 +183,11 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Numbers or null, never NaN."""
-        nothing = Interval(np.nan, None, None, 0).to_json() | {"median": None}
-        drift = {name: item.to_json() if item else nothing for name, item in self.drift.items()}
-        difference = self.difference.to_json() if self.difference else nothing | {"p_value": None}
         return {
             "pairs": self.pairs,
             "survivors": self.survivors,
-            "drift_meV_per_atom_per_ps": drift,
-            "paired_difference": difference,
+            "drift_meV_per_atom_per_ps": {name: _median(x) for name, x in self.drift.items()},
+            "paired_difference": _median(self.difference) | {"p_value": self.difference.p_value},
             "logrank_p_value": self.logrank_p_value,
             "time_to_failure_ps": self.time_to_failure,
         }
@@ -242,11 +237,11 @@ class Comparison:
         return tuple(found)
 
 
-def compare(traj: Trajectories, seed: int = 0) -> Comparison:
+def compare(traj: Trajectories, seed: int = 0) -> RunStatistics:
     """All statistics of a run, whole or unfinished; ``seed`` is that of the bootstrap."""
     found = slopes(traj)
     spread = [row[np.isfinite(row)] for row in fluctuations(traj, found)]
-    return Comparison(
+    return RunStatistics(
         names=traj.names,
         replicas=traj.replicas,
         duration=traj.duration,
@@ -260,6 +255,10 @@ def compare(traj: Trajectories, seed: int = 0) -> Comparison:
         against=versus(traj, found, seed),
         flat=tuple(name for head, name in enumerate(traj.names) if _is_flat(traj, head)),
     )
+
+
+def _median(found: Estimate) -> dict[str, float | None]:
+    return {"median": found.value, "low": found.low, "high": found.high}
 
 
 def _is_flat(traj: Trajectories, head: int) -> bool:

@@ -1,25 +1,21 @@
-"""Energy drift: how the total energy, which should stay, moves away.
+"""Drift of the total energy, which should be conserved, and where it comes from.
 
 ΔE(t) = [U(t) + K(t) − U(0) − K(0)] / N in meV per atom. Its slope is the Theil–Sen estimate, the
 median of the slopes between all pairs of points (P. K. Sen, J. Am. Stat. Assoc. 63, 1379 (1968)),
 which the regular oscillation of the Verlet energy and single jumps hardly move. Long trajectories
-are averaged in at most 200 buckets of consecutive frames first: the number of pairs grows with the
-square of the points, and a slow slope loses nothing by averaging.
+are first averaged in at most 200 buckets of consecutive frames: the number of pairs grows with the
+square of the points, and a slow slope loses nothing by averaging. Only survivors have a slope; the
+others are counted as failures in :mod:`survival`.
 
-Only replicas that live to the end have a slope. What a dying replica did before its death is no
-measure of drift, so it is left out here and counted as a death in :mod:`survival`.
-
-Where a drift comes from: the same initial states once more, finer, and what changes.
-
-The energy error of velocity Verlet is of second order in Δt. Of a drift s(Δt) = s₀ + bΔt², half the
-time step leaves a quarter of the second part:
+The origin of a drift is found by a second, finer run from the same initial states. The energy error
+of velocity Verlet is of second order in Δt. Of a drift s(Δt) = s₀ + bΔt², half the timestep leaves
+a quarter of the second part:
 
     due to the step  bΔt² = 4/3 [s(Δt) − s(Δt/2)],    left at Δt → 0   s₀ = s(Δt) − bΔt²
 
-(L. F. Richardson's deferred approach to the limit), replica by replica. The same for single against
-double precision, whose round-off counts as nothing: due to round-off is the difference itself.
-The fluctuation about the drift tells whether Δt is small enough for that: it falls by
-2^order when Δt is halved, with order 2.
+(Richardson extrapolation), replica by replica. The same for single against double precision, whose
+round-off counts as nothing: due to round-off is the difference itself. The fluctuation about the
+drift tells whether Δt is small enough for that: it falls by 2^order when Δt is halved, order 2.
 """
 
 import dataclasses
@@ -28,8 +24,8 @@ from typing import Final, Literal
 import numpy as np
 from jaxtyping import Float
 
-from fisherdash.analysis.statistics import Interval, PairedDifference, median_interval, paired
 from fisherdash.errors import InputError
+from fisherdash.statistics import Estimate, median, paired
 from fisherdash.trajectories import Trajectories
 
 MOST_POINTS: Final = 200
@@ -94,10 +90,10 @@ def head_drift(
     traj: Trajectories,
     replica_slopes: Float[np.ndarray, "heads replicas"] | None = None,
     seed: int = 0,
-) -> dict[str, Interval | None]:
-    """Median drift of every head over its survivors; None where nobody survived."""
+) -> dict[str, Estimate]:
+    """Median drift of every head over its survivors."""
     found = slopes(traj) if replica_slopes is None else replica_slopes
-    return {name: median_interval(row, seed) for name, row in zip(traj.names, found, strict=True)}
+    return {name: median(row, seed) for name, row in zip(traj.names, found, strict=True)}
 
 
 Cause = Literal["time step", "round-off"]
@@ -108,7 +104,7 @@ LEFT_OVER: dict[Cause, float] = {"time step": 0.25, "round-off": 0.0}
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Drift of each head told apart, by name; slopes in meV/atom/ps, None without pairs.
+    """Drift of each head told apart, by name; slopes in meV/atom/ps.
 
     Attributes:
         cause: what the finer run has less of.
@@ -126,10 +122,10 @@ class Origin:
     names: tuple[str, ...]
     duration: float
     pairs: dict[str, int]
-    coarse: dict[str, Interval | None]
-    fine: dict[str, Interval | None]
-    due: dict[str, PairedDifference | None]
-    left: dict[str, Interval | None]
+    coarse: dict[str, Estimate]
+    fine: dict[str, Estimate]
+    due: dict[str, Estimate]
+    left: dict[str, Estimate]
     fluctuation: dict[str, tuple[float, float] | None]
     order: dict[str, float | None]
 
@@ -165,8 +161,8 @@ def told_apart(coarse: Trajectories, fine: Trajectories, cause: Cause, seed: int
     ]
     due = (found[0] - found[1]) / (1.0 - LEFT_OVER[cause])
 
-    def by_name(rows: np.ndarray) -> dict[str, Interval | None]:
-        return {n: median_interval(row, seed) for n, row in zip(coarse.names, rows, strict=True)}
+    def by_name(rows: np.ndarray) -> dict[str, Estimate]:
+        return {n: median(row, seed) for n, row in zip(coarse.names, rows, strict=True)}
 
     def both_spreads(head: int) -> tuple[float, float] | None:
         if not both[head].any():

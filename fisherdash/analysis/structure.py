@@ -1,24 +1,22 @@
-"""Structure beside energy: how often two atoms of the molecule are a distance r apart.
+"""Structure and vibrations of each head's trajectories beside those of the data.
 
-h(r) = ⟨1/(N(N−1)) Σ_{i≠j} δ(r − |x_i − x_j|)⟩, the mean over frames, whose integral over r is one.
-Two of them differ by ∫ |h₁ − h₂| dr, between 0 (alike) and 2 (nothing in common). X. Fu et al.,
-"Forces are not Enough", TMLR (2023), section 5.
+Distances: h(r) = ⟨1/(N(N−1)) Σ_{i≠j} δ(r − |x_i − x_j|)⟩, the mean over frames, whose integral over
+r is one. Two of them differ by ∫ |h₁ − h₂| dr, between 0 (alike) and 2 (nothing in common). X. Fu
+et al., "Forces are not Enough", TMLR (2023), section 5.
 
-Bond lengths and bond angles of each head against those of the data, kind by kind.
+Bond lengths and angles: bonds of the same two elements are one kind, and so are angles of the same
+three. Two distributions differ by their first Wasserstein distance (how far values have to be moved
+on average to turn one into the other), in Å or degrees. The two halves of the data show how much of
+that is chance.
 
-Bonds of the same two elements are one kind, and so are angles of the same three. Two distributions
-are as far apart as the mean distance that their values have to be moved to make one of the other
-(the first Wasserstein distance), in Å or degrees; the distance between the two halves of the data
-is what chance alone makes of it.
-
-Vibrational spectrum of a trajectory: the power spectrum of its mass-weighted velocities.
+Vibrations: the power spectrum of the mass-weighted velocities,
 
     S(ν) ∝ Σ_i m_i ∫ ⟨v_i(0)·v_i(t)⟩ cos(2πcνt) dt = Σ_i m_i ⟨|v̂_i(ν)|²⟩
 
 by the theorem of Wiener and Khinchin; the right-hand side is what is computed, as the mean over
 overlapping stretches under a Hann window (P. D. Welch, IEEE Trans. Audio Electroacoust. 15, 70
 (1967)). ∫S dν = 1, and every mode has a share in proportion to its kinetic energy. All modes show,
-whether or not light would see them.
+infrared active or not.
 """
 
 import dataclasses
@@ -263,7 +261,7 @@ _HIGHEST = {True: 4000.0, False: 2500.0}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Spectrum:
+class VibrationalSpectrum:
     """Power spectra of the same length.
 
     Attributes:
@@ -283,7 +281,7 @@ def spectra(
     velocities: dict[str, Float[np.ndarray, "replicas frames atoms 3"]],
     masses: Float[np.ndarray, " atoms"],
     spacing: float,
-) -> Spectrum:
+) -> VibrationalSpectrum:
     """Spectra of several heads.
 
     Args:
@@ -303,7 +301,7 @@ def spectra(
     wanted = math.ceil(1.0 / (RESOLUTION * SPEED_OF_LIGHT * spacing))
     length = min(wanted, *frames)
     wavenumbers = np.fft.rfftfreq(length, spacing) / SPEED_OF_LIGHT
-    return Spectrum(
+    return VibrationalSpectrum(
         wavenumbers=wavenumbers,
         heads={
             name: _power(found, masses, length, wavenumbers[1]) if len(found) else None

@@ -47,6 +47,7 @@ import scipy
 from jaxtyping import Array, Float, Integer
 from scipy.special import logsumexp
 
+from fisherdash.devices import blocks
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives
 from fisherdash.fisher.moments import BLOCK, Equations, Metric, Moments, Part, equations
@@ -54,11 +55,10 @@ from fisherdash.fisher.ridge import head_at
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.form import HeadForm
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
+from fisherdash.statistics import SIGNIFICANT, how_often
 from fisherdash.units import BOLTZMANN
 
 GROUPS = 25
-RESAMPLES = 2000
-SIGNIFICANT = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +135,6 @@ def boltzmann_test(
         raise InputError("the Boltzmann test needs a head that is not zero: train the model first")
     work = np.stack([part.work for part in parts])
     curvature = np.stack([_laplacian(part) for part in parts])
-    chosen = np.random.default_rng(seed).integers(len(parts), size=(RESAMPLES, len(parts)))
-    counts = np.zeros((RESAMPLES, len(parts)))
-    np.add.at(counts, (np.arange(RESAMPLES)[:, None], chosen), 1.0)
 
     def temperatures(count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pooled = (count @ (work @ weights)) / (count @ (curvature @ weights))
@@ -146,7 +143,7 @@ def boltzmann_test(
             return pooled / BOLTZMANN, top / bottom / BOLTZMANN
 
     pooled, single = (value[0] for value in temperatures(np.ones((1, len(parts)))))
-    pooled_resampled, single_resampled = temperatures(counts)
+    pooled_resampled, single_resampled = temperatures(how_often(len(parts), seed))
     # The standard deviation of a ratio has heavy tails where its denominator is close to zero;
     # half the central 68 % is the standard error without them.
     spread = _half_width(single_resampled)
@@ -317,19 +314,17 @@ def force_stderr(
     values, vectors = np.linalg.eigh(checkpoint.head_covariance)
     root = jnp.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
     found = []
-    for first in range(0, len(positions), BLOCK):
-        block = np.asarray(positions[first : first + BLOCK], np.float64)
-        filled = np.concatenate([block, np.repeat(block[-1:], BLOCK - len(block), axis=0)])
+    for rows, new in blocks(len(positions), BLOCK):
         bars = _bars(
             checkpoint.potential,
             checkpoint.form,
             params,
             checkpoint.head_basis,
             jnp.asarray(atomic_numbers),
-            filled,
+            np.asarray(positions[rows], np.float64),
             root,
         )
-        found.append(np.asarray(bars)[: len(block)])
+        found.append(np.asarray(bars)[:new])
     return np.concatenate(found)
 
 

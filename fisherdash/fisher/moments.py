@@ -326,11 +326,10 @@ def derivatives_of(
     mesh = devices.line("frames")
     block = BLOCK * mesh.size
     key = jax.random.key(seed)
-    for first in range(0, total, block):
+    for chosen, new in devices.blocks(total, block):
+        first = int(chosen[0])
         if cancel is not None and cancel.is_set():
             raise InputError(f"the solve was cancelled after {first} of {total} frames")
-        # One shape to compile: the last block is filled up with its last frame.
-        chosen = np.minimum(np.arange(first, first + block), total - 1)
         # A key for every BLOCK frames, whichever device has them.
         numbers = jnp.arange(first // BLOCK, first // BLOCK + mesh.size)
         found = _derivatives(
@@ -347,8 +346,8 @@ def derivatives_of(
         )
         found = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), found)
         # By BLOCK, so that the order of sums does not depend on the number of devices.
-        for start in range(0, min(block, total - first), BLOCK):
-            at = slice(start, min(start + BLOCK, total - first))
+        for start in range(0, new, BLOCK):
+            at = slice(start, min(start + BLOCK, new))
             yield first + start, jax.tree.map(lambda leaf, at=at: leaf[at], found)
 
 

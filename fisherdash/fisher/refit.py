@@ -38,9 +38,10 @@ from fisherdash.potentials.checkpoint import Checkpoint, energy_reference
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.form import SHARED
 from fisherdash.settings import Options
+from fisherdash.statistics import Estimate, bootstrap
+from fisherdash.text import number
 
 MIN_FRAMES = 10
-RESAMPLES = 2000
 FEW_FRAMES = 50
 WIDE = 0.1
 GROWN = 5.0
@@ -81,52 +82,38 @@ def reports_own(options: Options) -> bool:
     return options.head == "shared" and options.metric == "identity"
 
 
-@dataclasses.dataclass(frozen=True)
-class Change:
-    """Relative change of the force RMSE, fisher/default − 1, with a 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 def paired_change(
     default: Float[np.ndarray, " frames"], fisher: Float[np.ndarray, " frames"], seed: int
-) -> Change:
-    """Change of the root-mean-square error from the mean square errors of the same frames.
+) -> Estimate:
+    """Relative change of the root-mean-square force error, fisher/default − 1.
 
-    The interval is the percentile bootstrap over frames, both heads resampled together.
+    Args:
+        default, fisher: mean square errors of the same frames, which are resampled together.
+        seed: of the bootstrap.
     """
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(len(default), size=(RESAMPLES, len(default)))
     floor = np.finfo(float).tiny  # a head that makes no error at all has no relative change
 
-    def ratio(f: np.ndarray, d: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.maximum(f, floor) / np.maximum(d, floor)) - 1
+    def ratio(often: Float[np.ndarray, "draws frames"]) -> Float[np.ndarray, " draws"]:
+        before, after = (np.maximum(often @ one / len(one), floor) for one in (default, fisher))
+        return np.sqrt(after / before) - 1
 
-    low, high = np.percentile(
-        ratio(fisher[chosen].mean(axis=1), default[chosen].mean(axis=1)), [2.5, 97.5]
-    )
-    return Change(float(ratio(fisher.mean(), default.mean())), float(low), float(high))
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:+.1f} %".replace("-", "\N{MINUS SIGN}")
+    return bootstrap(ratio, len(default), seed)
 
 
 def verdict(
-    change: Change, norm: dict[str, float], frames: int, stability: StabilityCheck | None = None
+    change: Estimate, norm: dict[str, float], frames: int, stability: StabilityCheck | None = None
 ) -> str:
     """One sentence or two: what happened to the force error, the head and survival."""
-    interval = f"95 % interval {_percent(change.low)} to {_percent(change.high)}, {frames} frames"
     if stability is not None and not stability.confirmation:
         return f"{stability.sentence}."
-    if change.high < 0:
-        forces = f"Held-out force error {_percent(change.value)} ({interval})"
-    elif change.low > 0:
-        forces = f"The re-fit made held-out forces worse: {_percent(change.value)} ({interval})"
-    else:
-        forces = f"No measurable change of held-out forces: {_percent(change.value)} ({interval})"
+    percent = change.scaled(100.0)
+    forces = {
+        -1: "Held-out force error",
+        1: "The re-fit made held-out forces worse:",
+        0: "No measurable change of held-out forces:",
+    }[change.sign]
+    forces += f" {number(percent.value, '.1f', sign=True, unit='%')}"
+    forces += f" ({percent.span('.1f', sign=True, unit='%')}, {frames} frames)"
     growth = norm["fisher"] / norm["default"] if norm["default"] > 0 else float("inf")
     survival = "survival not tested: run the stability check"
     if stability is not None:
@@ -137,7 +124,7 @@ def verdict(
 def warnings_of(
     prepared: "Prepared",
     norm: dict[str, float],
-    change: Change,
+    change: Estimate,
     kl: dict[str, Divergence] | None,
     descent: Descent | None,
     stability: StabilityCheck | None,
@@ -216,14 +203,16 @@ def _about_head(
 
 
 def _about_errors(
-    prepared: "Prepared", change: Change, kl: dict[str, Divergence] | None
+    prepared: "Prepared", change: Estimate, kl: dict[str, Divergence] | None
 ) -> Iterator[str]:
     frames, checkpoint = len(prepared.division.report), prepared.checkpoint
     few = frames < FEW_FRAMES
-    if few or change.high - change.low > WIDE:
+    width = None if change.low is None or change.high is None else change.high - change.low
+    if few or (width or 0.0) > WIDE:
+        by = "an unknown amount" if width is None else f"±{50 * width:.2g} percentage points"
         yield (
             f"{'Only ' if few else ''}{frames} held-out frames leave the change of the force error "
-            f"uncertain by ±{100 * (change.high - change.low) / 2:.2g} percentage points; "
+            f"uncertain by {by}; "
             f"{'at least ' + str(FEW_FRAMES) + ' are better.' if few else 'hold out more.'}"
         )
     energies, _ = prepared.default_errors
@@ -474,7 +463,7 @@ class Refit:
     fisher_divergence: dict[str, float]
     force_rmse: dict[str, float]
     energy_rmse: dict[str, float]
-    force_change: Change
+    force_change: Estimate
     posterior: Posterior | None
     kl: dict[str, Divergence] | None
     descent: Descent | None
@@ -580,7 +569,7 @@ def details(refit: Refit) -> dict[str, Any]:
         "warnings": refit.warnings,
         "frames": {"fit": fitted, "ridge": chose, "report": reported},
         "energy_rmse_eV": refit.energy_rmse,
-        "force_rmse_change": dataclasses.asdict(refit.force_change),
+        "force_rmse_change": refit.force_change.to_json(),
         "ridge_rule": choice.rule,
         "ridge_interval": None if choice.low is None else [choice.low, choice.high],
         "kl_effective_frames": refit.kl
@@ -614,7 +603,7 @@ def details(refit: Refit) -> dict[str, Any]:
             "verdict": own.verdict,
             "ridge": own.ridge,
             "head": own.checkpoint.head,
-            "force_rmse_change": dataclasses.asdict(own.force_change),
+            "force_rmse_change": own.force_change.to_json(),
             "energy_rmse_eV": own.energy_rmse,
         },
     }
@@ -626,6 +615,6 @@ def _stability(refit: Refit) -> dict[str, Any] | None:
         "picoseconds": check.picoseconds,
         "temperature_K": check.temperature,
         "confirmed": check.confirmed if check.confirmation else None,
-        "tried": [dataclasses.asdict(one) for one in check.tried],
-        "confirmation": [dataclasses.asdict(one) for one in check.confirmation],
+        "tried": [one.to_json() for one in check.tried],
+        "confirmation": [one.to_json() for one in check.confirmation],
     }

@@ -33,6 +33,7 @@ from jaxtyping import Float, Integer
 from fisherdash.errors import InputError
 from fisherdash.fisher.moments import Equations, Moments
 from fisherdash.settings import USUAL_NOISE_RIDGE, Rule
+from fisherdash.statistics import bootstrap
 
 GRID = np.concatenate([[0.0], np.logspace(-14, 2, 65)])
 NOISE_GRID = np.concatenate([[0.0], np.logspace(-8, 4, 49)])
@@ -198,7 +199,6 @@ WORDS = {
     "stable": "stability-aware",
     "given": "given by hand",
 }
-RESAMPLES = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,31 +261,34 @@ def choose(
     heads = heads_at(ridges, problem, default)
     losses = np.array([group.losses(heads) for group in held_out])
     weights = np.array([group.rows for group in held_out], float)
-    everything = np.arange(len(held_out))[None]
-    (best,) = ridges[_largest_within_an_error(losses, weights, everything)]
-    if len(held_out) < 4:
-        return Choice(float(best), rule)
-    chosen = np.random.default_rng(seed).integers(len(held_out), size=(RESAMPLES, len(held_out)))
-    drawn = ridges[_largest_within_an_error(losses, weights, chosen)]
-    low, high = np.quantile(drawn, [0.16, 0.84], method="nearest")
-    return Choice(float(best), rule, min(float(low), float(best)), max(float(high), float(best)))
+    found = bootstrap(
+        lambda often: ridges[_largest_within_an_error(losses, weights, often)],
+        len(held_out),
+        seed,
+        level=0.68,
+        quantile="nearest",
+    )
+    assert found.value is not None
+    if found.low is None or found.high is None:
+        return Choice(found.value, rule)
+    return Choice(found.value, rule, min(found.low, found.value), max(found.high, found.value))
 
 
 def _largest_within_an_error(
     losses: Float[np.ndarray, "groups points"],
     weights: Float[np.ndarray, " groups"],
-    drawn: Integer[np.ndarray, "samples groups"],
-) -> Integer[np.ndarray, " samples"]:
+    often: Float[np.ndarray, "draws groups"],
+) -> Integer[np.ndarray, " draws"]:
     """The last point whose loss is within one paired standard error of the lowest.
 
-    For each sample of groups; from one group there is no error, and the lowest is taken.
+    For each draw of groups; from one group there is no error, and the lowest is taken.
     """
-    share = weights[drawn] / weights[drawn].sum(axis=1, keepdims=True)
-    lowest = np.argmin(np.einsum("sg,sgk->sk", share, losses[drawn]), axis=1)
-    more = losses[drawn] - losses[drawn, lowest[:, None]][:, :, None]
-    mean = np.einsum("sg,sgk->sk", share, more)
-    groups = drawn.shape[1]
-    spread = np.einsum("sg,sgk->sk", share**2, (more - mean[:, None]) ** 2)
+    each = weights / (often @ weights)[:, None]  # share of a group that was drawn once
+    lowest = np.argmin((often * each) @ losses, axis=1)
+    more = losses - losses[:, lowest].T[:, :, None]
+    mean = np.einsum("sg,sgk->sk", often * each, more)
+    spread = np.einsum("sg,sgk->sk", often * each**2, (more - mean[:, None]) ** 2)
+    groups = len(losses)
     error = np.sqrt(spread * groups / max(groups - 1, 1))
     within = mean <= error
     return losses.shape[1] - 1 - np.argmax(within[:, ::-1], axis=1)

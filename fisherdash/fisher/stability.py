@@ -26,9 +26,10 @@ from fisherdash.fisher.ridge import RidgePoint
 from fisherdash.md import simulate
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.settings import MDSettings, StabilitySettings
+from fisherdash.statistics import Estimate, bootstrap, evenly_spaced
+from fisherdash.text import number
 
 DEFAULT = "default"
-RESAMPLES = 2000
 FALLBACK_TEMPERATURE = 500.0
 
 
@@ -40,8 +41,8 @@ class Candidate:
         ridge: λ of the candidate; infinite for the default head.
         survivors, replicas: how many live at the end, of how many.
         mean_life: mean time alive within the run (restricted mean survival time), ps.
-        difference: survivors of this head less those of the default, as a share of the replicas.
-        low, high: its 95 % interval, resampling initial states.
+        difference: survivors of this head less those of the default, as a share of the replicas;
+            the interval resamples initial states.
         divergence: held-out, eV²/Å²; None for a confirmation.
     """
 
@@ -49,10 +50,18 @@ class Candidate:
     survivors: int
     replicas: int
     mean_life: float
-    difference: float
-    low: float
-    high: float
+    difference: Estimate
     divergence: float | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether no more replicas were lost than with the default head."""
+        return (self.difference.value or 0.0) >= 0
+
+    def to_json(self) -> dict[str, float | None]:
+        """The fields, the ends of the interval among them."""
+        ends = {"low": self.difference.low, "high": self.difference.high}
+        return vars(self) | {"difference": self.difference.value} | ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +84,7 @@ class StabilityCheck:
     @property
     def confirmed(self) -> bool:
         """Whether the winner lost no more replicas than the default the second time either."""
-        return bool(self.confirmation) and self.confirmation[1].difference >= 0
+        return bool(self.confirmation) and self.confirmation[1].kept
 
     @property
     def sentence(self) -> str:
@@ -88,12 +97,12 @@ class StabilityCheck:
                 f"{where} as the default head ({default.survivors}): the default head is kept"
             )
         default, winner = self.confirmation
+        points = winner.difference.scaled(100.0)
         outcome = "" if self.confirmed else "it did not hold from new initial states: "
         return (
             f"survival over {where}, {outcome}{winner.survivors} of {winner.replicas} replicas "
             f"against {default.survivors} with the default head (difference "
-            f"{100 * winner.difference:+.0f} points, 95 % interval {100 * winner.low:+.0f} to "
-            f"{100 * winner.high:+.0f})"
+            f"{number(points.value, '.0f', sign=True)} points, {points.span('.0f', sign=True)})"
         )
 
 
@@ -110,8 +119,7 @@ def candidates(path: Sequence[RidgePoint], best: float, points: int) -> tuple[Ri
         # From zero the logarithm is endless: go on where the head begins to differ from T⁻¹c.
         differ = [p for p in worth[1:] if p.head_change < 0.9 * worth[0].head_change]
         worth = [worth[0], *(differ or worth[1:])]
-    chosen = np.unique(np.linspace(0, len(worth) - 1, points).round().astype(int))
-    return tuple(worth[index] for index in chosen)
+    return tuple(worth[index] for index in evenly_spaced(len(worth), points))
 
 
 def check_stability(
@@ -148,7 +156,7 @@ def check_stability(
     for ridge, row in zip(heads, lives[1:], strict=True):
         result = _compare(ridge, row, lives[0], settings, settings.seed)
         tried.append(dataclasses.replace(result, divergence=divergences[ridge]))
-    passed = [one for one in tried[1:] if one.difference >= 0]
+    passed = [one for one in tried[1:] if one.kept]
     if not passed:
         return StabilityCheck(tuple(tried), math.inf, (), settings.picoseconds, temperature)
     winner = min(passed, key=lambda one: divergences[one.ridge])
@@ -200,14 +208,10 @@ def _compare(
 ) -> Candidate:
     alive, before = np.isinf(lives), np.isinf(default)
     pairs = alive.astype(float) - before
-    chosen = np.random.default_rng(seed).integers(len(pairs), size=(RESAMPLES, len(pairs)))
-    low, high = np.percentile(pairs[chosen].mean(axis=1), [2.5, 97.5])
     return Candidate(
         ridge=ridge,
         survivors=int(alive.sum()),
         replicas=len(alive),
         mean_life=float(np.minimum(lives, settings.picoseconds).mean()),
-        difference=float(pairs.mean()),
-        low=float(low),
-        high=float(high),
+        difference=bootstrap(lambda often: often @ pairs / len(pairs), len(pairs), seed),
     )

@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from fisherdash.dataset import Dataset, reference_bonds
 from fisherdash.errors import InputError
 from fisherdash.md.integrator import Bonds
+from fisherdash.statistics import evenly_spaced
 from fisherdash.units import ACCELERATION, BOLTZMANN
 
 _SINGULAR = 1e-10
@@ -96,7 +97,7 @@ def find_bonds(dataset: Dataset, sample: int = 101) -> Bonds:
     A bond is one that most of up to ``sample`` evenly spaced frames show, so that one odd frame
     neither makes nor breaks it.
     """
-    frames = np.unique(np.linspace(0, len(dataset) - 1, min(sample, len(dataset))).astype(int))
+    frames = evenly_spaced(len(dataset), sample)
     votes = np.zeros((dataset.num_atoms, dataset.num_atoms), int)
     for frame in frames:
         pairs, _ = reference_bonds(dataset.atomic_numbers, dataset.positions[frame])

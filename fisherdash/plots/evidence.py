@@ -17,10 +17,17 @@ import pandas as pd
 from fisherdash.plots import pictures
 from fisherdash.plots.study import Effect
 from fisherdash.study import words
-from fisherdash.study.statistics import DEFAULT, Comparison, FailureRate, Findings, quality
-from fisherdash.study.statistics.quality import Change, Cost, Expected
-from fisherdash.study.statistics.when import OUTCOMES, PREDICTORS, Association, Third
-from fisherdash.study.words import digits, duration, interval, p_value
+from fisherdash.study.statistics import DEFAULT, Comparison, FailureRate, Findings
+from fisherdash.study.statistics.comparison import networks
+from fisherdash.study.statistics.effects import (
+    OUTCOMES,
+    PREDICTORS,
+    Association,
+    Change,
+    Third,
+)
+from fisherdash.study.words import p_value
+from fisherdash.text import joined, number
 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -35,14 +42,14 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 "pairs": one.pairs,
                 f"died, {one.first}": one.deaths[0],
                 "died, this head": one.deaths[1],
-                "alive, change (points)": interval(one.survivors.map(_points), sign=True),
-                "mean life, change (ps)": interval(one.life, sign=True),
+                "alive, change (points)": one.survivors.scaled(100.0).text(sign=True),
+                "mean life, change (ps)": one.life.text(sign=True),
                 "survival": p_value(one.survival),
                 "log-rank": p_value(one.logrank),
-                "|drift|, ratio": interval(one.drift_ratio),
-                "|drift|, change (meV/atom/ps)": interval(one.drift_difference, sign=True),
+                "|drift|, ratio": one.drift_ratio.text(),
+                "|drift|, change (meV/atom/ps)": one.drift_difference.text(sign=True),
                 "drift": p_value(one.drift),
-                "pairs with drift": one.drift_ratio.pairs,
+                "pairs with drift": one.drift_ratio.n,
                 "models helped": one.per_model.helped,
                 "models hurt": one.per_model.hurt,
                 "models alike": one.per_model.unchanged,
@@ -54,7 +61,7 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     )
 
 
-def rate_rows(rates: Sequence[FailureRate], expected: Sequence[Expected]) -> pd.DataFrame:
+def rate_rows(rates: Sequence[FailureRate]) -> pd.DataFrame:
     """Failures per ns of every head, whole runs and second halves, and in 100 ns."""
     return pd.DataFrame(
         [
@@ -62,31 +69,12 @@ def rate_rows(rates: Sequence[FailureRate], expected: Sequence[Expected]) -> pd.
                 "head": one.head,
                 "condition": str(one.condition),
                 "died": one.deaths,
-                "lived (ns)": digits(one.living),
-                "failures per ns": interval(one.rate),
-                "in the second half of the run": interval(one.late),
-                "failures in 100 ns": interval(ahead.failures),
+                "lived (ns)": number(one.living),
+                "failures per ns": one.rate.text(),
+                "in the second half of the run": one.late.text(),
+                "failures in 100 ns": one.expected.text(),
             }
-            for one, ahead in zip(rates, expected, strict=True)
-        ]
-    )
-
-
-def cost_rows(costs: Sequence[Cost]) -> pd.DataFrame:
-    """Time for 100 ns on every device that was measured."""
-    return pd.DataFrame(
-        [
-            {
-                "device": one.device,
-                "temperature (K)": one.temperature,
-                "models": one.models,
-                "batch": one.batch,
-                "100 ns of one trajectory": duration(one.seconds),
-                "fastest model": duration(one.fastest),
-                "slowest model": duration(one.slowest),
-                "100 ns of the whole batch": duration(one.batch_seconds),
-            }
-            for one in costs
+            for one in rates
         ]
     )
 
@@ -104,7 +92,7 @@ def third_rows(thirds: Mapping[str, Sequence[Third]], effect: Effect) -> pd.Data
     for head, parts in thirds.items():
         row = {"head": head}
         for one in parts:
-            span = f"{digits(one.lowest)} to {digits(one.highest)} eV/Å"
+            span = f"{number(one.lowest)} to {number(one.highest)} eV/Å"
             row[f"{one.name}, {one.models} models, {span}"] = _of_third(one, effect)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -112,8 +100,8 @@ def third_rows(thirds: Mapping[str, Sequence[Third]], effect: Effect) -> pd.Data
 
 def _of_third(one: Third, effect: Effect) -> str:
     if effect == "survivors":
-        return interval(one.survivors.map(_points), sign=True)
-    return interval(one.life, sign=True) if effect == "life" else interval(one.drift_ratio)
+        return one.survivors.scaled(100.0).text(sign=True)
+    return one.life.text(sign=True) if effect == "life" else one.drift_ratio.text()
 
 
 def association_rows(found: Sequence[Association]) -> pd.DataFrame:
@@ -125,9 +113,9 @@ def association_rows(found: Sequence[Association]) -> pd.DataFrame:
                 "condition": str(one.condition),
                 "effect": OUTCOMES[one.outcome],
                 "against": PREDICTORS[one.predictor],
-                "rank correlation": interval(one.rank_correlation, sign=True),
+                "rank correlation": one.rank_correlation.text(sign=True),
                 "test": p_value(one.test),
-                "models": one.rank_correlation.models,
+                "models": one.rank_correlation.clusters,
             }
             for one in found
         ]
@@ -142,18 +130,14 @@ def change_rows(changes: Sequence[Change]) -> pd.DataFrame:
                 "quantity": one.quantity,
                 "head": one.head,
                 "condition": str(one.condition) if one.condition else "",
-                "default, median": digits(one.default),
-                "change": f"{'×' if one.relative else ''}{interval(one.change, not one.relative)}",
+                "default, median": number(one.default),
+                "change": f"{'×' if one.relative else ''}{one.change.text(sign=not one.relative)}",
                 "test": p_value(one.test),
-                "models": one.change.models,
+                "models": one.change.clusters,
             }
             for one in changes
         ]
     )
-
-
-def _points(share: float) -> float:
-    return 100.0 * share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,24 +214,24 @@ def _what_was_run(found: Findings) -> list[str]:
     if not len(models):
         return ["Nothing is finished yet."]
     error = models["test_force_rmse_eV_per_A"].to_numpy(float)
-    data = words.joined(sorted(set(models["data"].astype(str))))
+    data = joined(sorted(set(models["data"].astype(str))))
     extra = len(whole) - len(models)
     size = f"from {models['frames'].min():g} to {models['frames'].max():g} training frames"
     trained = (
         f"{len(models)} models of the recipe “{found.recipe}”, {size} of the data {data}, "
         f"{_range(models['epochs'])} epochs, {_range(models['parameters'])} parameters, "
         f"{int(models['diverged'].sum())} diverged in training. On frames that no model has seen "
-        f"the default heads' force RMSE goes from {words.digits(np.nanmin(error))} to "
-        f"{words.digits(np.nanmax(error))} eV/Å, median {words.digits(np.nanmedian(error))}."
+        f"the default heads' force RMSE goes from {number(np.nanmin(error))} to "
+        f"{number(np.nanmax(error))} eV/Å, median {number(np.nanmedian(error))}."
     )
     others = f" Beside them {extra} models of other recipes, see below." if extra else ""
     runs = found.trajectories
-    times = words.joined(f"{ps:g}" for ps in sorted(set(runs["duration_ps"])))
+    times = joined(f"{ps:g}" for ps in sorted(set(runs["duration_ps"])))
     replicas = runs.groupby(["model", "head", "temperature_K", "timestep_fs"]).size()
     moved = (
-        f"Each with the heads {words.joined([DEFAULT, *found.heads])}, NVE from the same "
-        f"{_range(replicas)} initial states at {words.joined(map(str, found.conditions))}, for "
-        f"{times} ps: {len(runs):,} trajectories, {words.digits(runs['lifetime_ps'].sum() / 1e3)} "
+        f"Each with the heads {joined([DEFAULT, *found.heads])}, NVE from the same "
+        f"{_range(replicas)} initial states at {joined(map(str, found.conditions))}, for "
+        f"{times} ps: {len(runs):,} trajectories, {number(runs['lifetime_ps'].sum() / 1e3)} "
         "ns lived."
         if len(runs)
         else "No dynamics yet."
@@ -255,7 +239,7 @@ def _what_was_run(found: Findings) -> list[str]:
     kept = found.tables.heads
     same = kept.loc[(kept["kept_default"] == 1).to_numpy(bool), "head"].value_counts()
     chose = [f"{head} for {same[head]}" for head in found.heads if head in same]
-    stayed = f"Models whose rule kept the default head: {words.joined(chose)}." if chose else ""
+    stayed = f"Models whose rule kept the default head: {joined(chose)}." if chose else ""
     return [trained + others, moved, stayed]
 
 
@@ -345,7 +329,7 @@ def _remedies(found: Findings) -> list[str]:
     ]  # fmt: skip
     untestable = sorted({one.models for one in found.recipes if not one.testable})
     few = (
-        f" Among so many claims no test over {words.joined(map(str, untestable))} networks can be "
+        f" Among so many claims no test over {joined(map(str, untestable))} networks can be "
         "significant, whatever they do: read the counts and the intervals."
         if untestable
         else ""
@@ -359,12 +343,12 @@ def _remedies(found: Findings) -> list[str]:
 
 
 def _errors_by_recipe(found: Findings) -> str:
-    network = quality.networks(found.whole.models, found.factors)
+    network = networks(found.whole.models, found.factors)
     models = found.whole.models.assign(network=[network[m] for m in found.whole.models["model"]])
     elsewhere = models.loc[(models["recipe"] != found.recipe).to_numpy(bool), "network"]
     shared = models.loc[models["network"].isin(list(elsewhere)).to_numpy(bool), :]
     middle = shared.groupby("recipe", sort=False)["test_force_rmse_eV_per_A"].median()
-    return ", ".join(f"{recipe} {words.digits(float(error))}" for recipe, error in middle.items())
+    return ", ".join(f"{recipe} {number(float(error))}" for recipe, error in middle.items())
 
 
 def _quality(found: Findings) -> list[str]:
@@ -373,7 +357,7 @@ def _quality(found: Findings) -> list[str]:
         return []
     sharp = [
         f"- {one.head} at {one.condition.temperature:g} K: rank correlation of sharpness with mean "
-        f"lifetime {words.interval(one.rank_correlation, sign=True)} ({words.p_value(one.test)})."
+        f"lifetime {one.rank_correlation.text(sign=True)} ({words.p_value(one.test)})."
         for one in found.sharpness_and_life
     ]
     return [
@@ -393,7 +377,7 @@ def _long_runs(found: Findings) -> list[str]:
         "## Toward 100 ns",
         "\n".join(f"- {words.cost_sentence(one)}" for one in found.costs),
         "" if gpu else "No GPU was measured, and a CPU's time says nothing about one's.",
-        markdown(rate_rows(found.rates, found.expected)),
+        markdown(rate_rows(found.rates)),
         "These failures go on with the rate of the runs' second half as if it never changed, over "
         "four orders of magnitude in time. That is an assumption.",
     ]

@@ -28,7 +28,7 @@ class Lesson:
 
     points: np.ndarray
     basis: learn.Basis
-    moments: learn.Moments
+    moments: learn.Objective
     default: np.ndarray
     closed: np.ndarray
     alone: np.ndarray

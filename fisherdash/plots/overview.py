@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from fisherdash.analysis import Comparison, Trajectories, total_energy_change
+from fisherdash.analysis import RunStatistics, Trajectories, total_energy_change
 from fisherdash.plots import figure
 from fisherdash.plots.drift import median_of_living, time_axis_end
 from fisherdash.plots.figure import Figure, decimate, styles
@@ -22,7 +22,7 @@ POINTS = 600
 def run_rows(
     name: str,
     header: RunHeader,
-    found: Comparison,
+    found: RunStatistics,
     speed: float,
     models: "Mapping[str, Checkpoint]",
 ) -> list[dict[str, Any]]:
@@ -43,9 +43,9 @@ def run_rows(
                 "run": name,
                 "head": head,
                 "alive (%)": 100.0 * found.survivors[head] / found.replicas,
-                "drift (meV/atom/ps)": drift.median if drift else None,
-                "drift, low": drift.low if drift else None,
-                "drift, high": drift.high if drift else None,
+                "drift (meV/atom/ps)": drift.value,
+                "drift, low": drift.low,
+                "drift, high": drift.high,
                 "half dead after (ps)": found.time_to_failure[head],
                 "replicas": found.replicas,
                 "length (ps)": found.duration,

@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from fisherdash.analysis.survival import SurvivalCurve
 from fisherdash.plots.drift import TRAIN, VALID
 from fisherdash.plots.figure import NEUTRAL, SeriesStyle
 from fisherdash.plots.study import (
@@ -28,8 +27,9 @@ from fisherdash.plots.study import (
     shown,
 )
 from fisherdash.plots.study import looks as looks_of
-from fisherdash.study.statistics import DEFAULT, Comparison, Condition, Findings, when
+from fisherdash.study.statistics import Comparison, Condition, Findings
 from fisherdash.study.statistics.comparison import Power, models_needed
+from fisherdash.study.statistics.failures import SurvivalCurve
 
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -66,22 +66,9 @@ def all_pictures(found: Findings) -> dict[str, str]:
     drawn["survival.svg"] = survival_picture(found.survivals, styles)
     drawn["forest.svg"] = forest_picture(found.comparisons, styles)
     drawn["drift.svg"] = drift_picture(found.tables.curves, runs, found.conditions, styles)
-    known = when.predictors(found.tables.models, found.tables.heads, DEFAULT)["force error"]
-    errors = {str(name): float(error) for name, error in known.items()}
-    effects = {
-        condition: {
-            head: when.effects(pairs)
-            for (head, where), pairs in found.pairs.items()
-            if where == condition
-        }
-        for condition in found.conditions
-    }
-    drawn["quality.svg"] = quality_picture(effects, errors, styles)
-    hottest = {
-        one.head: one.survivors
-        for one in found.seen
-        if one.condition == found.conditions[-1] and one.survivors is not None
-    }
+    effects = {condition: found.effects_at(condition) for condition in found.conditions}
+    drawn["quality.svg"] = quality_picture(effects, found.default_errors, styles)
+    hottest = found.seen_at(found.conditions[-1])
     if hottest:
         drawn["power.svg"] = power_picture(hottest, styles)
     return drawn

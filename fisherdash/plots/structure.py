@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from fisherdash.analysis.drift import Origin
-from fisherdash.analysis.structure import Kind, Spectrum, Structure
+from fisherdash.analysis.structure import Kind, Structure, VibrationalSpectrum
 from fisherdash.plots import figure
 from fisherdash.plots.figure import NEUTRAL, Figure, SeriesStyle
-from fisherdash.plots.report import spread
+from fisherdash.statistics import SIGNIFICANT
+from fisherdash.text import NOTHING, number
 
 
 def kinds_table(kinds: Sequence[Kind]) -> pd.DataFrame:
@@ -98,7 +99,7 @@ def structure_sentence(found: Structure) -> str:
     )
 
 
-def spectrum_figure(found: Spectrum, styles: Mapping[str, SeriesStyle]) -> Figure:
+def spectrum_figure(found: VibrationalSpectrum, styles: Mapping[str, SeriesStyle]) -> Figure:
     """S(ν) of every head of which a replica is left, in the style of the head."""
     shown = {name: power for name, power in found.heads.items() if power is not None}
     labels = {name: f"s{k}" for k, name in enumerate(shown)}
@@ -121,7 +122,7 @@ def spectrum_figure(found: Spectrum, styles: Mapping[str, SeriesStyle]) -> Figur
     return Figure(option, "Vibrational spectrum of each head", 340, table)
 
 
-def spectrum_sentence(found: Spectrum) -> str:
+def spectrum_sentence(found: VibrationalSpectrum) -> str:
     """What is behind the curves: replicas, resolution, and that it is no infrared spectrum."""
     who = "; ".join(f"{name}: {count} replicas" for name, count in found.replicas.items())
     return (
@@ -143,20 +144,20 @@ def origin_table(found: Origin) -> pd.DataFrame:
         row = {
             "head": name,
             "pairs of survivors": found.pairs[name],
-            "drift (meV/atom/ps)": spread(found.coarse[name]),
-            _FINER[found.cause]: spread(found.fine[name]),
-            f"due to the {found.cause}": spread(found.due[name]),
-            _LEFT[found.cause]: spread(found.left[name]),
+            "drift (meV/atom/ps)": found.coarse[name].text(sign=True),
+            _FINER[found.cause]: found.fine[name].text(sign=True),
+            f"due to the {found.cause}": found.due[name].text(sign=True),
+            _LEFT[found.cause]: found.left[name].text(sign=True),
             "fluctuation (meV/atom)": _pair(jitter),
         }
         if found.cause == "time step":
-            row["order in Δt"] = "–" if order is None else f"{order:.2f}"
+            row["order in Δt"] = number(order, ".2f")
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _pair(values: tuple[float, float] | None) -> str:
-    return "–" if values is None else f"{values[0]:.3g} → {values[1]:.3g}"
+    return NOTHING if values is None else f"{values[0]:.3g} → {values[1]:.3g}"
 
 
 def origin_sentences(found: Origin) -> list[str]:
@@ -166,17 +167,17 @@ def origin_sentences(found: Origin) -> list[str]:
 
 def _sentence(found: Origin, name: str) -> str:
     due, left, pairs = found.due[name], found.left[name], found.pairs[name]
-    if due is None or left is None or due.low is None:
+    if due.low is None:
         return f"too few replicas ({pairs}) survive both runs to tell."
-    cause = f"the {found.cause}"
-    if due.sign:
-        words = f"{spread(due)} meV/atom/ps of its drift is due to {cause}"
+    cause, by = f"the {found.cause}", due.text(sign=True, unit="meV/atom/ps")
+    if due.sign_at(SIGNIFICANT):
+        words = f"{by} of its drift is due to {cause}"
     else:
-        words = f"no drift due to {cause} can be seen in {pairs} pairs ({spread(due)} meV/atom/ps)"
-    if left.low is not None and left.high is not None and left.low <= 0 <= left.high:
+        words = f"no drift due to {cause} can be seen in {pairs} pairs ({by})"
+    if left.sign:
+        words += f", and {number(left.value, sign=True)} is left"
+    else:
         words += ", and what is left cannot be told from none"
-    else:
-        words += f", and {left.median:+.3g} is left"
     order, jitter = found.order[name], found.fluctuation[name]
     if order is not None and jitter is not None:
         verdict = (

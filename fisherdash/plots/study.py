@@ -16,13 +16,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from fisherdash.analysis.survival import SurvivalCurve
 from fisherdash.plots import figure
 from fisherdash.plots.drift import TRAIN, VALID
 from fisherdash.plots.figure import DEFAULT as DEFAULT_LOOK
 from fisherdash.plots.figure import FISHER, NEUTRAL, OTHERS, Figure, Option, SeriesStyle
-from fisherdash.study.statistics import DEFAULT, KINDS, Comparison, Condition, Estimate
+from fisherdash.statistics import Estimate
+from fisherdash.study.statistics import DEFAULT, KINDS, Comparison, Condition
 from fisherdash.study.statistics.comparison import Power, models_needed
+from fisherdash.study.statistics.failures import SurvivalCurve
 
 KIND_COLOURS = ("#b3261e", "#e58a1f", "#e0b81c", NEUTRAL)
 """Of the kinds of failure, the worst first; the last one is steady."""
@@ -306,7 +307,7 @@ BETTER: Mapping[Effect, str] = {
 def shown(one: Comparison, effect: Effect) -> Estimate:
     """The estimate of an effect on the scale on which it is drawn."""
     if effect == "survivors":
-        return one.survivors.map(lambda share: 100.0 * share)
+        return one.survivors.scaled(100.0)
     return one.life if effect == "life" else one.drift_ratio.map(np.log2)
 
 
@@ -347,8 +348,8 @@ def forest_figure(
             EFFECT_NAMES[effect]: [one.value for one in found],
             "low": [one.low for one in found],
             "high": [one.high for one in found],
-            "models": [one.models for one in found],
-            "pairs": [one.pairs for one in found],
+            "models": [one.clusters for one in found],
+            "pairs": [one.n for one in found],
         }
     )
     alt = f"Effect of each re-fitted head with its 95 % interval: {EFFECT_NAMES[effect]}"
@@ -364,7 +365,7 @@ def quality_figure(
     """The effect on each model against the force error of its default head.
 
     Args:
-      effects: of :func:`fisherdash.study.statistics.when.effects`, by head.
+      effects: of :func:`fisherdash.study.statistics.effects.by_model`, by head.
       errors: test force RMSE in eV/Å by model.
       effect: which one.
       looks: of the heads.

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fisherdash.dataset import Dataset
+from fisherdash.devices import blocks
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.head import energy_and_forces
 
@@ -41,13 +42,10 @@ def predict(
         _predict, checkpoint.potential, checkpoint.form, *checkpoint.on_device(), numbers
     )
     energies, forces = [], []
-    for first in range(0, len(dataset), BATCH):
-        block = dataset.positions[first : first + BATCH]
-        # A short last block is filled up, so that there is one shape to compile.
-        filled = np.concatenate([block, np.repeat(block[-1:], BATCH - len(block), axis=0)])
-        e, f = run(jnp.asarray(filled))
-        energies.append(np.asarray(e)[: len(block)])
-        forces.append(np.asarray(f)[: len(block)])
+    for rows, new in blocks(len(dataset), BATCH):
+        e, f = run(jnp.asarray(dataset.positions[rows]))
+        energies.append(np.asarray(e)[:new])
+        forces.append(np.asarray(f)[:new])
     constant = checkpoint.constant(dataset.atomic_numbers)
     return np.concatenate(energies) + constant, np.concatenate(forces)
 

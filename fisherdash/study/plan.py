@@ -3,8 +3,6 @@
 A member's name is made from what determines it (the frames, the network, the training), so a study
 that is extended finds again what it has. A unit is a few members whose networks and trainings have
 one shape: they are trained and simulated in one batch.
-
-A few members that are worked on together, and what is still to be done for them.
 """
 
 import contextlib
@@ -37,7 +35,7 @@ class Member:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Frames:
+class StudyFrames:
     """A data set as a study uses it.
 
     Attributes:
@@ -61,7 +59,7 @@ class Plan:
     """Everything that is to be done, the same for every process that looks at the folder."""
 
     spec: Spec
-    frames: Mapping[str, Frames]
+    frames: Mapping[str, StudyFrames]
     members: tuple[Member, ...]
     units: tuple[tuple[Member, ...], ...]
 
@@ -132,17 +130,19 @@ def run_key(settings: MDSettings) -> str:
     return digest(settings.to_json())
 
 
-def _divided(data: Data, whole: Dataset) -> Frames:
+def _divided(data: Data, whole: Dataset) -> StudyFrames:
     left = len(whole) - data.test
     if left < 2:
         raise InputError(
             f"the data set {data.name!r} has {len(whole)} frames, too few to keep {data.test} of "
             "them for tests"
         )
-    return Frames(whole, whole.subset(slice(0, left)), whole.subset(slice(left, None)), data.valid)
+    return StudyFrames(
+        whole, whole.subset(slice(0, left)), whole.subset(slice(left, None)), data.valid
+    )
 
 
-def _name(model: Model, frames: Frames) -> str:
+def _name(model: Model, frames: StudyFrames) -> str:
     config, train = model.config, model.train
     shape = f"{config.features}x{config.max_degree}x{config.iterations}"
     mark = digest(
@@ -194,7 +194,7 @@ class Unit:
     cancel: threading.Event
 
     @property
-    def frames(self) -> Frames:
+    def frames(self) -> StudyFrames:
         """The data set of these members."""
         return self.plan.frames[self.members[0].model.data]
 

@@ -2,12 +2,8 @@
 
 What is finished is on disk and is never done again; what was interrupted is done again from the
 last file on (dynamics from their last chunk). A process needs nothing but the study's folder.
-
-What is kept of a run: a row for each trajectory, quartiles over time, thinned losses.
-
-The first two stages of a unit: networks trained together, and the re-fits of their heads.
-
-The last stage of a unit: the dynamics of all its heads in one batch.
+Networks are trained together, their heads re-fitted, and all heads simulated in one batch; of a run
+a row for each trajectory, quartiles over time and thinned losses are kept.
 """
 
 import contextlib
@@ -31,6 +27,7 @@ from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint, evaluate
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.settings import MDSettings
+from fisherdash.statistics import evenly_spaced
 from fisherdash.study import store
 from fisherdash.study.plan import (
     HEADS,
@@ -62,8 +59,7 @@ def finite(number: float) -> float | None:
 
 def thinned(rows: Sequence[Any], most: int) -> list[Any]:
     """At most ``most`` rows, evenly spaced, the first and the last among them."""
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))
-    return [rows[index] for index in chosen]
+    return [rows[index] for index in evenly_spaced(len(rows), most)]
 
 
 def trajectory_rows(traj: Trajectories, head: int) -> list[list[float | None]]:

@@ -3,9 +3,8 @@
 They hold what every statistic, figure and page about a population is made of. Times, temperatures
 and energies carry their unit in the column's name; a missing number is an empty cell. A trajectory
 that died has a row like the others. What a computer's speed decides stands in ``timings`` alone, so
-that the other tables are the same wherever the study was run.
-
-From the files of a study's members to its tables.
+that the other tables are the same wherever the study was run. All of them are collected from the
+files of the study's members.
 """
 
 import dataclasses
@@ -17,7 +16,7 @@ import pandas as pd
 
 from fisherdash.errors import InputError
 from fisherdash.study import store
-from fisherdash.study.plan import FAILED, HEADS, TRAINING, Frames, Member, Plan, run_file
+from fisherdash.study.plan import FAILED, HEADS, TRAINING, Member, Plan, StudyFrames, run_file
 from fisherdash.study.spec import DEFAULT_HEAD
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
@@ -198,7 +197,10 @@ def _add(rows: _Rows, folder: Path, plan: Plan, member: Member) -> None:
 
 
 def _model(
-    member: Member, frames: Frames, training: dict[str, Any] | None, default: dict[str, Any] | None
+    member: Member,
+    frames: StudyFrames,
+    training: dict[str, Any] | None,
+    default: dict[str, Any] | None,
 ) -> list[Any]:
     model, atoms = member.model, frames.whole.num_atoms
     config, errors = model.config, training["errors"] if training else {}

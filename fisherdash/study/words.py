@@ -4,42 +4,16 @@ No result stands in this file: every sentence is chosen and filled by what was f
 where nothing was.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from fisherdash.study.statistics import VERDICTS, Comparison, Estimate, Findings, Tested
-from fisherdash.study.statistics.quality import TARGET, Cost, Expected
-from fisherdash.study.statistics.when import OUTCOMES, PREDICTORS, Association
+from fisherdash.study.statistics import VERDICTS, Comparison, Findings, Tested
+from fisherdash.study.statistics.effects import OUTCOMES, PREDICTORS, Association
+from fisherdash.study.statistics.failures import TARGET, DynamicsCost
+from fisherdash.text import duration, joined, number
 
 _GOOD: Final = ("helps", "steadier survivors")
 _BAD: Final = ("harms", "calmer but fewer live")
-_DAY: Final = 86_400.0
-
-
-def digits(value: float | None, sign: bool = False) -> str:
-    """Three significant digits, a dash for nothing.
-
-    >>> digits(0.12345), digits(-2.0, sign=True), digits(None), digits(1234.5)
-    ('0.123', '−2', '–', '1230')
-    """
-    if value is None:
-        return "–"
-    plain = f"{value:.3g}"
-    if "e" in plain and abs(value) >= 1:
-        plain = f"{float(plain):.0f}"
-    plain = plain.replace("-", "−")
-    return f"+{plain}" if sign and value > 0 else plain
-
-
-def interval(found: Estimate, sign: bool = False) -> str:
-    """A number with its 95 % interval.
-
-    >>> interval(Estimate(1.5, 1.0, 2.25, 9, 90), sign=True)
-    '+1.5 [+1, +2.25]'
-    """
-    if found.low is None or found.high is None:
-        return digits(found.value, sign)
-    return f"{digits(found.value, sign)} [{digits(found.low, sign)}, {digits(found.high, sign)}]"
 
 
 def p_value(test: Tested) -> str:
@@ -57,33 +31,22 @@ def p_value(test: Tested) -> str:
     return f"p = {shown}" if raw == shown else f"p = {shown}, raw {raw}"
 
 
-def joined(names: Iterable[str]) -> str:
-    """Names as people list them.
-
-    >>> joined(["a", "b", "c"]), joined(["a"]), joined([])
-    ('a, b and c', 'a', 'none')
-    """
-    words = list(names)
-    if len(words) < 2:
-        return words[0] if words else "none"
-    return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
 def sentence(one: Comparison) -> str:
     """One comparison: the verdict and what it rests on."""
-    points = one.survivors.map(lambda share: 100.0 * share)
     drift = (
-        f"where both survive ({one.drift_ratio.pairs:,} pairs of {one.drift_ratio.models} models) "
-        f"|drift| is ×{interval(one.drift_ratio)} ({p_value(one.drift)})"
+        f"where both survive ({one.drift_ratio.n:,} pairs of {one.drift_ratio.clusters} models) "
+        f"|drift| is ×{one.drift_ratio.text()} ({p_value(one.drift)})"
         if one.drift_ratio.value is not None
         else "no pair survives on both sides, so there is no drift to compare"
     )
+    alive = one.survivors.scaled(100.0).text(sign=True, unit="points")
+    life = one.life.text(sign=True, unit="ps")
     return (
         f"{one.second} at {one.condition.temperature:g} K: {VERDICTS[one.verdict]}. Against "
         f"{one.first}, over {one.models} models and {one.pairs:,} pairs, {one.deaths[1]:,} "
         f"trajectories die instead of {one.deaths[0]:,}; the share alive after "
-        f"{one.horizon:g} ps changes by {interval(points, sign=True)} points, the mean lifetime by "
-        f"{interval(one.life, sign=True)} ps ({p_value(one.survival)}); {drift}."
+        f"{one.horizon:g} ps changes by {alive}, the mean lifetime by "
+        f"{life} ({p_value(one.survival)}); {drift}."
     )
 
 
@@ -145,8 +108,8 @@ def _bounds(comparisons: Sequence[Comparison]) -> list[str]:
     most = max(known, key=lambda one: one.survivors.high or 0.0)
     low, high = (100.0 * (x or 0.0) for x in (least.survivors.low, most.survivors.high))
     return [
-        f"The 95 % intervals of the change in the share alive reach from {digits(low, sign=True)} "
-        f"points ({least.second}, {least.condition.temperature:g} K) to {digits(high, sign=True)} "
+        f"The 95 % intervals of the change in the share alive reach from {number(low, sign=True)} "
+        f"points ({least.second}, {least.condition.temperature:g} K) to {number(high, sign=True)} "
         f"({most.second}, {most.condition.temperature:g} K)."
     ]
 
@@ -201,7 +164,7 @@ def safest(found: Findings) -> str:
     if not worst:
         return "Too few models to say which rule is safest."
     ranked = sorted(worst, key=lambda head: -worst[head])
-    listed = "; ".join(f"{head} {digits(100.0 * worst[head], sign=True)}" for head in ranked)
+    listed = "; ".join(f"{head} {number(100.0 * worst[head], sign=True)}" for head in ranked)
     return (
         f"Safest is {ranked[0]}: of all re-fits it has the best worst case. Lower end of the 95 % "
         f"interval of the change in the share alive, in points, under its worst condition: "
@@ -223,25 +186,13 @@ def association_sentences(found: Sequence[Association]) -> list[str]:
     return [
         f"{one.head}, {one.condition.temperature:g} K: the {OUTCOMES[one.outcome]} "
         f"{'rises' if (one.rank_correlation.value or 0) > 0 else 'falls'} with the "
-        f"{PREDICTORS[one.predictor]} (rank correlation {interval(one.rank_correlation)}, "
-        f"{p_value(one.test)}, {one.rank_correlation.models} models)."
+        f"{PREDICTORS[one.predictor]} (rank correlation {one.rank_correlation.text()}, "
+        f"{p_value(one.test)}, {one.rank_correlation.clusters} models)."
         for one in clear
     ]
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(30), duration(7200), duration(200_000), duration(1e8)
-    ('30 s', '2 h', '2.3 days', '3.2 years')
-    """
-    for unit, length in (("years", 365.25 * _DAY), ("days", _DAY), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.2g} {unit}"
-    return f"{seconds:.2g} s"
-
-
-def cost_sentence(one: Cost) -> str:
+def cost_sentence(one: DynamicsCost) -> str:
     """What TARGET ns take on a device."""
     return (
         f"At {one.temperature:g} K on {one.device}, {TARGET:g} ns of one trajectory take "
@@ -252,30 +203,15 @@ def cost_sentence(one: Cost) -> str:
     )
 
 
-def expected_sentence(one: Expected) -> str:
-    """How often a head would fail on the way."""
-    where = f"{one.head} at {one.condition.temperature:g} K"
-    if one.failures.value is None:
-        return f"{where}: nobody lived to the second half of a run, so there is no rate to go on."
-    if one.failures.value == 0:
-        return (
-            f"{where}: nobody died in the second half of a run, which leaves up to "
-            f"{digits(one.failures.high)} failures in {TARGET:g} ns (95 %)."
-        )
-    return f"{where}: {interval(one.failures)} failures in {TARGET:g} ns."
-
-
 def seen_sentence(found: Findings) -> str:
     """The smallest effect on survival that the study could have seen."""
-    known = [one for one in found.seen if one.survivors is not None]
-    if not known:
+    if not found.seen:
         return "There are too few models to say what effect could have been seen."
     parts = [
-        f"{one.head} at {one.condition.temperature:g} K {digits(100.0 * one.survivors.detectable)}"
-        for one in known
-        if one.survivors is not None
+        f"{head} at {condition.temperature:g} K {number(100.0 * one.detectable)}"
+        for (head, condition), one in found.seen.items()
     ]
-    alpha = known[0].survivors.alpha if known[0].survivors else 0.0
+    alpha = next(iter(found.seen.values())).alpha
     return (
         "True differences of the share alive that this study would have found with 80 % "
         f"probability at p < {alpha:.2g} (0.05 shared among all claims), in points: "

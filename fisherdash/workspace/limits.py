@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 
 from fisherdash.errors import InputError
+from fisherdash.text import duration
 from fisherdash.workspace import paths, users
 from fisherdash.workspace.listing import entries
 from fisherdash.workspace.runs import open_run
@@ -37,7 +38,7 @@ class Cost:
         size = f"{self.frames:,} frames of each trajectory, about {in_words(self.bytes)} on disk"
         if self.seconds is None:
             return f"{size}; the time is known a few seconds after the launch."
-        return f"{size}, about {_duration(self.seconds)} at the speed of this machine's last run."
+        return f"{size}, about {duration(self.seconds)} at the speed of this machine's last run."
 
 
 def cost(heads: int, replicas: int, steps: int, record_every: int, atoms: int) -> Cost:
@@ -70,14 +71,6 @@ def in_words(count: int) -> str:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.3g} TB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,7 @@ import numpy as np
 
 from fisherdash import storage
 from fisherdash.errors import InputError
+from fisherdash.statistics import evenly_spaced
 from fisherdash.trajectories import Trajectories
 from fisherdash.workspace import headers, listing
 from fisherdash.workspace.headers import RunHeader, RunStatus
@@ -473,9 +474,7 @@ def survivor_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, 
     left out. InputError when a file is damaged.
     """
     traj = run.trajectories()
-    alive, frames = traj.surviving, len(traj.times)
-    indices = np.unique(np.linspace(first, max(first, frames - 1), most).round().astype(int))
-    indices = indices[indices < frames]
+    alive, indices = traj.surviving, evenly_spaced(len(traj.times), most, first)
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}
     for wanted, block, places in run.blocks(indices):
         for frame, place in zip(indices[wanted], places, strict=True):

@@ -19,9 +19,9 @@ import numpy as np
 import streamlit as st
 
 from fisherdash import dataset as datasets
-from fisherdash.analysis import Comparison, compare
+from fisherdash.analysis import RunStatistics, compare
 from fisherdash.analysis import structure as geometry
-from fisherdash.analysis.structure import Spectrum, Structure, spectra, structure
+from fisherdash.analysis.structure import Structure, VibrationalSpectrum, spectra, structure
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import TutorialSettings, shown
@@ -179,13 +179,13 @@ def checkpoints_by_fingerprint() -> "dict[str, Checkpoint]":
     return found
 
 
-def comparison_of(run: Run, *, quiet: bool = False) -> Comparison | None:
+def comparison_of(run: Run, *, quiet: bool = False) -> RunStatistics | None:
     """The statistics of a run as far as it has come; None until they are known."""
     found = comparisons_of([run], quiet=quiet)
     return found[0] if found else None
 
 
-def comparisons_of(runs: Sequence[Run], *, quiet: bool = False) -> list[Comparison] | None:
+def comparisons_of(runs: Sequence[Run], *, quiet: bool = False) -> list[RunStatistics] | None:
     """The statistics of runs as far as they have come; None until they are known."""
     return computed(
         "the statistics",
@@ -217,10 +217,10 @@ def geometry_of(run: Run, data: Dataset) -> tuple[geometry.Kind, ...] | None:
     )
 
 
-def spectrum_of(run: Run) -> Spectrum | None:
+def spectrum_of(run: Run) -> VibrationalSpectrum | None:
     """The vibrations of a run as far as it has come; None until they are known."""
 
-    def vibrations() -> Spectrum:
+    def vibrations() -> VibrationalSpectrum:
         velocities, spacing = last_velocities(run)
         return spectra(velocities, np.array(run.header.masses), spacing)
 

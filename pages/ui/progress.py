@@ -18,6 +18,7 @@ from typing import Literal, TypeVar
 import streamlit as st
 
 from fisherdash.errors import InputError
+from fisherdash.text import duration
 from fisherdash.workspace import computed as background
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
@@ -149,21 +150,12 @@ def facts(job: Job) -> str:
         words.append("compiling takes 5 to 30 s, once for each kind of network")
     left = job.seconds_left
     if job.active and left is not None and progress.stage not in ("loading", "solving"):
-        words.append(f"{clock(left)} left")
-    words.append(f"{clock(job.seconds)} so far" if job.active else f"took {clock(job.seconds)}")
+        words.append(f"{duration(left, exact=True)} left")
+    so_far = duration(job.seconds, exact=True)
+    words.append(f"{so_far} so far" if job.active else f"took {so_far}")
     if progress.device:
         words.append(progress.device)
     return ", ".join(words)
-
-
-def clock(seconds: float) -> str:
-    """A duration as people say it."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 100:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def plain(text: str) -> str:
@@ -237,5 +229,5 @@ def _lines() -> None:
         if not job.active:
             continue
         left = job.seconds_left if job.stage not in ("solving", "loading") else None
-        words = job.stage if left is None else f"{job.stage}, {clock(left)} left"
+        words = job.stage if left is None else f"{job.stage}, {duration(left, exact=True)} left"
         st.progress(job.progress.fraction, text=f"{job.kind}: {words}")

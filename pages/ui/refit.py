@@ -216,13 +216,12 @@ def _tried(heads: "Sequence[Candidate]") -> pd.DataFrame:
 
 def _row(one: "Candidate") -> dict[str, str | None]:
     default = math.isinf(one.ridge)
-    points = [100 * value for value in (one.difference, one.low, one.high)]
     return {
         "head": "default head" if default else f"λ = {figures.ridge_label(one.ridge)}",
         "alive": f"{one.survivors} of {one.replicas}",
         "mean life (ps)": f"{one.mean_life:.3g}",
         "against default (points)": (
-            None if default else "{:+.0f} [{:+.0f}, {:+.0f}]".format(*points)
+            None if default else one.difference.scaled(100.0).text(".0f", sign=True)
         ),
         "divergence (eV²/Å²)": None if one.divergence is None else f"{one.divergence:.4g}",
     }

@@ -7,7 +7,7 @@ from fisherdash.plots import study as effects
 from fisherdash.plots import study as population
 from fisherdash.plots.study import kinds_figure, looks, survival_figure
 from fisherdash.study import Tables, results, words
-from fisherdash.study.statistics import DEFAULT, Condition, Findings, when
+from fisherdash.study.statistics import Condition, Findings
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.progress import computed
 
@@ -82,13 +82,8 @@ def when_part(found: Findings, condition: Condition) -> None:
         key="effect",
     )
     effect = EFFECTS[chosen]
-    shown = {
-        head: when.effects(pairs) for (head, where), pairs in found.pairs.items()
-        if where == condition
-    }  # fmt: skip
-    known = when.predictors(found.tables.models, found.tables.heads, DEFAULT)
-    errors = {str(name): float(error) for name, error in known["force error"].items()}
-    figure = effects.quality_figure(shown, errors, effect, looks(found.heads))
+    shown = found.effects_at(condition)
+    figure = effects.quality_figure(shown, found.default_errors, effect, looks(found.heads))
     draw(figure, key="quality")
     thirds = {head: found.thirds[head, condition] for head in shown}
     rows = evidence.third_rows(thirds, effect)
@@ -127,12 +122,7 @@ def members_part(found: Findings, condition: Condition) -> None:
 def power_part(found: Findings, condition: Condition) -> None:
     """What could have been seen."""
     st.subheader("What this study could have seen")
-    known = {
-        one.head: one.survivors
-        for one in found.seen
-        if one.condition == condition and one.survivors is not None
-    }
-    if known:
+    if known := found.seen_at(condition):
         draw(effects.power_figure(known, looks(found.heads)), key="power")
     st.caption(words.seen_sentence(found))
 
@@ -143,9 +133,8 @@ def cost_part(found: Findings, condition: Condition) -> None:
     for one in found.costs:
         if one.temperature == condition.temperature:
             st.markdown(words.cost_sentence(one))
-    ahead = [one for one in found.expected if one.condition == condition]
     rates = [one for one in found.rates if one.condition == condition]
-    show_table(evidence.rate_rows(rates, ahead), "Failures per ns")
+    show_table(evidence.rate_rows(rates), "Failures per ns")
     st.caption(
         "Failures in 100 ns go on with the rate of the runs' second half, as if it never changed: "
         "an assumption over four orders of magnitude in time. Times are measured, on the device "

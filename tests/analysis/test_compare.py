@@ -51,10 +51,10 @@ def test_the_difference_is_that_of_absolute_slopes_in_pairs():
     found = _compare(_slopes(1.0, 0.5))
     difference = found.difference
     assert difference is not None and difference.p_value is not None
-    assert difference.median == pytest.approx(-0.5, abs=0.15)
-    assert difference.low < difference.median < difference.high < 0
+    assert difference.value == pytest.approx(-0.5, abs=0.15)
+    assert difference.low < difference.value < difference.high < 0
     assert difference.p_value < 1e-4
-    assert found.pairs == difference.count == 24
+    assert found.pairs == difference.n == 24
 
 
 def test_pairs_are_starts_from_which_both_survive():
@@ -89,7 +89,7 @@ def test_too_few_pairs_claim_nothing_about_drift():
     found = _compare(_slopes(1.0, 0.1, replicas=5))
     assert "Too few pairs of survivors (5)" in found.sentence
     assert "drifts less" not in found.sentence
-    assert found.difference is not None and found.difference.p_value is None
+    assert found.difference.value is not None and found.difference.p_value is None
 
 
 def test_no_difference_is_no_difference():
@@ -108,9 +108,9 @@ def test_slightly_fewer_survivors_are_mentioned():
 
 def test_one_head_and_three_heads():
     one = analysis.compare(planted.trajectories(np.ones((1, 8))))
-    assert one.pairs == 0 and one.difference is None and "no second head" in one.sentence
+    assert one.pairs == 0 and one.difference.value is None and "no second head" in one.sentence
     three = analysis.compare(planted.trajectories(np.ones((3, 8)) * [[1.0], [2.0], [3.0]]))
-    assert three.difference is not None and three.difference.median == pytest.approx(1.0)
+    assert three.difference.value == pytest.approx(1.0)
     assert set(three.to_json()["survivors"]) == {"head 0", "head 1", "head 2"}
 
 

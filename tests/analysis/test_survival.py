@@ -21,14 +21,6 @@ def _random_deaths(hazards, replicas, seed):
     return [np.where(life < END, np.ceil(life), -1).astype(int) for life in lives]
 
 
-def test_curve_by_hand():
-    (curve,) = analysis.survival_curves(_with_deaths([200, -1, 400, 400]))
-    assert curve.times.tolist() == pytest.approx([0.0, 0.1, 0.2, 1.0])
-    assert curve.fraction.tolist() == pytest.approx([1.0, 0.75, 0.25, 0.25])
-    assert (curve.deaths, curve.replicas) == (3, 4)
-    assert np.all(curve.low <= curve.fraction) and np.all(curve.fraction <= curve.high)
-
-
 @pytest.mark.parametrize(
     ("died", "median"),
     [
@@ -70,7 +62,6 @@ def test_no_deaths_or_no_second_head_give_no_p_value():
 
 def test_everybody_dead_at_the_start():
     traj = _with_deaths([0, 0, 0], [0, 0, 0])
-    assert [curve.fraction[-1] for curve in analysis.survival_curves(traj)] == [0.0, 0.0]
     comparison = analysis.compare(traj)
     assert comparison.survivors == {"head 0": 0, "head 1": 0}
     assert comparison.against[0].lives_longer is None

@@ -12,7 +12,7 @@ from fisherdash.potentials.checkpoint import Checkpoint
 from tests import networks
 
 GOOD = networks.checkpoint(0)
-SHORT = fisher.StabilitySettings(replicas=4, picoseconds=0.05, temperature=300.0, points=3)
+SHORT = fisher.StabilitySettings(replicas=6, picoseconds=0.05, temperature=300.0, points=3)
 
 
 def head(factor: float) -> Checkpoint:
@@ -25,12 +25,12 @@ def test_the_best_head_that_loses_no_replica_wins_and_is_confirmed() -> None:
     divergences = {0.0: 0.1, 1e-4: 0.2, 1e-2: 0.3}
     check = fisher.check_stability(heads, divergences, GOOD, networks.water(), SHORT)
     default, wild, chosen, calm = check.tried
-    assert default.ridge == math.inf and default.survivors == 4 == calm.survivors
-    assert wild.survivors == 0 and wild.difference == -1.0 == wild.high
+    assert default.ridge == math.inf and default.survivors == 6 == calm.survivors
+    assert wild.survivors == 0 and wild.difference.value == -1.0 == wild.difference.high
     assert wild.mean_life < 0.05 == pytest.approx(default.mean_life)
     assert check.ridge == 1e-4 == chosen.ridge
     assert check.confirmed and [one.ridge for one in check.confirmation] == [math.inf, 1e-4]
-    assert "4 of 4 replicas against 4" in check.sentence
+    assert "6 of 6 replicas against 6" in check.sentence
 
 
 def test_the_default_head_is_kept_where_no_other_does_as_well() -> None:

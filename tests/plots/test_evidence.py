@@ -11,6 +11,7 @@ from fisherdash.plots.evidence import document, markdown, summary
 from fisherdash.study import words
 from fisherdash.study.statistics import Findings
 from fisherdash.study.tables import COLUMNS, Tables, empty, read_tables, write_tables
+from fisherdash.text import number
 from tests.study import planted
 from tests.study.planted import Effect
 from tests.study.test_statistics import with_recipe
@@ -101,7 +102,7 @@ def test_every_number_of_the_table_is_that_of_the_statistics():
     for one in found.comparisons:
         deaths = f"| {one.second} | {one.condition} | {one.deaths[0]} | {one.deaths[1]} |"
         assert deaths in text
-        assert words.interval(one.drift_ratio) in text
+        assert one.drift_ratio.text() in text
     assert f"{len(SMALL.trajectories):,} trajectories" in text
     assert SPECIFICATION.strip() in text
     assert "No GPU was measured" in text
@@ -114,7 +115,7 @@ def test_the_bounds_are_the_widest_of_all_intervals():
     ends = [100 * x for one in found.comparisons for x in (one.survivors.low, one.survivors.high)]
     (words_of_bounds,) = [one for one in words.grounds(found) if "reach from" in one]
     for end in (min(ends), max(ends)):
-        assert words.digits(end, sign=True) in words_of_bounds
+        assert number(end, sign=True) in words_of_bounds
 
 
 def test_the_safest_head_has_the_best_worst_case():

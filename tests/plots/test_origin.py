@@ -1,7 +1,6 @@
 """Tables and sentences of a drift's origin carry the analysis' own numbers."""
 
 from fisherdash.analysis.drift import told_apart
-from fisherdash.plots.report import spread
 from fisherdash.plots.structure import origin_sentences, origin_table
 from tests.analysis.test_origin import planted
 
@@ -9,7 +8,7 @@ from tests.analysis.test_origin import planted
 def test_what_is_due_to_the_step_and_what_is_left():
     found = told_apart(planted(1.1, 4.0), planted(0.5, 1.0, timestep=0.25), "time step")
     table = origin_table(found).set_index("head")
-    assert table.loc["head", "due to the time step"] == spread(found.due["head"])
+    assert table.loc["head", "due to the time step"] == found.due["head"].text(sign=True)
     assert table.loc["head", "order in Δt"] == f"{found.order['head']:.2f}"
     (words,) = origin_sentences(found)
     assert "of its drift is due to the time step" in words and " is left" in words

@@ -36,7 +36,7 @@ def test_the_report_has_the_numbers_and_the_commands_and_needs_nothing(header):
     text = report.html_report(header, traj, ("python -m fisherdash compare 'a run'",))
     found = compare(traj)
     assert "<td>H2O</td>" in text
-    assert "4 of 5" in text and tables.spread(found.drift["b"]) in text
+    assert "4 of 5" in text and found.drift["b"].text(sign=True) in text
     assert found.sentence.split(":")[0] in text
     assert "python -m fisherdash compare &#x27;a run&#x27;" in text
     assert "<script" not in text and "started &lt;here&gt;" in text
@@ -85,7 +85,7 @@ def test_the_table_for_other_programs_keeps_every_digit():
     found = compare(trajectories())
     table = tables.comparison_numbers(found).set_index("head")
     assert table.loc["b", "survivors"] == 4 and table.loc["b", "replicas"] == 5
-    assert table.loc["a", "drift_meV_per_atom_per_ps"] == found.drift["a"].median
+    assert table.loc["a", "drift_meV_per_atom_per_ps"] == found.drift["a"].value
     # planted: 1 and 2 meV per atom in every frame of 10 fs
     assert table["drift_meV_per_atom_per_ps"].tolist() == pytest.approx([100.0, 200.0])
     shown = tables.comparison_table(found)

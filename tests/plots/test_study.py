@@ -9,7 +9,7 @@ import pytest
 from fisherdash.plots import evidence, study
 from fisherdash.plots.figure import DEFAULT, FISHER
 from fisherdash.plots.study import kinds_figure, looks, on_grid, survival_figure
-from fisherdash.study.statistics import KINDS, Condition, Findings, survival, when
+from fisherdash.study.statistics import KINDS, Condition, Findings, survival
 from tests.study import planted
 
 HOT = Condition(1000.0, 0.5)
@@ -27,15 +27,11 @@ def drift_figures():
 
 
 def quality():
-    shown = {
-        head: when.effects(pairs) for (head, where), pairs in FOUND.pairs.items() if where == HOT
-    }
-    known = when.predictors(FOUND.tables.models, FOUND.tables.heads, "default")
-    return study.quality_figure(shown, known["force error"].to_dict(), "survivors", LOOKS)
+    return study.quality_figure(FOUND.effects_at(HOT), FOUND.default_errors, "survivors", LOOKS)
 
 
 def powers():
-    return {one.head: one.survivors for one in FOUND.seen if one.condition == HOT}
+    return FOUND.seen_at(HOT)
 
 
 def test_default_and_the_first_re_fit_look_as_everywhere_and_no_two_alike():
@@ -166,7 +162,6 @@ def test_tables_hold_what_was_found():
     assert (alike == rows["models"]).all()
     thirds = {head: FOUND.thirds[head, HOT] for head in FOUND.heads}
     assert evidence.third_rows(thirds, "survivors").shape == (4, 4)
-    assert len(evidence.rate_rows(FOUND.rates, FOUND.expected)) == 10
-    assert evidence.cost_rows(FOUND.costs)["batch"].tolist() == [30, 30]
+    assert len(evidence.rate_rows(FOUND.rates)) == 10
     assert len(evidence.change_rows(FOUND.structure)) == 8
     assert len(evidence.association_rows(FOUND.associations)) == 48

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from fisherdash.study.statistics import Condition, Findings, comparison, pairing
+from fisherdash.statistics import SIGNIFICANT, cluster_mean, cluster_ratio
+from fisherdash.study.statistics import Condition, Findings, comparison
 from fisherdash.study.statistics.comparison import compare, corrected
 from fisherdash.study.statistics.pairing import Paired
 from tests.study import planted
@@ -48,10 +49,10 @@ def truth(effect):
 def intervals(pairs, seed):
     """The four estimates whose truth is known."""
     return {
-        "life": pairing.mean(pairs.lived_longer, seed),
-        "survivors": pairing.mean(pairs.more_survived, seed),
-        "drift": pairing.mean(pairs.log_drift_ratio, seed),
-        "rate": pairing.ratio(pairs.died[1], pairs.lifetime[1] / 1000.0, seed),
+        "life": cluster_mean(pairs.lived_longer, seed),
+        "survivors": cluster_mean(pairs.more_survived, seed),
+        "drift": cluster_mean(pairs.log_drift_ratio, seed),
+        "rate": cluster_ratio(pairs.died[1], pairs.lifetime[1] / 1000.0, seed),
     }
 
 
@@ -83,9 +84,9 @@ def test_nothing_is_claimed_where_nothing_was_planted():
         pairs = population(seed, *alike, first=1) + population(10**4 + seed, *alike, first=1)
         tests = [comparison.over_models(one.lived_longer) for one in pairs]
         tests += [comparison.over_models(one.log_drift_ratio) for one in pairs]
-        claims += any(p < comparison.SIGNIFICANT for p in comparison.holm(tests))
+        claims += any(p < SIGNIFICANT for p in comparison.holm(tests))
     print(f"families with a false claim: {claims} of {REPETITIONS}")
-    assert claims <= binom.ppf(0.999, REPETITIONS, comparison.SIGNIFICANT)
+    assert claims <= binom.ppf(0.999, REPETITIONS, SIGNIFICANT)
 
 
 def test_the_stratified_logrank_test_alone_would_claim_too_much():

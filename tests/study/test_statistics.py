@@ -12,20 +12,16 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from fisherdash.errors import InputError
+from fisherdash.statistics import cluster_mean
 from fisherdash.study.statistics import (
     Condition,
     Findings,
     comparison,
+    effects,
     failures,
     pairing,
-    quality,
     survival,
-    when,
 )
-from fisherdash.study.statistics import comparison as power
-from fisherdash.study.statistics import comparison as significance
-from fisherdash.study.statistics import pairing as bootstrap
-from fisherdash.study.statistics import quality as recipes
 from fisherdash.study.statistics.comparison import per_model
 from fisherdash.study.tables import COLUMNS, Tables, empty
 from tests.study import planted
@@ -81,52 +77,20 @@ def test_difference_of_mean_lifetimes_is_that_of_restricted_mean_survival_times(
     for side in (0, 1):
         fitter = KaplanMeierFitter().fit(pairs.lifetime[side].ravel(), pairs.died[side].ravel())
         areas.append(restricted_mean_survival_time(fitter, t=pairs.horizon))
-    found = bootstrap.mean(pairs.lived_longer)
+    found = cluster_mean(pairs.lived_longer)
     assert found.value == pytest.approx(areas[1] - areas[0], abs=1e-6)
-
-
-def test_the_interval_of_equal_replicas_is_that_of_the_models_alone():
-    effects = np.random.default_rng(0).normal(size=40)
-    found = bootstrap.mean(np.repeat(effects[:, None], 5, axis=1))
-    low, high = stats.t.interval(0.95, 39, effects.mean(), stats.sem(effects))
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.05)
-    alone = bootstrap.mean(effects[:, None])
-    assert (alone.low, alone.high) == pytest.approx((low, high), abs=0.05)
-
-
-def test_noise_of_replicas_counts_once():
-    noise = np.random.default_rng(1).normal(size=(60, 8))
-    found = bootstrap.mean(noise)
-    low, high = stats.t.interval(0.95, 59, noise.mean(), stats.sem(noise.mean(axis=1)))
-    assert found.high - found.low == pytest.approx(high - low, rel=0.15)
-
-
-def test_every_model_weighs_the_same_and_the_missing_do_not_count():
-    values = np.array([[1.0, 1.0, 1.0], [5.0, np.nan, np.nan], [np.nan] * 3])
-    found = bootstrap.mean(values)
-    assert (found.value, found.models, found.pairs) == (3.0, 2, 4)
-    assert found.low is None and found.high is None and found.sign == 0
-    assert bootstrap.mean(np.full((9, 4), np.nan)).value is None
-    assert bootstrap.median(np.full((9, 4), np.nan)).value is None
-
-
-def test_the_same_seed_gives_the_same_interval():
-    pairs = pairing.pair(hot("default"), hot("plain"))
-    for estimate in (bootstrap.mean, bootstrap.median):
-        first, second, other = (estimate(pairs.drift_difference, seed) for seed in (5, 5, 6))
-        assert first == second != other
 
 
 def test_tests_agree_with_the_libraries():
     p_values = np.random.default_rng(3).random(25) ** 3
     np.testing.assert_allclose(
-        significance.holm(p_values.tolist()), multipletests(p_values, method="holm")[1]
+        comparison.holm(p_values.tolist()), multipletests(p_values, method="holm")[1]
     )
-    assert significance.holm([None, 0.01, None, 0.04]) == [None, 0.02, None, 0.04]
-    assert significance.holm([]) == []
+    assert comparison.holm([None, 0.01, None, 0.04]) == [None, 0.02, None, 0.04]
+    assert comparison.holm([]) == []
     wins = np.array([[1.0] * 9 + [-1.0] * 2 + [0.0], [0.0] * 12])
     exact = stats.binomtest(2, 11).pvalue
-    np.testing.assert_allclose(significance.sign_test(wins), [exact, 1.0])
+    np.testing.assert_allclose(comparison.sign_test(wins), [exact, 1.0])
 
 
 def test_logrank_of_one_model_is_the_ordinary_one():
@@ -135,14 +99,14 @@ def test_logrank_of_one_model_is_the_ordinary_one():
         pairs.lifetime[0].ravel(), pairs.lifetime[1].ravel(),
         event_observed_A=pairs.died[0].ravel(), event_observed_B=pairs.died[1].ravel(),
     )  # fmt: skip
-    assert significance.logrank(pairs) == pytest.approx(plain.p_value, rel=1e-6)
+    assert comparison.logrank(pairs) == pytest.approx(plain.p_value, rel=1e-6)
 
 
 def test_too_few_models_and_equal_sides_claim_nothing():
-    assert significance.over_models(np.ones((5, 3))) is None
-    assert significance.over_models(np.zeros((9, 3))) == 1.0
+    assert comparison.over_models(np.ones((5, 3))) is None
+    assert comparison.over_models(np.zeros((9, 3))) == 1.0
     nobody = pairing.pair(trajectories(row()), trajectories(row()))
-    assert significance.logrank(nobody) is None
+    assert comparison.logrank(nobody) is None
 
 
 def test_models_that_are_helped_and_hurt_are_counted():
@@ -208,17 +172,17 @@ def test_survival_curve_is_lifelines_and_its_band_that_of_models():
 def test_rank_correlation_and_its_interval():
     rng = np.random.default_rng(4)
     x = rng.normal(size=50)
-    found, test = when.rank_correlation(x, x + rng.normal(size=50))
+    found, test = effects.rank_correlation(x, x + rng.normal(size=50))
     assert found.low < found.value < found.high and found.sign == 1 and test.raw < 0.001
-    assert when.rank_correlation(x, np.ones(50))[0].value is None
-    assert when.rank_correlation(x, x**3)[0].value == pytest.approx(1.0)
+    assert effects.rank_correlation(x, np.ones(50))[0].value is None
+    assert effects.rank_correlation(x, x**3)[0].value == pytest.approx(1.0)
 
 
 def test_rank_correlation_of_a_draw_is_that_of_the_drawn_values():
     rng = np.random.default_rng(8)
     x, y = rng.integers(5, size=30) + 0.0, rng.normal(size=30)  # x with many ties
     drawn = rng.multinomial(30, np.full(30, 1 / 30), size=20)
-    for row, found in zip(drawn, when._spearman(drawn.astype(float), x, y), strict=True):
+    for row, found in zip(drawn, effects._spearman(drawn.astype(float), x, y), strict=True):
         chosen = np.repeat(np.arange(30), row)
         assert found == pytest.approx(stats.spearmanr(x[chosen], y[chosen]).statistic)
 
@@ -230,12 +194,12 @@ def test_an_effect_that_grows_with_the_error_is_seen_in_the_thirds():
     life = pairs.lifetime.copy()
     life[1] = life[0] - place.to_numpy()[:, None]
     planted_pairs = dataclasses.replace(pairs, lifetime=life)
-    known = when.predictors(models, TABLES.heads, "plain")
-    thirds = when.by_third(planted_pairs, known)
+    known = effects.predictors(models, TABLES.heads, "plain")
+    thirds = effects.by_third(planted_pairs, known)
     assert [one.models for one in thirds] == [6, 6, 6]
     assert [one.life.value for one in thirds] == pytest.approx([-3.5, -9.5, -15.5])
     assert thirds[0].highest < thirds[1].lowest
-    found = when.associations(when.effects(planted_pairs), known, "plain", HOT)
+    found = effects.associations(effects.by_model(planted_pairs), known, "plain", HOT)
     by_error = next(o for o in found if (o.outcome, o.predictor) == ("life", "force error"))
     assert by_error.rank_correlation.value == pytest.approx(-1.0)
 
@@ -254,29 +218,29 @@ def test_a_test_that_could_never_be_significant_is_no_verdict():
 
 def test_power_is_what_simulated_studies_have():
     effects = np.random.default_rng(5).normal(size=40)
-    found = power.power(effects)
+    found = comparison.power(effects)
     studies = np.random.default_rng(6).normal(found.detectable, found.spread, size=(4000, 40))
     seen = np.mean(stats.ttest_1samp(studies, 0.0, axis=1).pvalue < 0.05)
-    assert seen == pytest.approx(power.POWER, abs=0.02)
-    assert power.models_needed(found.spread, [found.detectable]) == [40]
-    many, few = power.models_needed(1.0, [0.1, 10.0])
+    assert seen == pytest.approx(comparison.POWER, abs=0.02)
+    assert comparison.models_needed(found.spread, [found.detectable]) == [40]
+    many, few = comparison.models_needed(1.0, [0.1, 10.0])
     assert many > 700 and few == 6
-    assert power.power(np.ones(40)) is None and power.power(effects[:5]) is None
+    assert comparison.power(np.ones(40)) is None and comparison.power(effects[:5]) is None
 
 
 def test_ratios_of_errors_are_paired_over_models():
-    (plain, *_) = quality.force_errors(TABLES.heads, ["plain"])
+    (plain, *_) = effects.force_errors(TABLES.heads, ["plain"])
     assert plain.change.value == pytest.approx(0.95) and plain.relative and plain.test.significant
-    assert quality.sharpness(TABLES.heads, ["plain"]) == []  # was not measured
+    assert effects.sharpness(TABLES.heads, ["plain"]) == []  # was not measured
     known = TABLES.heads.assign(sharpness_eV2=np.where(TABLES.heads["head"] == "plain", 2.0, 1.0))
-    (sharper,) = quality.sharpness(known, ["plain"])
+    (sharper,) = effects.sharpness(known, ["plain"])
     assert sharper.change.value == pytest.approx(2.0)
 
 
 def test_sharper_models_that_die_sooner_are_found():
     life = HOT.of(TABLES.trajectories, "default").groupby("model")["lifetime_ps"].mean()
     sharp = TABLES.heads.assign(sharpness_eV2=[1.0 / life[name] for name in TABLES.heads["model"]])
-    found = quality.sharpness_and_life(sharp, TABLES.trajectories, [HOT])
+    found = effects.sharpness_and_life(sharp, TABLES.trajectories, [HOT])
     default = next(one for one in found if one.head == "default")
     assert default.rank_correlation.value == pytest.approx(-1.0)
 
@@ -295,7 +259,7 @@ def with_recipe(tables, name, recipe, **columns):
 
 def test_recipes_are_paired_by_network():
     whole = with_recipe(TABLES, "b", "sharpness-aware", epochs=30)
-    assert recipes.main_recipe(whole.models) == "plain"
+    assert comparison.main_recipe(whole.models) == "plain"
     found = Findings(whole, '[recipe."sharpness-aware"]\nepochs_factor = 0.5')
     assert len(found.tables.models) == 18 and len(found.trajectories) == len(TABLES.trajectories)
     alike = {one.second: one for one in found.recipes if one.condition == HOT}
@@ -330,7 +294,7 @@ def test_findings_of_nothing_and_of_half_a_study():
     half = Findings(dataclasses.replace(TABLES, trajectories=part, structure=TABLES.structure[:0]))
     assert [one.models for one in half.comparisons] == [4, 4]
     assert all(one.verdict == "too few models" for one in half.comparisons)
-    assert half.seen[0].life is None and half.structure == []
+    assert half.seen == {} and half.structure == []
 
 
 def test_tables_that_speak_of_strangers_are_refused():

@@ -2,11 +2,10 @@
 
 The model is the unit. Trajectories of one model are alike, so every interval draws models before
 replicas, every claim is tested over models, and every p-value that is shown beside others is
-corrected for them. Deaths are results: survival is read first, drift on the condition of survival.
+corrected for them. Failures are results: survival is read first, drift given survival.
 """
 
 from fisherdash.study.statistics.comparison import (
-    SIGNIFICANT,
     VERDICTS,
     Comparison,
     Tested,
@@ -14,16 +13,14 @@ from fisherdash.study.statistics.comparison import (
 )
 from fisherdash.study.statistics.failures import KINDS, FailureRate, survival
 from fisherdash.study.statistics.findings import Findings
-from fisherdash.study.statistics.pairing import DEFAULT, Condition, Estimate, conditions, heads
+from fisherdash.study.statistics.pairing import DEFAULT, Condition, conditions, heads
 
 __all__ = [
     "DEFAULT",
     "KINDS",
-    "SIGNIFICANT",
     "VERDICTS",
     "Comparison",
     "Condition",
-    "Estimate",
     "FailureRate",
     "Findings",
     "Tested",

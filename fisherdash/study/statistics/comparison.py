@@ -1,39 +1,44 @@
-"""One side held against another: survival first, drift of the survivors second, one verdict.
+"""One head, or way to train, against another: survival first, drift of the survivors second.
 
-The drift of those that survive on both sides is a conditional statement: a head that kills its wild
-trajectories keeps calm ones. So a smaller drift never counts as an improvement where fewer live.
+The drift of the pairs that survive on both sides is conditional: a head that loses its wild
+trajectories keeps calm ones. So a smaller drift is no improvement where fewer survive.
 
-Tests over models, within a model, and the correction for asking many questions.
+Claims about models in general are tested over models, one number each, with the signed-rank test.
+Within a model, the sign test asks of the replicas from the same initial states which side survived
+longer. The log-rank test, stratified by model (each has its own hazard), is about these models
+only. Families of tests are corrected after S. Holm (Scand. J. Stat. 6, 65 (1979)).
 
-What is claimed of models in general is tested over models, one number each: F. Wilcoxon's
-signed-rank test (Biometrics Bull. 1, 80 (1945)). Within a model, the sign test asks of the replicas
-from the same starts which head lived longer. The log-rank test, stratified by model (each model has
-a hazard of its own), speaks of these very models only: it does not know that others would differ.
-Families of questions are corrected after S. Holm (Scand. J. Stat. 6, 65 (1979)).
+Recipes are compared on networks that differ in the recipe alone: the same data, number of frames,
+seed, architecture and, before the recipe's own factor, number of epochs. The main recipe's default
+head is what everything is compared with, so that "train longer" and "re-fit" stand side by side.
 
-How many models it takes to see an effect of a given size.
-
-The effects of single models scatter by s around their mean: real differences between models and the
-noise of finitely many replicas together, as the study had them. A test on M models then has the
-power of Student's t-test with an effect of size/s (statsmodels); the signed-rank test needs about
-5 % more models where the scatter is normal, and fewer where it has long tails.
+Power: the effects of single models scatter by s around their mean, by real differences between
+models and by the noise of finitely many replicas. A test on M models then has the power of
+Student's t-test with an effect of size/s (statsmodels); the signed-rank test needs about 5 % more
+models where the scatter is normal, and fewer where it has long tails.
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import numpy as np
+import pandas as pd
 import scipy
 from jaxtyping import Float
 
-from fisherdash.analysis.statistics import FEWEST
-from fisherdash.study.statistics import pairing
-from fisherdash.study.statistics.pairing import Condition, Estimate, Paired
-
-SIGNIFICANT: Final = 0.05
+from fisherdash.statistics import (
+    FEWEST,
+    SIGNIFICANT,
+    Estimate,
+    cluster_mean,
+    cluster_median,
+    signed_rank,
+)
+from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired, pair, to_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,16 +77,6 @@ def over_models(values: Float[np.ndarray, "models replicas"]) -> float | None:
     """
     means = model_means(values)
     return signed_rank(means[np.isfinite(means)])
-
-
-def signed_rank(effects: Float[np.ndarray, " models"]) -> float | None:
-    """Signed-rank p-value of finite numbers, one a model; None with too few."""
-    if len(effects) < FEWEST:
-        return None
-    if not np.any(effects):
-        return 1.0
-    test: Any = scipy.stats.wilcoxon(effects)
-    return float(test.pvalue)
 
 
 def sign_test(values: Float[np.ndarray, "models replicas"]) -> Float[np.ndarray, " models"]:
@@ -226,6 +221,8 @@ class Comparison:
         """Everything, with the verdict; None where a number is not known."""
         plain = dataclasses.asdict(self)
         del plain["condition"]
+        for name in ("life", "survivors", "drift_ratio", "drift_difference"):
+            plain[name] = to_json(getattr(self, name))
         return {
             **plain,
             "temperature_K": self.condition.temperature,
@@ -248,10 +245,10 @@ def compare(
         models=int(np.isfinite(pairs.died[0]).any(axis=1).sum()),
         pairs=pairs.count,
         deaths=(int(death_counts[0]), int(death_counts[1])),
-        life=pairing.mean(pairs.lived_longer, seed),
-        survivors=pairing.mean(pairs.more_survived, seed).map(lambda x: min(1.0, max(-1.0, x))),
-        drift_ratio=pairing.mean(pairs.log_drift_ratio, seed).map(np.exp),
-        drift_difference=pairing.median(pairs.drift_difference, seed),
+        life=cluster_mean(pairs.lived_longer, seed),
+        survivors=cluster_mean(pairs.more_survived, seed).map(lambda x: min(1.0, max(-1.0, x))),
+        drift_ratio=cluster_mean(pairs.log_drift_ratio, seed).map(np.exp),
+        drift_difference=cluster_median(pairs.drift_difference, seed),
         survival=Tested(over_models(pairs.lived_longer)),
         drift=Tested(over_models(pairs.log_drift_ratio)),
         logrank=Tested(logrank(pairs)),
@@ -310,8 +307,75 @@ VERDICTS: Final[Mapping[Verdict, str]] = {
 }
 """What each verdict says."""
 
+
+SAME: Final = ("data", "frames", "seed", "features", "max_degree", "iterations", "basis")
+"""What two networks of a pair have in common."""
+
+
+def main_recipe(models: pd.DataFrame) -> str | None:
+    """The recipe of most models, the first of these; None without models."""
+    counts = models["recipe"].value_counts(sort=False)
+    return str(counts.idxmax()) if len(counts) else None
+
+
+def epoch_factors(specification: str) -> dict[str, float]:
+    """By what each recipe of a specification (TOML) multiplies the epochs; 1 if it does not say."""
+    found = tomllib.loads(specification).get("recipe", {})
+    return {name: float(recipe.get("epochs_factor", 1.0)) for name, recipe in found.items()}
+
+
+def networks(models: pd.DataFrame, factors: Mapping[str, float]) -> dict[str, str]:
+    """A name for every model that is the same for what differs in the recipe alone."""
+    factor = np.array([factors.get(recipe, 1.0) for recipe in models["recipe"]])
+    epochs = np.round(models["epochs"].to_numpy(float) / factor).astype(int).astype(str)
+    same = models[list(SAME)].astype(str).agg("|".join, axis=1)
+    return dict(zip(models["model"], same + "|" + epochs, strict=True))
+
+
+def recipe_comparisons(
+    models: pd.DataFrame,
+    trajectories: pd.DataFrame,
+    heads: Sequence[str],
+    conditions: Iterable[Condition],
+    factors: Mapping[str, float],
+    seed: int = 0,
+) -> list[Comparison]:
+    """Every recipe's heads against the main recipe's default head, on the networks both trained.
+
+    A side is named "recipe" for its default head and "recipe + head" for a re-fit on top; the main
+    recipe's own re-fits are there too, on the networks that another recipe trained. Empty with one
+    recipe only.
+    """
+    base = main_recipe(models)
+    others = [str(way) for way in models["recipe"].drop_duplicates() if way != base]
+    if not others:
+        return []
+    network, recipe = (
+        networks(models, factors),
+        dict(zip(models["model"], models["recipe"], strict=True)),
+    )
+    rows = trajectories.assign(
+        network=[network[name] for name in trajectories["model"]],
+        recipe=[recipe[name] for name in trajectories["model"]],
+    )
+    elsewhere = {network[name] for name, way in recipe.items() if way in others}
+    rows = rows.loc[rows["network"].isin(list(elsewhere)).to_numpy(bool), :]
+    found = []
+    for condition in conditions:
+        sides: dict[Any, pd.DataFrame] = dict(
+            list(condition.of(rows).groupby(["recipe", "head"], sort=False))
+        )
+        every = [(way, head) for way in (base, *others) for head in (DEFAULT, *heads)]
+        for way, head in every[1:]:
+            if (base, DEFAULT) in sides and (way, head) in sides:
+                pairs = pair(sides[base, DEFAULT], sides[way, head], unit="network")
+                name = str(way) if head == DEFAULT else f"{way} + {head}"
+                if pairs.count:
+                    found.append(compare(pairs, condition, str(base), name, seed))
+    return corrected(found)
+
+
 POWER: Final = 0.8
-ALPHA: Final = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -330,12 +394,8 @@ class Power:
     detectable: float
     alpha: float
 
-    def to_json(self) -> dict[str, Any]:
-        """The numbers as they are."""
-        return dataclasses.asdict(self)
 
-
-def power(effects: Float[np.ndarray, " models"], alpha: float = ALPHA) -> Power | None:
+def power(effects: Float[np.ndarray, " models"], alpha: float = SIGNIFICANT) -> Power | None:
     """What could be seen with these models' effects (NaN: a model without one).
 
     None with fewer than FEWEST models or where all effects are the same.
@@ -347,7 +407,7 @@ def power(effects: Float[np.ndarray, " models"], alpha: float = ALPHA) -> Power 
     return Power(len(effects), spread, _detectable(len(effects), alpha) * spread, alpha)
 
 
-def models_needed(spread: float, sizes: Sequence[float], alpha: float = ALPHA) -> list[int]:
+def models_needed(spread: float, sizes: Sequence[float], alpha: float = SIGNIFICANT) -> list[int]:
     """Number of models for 80 % power at each true mean effect, all positive; at least FEWEST."""
     from statsmodels.stats.power import TTestPower  # slow to import
 

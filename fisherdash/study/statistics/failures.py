@@ -1,11 +1,13 @@
-"""How trajectories fail, and how many of them in a nanosecond.
+"""Failures and cost of dynamics: survival curves, kinds and rates of failure, 100 ns ahead.
 
 A trajectory that explodes at once began where the model is wrong, one that explodes late has
-wandered there, and one that drifts lives but no longer samples its energy. They call for different
-remedies, so they are told apart. Which share of the kinetic energy and how early is early are
-choices, and so are arguments.
+wandered there, and one that drifts survives but no longer samples its energy. They call for
+different remedies, so they are told apart; the thresholds are arguments. Survival curves are those
+of Kaplan and Meier over whole populations; their band draws models, not trajectories.
 
-Kaplan–Meier curves of whole populations; the band draws models, not trajectories.
+Seconds come from the study's own dynamics on the device they ran on; nothing is converted from one
+device to another. Failures ahead are a rate times a time. That a rate stays as it was in the second
+half of a few picoseconds for ten thousand times as long is an assumption, not a measurement.
 """
 
 import dataclasses
@@ -16,15 +18,16 @@ import pandas as pd
 from jaxtyping import Float
 
 from fisherdash import units
-from fisherdash.analysis.survival import SurvivalCurve
-from fisherdash.study.statistics import pairing
-from fisherdash.study.statistics.pairing import Condition, Estimate, survival_data
+from fisherdash.statistics import Estimate, cluster_band, cluster_ratio, evenly_spaced
+from fisherdash.study.statistics.pairing import Condition, survival_data, to_json
 
 KINDS: Final = ("immediate explosion", "late explosion", "slow drift", "steady")
 IMMEDIATE: Final = 0.1
 """ps; about ten periods of a stretching C–H bond."""
 DRIFT_SHARE: Final = 0.1
 """Of the mean kinetic energy: a temperature that is off by a fifth, once the energy has spread."""
+TARGET: Final = 100.0
+"""ns of dynamics that costs and expected failures are given for."""
 _PS_PER_NS: Final = 1000.0
 _MEV: Final = 1000.0
 
@@ -90,6 +93,11 @@ class FailureRate:
     rate: Estimate
     late: Estimate
 
+    @property
+    def expected(self) -> Estimate:
+        """Failures in TARGET ns, if the rate of the second half goes on."""
+        return self.late.scaled(TARGET)
+
     def to_json(self) -> dict[str, Any]:
         """Rates per ns."""
         return {
@@ -98,8 +106,8 @@ class FailureRate:
             "timestep_fs": self.condition.timestep,
             "deaths": self.deaths,
             "living_ns": self.living,
-            "rate_per_ns": self.rate.to_json(),
-            "late_rate_per_ns": self.late.to_json(),
+            "rate_per_ns": to_json(self.rate),
+            "late_rate_per_ns": to_json(self.late),
         }
 
 
@@ -130,14 +138,35 @@ def rate_of(
     pairs = int(np.isfinite(died).sum())
     models = int(np.isfinite(died).any(axis=1).sum())
     if time <= 0.0:
-        return Estimate(None, None, None, models, pairs)
+        return Estimate(None, n=pairs, clusters=models)
     if not np.nansum(died):
-        return Estimate(0.0, 0.0, -float(np.log(0.05)) / time, models, pairs)
-    return pairing.ratio(died, lived / _PS_PER_NS, seed)
+        return Estimate(0.0, 0.0, -float(np.log(0.05)) / time, pairs, models)
+    return cluster_ratio(died, lived / _PS_PER_NS, seed)
 
 
 MOST_POINTS = 240
 """Points of a curve; between them nobody could see a step."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SurvivalCurve:
+    """Share of a head's trajectories alive over time: a step function that falls at ``times``.
+
+    Attributes:
+        name: of the head.
+        times: ps, starting at 0 and ending at the end of the run.
+        fraction: alive from that time on.
+        low, high: 95 % interval of ``fraction``.
+        deaths, replicas: of all models together.
+    """
+
+    name: str
+    times: Float[np.ndarray, " points"]
+    fraction: Float[np.ndarray, " points"]
+    low: Float[np.ndarray, " points"]
+    high: Float[np.ndarray, " points"]
+    deaths: int
+    replicas: int
 
 
 def survival(
@@ -158,11 +187,11 @@ def survival(
     times = fitter.survival_function_.index.to_numpy(float)
     fraction = fitter.survival_function_.to_numpy()[:, 0]
     if len(times) > MOST_POINTS:
-        kept = np.unique(np.linspace(0, len(times) - 1, MOST_POINTS).round().astype(int))
+        kept = evenly_spaced(len(times), MOST_POINTS)
         times, fraction = times[kept], fraction[kept]
     gone = np.where(found.died == 1, found.lifetime, np.inf)
     alive = (gone[:, :, None] > times) & known[:, :, None]
-    low, high = pairing.shares_over_time(alive.sum(axis=1) / known.sum(axis=1)[:, None], seed)
+    low, high = cluster_band(alive.sum(axis=1) / known.sum(axis=1)[:, None], seed)
     return SurvivalCurve(
         name=head,
         times=times,
@@ -171,4 +200,75 @@ def survival(
         high=high,
         deaths=int(found.died[known].sum()),
         replicas=int(known.sum()),
+    )
+
+
+_STAGE: Final = r"^dynamics ([\d.]+) K\b"
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicsCost:
+    """Seconds of a device for TARGET ns under one condition.
+
+    Attributes:
+        device: as JAX names it.
+        batch: trajectories of one model that ran together, median over the models.
+        seconds: for one trajectory's share of TARGET ns in such a batch; median over the models.
+        fastest, slowest: the same for the fastest and the slowest model.
+        batch_seconds: until all trajectories of the batch have come to TARGET ns.
+        models: measured.
+    """
+
+    device: str
+    temperature: float
+    batch: int
+    seconds: float
+    fastest: float
+    slowest: float
+    batch_seconds: float
+    models: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers as they are."""
+        return dataclasses.asdict(self)
+
+
+def costs(
+    timings: pd.DataFrame, trajectories: pd.DataFrame, heads: pd.DataFrame
+) -> list[DynamicsCost]:
+    """One entry for every device and temperature with measured dynamics, the coldest first.
+
+    A head that kept the default one (as ``heads`` says) has trajectories without having been run.
+    """
+    if not len(trajectories):
+        return []
+    kelvin = timings["stage"].astype(str).str.extract(_STAGE, expand=False).astype(float)
+    spent = timings.assign(temperature_K=kelvin).dropna(subset=["temperature_K"])
+    spent = spent.groupby(["temperature_K", "device", "model"])["seconds"].sum().reset_index()
+    kept = heads.loc[(heads["kept_default"] == 1).to_numpy(bool), ["model", "head"]]
+    copies = {(model, head) for model, head in kept.itertuples(index=False)}
+    whose = zip(trajectories["model"], trajectories["head"], strict=True)
+    ran = trajectories.loc[[one not in copies for one in whose], :].groupby(
+        ["model", "temperature_K"]
+    )["duration_ps"]
+    sizes = pd.DataFrame({"batch": ran.size(), "ps": ran.sum()}).reset_index()
+    joined = spent.merge(sizes, on=["model", "temperature_K"])
+    kinds = joined[["temperature_K", "device"]].drop_duplicates().itertuples(index=False)
+    return [_cost(joined, float(temperature), str(device)) for temperature, device in kinds]
+
+
+def _cost(joined: pd.DataFrame, temperature: float, device: str) -> DynamicsCost:
+    same = (joined["temperature_K"] == temperature) & (joined["device"] == device)
+    rows = joined.loc[same.to_numpy(bool), :]
+    per_ps = rows["seconds"].to_numpy(float) / rows["ps"].to_numpy(float)
+    share, batch = per_ps * TARGET * _PS_PER_NS, rows["batch"].to_numpy(float)
+    return DynamicsCost(
+        device=device,
+        temperature=temperature,
+        batch=int(np.median(batch)),
+        seconds=float(np.median(share)),
+        fastest=float(share.min()),
+        slowest=float(share.max()),
+        batch_seconds=float(np.median(share * batch)),
+        models=len(rows),
     )

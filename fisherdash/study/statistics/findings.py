@@ -4,34 +4,15 @@ import dataclasses
 import functools
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from fisherdash.analysis.survival import SurvivalCurve
 from fisherdash.errors import InputError
-from fisherdash.study.statistics import comparison, failures, pairing, quality, when
+from fisherdash.statistics import SIGNIFICANT
+from fisherdash.study.statistics import comparison, effects, failures, pairing
 from fisherdash.study.statistics.comparison import Comparison
-from fisherdash.study.statistics.failures import FailureRate
+from fisherdash.study.statistics.failures import FailureRate, SurvivalCurve
 from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired
 from fisherdash.study.tables import Tables
-
-
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """What the study could have seen of a head's effect under one condition (None: nothing).
-
-    Attributes:
-        life: in ps.
-        survivors: in shares.
-        drift: in ln of the ratio.
-    """
-
-    head: str
-    condition: Condition
-    life: comparison.Power | None
-    survivors: comparison.Power | None
-    drift: comparison.Power | None
 
 
 class Findings:
@@ -52,9 +33,9 @@ class Findings:
     def __init__(self, tables: Tables, specification: str = "", seed: int = 0) -> None:
         _check(tables)
         self.whole, self.seed = tables, seed
-        self.factors = quality.epoch_factors(specification)
+        self.factors = comparison.epoch_factors(specification)
         self.tables = main_part(tables)
-        self.recipe = quality.main_recipe(tables.models)
+        self.recipe = comparison.main_recipe(tables.models)
         self.conditions = pairing.conditions(self.trajectories)
         self.heads = pairing.heads(self.trajectories)
 
@@ -123,37 +104,55 @@ class Findings:
         ]
 
     @functools.cached_property
-    def associations(self) -> list[when.Association]:
+    def associations(self) -> list[effects.Association]:
         """Of every effect with what is known of a model beforehand, corrected together."""
         found = []
         for (head, condition), pairs in self.pairs.items():
-            known = when.predictors(self.tables.models, self.tables.heads, head)
-            found += when.associations(when.effects(pairs), known, head, condition, self.seed)
+            known = effects.predictors(self.tables.models, self.tables.heads, head)
+            found += effects.associations(
+                effects.by_model(pairs), known, head, condition, self.seed
+            )
         return comparison.as_family(found)
 
     @functools.cached_property
-    def thirds(self) -> dict[tuple[str, Condition], list[when.Third]]:
+    def thirds(self) -> dict[tuple[str, Condition], list[effects.Third]]:
         """The effect of each head in thirds of the models, ordered by their force error."""
-        known = when.predictors(self.tables.models, self.tables.heads, DEFAULT)
-        return {key: when.by_third(pairs, known, self.seed) for key, pairs in self.pairs.items()}
+        known = effects.predictors(self.tables.models, self.tables.heads, DEFAULT)
+        return {key: effects.by_third(pairs, known, self.seed) for key, pairs in self.pairs.items()}
 
     @functools.cached_property
-    def seen(self) -> list[Seen]:
-        """What the study could have seen, at the level of Holm's first step."""
-        alpha = comparison.ALPHA / max(1, 2 * len(self.pairs))
+    def seen(self) -> dict[tuple[str, Condition], comparison.Power]:
+        """What change of the surviving share could be seen, at the level of Holm's first step."""
+        alpha = SIGNIFICANT / max(1, 2 * len(self.pairs))
+        found = {
+            key: comparison.power(comparison.model_means(pairs.more_survived), alpha)
+            for key, pairs in self.pairs.items()
+        }
+        return {key: power for key, power in found.items() if power is not None}
 
-        def of(values: Float[np.ndarray, "models replicas"]) -> comparison.Power | None:
-            return comparison.power(comparison.model_means(values), alpha)
+    def seen_at(self, condition: Condition) -> dict[str, comparison.Power]:
+        """The same by head, under one condition."""
+        return {head: one for (head, where), one in self.seen.items() if where == condition}
 
-        return [
-            Seen(*key, of(one.lived_longer), of(one.more_survived), of(one.log_drift_ratio))
-            for key, one in self.pairs.items()
-        ]
+    def effects_at(self, condition: Condition) -> dict[str, pd.DataFrame]:
+        """The effect of each head on every model, under one condition."""
+        return {
+            head: effects.by_model(pairs)
+            for (head, where), pairs in self.pairs.items()
+            if where == condition
+        }
+
+    @property
+    def default_errors(self) -> dict[str, float]:
+        """Test force RMSE of every model's default head, eV/Å."""
+        models = self.tables.models
+        errors = models["test_force_rmse_eV_per_A"].astype(float)
+        return dict(zip(map(str, models["model"]), errors, strict=True))
 
     @functools.cached_property
     def recipes(self) -> list[Comparison]:
         """Other ways to train, and re-fits on top of them, against the main recipe's default."""
-        return quality.recipe_comparisons(
+        return comparison.recipe_comparisons(
             self.whole.models,
             self.whole.trajectories,
             self.heads,
@@ -163,38 +162,33 @@ class Findings:
         )
 
     @functools.cached_property
-    def force_errors(self) -> list[quality.Change]:
+    def force_errors(self) -> list[effects.Change]:
         """On frames that no model has seen."""
-        return quality.force_errors(self.tables.heads, self.heads, self.seed)
+        return effects.force_errors(self.tables.heads, self.heads, self.seed)
 
     @functools.cached_property
-    def sharpness(self) -> list[quality.Change]:
+    def sharpness(self) -> list[effects.Change]:
         """Of the loss around each head."""
-        return quality.sharpness(self.tables.heads, self.heads, self.seed)
+        return effects.sharpness(self.tables.heads, self.heads, self.seed)
 
     @functools.cached_property
-    def sharpness_and_life(self) -> list[quality.Sharp]:
+    def sharpness_and_life(self) -> list[effects.Association]:
         """Whether sharper models die sooner."""
-        return quality.sharpness_and_life(
+        return effects.sharpness_and_life(
             self.tables.heads, self.trajectories, self.conditions, self.seed
         )
 
     @functools.cached_property
-    def structure(self) -> list[quality.Change]:
+    def structure(self) -> list[effects.Change]:
         """Error of the distribution of distances."""
-        return quality.structure_errors(
+        return effects.structure_errors(
             self.tables.structure, self.heads, self.conditions, self.seed
         )
 
     @functools.cached_property
-    def costs(self) -> list[quality.Cost]:
+    def costs(self) -> list[failures.DynamicsCost]:
         """Of 100 ns on the devices that were measured."""
-        return quality.costs(self.whole.timings, self.whole.trajectories, self.whole.heads)
-
-    @functools.cached_property
-    def expected(self) -> list[quality.Expected]:
-        """Failures on the way to 100 ns."""
-        return quality.expected_failures(self.rates)
+        return failures.costs(self.whole.timings, self.whole.trajectories, self.whole.heads)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers that the verdict rests on; None where one is not known."""
@@ -212,7 +206,7 @@ class Findings:
 
 def main_part(tables: Tables) -> Tables:
     """The tables with the models of the main recipe only; losses and timings stay whole."""
-    recipe = quality.main_recipe(tables.models)
+    recipe = comparison.main_recipe(tables.models)
     models = tables.models.loc[(tables.models["recipe"] == recipe).to_numpy(bool), :]
     kept = {
         name: table.loc[table["model"].isin(list(models["model"])).to_numpy(bool), :]

@@ -1,12 +1,12 @@
-"""When a re-fit helps: its effect on each model against what is known of the model beforehand.
+"""The effect of a re-fit on each model: on errors and structure, and when it helps or harms.
 
-Effects are those of whole models, so that a model with many replicas is no more than one point.
-Association is C. Spearman's rank correlation (Am. J. Psychol. 15, 72 (1904)), with the interval of
-drawing models.
+A model is one point, however many replicas it has. Changes of errors, structure and sharpness are
+paired over models. Association with what is known of a model beforehand is C. Spearman's rank
+correlation (Am. J. Psychol. 15, 72 (1904)), with the interval of drawing models.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,9 +14,10 @@ import pandas as pd
 import scipy
 from jaxtyping import Float
 
-from fisherdash.study.statistics import comparison, pairing
+from fisherdash.statistics import Estimate, bootstrap, cluster_mean
+from fisherdash.study.statistics import comparison
 from fisherdash.study.statistics.comparison import Tested
-from fisherdash.study.statistics.pairing import DEFAULT, Condition, Estimate, Paired
+from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired
 
 OUTCOMES: Final = {
     "life": "difference of mean lifetime (ps)",
@@ -37,7 +38,7 @@ class Association:
     Attributes:
         head, condition: of the effect.
         outcome: a key of OUTCOMES.
-        predictor: a key of PREDICTORS.
+        predictor: a key of PREDICTORS, or "sharpness".
         rank_correlation: Spearman's, with its interval.
         test: that it is zero.
     """
@@ -50,7 +51,7 @@ class Association:
     test: Tested
 
 
-def effects(pairs: Paired) -> pd.DataFrame:
+def by_model(pairs: Paired) -> pd.DataFrame:
     """One row a model: its pairs' mean difference of lifetime, ln ratio of drift, and survivors.
 
     Columns: model, life, drift (NaN where no pair survives), survivors (difference of the share).
@@ -101,8 +102,8 @@ def rank_correlation(
 ) -> tuple[Estimate, Tested]:
     """Spearman's ρ of finite numbers with its interval and test; nothing for a constant."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Estimate(None, None, None, len(x), len(x)), Tested(None)
-    estimate = pairing.over_models(lambda drawn: _spearman(drawn, x, y), len(x), seed)
+        return Estimate(None, n=len(x), clusters=len(x)), Tested(None)
+    estimate = bootstrap(lambda drawn: _spearman(drawn, x, y), len(x), seed, student=True)
     test: Any = scipy.stats.spearmanr(x, y)
     return estimate, Tested(float(test.pvalue) if estimate.low is not None else None)
 
@@ -149,9 +150,9 @@ def by_third(pairs: Paired, known: pd.DataFrame, seed: int = 0) -> list[Third]:
                     models=int(chosen.sum()),
                     lowest=float(error[chosen].min()),
                     highest=float(error[chosen].max()),
-                    life=pairing.mean(pairs.lived_longer[chosen], seed),
-                    survivors=pairing.mean(pairs.more_survived[chosen], seed),
-                    drift_ratio=pairing.mean(pairs.log_drift_ratio[chosen], seed).map(np.exp),
+                    life=cluster_mean(pairs.lived_longer[chosen], seed),
+                    survivors=cluster_mean(pairs.more_survived[chosen], seed),
+                    drift_ratio=cluster_mean(pairs.log_drift_ratio[chosen], seed).map(np.exp),
                 )
             )
     return found
@@ -170,3 +171,103 @@ def _ranks(drawn: np.ndarray, values: np.ndarray) -> np.ndarray:
     distinct, which = np.unique(values, return_inverse=True)
     often = drawn @ (which[:, None] == np.arange(len(distinct)))
     return (np.cumsum(often, axis=1) - often + (often + 1) / 2)[:, which]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """How a quantity changes from the default head to another, over models.
+
+    Attributes:
+        quantity: what, with its unit where it has one.
+        head: the re-fit.
+        condition: None for what needs no dynamics.
+        default: median over the models with the default head.
+        change: the ratio (geometric mean) or, for what may be zero, the mean difference.
+        relative: whether ``change`` is a ratio.
+        test: signed-rank over models.
+    """
+
+    quantity: str
+    head: str
+    condition: Condition | None
+    default: float
+    change: Estimate
+    relative: bool
+    test: Tested
+
+
+def force_errors(heads: pd.DataFrame, names: Sequence[str], seed: int = 0) -> list[Change]:
+    """Ratio of the force RMSE on frames that no model has seen, one a head."""
+    column = "test_force_rmse_eV_per_A"
+    return comparison.as_family(
+        _changes(heads, column, names, "test force RMSE (eV/Å)", None, True, seed)
+    )
+
+
+def sharpness(heads: pd.DataFrame, names: Sequence[str], seed: int = 0) -> list[Change]:
+    """Ratio of the sharpness of the loss; empty where it was not measured."""
+    positive = heads.loc[(heads["sharpness_eV2"].astype(float) > 0).to_numpy(bool), :]
+    return comparison.as_family(
+        _changes(positive, "sharpness_eV2", names, "sharpness (eV²)", None, True, seed)
+    )
+
+
+def structure_errors(
+    structure: pd.DataFrame, names: Sequence[str], conditions: Sequence[Condition], seed: int = 0
+) -> list[Change]:
+    """Difference of the error of h(r) under every condition, corrected together."""
+    found = []
+    for condition in conditions:
+        rows = condition.of(structure)
+        found += _changes(rows, "h_error", names, "error of h(r)", condition, False, seed)
+    return comparison.as_family(found)
+
+
+def sharpness_and_life(
+    heads: pd.DataFrame, trajectories: pd.DataFrame, conditions: Sequence[Condition], seed: int = 0
+) -> list[Association]:
+    """Whether sharper models die sooner, for every head that has a measured sharpness."""
+    sharp = heads.pivot(index="model", columns="head", values="sharpness_eV2").astype(float)
+    found = []
+    for condition in conditions:
+        rows = condition.of(trajectories)
+        mean = rows.groupby(["head", "model"], sort=False)["lifetime_ps"].mean()
+        for head in [name for name in rows["head"].drop_duplicates() if name in sharp]:
+            table = pd.DataFrame({"sharp": sharp[head], "life": mean[head]}).dropna()
+            if len(table):
+                values = table["sharp"].to_numpy(float), table["life"].to_numpy(float)
+                test = rank_correlation(*values, seed)
+                found.append(Association(str(head), condition, "life", "sharpness", *test))
+    return comparison.as_family(found)
+
+
+def _changes(
+    table: pd.DataFrame,
+    column: str,
+    names: Sequence[str],
+    quantity: str,
+    condition: Condition | None,
+    relative: bool,
+    seed: int,
+) -> list[Change]:
+    wide = table.pivot(index="model", columns="head", values=column).astype(float)
+    found = []
+    for head in [name for name in names if name in wide and DEFAULT in wide]:
+        both = wide[[DEFAULT, head]].dropna().to_numpy()
+        if not len(both):
+            continue
+        first, second = np.log(both.T) if relative else both.T
+        effect = (second - first)[:, None]
+        change = cluster_mean(effect, seed)
+        found.append(
+            Change(
+                quantity=quantity,
+                head=head,
+                condition=condition,
+                default=float(np.median(both[:, 0])),
+                change=change.map(np.exp) if relative else change,
+                relative=relative,
+                test=Tested(comparison.over_models(effect)),
+            )
+        )
+    return found

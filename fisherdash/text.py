@@ -1,0 +1,66 @@
+"""Numbers, durations and lists as the shell, the documents and the pages write them."""
+
+from collections.abc import Iterable
+from typing import Final
+
+NOTHING: Final = "–"
+"""What stands where there is no number."""
+
+_HOUR: Final = 3600.0
+_DAY: Final = 24 * _HOUR
+
+
+def number(value: float | None, spec: str = ".3g", *, sign: bool = False, unit: str = "") -> str:
+    """A number with a typographic minus; without exponent from 1 on, a dash for None.
+
+    Args:
+        value: the number.
+        spec: how Python's ``format`` writes it.
+        sign: whether positive numbers have a plus.
+        unit: set behind it.
+
+    >>> number(0.12345), number(-2.0, sign=True), number(None), number(1234.5)
+    ('0.123', '−2', '–', '1230')
+    >>> number(3.14, ".1f", sign=True, unit="%")
+    '+3.1 %'
+    """
+    if value is None:
+        return NOTHING
+    plain = format(value, spec)
+    if "e" in plain and abs(value) >= 1:
+        plain = f"{float(plain):.0f}"
+    plain = ("+" if sign and value > 0 else "") + plain.replace("-", "−")
+    return f"{plain} {unit}" if unit else plain
+
+
+def duration(seconds: float, *, exact: bool = False) -> str:
+    """Seconds as people say them; exactly for what is measured or counts down.
+
+    >>> duration(30), duration(7200), duration(200_000), duration(1e8)
+    ('30 s', '2 h', '2.3 days', '3.2 years')
+    >>> duration(30, exact=True), duration(754, exact=True), duration(7500, exact=True)
+    ('30 s', '12 min 34 s', '2 h 05 min')
+    """
+    if exact:
+        minutes, rest = divmod(round(seconds), 60)
+        if seconds < 100:
+            return f"{seconds:.0f} s"
+        if minutes < 100:
+            return f"{minutes} min {rest:02d} s"
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    for unit, length in (("years", 365.25 * _DAY), ("days", _DAY), ("h", _HOUR), ("min", 60.0)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.2g} {unit}"
+    return f"{seconds:.2g} s"
+
+
+def joined(names: Iterable[str]) -> str:
+    """Names as people list them.
+
+    >>> joined(["a", "b", "c"]), joined(["a"]), joined([])
+    ('a, b and c', 'a', 'none')
+    """
+    words = list(names)
+    if len(words) < 2:
+        return words[0] if words else "none"
+    return f"{', '.join(words[:-1])} and {words[-1]}"
