@@ -4,11 +4,11 @@
 # done, so a second call costs nothing and a changed requirements file is noticed.
 #   make app PORT=8600     another port
 #   make setup GPU=1       with CUDA (found by itself where nvidia-smi works); GPU=0 leaves it out
-#   make test TESTS=tests/test_units.py WORKERS=1
+#   make test TESTS=tests/fisher WORKERS=1
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev app test lint format lock bench bench-pages samples validate audit clean
+.PHONY: help setup setup-dev app test test-fast lint format lock bench bench-pages samples validate audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +20,8 @@ WORKERS ?= 2
 TESTS ?= tests
 # Compiled JAX programs, shared by the test workers and by the next run; `make clean` removes them.
 CACHE := $(VENV)/jax-cache
+PYTEST = JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR:-$(CURDIR)/$(CACHE)} \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,9 +33,11 @@ setup-dev: $(VENV)/stamp-dev ## the same, and what tests and lint need
 app: $(VENV)/stamp-app ## open the dashboard
 	$(BIN)/python -m fisherdash app --port $(PORT)
 
-test: $(VENV)/stamp-dev ## run the tests
-	JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR:-$(CURDIR)/$(CACHE)} \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15 $(TESTS)
+test: $(VENV)/stamp-dev ## run all tests (a quarter of an hour on two cores)
+	$(PYTEST) --durations=15 $(TESTS)
+
+test-fast: $(VENV)/stamp-dev ## the quick tests: no browser, no pages, no training (two minutes)
+	$(PYTEST) -m "not slow and not validate" --ignore=tests/browser --ignore=tests/pages $(TESTS)
 
 lint: $(VENV)/stamp-dev ## ruff and pyright
 	$(BIN)/ruff check .

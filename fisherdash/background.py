@@ -74,8 +74,7 @@ def give_back() -> None:
 class _Programs:
     """Counts the large programs that JAX has compiled or loaded since its caches were cleared."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    count = 0
 
     def heard(self, event: str, duration_secs: float, **_: object) -> None:
         """Called by JAX for whatever took a while."""

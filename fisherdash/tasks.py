@@ -1,9 +1,9 @@
 """All long work, for the shell and for the pages: sample, train, solve, simulate, evaluate, …
 
-A task takes settings, data and the place of its result; it yields progress and ends with a
-result. A command does it while it waits (:meth:`fisherdash.cli.console.Console.follow`). A page
-puts it into the user's queue with one of the functions ``submit_…``, which also choose a place in
-the workspace, check the limits of a shared server and write down the same as a shell command.
+A task takes settings, data and the path of its result; it yields progress and returns the result.
+A command waits for it (:meth:`fisherdash.cli.console.Console.follow`). A page puts it into the
+user's queue with one of the functions ``submit_…``, which also choose a path in the workspace,
+check the limits of a shared server and write down the same as a shell command.
 
 The science is imported where it is used, so that a page imports no JAX.
 """
@@ -33,22 +33,16 @@ from fisherdash.statistics import evenly_spaced
 from fisherdash.workspace import (
     Run,
     RunHeader,
-    TrainingHeader,
-    begin_training,
-    describe_run,
     headers,
     jobs,
     limits,
     paths,
-    record,
+    runs,
     trainings,
-    unfinished,
-    unfinished_training,
     users,
 )
-from fisherdash.workspace import go_on as record_rest
+from fisherdash.workspace.headers import TrainingHeader
 from fisherdash.workspace.jobs import Job, JobProgress, progress_as_is
-from fisherdash.workspace.runs import kept_models
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -169,7 +163,7 @@ def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
 
     InputError when it cannot go on.
     """
-    left = unfinished_training(folder)
+    left = trainings.unfinished_training(folder)
     task = _train_in(folder, left.header, (left.train_set, left.valid_set), left.go_on)
     return dataclasses.replace(task, note=f"going on from epoch {left.epoch}")
 
@@ -218,13 +212,13 @@ def simulate(
     roles: "Mapping[str, headers.Role] | None" = None,
 ) -> Task[JobProgress, Path]:
     """Dynamics of several heads from the same states; the run grows in its folder, the result."""
-    header = describe_run(models, data, settings, title=title, command=command, roles=roles)
+    header = headers.describe_run(models, data, settings, title=title, command=command, roles=roles)
 
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash import md
 
         chunks = md.simulate(models, data, settings, cancel=cancel)
-        yield from _described(record(chunks, folder, header, models))
+        yield from _described(runs.record(chunks, folder, header, models))
         return folder
 
     return _simulation(folder, header, work)
@@ -232,13 +226,13 @@ def simulate(
 
 def resume_simulation(folder: Path) -> Task[JobProgress, Path]:
     """The rest of a run; the result is its folder. InputError when it cannot go on."""
-    left = unfinished(folder)
+    left = runs.unfinished(folder)
 
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash import md
 
         rest = md.resume(left.header, left.checkpoints, left.state, cancel=cancel)
-        yield from _described(record_rest(rest, left))
+        yield from _described(runs.go_on(rest, left))
         return folder
 
     task = _simulation(folder, left.header, work)
@@ -250,9 +244,8 @@ def error_bars(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Error bars of the forces along one replica of a run, from a re-fitted head's covariance.
 
-    Returns:
-        Times of at most :data:`MOST_FRAMES` evenly spaced frames, fs; and for each head the
-        root-mean-square error bar of the forces at each of them, eV/Å.
+    Returns the times of at most :data:`MOST_FRAMES` evenly spaced frames, fs; and for each head the
+    root-mean-square error bar of the forces at each of them, eV/Å.
     """
     from fisherdash.fisher import force_stderr
 
@@ -372,7 +365,7 @@ def submit_training(
         settings=settings.to_json(),
         command=shell_command("train", data_path, split, config, settings, out=out),
     )
-    task = _train_in(folder, header, sets, lambda: begin_training(folder, header, *sets))
+    task = _train_in(folder, header, sets, lambda: trainings.begin_training(folder, header, *sets))
     return task.submit(command=header.command)
 
 
@@ -416,31 +409,19 @@ def submit_simulation(
 
 
 def submit_finer(run: Run, data_path: Path, data: Dataset, cause: "Cause") -> Job:
-    """Run the heads of ``run`` from the same states, finer; ``run`` is left as it is.
-
-    Args:
-        run: of the workspace.
-        data_path: the data set that it started from.
-        data: its frames.
-        cause: what the new run is to have less of.
-    """
+    """Run the heads of ``run`` from the same initial states of its data, with less of ``cause``."""
     before = MDSettings.from_json(run.header.settings)
     if cause == "time step":
         settings, mark, words = before.halved(), "half-step", "at half the time step"
     else:
         settings, mark, words = before.in_double(), "float64", "in double precision"
-    models = kept_models(run.folder, run.header)
+    models = runs.kept_models(run.folder, run.header)
     folder = paths.new_path("runs", f"{run.id}-{mark}", "")
     files = [run.folder / headers.MODEL.format(number) for number in range(len(models))]
-    task = simulate(
-        models,
-        data,
-        settings,
-        folder,
-        command=shell_command("simulate", *files, settings, data=data_path, out=folder),
-        title=f"{run.header.title}, {words}",
-        roles=dict(zip(run.header.names, run.header.roles, strict=True)),
-    )
+    command = shell_command("simulate", *files, settings, data=data_path, out=folder)
+    roles = dict(zip(run.header.names, run.header.roles, strict=True))
+    title = f"{run.header.title}, {words}"
+    task = simulate(models, data, settings, folder, command=command, title=title, roles=roles)
     return task.submit()
 
 
@@ -450,13 +431,11 @@ def submit_resume(folder: Path) -> Job:
     return task.submit(command=shell_command("resume", folder))
 
 
-def submit_demo(
-    model_path: Path, data_path: Path, settings: MDSettings, seed: int = 0, solving: float = 0.1
-) -> Job:
-    """Load, re-fit and simulate both heads in one job; ``solving`` is the re-fit's share of it."""
+def submit_demo(model_path: Path, data_path: Path, settings: MDSettings) -> Job:
+    """Load, re-fit (a tenth of the progress) and simulate both heads in one job."""
     folder = paths.new_path("runs", "demo", "")
     out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
-    options = Options(seed=seed, test_boltzmann=False)
+    options = Options(test_boltzmann=False)
     commands = (
         shell_command("solve", model_path, data_path, options, out=out),
         shell_command("simulate", model_path, out, settings, data=data_path, out=folder),
@@ -469,12 +448,12 @@ def submit_demo(
         yield JobProgress(0.0, "loading")
         model, data = checkpoint.load(model_path), datasets.load(data_path)
         first = solve(model, data, options, out)
-        refit = yield from _part(first, 0.0, solving, cancel, report)
+        refit = yield from _part(first, 0.0, 0.1, cancel, report)
         info["verdict"] = refit.verdict
         models = {"default head": model, "Fisher head": refit.checkpoint}
         second = simulate(models, data, settings, folder, command=commands[1])
         info["sizes"] = second.info["sizes"]
-        return (yield from _part(second, solving, 1.0, cancel, report))
+        return (yield from _part(second, 0.1, 1.0, cancel, report))
 
     return Task("demo", "the demo", work, info=info).submit()
 
@@ -499,20 +478,15 @@ def submit_landscape(
     settings: LandscapeSettings,
 ) -> Job:
     """The loss around several models."""
-    title = f"{len(models)} models on {data_path.stem}"
+    title, out = f"{len(models)} models on {data_path.stem}", Path("landscape.npz")
     task = landscape(models, data, settings, title=title)
-    command = shell_command(
-        "landscape", *model_paths, settings, data=data_path, out=Path("landscape.npz")
+    return task.submit(
+        command=shell_command("landscape", *model_paths, settings, data=data_path, out=out)
     )
-    return task.submit(command=command)
 
 
 def submit_study(text: str, data_folder: Path) -> Job:
-    """Begin a study of data in a folder.
-
-    Raises:
-        InputError: what is wrong with the specification or its data.
-    """
+    """Begin a study of data in a folder; InputError for a wrong specification or its data."""
     from fisherdash.study import prepare_study, read_spec
 
     spec = read_spec(text, data_folder, inside=data_folder)
@@ -625,10 +599,9 @@ def _part(
     work = task.work(cancel, lambda item: report(scaled(item)))
     while True:
         try:
-            item = next(work)
+            yield scaled(next(work))
         except StopIteration as stop:
             return stop.value
-        yield scaled(item)
 
 
 def _submit_study(spec: "Spec", folder: Path) -> Job:

@@ -8,31 +8,33 @@ from fisherdash.plots import overview
 from fisherdash.settings import shell_command
 from fisherdash.workspace import Run, entries, jobs
 from pages.ui import landscape, library
-from pages.ui.charts import csv_button, draw, show_table
+from pages.ui.charts import csv_button, download_file, draw, show_table
 from pages.ui.library import own_file, share_button
 from pages.ui.progress import command, door, follow, next_step, onward
+from pages.ui.widgets import switch
 
 
 def chosen_runs() -> list[Run]:
     """The runs to compare, the newest eight to begin with."""
-    names = [entry.folder.name for entry in entries("runs") if not entry.problem]
+    folders = {one.folder.name: one.folder for one in entries("runs") if not one.problem}
     chosen = st.multiselect(
         "Runs",
-        names,
-        default=names[:8],
+        list(folders),
+        default=list(folders)[:8],
         help="Heads of one run start from the same states; runs may differ in everything.",
     )
     found = []
-    for entry in entries("runs"):
-        if entry.folder.name in chosen:
+    for name, folder in folders.items():
+        if name in chosen:
             with door():
-                found.append(library.run_at(entry.folder))
+                found.append(library.run_at(folder))
     return [run for run in found if len(run.times)]
 
 
-def runs_table(runs: list[Run]) -> None:
-    """A row a head, sortable; a chosen row leads to its run."""
-    models, found = library.checkpoints_by_fingerprint(), library.comparisons_of(runs)
+def show(runs: list[Run]) -> None:
+    """A row a head, sortable, and small charts of drift, all with the same scale of energy."""
+    models = {one.fingerprint: one for one in library.readable_checkpoints().values()}
+    found = library.comparisons_of(runs)
     if found is None:
         return
     rows = []
@@ -58,16 +60,13 @@ def runs_table(runs: list[Run]) -> None:
             library.select("run", name)
             onward("drift", f"{name} in detail")
             onward("trajectories", f"{name} in 3D")
-
-
-def multiples(runs: list[Run]) -> None:
-    """Small charts of drift, all with the same scale of energy."""
     figures = overview.small_multiples([(run.id, run.header, run.trajectories()) for run in runs])
     with st.grid(3, min_column_width=300):
         for run, figure in zip(runs, figures, strict=True):
             with st.container():
                 draw(figure, key=f"small {run.id}", table=False)
-    st.caption("Median of the living; the same energies on every chart. Beside the name: alive.")
+    st.caption("Median of the survivors, whose number is beside the name; the same scale each.")
+    command(*(shell_command("compare", run.folder, json=True) for run in runs))
 
 
 def evaluation() -> None:
@@ -91,7 +90,7 @@ def evaluation() -> None:
 
 
 def models_table() -> None:
-    """What is known of each model, and a door out for the one that is chosen."""
+    """What is known of each model, their errors, and the file of the one that is chosen."""
     models = {}
     for name, path in library.options("checkpoints").items():
         with door():
@@ -106,7 +105,7 @@ def models_table() -> None:
 
     path = library.choose("Checkpoint", "checkpoints", "model")
     if path is not None:
-        library.download(path, "Download the checkpoint")
+        download_file(path, "Download the checkpoint")
         share_button(path)
         own_file(path, "model")
         st.markdown("Energies, forces and dynamics in ASE:")
@@ -115,32 +114,18 @@ def models_table() -> None:
 
 st.title("Compare")
 st.caption("Runs and models next to each other, in numbers that can be sorted and taken away.")
-kind = st.segmented_control(
-    "What",
-    ["Runs", "Models", "Loss landscape"],
-    default="Runs",
-    required=True,
-    label_visibility="collapsed",
-)
-if kind == "Models":
+kind = switch("What", ["Runs", "Models", "Loss landscape"])
+if kind != "Runs":
     with door():
-        if library.options("checkpoints"):
+        if not library.options("checkpoints"):
+            next_step("There is no model yet.", "train", "Train one on the Train page")
+        elif kind == "Models":
             models_table()
         else:
-            next_step("There is no model yet.", "train", "Train one on the Train page")
-elif kind == "Loss landscape":
-    with door():
-        if library.options("checkpoints"):
             landscape.section()
-        else:
-            next_step("There is no model yet.", "train", "Train one on the Train page")
 elif not entries("runs"):
     next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
+elif runs := chosen_runs():
+    show(runs)
 else:
-    runs = chosen_runs()
-    if runs:
-        runs_table(runs)
-        multiples(runs)
-        command(*(shell_command("compare", run.folder, json=True) for run in runs))
-    else:
-        st.info("Choose runs that have frames already.", icon=":material/info:")
+    st.info("Choose runs that have frames already.", icon=":material/info:")

@@ -14,7 +14,7 @@ from fisherdash.plots.figure import SeriesStyle
 from fisherdash.settings import LoadSettings, SampleSettings, shown
 from fisherdash.workspace import jobs, limits, ownership, paths, users
 from pages.ui import library
-from pages.ui.charts import draw, show_molecules
+from pages.ui.charts import download_file, draw, show_molecules
 from pages.ui.library import own_file, share_button
 from pages.ui.progress import command, complaint, door, job_list, onward, plain, watch
 from pages.ui.widgets import widgets
@@ -23,24 +23,18 @@ from pages.ui.widgets import widgets
 def load_upload() -> None:
     """Check the upload and keep it in the workspace; on a mistake nothing changes."""
     upload = st.session_state["upload"]
-    names = [one.name for one in shown(LoadSettings)]
-    said = {name: st.session_state[f"upload {name}"] or None for name in names}
+    said = {one.name: st.session_state[f"upload {one.name}"] or None for one in shown(LoadSettings)}
     with door("load"):
         if upload is None:
             raise InputError("Choose a file first.")
         limits.check_room(upload.size, users.current())
-        data = datasets.load_bytes(
-            upload.name,
-            upload.getvalue(),
-            **LoadSettings(**said).to_json(),
-        )
-        path = paths.save_new(
-            "datasets", paths.safe_stem(upload.name), ".npz", lambda p: datasets.save(data, p)
-        )
+        settings, stem = LoadSettings(**said).to_json(), paths.safe_stem(upload.name)
+        data = datasets.load_bytes(upload.name, upload.getvalue(), **settings)
+        path = paths.save_new("datasets", stem, ".npz", lambda part: datasets.save(data, part))
         name = library.name_of(path)
         library.select("data", name)
         st.session_state["loaded"] = (name, data)
-        if name != paths.safe_stem(upload.name):
+        if name != stem:
             st.toast(f"Kept as {plain(name)}.", icon=":material/dataset:")
 
 
@@ -75,14 +69,14 @@ def sample_form() -> None:
         if st.form_submit_button("Make the sample", icon=":material/science:"):
             with door():
                 tasks.submit_sample(name, SampleSettings(**settings))
-    running = next((job for job in jobs.every("sample") if job.active), None)
-    if jobs.every("sample"):
-        watch(running, lambda: job_list("sample", 3), every=1.0)
-        command(jobs.every("sample")[0].info["command"])
+    if made := jobs.every("sample"):
+        running = next((job for job in made if job.active), None)
+        watch(running, lambda: job_list("sample", 3))
+        command(made[0].info["command"])
 
 
 def correct_temperature(path: Path, data: Dataset) -> None:
-    """Setting right the temperature of one's own frames; nothing for samples and shared ones."""
+    """Set the temperature of one's own frames; nothing for samples and shared ones."""
     if not paths.is_mine(path):
         return
     key = f"temperature of {path.name}, {data.temperature}"  # another value, another field
@@ -100,20 +94,20 @@ def correct_temperature(path: Path, data: Dataset) -> None:
     complaint("temperature")
 
 
+@door("temperature")
 def _keep_temperature(path: Path, key: str) -> None:
-    with door("temperature"):
-        with ownership.as_before(path):
-            datasets.set_temperature(datasets.load(path), st.session_state[key], path)
-        st.session_state.pop("loaded", None)
+    with ownership.as_before(path):
+        datasets.set_temperature(datasets.load(path), st.session_state[key], path)
+    st.session_state.pop("loaded", None)
 
 
 def show(data: Dataset) -> None:
     """What is in the data set, and what was inferred."""
-    heat = "unknown" if data.temperature is None else f"{data.temperature:g} K"
+    temperature = "unknown" if data.temperature is None else f"{data.temperature:g} K"
     with st.grid(4, min_column_width=140):
         st.metric("Molecule", data.formula, border=True)
         st.metric("Frames", f"{len(data):,}", border=True)
-        st.metric("Temperature", heat, border=True)
+        st.metric("Temperature", temperature, border=True)
         rms = float(np.sqrt(np.mean(data.forces**2)))
         st.metric("Force RMS (eV/Å)", f"{rms:.3g}", border=True)
     if data.source:
@@ -122,8 +116,8 @@ def show(data: Dataset) -> None:
         st.caption(f":material/info: {plain(note)}")
 
 
-def histograms(data: Dataset) -> None:
-    """How energies and forces are spread."""
+def draw_frames(data: Dataset) -> None:
+    """How energies and forces are spread, and the frames themselves."""
     left, right = st.columns(2)
     with left:
         relative = data.energies - data.energies.mean()
@@ -131,10 +125,6 @@ def histograms(data: Dataset) -> None:
     with right:
         figure = drift.histogram_figure(data.forces.ravel(), "force component (eV/Å)")
         draw(figure, key="forces", table=False)
-
-
-def look(data: Dataset) -> None:
-    """The frames themselves."""
     frames = viewer.thinned(len(data), 200)
     pane = viewer.Pane(
         f"{data.formula}: frames of the data set",
@@ -142,11 +132,7 @@ def look(data: Dataset) -> None:
         data.positions[frames],
     )
     payload = viewer.payload(
-        data.atomic_numbers.tolist(),
-        [pane],
-        frames + 1.0,
-        key=data.fingerprint,
-        unit="",
+        data.atomic_numbers.tolist(), [pane], frames + 1.0, key=data.fingerprint, unit=""
     )
     show_molecules(payload, key="look")
 
@@ -173,10 +159,9 @@ else:
         # The upload knows what was inferred from it; its copy in the workspace is in eV and Å.
         show(fresh if fresh is not None and name == library.name_of(path) else data)
         correct_temperature(path, data)
-        histograms(data)
-        look(data)
+        draw_frames(data)
         with st.container(horizontal=True, vertical_alignment="center"):
-            library.download(path, "Download as npz")
+            download_file(path, "Download as npz")
             share_button(path)
             onward("train", "Train a model on it")
             onward("refit", "Re-fit a model on it")

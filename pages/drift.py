@@ -1,4 +1,4 @@
-"""Drift: how far total energy moves away and who survives, read together."""
+"""Drift: how far total energy moves away and how many replicas survive, read together."""
 
 import functools
 
@@ -6,7 +6,6 @@ import streamlit as st
 
 from fisherdash import tasks
 from fisherdash.analysis import RunStatistics
-from fisherdash.errors import InputError
 from fisherdash.plots.drift import temperature_figure
 from fisherdash.plots.report import (
     comparison_numbers,
@@ -18,8 +17,8 @@ from fisherdash.plots.report import (
 from fisherdash.tasks import commands_of
 from fisherdash.workspace import Run
 from pages.ui import library, run_panels
-from pages.ui.charts import csv_button, draw, drift_chart, end_of, looks, show_table
-from pages.ui.progress import command, complain, door, job_line, next_step, onward, plain, watch
+from pages.ui.charts import csv_button, download, draw, drift_chart, end_of, looks, show_table
+from pages.ui.progress import command, door, job_line, next_step, onward, plain, watch
 
 
 def statistics(found: RunStatistics) -> None:
@@ -43,29 +42,26 @@ def take_away(run: Run) -> None:
     if not len(traj.times):
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
+        download(
             "Report (HTML)",
-            data=lambda: html_report(run.header, traj, commands).encode(),
-            file_name=f"{run.id}.html",
-            mime="text/html",
+            lambda: html_report(run.header, traj, commands).encode(),
+            f"{run.id}.html",
             icon=":material/description:",
-            on_click="ignore",
             help="One file with the numbers, the curves, the settings and the commands; it needs "
             "no network to be read.",
         )
-        st.download_button(
+        download(
             "Figure (SVG)",
-            data=lambda: run_picture(traj, run.header.roles).encode(),
-            file_name=f"{run.id}.svg",
-            mime="image/svg+xml",
+            lambda: run_picture(traj, run.header.roles).encode(),
+            f"{run.id}.svg",
             icon=":material/image:",
-            on_click="ignore",
         )
         if found := library.comparison_of(run, quiet=True):
             csv_button(comparison_numbers(found), f"{run.id} comparison")
         onward("trajectories", "See curves and molecules together")
 
 
+@door()
 def board(run: Run) -> None:
     """Everything about the run as it stands."""
     job = tasks.job_in(run.folder)
@@ -77,12 +73,8 @@ def board(run: Run) -> None:
             with door():
                 tasks.submit_resume(run.folder)
                 st.rerun()
-    try:
-        run.refresh()
-        traj = run.trajectories()
-    except InputError as error:
-        complain(error)
-        return
+    run.refresh()
+    traj = run.trajectories()
     if not len(traj.times):
         st.caption("No points yet: the first frame comes when compilation is done.")
         return
@@ -97,11 +89,8 @@ def confirm(run: Run) -> None:
     """Ask before a run's files are deleted."""
     st.write(f"The files of {plain(run.id)} are deleted for good.")
     if st.button("Delete", type="primary", icon=":material/delete:"):
-        try:
+        with door():
             library.forget_run(run.folder)
-        except InputError as error:
-            complain(error)
-        else:
             st.rerun()
 
 
@@ -124,13 +113,13 @@ def about(run: Run) -> None:
 
 
 st.title("Drift")
-st.caption("Total energy should stay where it is; how far it moves, and who survives, is below.")
+st.caption("Total energy should be conserved: its drift, and how many replicas survive.")
 with door():
     run = library.choose_run()
     if run is None:
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
-        watch(tasks.job_in(run.folder), functools.partial(board, run), every=1.0)
+        watch(tasks.job_in(run.folder), functools.partial(board, run))
         run_panels.origin_section(run)
         run_panels.structure_section(run)
         take_away(run)

@@ -16,17 +16,16 @@ from pages.ui.unfinished import unfinished_work
 DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=1500.0, record_every=10)
 
 
+@door()
 def start() -> None:
     """Start the demo on the least trained sample model."""
-    with door():
-        data = next(iter(paths.files("datasets")), None)
-        models = paths.files("checkpoints")
-        weak = [path for path in models if "under" in path.stem] or models
-        if data is None or not weak:
-            st.session_state["no samples"] = True
-            return
-        st.session_state["demo replica"] = 0
-        tasks.submit_demo(weak[0], data, DEMO)
+    data, models = paths.files("datasets"), paths.files("checkpoints")
+    weak = [path for path in models if "under" in path.stem] or models
+    if not data or not weak:
+        st.session_state["no samples"] = True
+        return
+    st.session_state["demo replica"] = 0
+    tasks.submit_demo(weak[0], data[0], DEMO)
 
 
 def demo_run(job: jobs.Job) -> Run | None:
@@ -42,21 +41,21 @@ def choose(index: int) -> None:
     st.session_state["demo replica"] = index
 
 
+@door()
 def board(job: jobs.Job) -> None:
     """State of the demo, its curves so far and both molecules."""
     job_line(job)
-    with door():
-        run = demo_run(job)
-        if run is None:
-            st.caption("The curves begin when the simulation does.")
-            return
-        # The first replica is shown by its number, not by its fate, until another is clicked.
-        index = int(st.session_state.get("demo replica", 0))
-        molecules(run, (0, 1), index, "demo molecules", playing=True, choose=choose)
-        traj = run.trajectories()
-        st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
-        if job.active and (found := library.comparison_of(run, quiet=True)):
-            st.markdown(f"**So far:** {plain(found.sentence)}")
+    run = demo_run(job)
+    if run is None:
+        st.caption("The curves begin when the simulation does.")
+        return
+    # The first replica is shown by its number, not by its fate, until another is clicked.
+    index = int(st.session_state.get("demo replica", 0))
+    molecules(run, (0, 1), index, "demo molecules", playing=True, choose=choose)
+    traj = run.trajectories()
+    st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
+    if job.active and (found := library.comparison_of(run, quiet=True)):
+        st.markdown(f"**So far:** {plain(found.sentence)}")
 
 
 st.title("FisherDash")
@@ -94,16 +93,8 @@ if job is None:
     with st.grid(3):
         for page, title, words in (
             ("data", "Data", "Load your own frames, or make a Boltzmann sample."),
-            (
-                "train",
-                "Train",
-                "Train a small equivariant network and watch it learn.",
-            ),
-            (
-                "refit",
-                "Re-fit",
-                "Re-fit the last layer, and read what it says of itself.",
-            ),
+            ("train", "Train", "Train a small equivariant network and watch it learn."),
+            ("refit", "Re-fit", "Re-fit the last layer, and read what it says of itself."),
             ("simulate", "Simulate", "Run dynamics of any number of models at once."),
             ("drift", "Drift", "Energy drift and survival, read together."),
             ("trajectories", "Trajectories", "Watch two trajectories in step in 3D."),
@@ -112,11 +103,10 @@ if job is None:
                 st.page_link(f"pages/{page}.py", label=f"**{title}**")
                 st.caption(words)
 else:
-    watch(job, functools.partial(board, job), every=1.0)
+    watch(job, functools.partial(board, job))
     if not job.active and job.status != "failed":
         with door():
-            run = demo_run(job)
-            if run is not None:
+            if run := demo_run(job):
                 st.subheader("What it says")
                 if found := library.comparison_of(run):
                     st.markdown(plain(found.sentence))

@@ -13,36 +13,6 @@ SOURCES: dict[lesson.Source, str] = {
 }
 
 
-def symbols() -> None:
-    """The idea in three formulas, each symbol named."""
-    st.markdown(
-        "A model whose energy is linear in its last layer, "
-        "$U_\\theta(x)=\\theta\\cdot\\varphi(x)$, has the **score** "
-        "$s_\\theta=-\\beta\\nabla U_\\theta$: the slope of the logarithm of its Boltzmann "
-        "density, $\\beta=1/kT$. The **Fisher divergence** is how far this score is from that of "
-        "the data, on average over the data:"
-    )
-    st.latex(
-        r"\begin{aligned}J(\theta)&=\tfrac12\,\beta^2\,\mathbb{E}\,\lVert\nabla U-G\theta\rVert^2\\"
-        r"&=\tfrac12\,\theta^{\mathsf T}T\theta-\theta^{\mathsf T}c+\text{const}\end{aligned}"
-    )
-    st.latex(
-        r"\begin{aligned}T&=\beta^2\,\mathbb{E}[G^{\mathsf T}G]\\"
-        r"c&=\beta^2\,\mathbb{E}[G^{\mathsf T}\nabla U]\\\theta^\star&=T^{-1}c\end{aligned}"
-    )
-    st.caption(
-        "φ: the fixed functions of the model (descriptors); θ: their weights (the head); "
-        "G = ∂φ/∂x: how the functions change with the position x; U: the true energy, −∇U its "
-        "force; 𝔼: mean over the points. J is a bowl in θ: its lowest point is found in one step."
-    )
-    st.markdown("Where the points are a Boltzmann sample, partial integration removes the forces:")
-    st.latex(
-        r"\begin{aligned}c&=-b\\b&=-\beta\,\mathbb{E}[\Delta\varphi]\\"
-        r"\theta^\star&=-T^{-1}b\end{aligned}"
-    )
-    st.caption("Δφ: Laplacian of the functions. Positions and the temperature are then enough.")
-
-
 @st.fragment
 def play() -> None:
     """The choices and the drawing; dragging asks nobody."""
@@ -85,7 +55,32 @@ def play() -> None:
 
 st.title("Learn")
 st.caption("Score matching in ten minutes, on the Müller–Brown potential in two dimensions.")
-symbols()
+st.markdown(
+    "A model whose energy is linear in its last layer, "
+    "$U_\\theta(x)=\\theta\\cdot\\varphi(x)$, has the **score** "
+    "$s_\\theta=-\\beta\\nabla U_\\theta$: the slope of the logarithm of its Boltzmann "
+    "density, $\\beta=1/kT$. The **Fisher divergence** is how far this score is from that of "
+    "the data, on average over the data:"
+)
+st.latex(
+    r"\begin{aligned}J(\theta)&=\tfrac12\,\beta^2\,\mathbb{E}\,\lVert\nabla U-G\theta\rVert^2\\"
+    r"&=\tfrac12\,\theta^{\mathsf T}T\theta-\theta^{\mathsf T}c+\text{const}\end{aligned}"
+)
+st.latex(
+    r"\begin{aligned}T&=\beta^2\,\mathbb{E}[G^{\mathsf T}G]\\"
+    r"c&=\beta^2\,\mathbb{E}[G^{\mathsf T}\nabla U]\\\theta^\star&=T^{-1}c\end{aligned}"
+)
+st.caption(
+    "φ: the fixed functions of the model (descriptors); θ: their weights (the head); "
+    "G = ∂φ/∂x: how the functions change with the position x; U: the true energy, −∇U its "
+    "force; 𝔼: mean over the points. J is a bowl in θ: its lowest point is found in one step."
+)
+st.markdown("Where the points are a Boltzmann sample, partial integration removes the forces:")
+st.latex(
+    r"\begin{aligned}c&=-b\\b&=-\beta\,\mathbb{E}[\Delta\varphi]\\"
+    r"\theta^\star&=-T^{-1}b\end{aligned}"
+)
+st.caption("Δφ: Laplacian of the functions. Positions and the temperature are then enough.")
 play()
 st.subheader("What to try")
 st.markdown(

@@ -8,19 +8,20 @@ import streamlit as st
 from fisherdash import tasks
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
-
-if TYPE_CHECKING:
-    from fisherdash.fisher import Refit
-    from fisherdash.potentials.checkpoint import Checkpoint
 from pages.ui import library
 from pages.ui import refit as refit_report
+from pages.ui.charts import download_file
 from pages.ui.library import own_model
 from pages.ui.progress import command, computed, door, follow, kept_as, next_step, onward, plain
 from pages.ui.refit import choose_options, stability_settings
 
+if TYPE_CHECKING:
+    from fisherdash.fisher import Refit
+    from fisherdash.potentials.checkpoint import Checkpoint
+
 
 def facts(model: "Checkpoint") -> None:
-    """What the checkpoint says of itself."""
+    """What is known of a checkpoint."""
     provenance = model.provenance
     words = [f"{model.num_parameters:,} parameters", f"cutoff {model.potential.cutoff:g} Å"]
     if "frames" in provenance:
@@ -47,7 +48,7 @@ def other_head(job: Job, refit: "Refit", ridge: float) -> None:
     kept = st.session_state.get("kept head")
     if kept is not None and kept.exists():
         st.success(f"Kept as {plain(kept.stem)}.", icon=":material/check_circle:")
-        library.download(kept, "Download that checkpoint")
+        download_file(kept, "Download that checkpoint")
 
 
 def stability_check(job: Job, refit: "Refit") -> None:
@@ -61,11 +62,10 @@ def stability_check(job: Job, refit: "Refit") -> None:
     )
     settings = stability_settings("check")
     if st.button("Run the stability check", icon=":material/labs:"):
-        info = job.info
+        info, prepared = job.info, refit.prepared
         options = dataclasses.replace(
-            refit.prepared.options, ridge="stable", test_boltzmann=False, stability=settings
+            prepared.options, ridge="stable", test_boltzmann=False, stability=settings
         )
-        prepared = refit.prepared
         tasks.submit_refit(
             info["checkpoint"], info["data"], prepared.checkpoint, prepared.dataset, options
         )
@@ -76,7 +76,7 @@ def report(job: Job, refit: "Refit") -> None:
     """Everything about the latest re-fit."""
     refit_report.before_and_after(refit)
     with st.container(horizontal=True, vertical_alignment="center"):
-        library.download(job.info["out"], "Download the re-fitted checkpoint")
+        download_file(job.info["out"], "Download the re-fitted checkpoint")
         onward("simulate", "Simulate both heads")
     st.caption(f"{kept_as(job.info['out'])}.")
     names = ["Ridge path", "Spectrum and head", "Boltzmann test", "Stability"]
@@ -96,19 +96,6 @@ def report(job: Job, refit: "Refit") -> None:
     if refit.descent is not None:
         with tabs[4]:
             refit_report.descent(refit, key)
-
-
-def latest_refit() -> None:
-    """The latest re-fit, while it goes on and afterwards."""
-    job = jobs.latest("refit")
-    if job is None:
-        return
-    st.subheader("Latest re-fit")
-    follow(job)
-    if job.result is not None and job.status == "finished":
-        with door():
-            report(job, job.result)
-    command(job.info["command"])
 
 
 st.title("Re-fit")
@@ -131,4 +118,10 @@ else:
         if options and st.button("Re-fit", type="primary", icon=":material/tune:"):
             model.check_elements(data.atomic_numbers)
             tasks.submit_refit(model_path, data_path, model, data, options)
-latest_refit()
+if job := jobs.latest("refit"):
+    st.subheader("Latest re-fit")
+    follow(job)
+    if job.result is not None and job.status == "finished":
+        with door():
+            report(job, job.result)
+    command(job.info["command"])

@@ -1,7 +1,6 @@
 """Simulate: any number of models of one molecule, all from the same positions and velocities."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -13,9 +12,6 @@ from fisherdash.workspace.limits import cost
 from pages.ui import library
 from pages.ui.progress import command, door, job_list, next_step, onward, watch
 from pages.ui.widgets import widgets
-
-if TYPE_CHECKING:
-    from fisherdash.potentials.checkpoint import Checkpoint
 
 USUAL = MDSettings()
 
@@ -36,21 +32,16 @@ def settings(data: Dataset) -> MDSettings:
     """What the user chooses about the run; to begin with, what was chosen last for these data."""
     before: tuple[str, MDSettings] = st.session_state.get("simulated", ("", USUAL))
     fingerprint, last = before
-    heat = last.temperature if fingerprint == data.fingerprint else data.temperature
-    temperature = float(heat or USUAL.temperature)
+    known = last.temperature if fingerprint == data.fingerprint else data.temperature
+    temperature = float(known or USUAL.temperature)
     return MDSettings(**widgets(MDSettings, last, temperature={"value": temperature}))
-
-
-def named(paths: list[Path]) -> "dict[str, Checkpoint]":
-    """The models under the names of their files, as the shell command names them."""
-    return {path.stem: library.checkpoint_at(path) for path in paths}
 
 
 def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
     """The settings, what they will cost, and the button."""
     from fisherdash.md import TOLERANCE
 
-    models = named(paths)
+    models = {path.stem: library.checkpoint_at(path) for path in paths}  # as the shell names them
     for model in models.values():
         model.check_elements(data.atomic_numbers)
     if len(models) < len(paths):
@@ -64,7 +55,7 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
     length = chosen.steps * chosen.timestep / 1000
     st.caption(
         f"{len(models)} × {chosen.replicas} trajectories of {length:g} ps: {price.sentence} "
-        f"A replica counts as dead when a bond is more than {TOLERANCE:g} Å off its reference "
+        f"A replica has failed when a bond is more than {TOLERANCE:g} Å off its reference "
         "length or its energy is not finite; the others go on."
     )
     if st.button("Simulate", type="primary", icon=":material/play_arrow:"):
@@ -76,9 +67,9 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
 
 
 st.title("Simulate")
-st.caption("Energy-conserving (NVE) dynamics; every model starts from the same states.")
+st.caption("Energy-conserving (NVE) dynamics of every model from the same initial states.")
 data_path = library.choose(
-    "Starting frames", "datasets", "data", help="The data set that the starts are drawn from."
+    "Starting frames", "datasets", "data", help="The initial positions are drawn from them."
 )
 if not library.options("checkpoints"):
     next_step("Dynamics need a trained model.", "train", "Train one on the Train page")
@@ -99,11 +90,10 @@ else:
     else:
         st.info("Choose at least one model; two make a comparison.")
 
-simulations = jobs.every("simulate")
 st.subheader("Simulations")
-active = next((job for job in simulations if job.active), None)
-if simulations:
-    watch(active, lambda: job_list("simulate"), every=1.0)
+if simulations := jobs.every("simulate"):
+    active = next((job for job in simulations if job.active), None)
+    watch(active, lambda: job_list("simulate"))
     with st.container(horizontal=True):
         onward("drift", "Watch the drift")
         onward("trajectories", "Watch the molecules")

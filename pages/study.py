@@ -2,24 +2,18 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.errors import InputError
 from fisherdash.settings import shell_command
 from fisherdash.study import results
 from fisherdash.study.statistics import Condition, Findings
 from fisherdash.workspace import jobs
 from pages.ui import library, studies
-from pages.ui.progress import command, complain, door, follow, next_step, plain
-
-
-def choose() -> results.Kept | None:
-    """Which study is shown."""
-    found = {study.name: study for study in results.kept()}
-    return library.choose_of("Study", found, "study") if found else None
+from pages.ui.charts import download
+from pages.ui.progress import attempt, command, door, follow, next_step, plain
+from pages.ui.widgets import switch
 
 
 def show(study: results.Kept) -> None:
@@ -59,19 +53,17 @@ def take_away(study: results.Kept, found: Findings) -> None:
     st.subheader("Take it away")
     stem = study.folder.name
     with st.container(horizontal=True):
-        st.download_button(
+        download(
             "Tables and specification (zip)",
-            data=lambda: results.as_zip(study, found.whole),
-            file_name=f"{stem}.zip",
+            lambda: results.as_zip(study, found.whole),
+            f"{stem}.zip",
             icon=":material/folder_zip:",
-            on_click="ignore",
         )
-        st.download_button(
+        download(
             "Statistics (JSON)",
-            data=lambda: json.dumps(found.to_json(), indent=1).encode(),
-            file_name=f"{stem}.json",
+            lambda: json.dumps(found.to_json(), indent=1).encode(),
+            f"{stem}.json",
             icon=":material/data_object:",
-            on_click="ignore",
         )
     command(shell_command("study", "study.toml", out=stem))
 
@@ -86,27 +78,30 @@ def at_work(study: results.Kept) -> None:
             left = tasks.models_left(study.folder)
             if left:
                 st.caption(f"{left} model{'s are' if left != 1 else ' is'} not finished.")
-                st.button("Go on with it", icon=":material/resume:", on_click=go_on, args=(study,))
-
-
-def go_on(study: results.Kept) -> None:
-    """Do what is left of a study."""
-    with door():
-        tasks.submit_rest_of_study(study.folder)
+                st.button(
+                    "Go on with it",
+                    icon=":material/resume:",
+                    on_click=attempt(tasks.submit_rest_of_study),
+                    args=(study.folder,),
+                )
 
 
 def begin() -> None:
     """A specification to edit or to load, and a button."""
     st.caption(
         "A study is a text: which data, which models, which re-fits, which dynamics. It runs in "
-        "the background, can be stopped and gone on with, and never does anything twice."
+        "the background, can be stopped and resumed, and never does anything twice."
     )
     path = library.choose("Data set", "datasets", "data", "Its name goes into the text below.")
     if path is None:
         next_step("A study needs a data set.", "data", "Load or make one on the Data page")
         return
     loaded = st.file_uploader("Specification", type="toml", key="specification file")
-    text = loaded.getvalue().decode("utf-8", "replace") if loaded else example(path)
+    text = loaded.getvalue().decode("utf-8", "replace") if loaded else ""
+    if not loaded:
+        with door():
+            data = library.dataset_at(path)
+            text = results.example(path, len(data), data.temperature)
     with st.form("study"):
         edited = st.text_area(
             "What to do", value=text, height=420, help="TOML; data sets beside the chosen one."
@@ -123,35 +118,17 @@ def begin() -> None:
         command(job.info["command"])
 
 
-def example(path: Path) -> str:
-    """A small study of the chosen data."""
-    try:
-        data = library.dataset_at(path)
-    except InputError as error:
-        complain(error)
-        return ""
-    return results.example(path, len(data), data.temperature)
-
-
 st.title("Study")
 st.caption("One model proves nothing: a population, honest statistics, and an answer.")
-what = st.segmented_control(
-    "What",
-    ["What it says", "Begin one"],
-    default="What it says",
-    required=True,
-    label_visibility="collapsed",
-)
-if what == "Begin one":
+if switch("What", ["What it says", "Begin one"]) == "Begin one":
     begin()
-else:
-    chosen = choose()
-    if chosen is None:
-        st.info(
-            "There is no study yet: begin one above, or with `fisherdash study` from a shell.",
-            icon=":material/info:",
-        )
-    else:
+elif found := {study.name: study for study in results.kept()}:
+    if chosen := library.choose_of("Study", found, "study"):
         with door():
             at_work(chosen)
             show(chosen)
+else:
+    st.info(
+        "There is no study yet: begin one above, or with `fisherdash study` from a shell.",
+        icon=":material/info:",
+    )

@@ -50,8 +50,7 @@ def form(path: Path, data: Dataset) -> None:
             name=name,
         )
         kept = job.info["training"].name
-        taken = kept != paths.safe_stem(name + ".x")
-        also = f" Its name is {plain(kept)}." if taken else ""
+        also = "" if kept == paths.safe_stem(name + ".x") else f" Its name is {plain(kept)}."
         st.toast(f"The training has begun; its curves are below.{also}", icon=":material/school:")
 
 
@@ -90,11 +89,8 @@ def ending(job: jobs.Job) -> None:
             f"{report.best_epoch}, were kept. A lower learning rate may help."
         )
     if job.result is not None:
-        st.success(
-            f"{kept_as(job.result)}: the weights of epoch {report.best_epoch}."
-            if report
-            else f"{kept_as(job.result)}."
-        )
+        which = f": the weights of epoch {report.best_epoch}" if report else ""
+        st.success(f"{kept_as(job.result)}{which}.")
         if report is not None and report.nothing_learned:
             st.warning(report.nothing_learned, icon=":material/warning:")
         if st.session_state.get("trained") != job.id:  # once: another choice may follow
@@ -120,7 +116,7 @@ if latest is None:
     st.caption("Nothing has been trained yet. The defaults are those of the published report.")
 else:
     st.subheader("Latest training")
-    watch(latest, functools.partial(curve, latest), every=1.0)
+    watch(latest, functools.partial(curve, latest))
     if not latest.active:
         ending(latest)
     command(latest.info["command"])

@@ -1,4 +1,4 @@
-"""Trajectories: curves and molecules of one run in step; a click on a curve moves them all."""
+"""Trajectories: linked curves and molecules of one run; a click on a curve moves them all."""
 
 import functools
 
@@ -9,7 +9,7 @@ from fisherdash.settings import shell_command
 from fisherdash.workspace import Run, paths
 from fisherdash.workspace.runs import extended_xyz
 from pages.ui import library
-from pages.ui.charts import death, molecules
+from pages.ui.charts import download, failure, molecules
 from pages.ui.progress import command, door, next_step, plain, watch
 from pages.ui.run_panels import error_bars
 
@@ -26,7 +26,7 @@ def heads(run: Run) -> tuple[int, ...]:
 
 
 def replica(run: Run) -> int:
-    """Which start to look at, counted from 0; it is in the address of the page."""
+    """Which replica to look at, counted from 0; it is in the address of the page."""
     count = run.header.shape[1]
     library.only_a_number("replica")
     if not 1 <= st.session_state.get("replica", 1) <= count:
@@ -37,8 +37,8 @@ def replica(run: Run) -> int:
         max_value=count,
         key="replica",
         bind="query-params",
-        help="Each replica is one start, the same for all heads. A click on its curve chooses it, "
-        "too; a cross marks where one died.",
+        help="Each replica has one initial state, the same for all heads. A click on its curve "
+        "chooses it, too; a cross marks a failure.",
     )
     return int(number) - 1
 
@@ -48,44 +48,41 @@ def choose(index: int) -> None:
     st.session_state["replica"] = index + 1
 
 
+@door()
 def views(run: Run, chosen: tuple[int, ...]) -> None:
     """Curves and molecules as far as the run has come."""
-    with door():
-        run.refresh()
-        index = replica(run)
-        if not len(run.times):
-            st.caption("No frames yet: the first comes when compilation is done.")
-            return
-        molecules(run, chosen, index, "molecules", choose=choose)
-        for head in chosen:
-            if words := death(run, head, index):
-                st.caption(f"{plain(run.header.names[head])}, replica {index + 1}: {words}.")
-        take_away(run, chosen, index)
-        error_bars(run, chosen, index)
+    run.refresh()
+    index = replica(run)
+    if not len(run.times):
+        st.caption("No frames yet: the first comes when compilation is done.")
+        return
+    molecules(run, chosen, index, "molecules", choose=choose)
+    for head in chosen:
+        if words := failure(run, head, index):
+            st.caption(f"{plain(run.header.names[head])}, replica {index + 1}: {words}.")
+    take_away(run, chosen, index)
+    error_bars(run, chosen, index)
 
 
 def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
     """The replica that is shown, as a file for any other program."""
-    if not len(run.times):
-        return
     with st.container(horizontal=True):
         for head in chosen:
             name = run.header.names[head]
-            st.download_button(
+            download(
                 f"{plain(name)}, replica {index + 1} (extended XYZ)",
-                data=lambda head=head: b"".join(extended_xyz(run, head, index)),
-                file_name=f"{run.id}-{paths.safe_stem(name + '.x')}-{index + 1}.xyz",
-                mime="chemical/x-xyz",
-                icon=":material/download:",
-                on_click="ignore",
-                key=f"xyz {head}",
+                lambda head=head: b"".join(extended_xyz(run, head, index)),
+                f"{run.id}-{paths.safe_stem(name + '.x')}-{index + 1}.xyz",
+                f"xyz {head}",
                 help="Every recorded frame with its time, energies (eV), positions (Å) and "
                 "velocities (Å/fs).",
             )
 
 
 st.title("Trajectories")
-st.caption("The same start under each head. Drag to turn, scroll to zoom; both turn together.")
+st.caption(
+    "The same initial state under each head. Drag to turn, scroll to zoom; both turn together."
+)
 with door():
     run = library.choose_run()
     if run is None:

@@ -39,6 +39,7 @@ def test_parameters_are_cut_only_where_they_are_bodies():
     assert not layout.members and layout.mesh.size == 1
 
 
+@pytest.mark.slow
 def test_four_devices_give_what_one_gives(root):
     # Every device waits in a thread of JAX's pool; NPROC gives it threads beyond those.
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "NPROC": "16"}

@@ -10,7 +10,7 @@ from fisherdash.__main__ import main
 from fisherdash.errors import InputError
 from fisherdash.workspace import joblog, jobs, paths, runs
 from fisherdash.workspace.jobs import JobProgress
-from tests.workspace.test_runs import chunk, header
+from tests.workspace.recorded import chunk, header
 
 PATIENCE = 10.0
 

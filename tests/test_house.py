@@ -192,6 +192,70 @@ def test_no_page_imports_jax():
             assert not tops & {"jax", "jaxlib", "e3x", "flax", "optax"}, path
 
 
+TESTED_ELSEWHERE = {
+    "__main__": "cli/test_arguments",  # the parser and how a command ends
+    "dataset/checks": "dataset/test_core",  # what a Dataset refuses
+    "errors": "cli/test_console",  # InputError: how it is told
+    "potentials/evaluate": "potentials/test_checkpoint",
+    "potentials/families": "potentials/test_checkpoint",  # what a file names is what is loaded
+    "potentials/potential": "potentials/test_head",  # the protocol, with a toy that follows it
+    "workspace/headers": "workspace/test_runs",  # written and read with every run
+    "workspace/joblog": "test_doctor",  # which points at it
+    "workspace/locks": "workspace/test_runs",  # what one writer keeps others from
+}
+"""Modules that need no test module of their own → the one that has their tests."""
+
+ACROSS = {
+    "cli/test_arguments",  # wrong arguments of every command
+    "fisher/test_wide",  # the experiment with wider heads
+    "study/test_planted",  # the statistics of a study from planted population to verdict
+    "test_house",
+    "test_older_files",  # files of earlier versions, wherever they are read
+    "test_storage_trouble",  # a full disk, wherever something is written
+    "workspace/test_resume",  # a killed run and a shell that goes on with it
+}
+"""Test modules whose subject is no single module."""
+
+
+def has_logic(path: Path) -> bool:
+    """Whether a file defines a function or a class."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return any(isinstance(node, kinds) for node in ast.parse(path.read_text()).body)
+
+
+def home_of_tests(path: Path) -> str:
+    """The test module of a module's name, or that of its package, or where else it is tested."""
+    folder = path.relative_to(ROOT / "fisherdash").parent
+    name = f"{folder.as_posix()}/{path.stem}".removeprefix("./")
+    own = folder / f"test_{path.stem}"
+    packages = [folder / f"test_{folder.name}", folder.parent / f"test_{folder.name}"]
+    found = [one for one in (own, *packages) if (ROOT / "tests" / f"{one}.py").is_file()]
+    return found[0].as_posix() if found else TESTED_ELSEWHERE.get(name, "")
+
+
+def test_every_module_with_logic_has_its_tests():
+    without = [path for path in SCIENCE if has_logic(path) and not home_of_tests(path)]
+    assert not without, "no tests of these modules"
+    assert all((ROOT / "tests" / f"{one}.py").is_file() for one in TESTED_ELSEWHERE.values())
+
+
+def test_tests_mirror_the_package():
+    """Pages, browser and fuzz tests go through the app as a whole, not through one module."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        folder, name = path.relative_to(ROOT / "tests").parent, path.stem.removeprefix("test_")
+        if folder.parts[:1] in (("pages",), ("browser",), ("fuzz",)):
+            continue
+        home = ROOT if folder.parts[:1] == ("tools",) else ROOT / "fisherdash"
+        places = (home / folder / f"{name}.py", home / folder / name, home / folder.parent / name)
+        across = (folder / path.stem).as_posix() in ACROSS
+        assert across or any(place.exists() for place in places), f"{path} tests no module"
+
+
+def test_exceptions_from_the_mirror_are_needed():
+    modules = {path.relative_to(ROOT / "fisherdash").with_suffix("").as_posix() for path in SCIENCE}
+    assert set(TESTED_ELSEWHERE) <= modules
+
+
 def test_files_say_what_they_are():
     for path in OURS:
         assert ast.get_docstring(ast.parse(path.read_text())), path

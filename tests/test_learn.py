@@ -53,6 +53,7 @@ def test_integration_by_parts_holds_for_boltzmann_points_only(temperature):
     assert np.abs(by_parts(learn.scatter(20_000), basis, temperature)).max() > 10.0
 
 
+@pytest.mark.slow
 def test_points_alone_give_the_head_up_to_their_number():
     errors = []
     for count in (2_000, 50_000):

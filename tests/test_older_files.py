@@ -15,6 +15,8 @@ import pytest
 
 from fisherdash.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 OLDER = Path(__file__).parent / "data" / "version_0"
 NUMBERS = json.loads((OLDER / "numbers.json").read_text())
 

@@ -29,7 +29,9 @@ from fisherdash.workspace import (
 )
 from tests import networks
 from tests.randomised import random_checkpoint
-from tests.workspace.test_runs import PER_CHUNK, chunk, header
+from tests.workspace.recorded import PER_CHUNK, chunk, header
+
+pytestmark = pytest.mark.slow
 
 MS_RDONLY, MS_REMOUNT = 1, 32
 

@@ -9,7 +9,7 @@ import pytest
 from fisherdash import viewer
 from fisherdash.analysis import total_energy_change
 from fisherdash.plots.figure import DEFAULT, FISHER
-from tests.plots.test_figures import trajectories
+from tests.plots.planted import trajectories
 
 ENDINGS = [[""] * 5, ["", "", "C1–C2 bond broke at 0.3 ps", "", ""]]
 

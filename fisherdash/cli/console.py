@@ -1,9 +1,7 @@
-"""What every command does alike: run, report progress, print one result, choose the exit status.
+"""Runs a command: progress, one result as JSON or as a table, and the exit status.
 
 Standard output carries the result and nothing else. Libraries print there too, some of them from
 compiled code, so for the length of a command the file descriptor itself points to standard error.
-
-A command's result as JSON and as a table for a person.
 """
 
 import argparse
@@ -56,12 +54,8 @@ UNITS: Final = (  # longest ending first
     ("_ps", "ps"),
     ("_K", "K"),
 )
-UNITS_BESIDE_THE_KEY: Final = {"paired_difference": "meV/atom/ps"}
 OUR_KEYS: Final = ("boltzmann",)
 """Nested results with keys of ours; in all the others the keys are names of checkpoints."""
-FOR_SCRIPTS: Final = "details"
-"""What is too long to read and only stands in the JSON."""
-
 WIDEST_NUMBER: Final = 40
 """Values up to so many letters are set flush right, as numbers are read; longer ones are texts."""
 
@@ -69,9 +63,12 @@ Row = tuple[str, str, str]
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The result for a person: one aligned line a number, its unit taken from the key."""
-    result = {key: value for key, value in result.items() if key != FOR_SCRIPTS}
-    rows = [row for key, value in json_safe(result).items() for row in _named(key, value, "")]
+    """The result for a person: one aligned line a number, its unit taken from the key.
+
+    The key "details" is left out: too long to read, it only stands in the JSON.
+    """
+    shown = {key: value for key, value in json_safe(result).items() if key != "details"}
+    rows = [row for key, value in shown.items() for row in _named(key, value, "")]
     name_width = max((len(name) for name, _, _ in rows), default=0)
     value_width = max((len(value) for _, value, _ in rows), default=0)
     side = ">" if value_width <= WIDEST_NUMBER else "<"
@@ -83,8 +80,8 @@ def table(result: Mapping[str, Any]) -> str:
 
 def _named(key: str, value: Any, head: str) -> Iterator[Row]:
     """Rows of a key of ours, which may end in its unit."""
-    nowhere = ("", UNITS_BESIDE_THE_KEY.get(key, ""))
-    ending, unit = next((pair for pair in UNITS if key.endswith(pair[0])), nowhere)
+    unknown = ("", "meV/atom/ps" if key == "paired_difference" else "")
+    ending, unit = next((pair for pair in UNITS if key.endswith(pair[0])), unknown)
     name = head + key.removesuffix(ending).replace("_", " ")
     if key in OUR_KEYS and isinstance(value, dict):
         for inner, item in value.items():
@@ -95,7 +92,9 @@ def _named(key: str, value: Any, head: str) -> Iterator[Row]:
 
 def _rows(name: str, value: Any, unit: str) -> Iterator[Row]:
     if isinstance(value, dict) and {"median", "low", "high"} <= set(value):
-        yield name, _interval(value), unit if value["median"] is not None else ""
+        middle, low, high = (_readable(value[key]) for key in ("median", "low", "high"))
+        text = middle if value["low"] is None else f"{middle} ({low} to {high})"
+        yield name, text, unit if value["median"] is not None else ""
         if "p_value" in value:
             yield f"{name}, p value", _readable(value["p_value"]), ""
     elif isinstance(value, dict):
@@ -106,13 +105,6 @@ def _rows(name: str, value: Any, unit: str) -> Iterator[Row]:
             yield from _rows(f"{name} {number}", item, unit)
     else:
         yield name, _readable(value), unit if value is not None else ""
-
-
-def _interval(value: Mapping[str, Any]) -> str:
-    middle = _readable(value["median"])
-    if value["low"] is None:
-        return middle
-    return f"{middle} ({_readable(value['low'])} to {_readable(value['high'])})"
 
 
 def _readable(value: Any) -> str:
@@ -266,17 +258,11 @@ def execute(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.drop()
         return _complain("interrupted; nothing was kept", FAILED)
-    except Exception as error:  # noqa: BLE001 - the last door: a failure of ours is told in one line
+    except Exception as error:  # noqa: BLE001 - a failure of ours is one line and a log file
         console.drop()
         return _fail(error, args)
-    return _print_result(result, as_json=getattr(args, "json", False))
-
-
-def _print_result(result: Mapping[str, Any], *, as_json: bool) -> int:
-    if as_json:
-        text = json.dumps(json_safe(result), allow_nan=False)
-    else:
-        text = table(result)
+    as_json = getattr(args, "json", False)
+    text = json.dumps(json_safe(result), allow_nan=False) if as_json else table(result)
     encoding = sys.stdout.encoding or "utf-8"
     try:
         print(text.encode(encoding, "replace").decode(encoding), flush=True)

@@ -21,18 +21,17 @@ from fisherdash.errors import InputError
 from fisherdash.settings import LoadSettings, MDSettings, add_options, from_arguments
 
 if TYPE_CHECKING:
-    from fisherdash.dataset import Dataset
     from fisherdash.workspace import Run
 
 ENDINGS = (".xyz", ".html", ".svg", ".csv")
 
 
 def add_simulate(parser: argparse.ArgumentParser) -> None:
-    """Checkpoints, where they start, how far they go."""
+    """Checkpoints, initial states and length."""
     parser.add_argument(
         "checkpoints", metavar="CKPT", nargs="+", help="the first is compared with the others"
     )
-    parser.add_argument("--data", required=True, help="frames from which the starts are drawn")
+    parser.add_argument("--data", required=True, help="frames to draw initial positions from")
     parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run, a new one")
     add_options(parser, MDSettings)
     add_options(parser.add_argument_group("data"), LoadSettings)
@@ -48,22 +47,15 @@ def simulate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     data = read_data(args.data, args, console)
     from fisherdash import tasks
 
-    temperature = _temperature(args.temperature, data, console)
+    temperature = args.temperature or data.temperature or 500.0
+    if args.temperature is None and data.temperature is None:
+        console.note("the data have no temperature: starting at 500 K")
+    elif args.temperature is None:
+        console.note(f"starting at the temperature of the data, {temperature:g} K")
     settings = from_arguments(MDSettings, args, temperature=temperature)
     task = tasks.simulate(models, data, settings, out, command=args.command_line)
     folder, _ = console.follow(task)
     return _simulated(folder)
-
-
-def _temperature(asked: float | None, data: "Dataset", console: Console) -> float:
-    """The temperature asked for, else that of the data, else 500 K; the last two are said."""
-    if asked is not None:
-        return asked
-    if data.temperature is not None:
-        console.note(f"starting at the temperature of the data, {data.temperature:g} K")
-        return data.temperature
-    console.note("the data have no temperature: starting at 500 K")
-    return 500.0
 
 
 def _simulated(folder: Path) -> dict[str, Any]:
@@ -71,23 +63,19 @@ def _simulated(folder: Path) -> dict[str, Any]:
     from fisherdash import analysis, workspace
 
     run = workspace.open_run(folder)
-    drift = analysis.head_drift(run.trajectories())
+    traj = run.trajectories()
+    drift, failures = analysis.head_drift(traj), (traj.failed_step >= 0).sum(axis=1)
     return {
         "run": str(run.folder),
         "steps": run.step,
         "replicas": run.header.settings["replicas"],
         "steps_per_second": run.steps_per_second,
-        "exploded": {
-            name: int((died >= 0).sum())
-            for name, died in zip(run.header.names, run.trajectories().failed_step, strict=True)
-        },
+        "exploded": dict(zip(traj.names, failures.tolist(), strict=True)),
         "drift_meV_per_atom_per_ps": {name: found.value for name, found in drift.items()},
     }
 
 
-def add_resume(parser: argparse.ArgumentParser) -> None:
-    """The folder of the run or of the dashboard's training; everything else is in it."""
-    add_run_folder(parser)
+add_resume = add_compare = add_run_folder  # everything else is in the folder
 
 
 def resume(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -100,11 +88,6 @@ def resume(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         return _simulated(folder)
     model, report = console.follow(tasks.resume_training(folder))
     return {"model": model, **trained(kept(report))}
-
-
-def add_compare(parser: argparse.ArgumentParser) -> None:
-    """The folder that ``simulate`` wrote."""
-    add_run_folder(parser)
 
 
 def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -135,7 +118,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
-    """Take something away from a run: a trajectory, its figure, its numbers, or all in one report.
+    """Export a trajectory of a run, its figure, its numbers, or all in one report.
 
     The ending of FILE says what: .xyz is one trajectory (extended XYZ with times, energies and
     velocities), .html a report that stands alone, .svg the curves, .csv the numbers of the
@@ -151,7 +134,8 @@ def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     found = workspace.open_run(folder)
     if not len(found.times):
         raise InputError(f"the run {folder.name!r} has no frames yet")
-    parts = _trajectory(found, args) if out.suffix == ".xyz" else _whole(found, out.suffix)
+    is_one = out.suffix == ".xyz"
+    parts = _trajectory(found, args) if is_one else [_whole(found, out.suffix).encode()]
     with storage.replacing(out) as part, Path(part).open("wb") as file:
         size = sum(file.write(block) for block in parts)
     return {"run": found.id, "out": str(out), "frames": len(found.times), "bytes": size}
@@ -167,22 +151,16 @@ def _trajectory(found: "Run", args: argparse.Namespace) -> Iterator[bytes]:
     return extended_xyz(found, head, (args.replica or 1) - 1)
 
 
-def _whole(found: "Run", ending: str) -> Iterator[bytes]:
+def _whole(found: "Run", ending: str) -> str:
+    from fisherdash import analysis, tasks
+    from fisherdash.plots import report
+
     traj = found.trajectories()
     if ending == ".html":
-        from fisherdash.plots.report import html_report
-        from fisherdash.tasks import commands_of
-
-        yield html_report(found.header, traj, commands_of(found)).encode()
-    elif ending == ".svg":
-        from fisherdash.plots.report import run_picture
-
-        yield run_picture(traj, found.header.roles).encode()
-    else:
-        from fisherdash.analysis import compare
-        from fisherdash.plots.report import comparison_numbers
-
-        yield comparison_numbers(compare(traj)).to_csv(index=False).encode()
+        return report.html_report(found.header, traj, tasks.commands_of(found))
+    if ending == ".svg":
+        return report.run_picture(traj, found.header.roles)
+    return report.comparison_numbers(analysis.compare(traj)).to_csv(index=False)
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:

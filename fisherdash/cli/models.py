@@ -6,12 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fisherdash.cli.console import Console
-from fisherdash.cli.options import (
-    output_file,
-    read_checkpoint,
-    read_checkpoints,
-    read_data,
-)
+from fisherdash.cli.options import output_file, read_checkpoint, read_checkpoints, read_data
 from fisherdash.errors import InputError
 from fisherdash.settings import (
     LandscapeSettings,
@@ -259,7 +254,7 @@ def landscape(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 
 def add_convert(parser: argparse.ArgumentParser) -> None:
-    """The file, and what it does not say of itself."""
+    """The file, and the facts that are not in it."""
     parser.add_argument(
         "parameters", metavar="FILE", help="what flax.serialization.to_bytes(params) wrote"
     )

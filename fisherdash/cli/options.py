@@ -1,7 +1,4 @@
-"""Arguments that several commands share, and the limits that every value is held to.
-
-A refusal names the option (argparse adds it), what would be right and what was received.
-"""
+"""Arguments that several commands share, checked before the work begins."""
 
 import argparse
 import os
@@ -40,7 +37,7 @@ def add_run_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def run_folder(args: argparse.Namespace) -> Path:
-    """The folder of :func:`add_run_folder`; InputError if it is not there."""
+    """InputError if it is not there."""
     folder = Path(args.run_folder)
     if not folder.is_dir():
         raise InputError(f"no run {args.run_folder!r}: there is no such folder.")
@@ -54,12 +51,11 @@ def read_data(
 
     ``temperature`` in K replaces what the file says.
     """
-    existing_file(path, "data file")
+    _check_readable(path, "data file")
     from fisherdash import dataset
 
-    data = dataset.load(
-        path, **from_arguments(LoadSettings, args, temperature=temperature).to_json()
-    )
+    settings = from_arguments(LoadSettings, args, temperature=temperature)
+    data = dataset.load(path, **settings.to_json())
     for note in data.notes:
         console.note(f"{Path(path).name}: {note}")
     return data
@@ -67,7 +63,7 @@ def read_data(
 
 def read_checkpoint(path: str) -> "Checkpoint":
     """The checkpoint at ``path``; InputError if it cannot be used."""
-    existing_file(path, "checkpoint")
+    _check_readable(path, "checkpoint")
     from fisherdash.potentials import checkpoint
 
     return checkpoint.load(path)
@@ -84,7 +80,7 @@ def read_checkpoints(paths: Iterable[str]) -> dict[str, "Checkpoint"]:
     return found
 
 
-def existing_file(path: str, what: str) -> Path:
+def _check_readable(path: str, what: str) -> None:
     """InputError unless there is a readable file."""
     if not Path(path).exists():
         raise InputError(f"no {what} {path!r}: there is no such file.")
@@ -92,17 +88,16 @@ def existing_file(path: str, what: str) -> Path:
         raise InputError(f"{path!r} is a folder; a {what} was expected.")
     if not os.access(path, os.R_OK):
         raise InputError(f"the {what} {path!r} may not be read; its permissions forbid it.")
-    return Path(path)
 
 
-def output_file(path: str, suffix: str = "", *, inputs: Iterable[str | None] = ()) -> Path:
+def output_file(path: str, suffix: str = "", *, inputs: Iterable[str] = ()) -> Path:
     """Where a result is to go, checked before the work begins rather than after it."""
     out = Path(path)
     if out.is_dir():
         raise InputError(f"--out {path!r} is a folder; give the name of a file in it.")
     if suffix and out.suffix != suffix:
         raise InputError(f"--out {path!r} must end in {suffix}.")
-    if any(given and Path(given).exists() and _same(out, given) for given in inputs):
+    if out.exists() and any(Path(one).exists() and out.samefile(one) for one in inputs):
         raise InputError(f"--out {path!r} is also an input; give another name.")
     _folder_for(out)
     return out
@@ -111,7 +106,7 @@ def output_file(path: str, suffix: str = "", *, inputs: Iterable[str | None] = (
 def output_folder(path: str) -> Path:
     """A folder to be made; InputError if something is there already or it cannot be made."""
     out = Path(path)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {path!r} exists already; give the name of a new folder.")
     _folder_for(out)
     return out
@@ -123,7 +118,3 @@ def _folder_for(out: Path) -> None:
         raise InputError(f"--out {str(out)!r}: there is no folder {str(folder)!r}; make it first.")
     if not os.access(folder, os.W_OK):
         raise InputError(f"--out {str(out)!r}: nothing may be written in {str(folder)!r}.")
-
-
-def _same(one: Path, other: str) -> bool:
-    return one.exists() and one.samefile(other)

@@ -78,7 +78,7 @@ def _races(names: Sequence[str], console: Console, chart: Path | None) -> dict[s
 
 
 def _scaling(console: Console, chart: Path | None) -> dict[str, Any]:
-    """One key for each growth."""
+    """One key for each quantity that grows."""
     from fisherdash.bench.dynamics import scaling
 
     growths = list(scaling(console.progress))
@@ -120,16 +120,15 @@ def index(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         listing.tidy()
     found = {kind: listing.entries(kind) for kind in listing.LISTED}
     seconds = time.perf_counter() - started
-    for entries in found.values():
-        for entry in entries:
-            if entry.problem is not None:
-                console.note(entry.problem)
+    problems = [one.problem for entries in found.values() for one in entries if one.problem]
+    for problem in problems:
+        console.note(problem)
     sound = {kind: sum(not entry.problem for entry in found[kind]) for kind in found}
     return {
         "runs": sound["runs"],
         "trainings": sound["trainings"],
         "models": sound["checkpoints"],
-        "damaged": sum(map(len, found.values())) - sum(sound.values()),
+        "damaged": len(problems),
         "index": paths.root(),
         "state": "ready",
         "rebuilt": args.rebuild,
@@ -138,7 +137,7 @@ def index(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
-    """None: everything is looked at."""
+    """No arguments."""
 
 
 def doctor(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:

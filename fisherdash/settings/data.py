@@ -69,8 +69,8 @@ class SampleSettings(Settings):
     """A Boltzmann sample of a molecule: Langevin dynamics on the GFN2-xTB potential.
 
     ``timestep_fs`` of 0.5 is right for molecules with hydrogen. ``friction_fs`` is 1/γ of the
-    thermostat; 100 fs is far slower than a bond vibration and fast enough that the equilibration
-    forgets its start.
+    thermostat; 100 fs is far slower than a bond vibration and fast enough for the equilibration to
+    forget the initial state.
     """
 
     FLOATS: ClassVar[bool] = True

@@ -22,8 +22,7 @@ class MDSettings(Settings):
 
     With ``start="relaxed"`` the molecule has no potential energy to begin with and gives away about
     half of its kinetic energy, so that the run ends near half of ``temperature`` (equipartition).
-    ``chunk`` is the most frames that one chunk may hold; how many it does hold follows from the
-    speed.
+    ``chunk`` is the largest number of frames in one chunk.
     """
 
     FIELDS: ClassVar[str] = "MD settings have the fields"
@@ -69,16 +68,14 @@ class MDSettings(Settings):
     chunk: int = setting(64, low=1, high=MOST)
 
     def halved(self) -> "MDSettings":
-        """The same starts, times and frames at half the time step, which takes twice the steps."""
+        """The same initial states, times and frames at half the time step, in twice the steps."""
+        steps, every = 2 * self.steps, 2 * self.record_every
         return dataclasses.replace(
-            self,
-            timestep=self.timestep / 2,
-            steps=2 * self.steps,
-            record_every=2 * self.record_every,
+            self, timestep=self.timestep / 2, steps=steps, record_every=every
         )
 
     def in_double(self, most: int = ROUND_OFF_STEPS) -> "MDSettings":
-        """The same starts and frames with the network in double precision, ``most`` steps long."""
+        """The same initial states, the network in double precision, at most ``most`` steps."""
         return dataclasses.replace(self, precision="float64", steps=min(self.steps, most))
 
 

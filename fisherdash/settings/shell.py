@@ -97,11 +97,9 @@ def _hyphened(choice: Any) -> str:
 def shell_command(name: str, *arguments: object, **options: object) -> str:
     """One line for a POSIX shell.
 
-    Args:
-      name: of the command ("simulate").
-      arguments: positional ones; a Path below the working folder is written relative to it, and
-        Settings become their options, without those that have their default.
-      options: ``out="x"`` becomes ``--out x``; True a bare option; None and False are left out.
+    Settings become their options, without those that have their default; a Path below the working
+    folder is written relative to it. ``out="x"`` becomes ``--out x``, True a bare option; None and
+    False are left out.
 
     >>> shell_command("compare", Path("my runs/one"), json=True)
     "python -m fisherdash compare 'my runs/one' --json"

@@ -1,7 +1,4 @@
-"""The network, and how it is trained.
-
-The defaults are the published report's.
-"""
+"""The network, and how it is trained; the defaults are the published report's."""
 
 import dataclasses
 from typing import ClassVar, Literal
@@ -80,7 +77,7 @@ class TrainSettings(Settings):
         "keeps the last weights; 0.99 to 0.999 take out the noise of small batches.",
     )
     clip: float = setting(
-        0.0, label="Longest gradient", low=0, high=1e9, step=0.5, advanced=True, later=True,
+        0.0, label="Gradient clipping", low=0, high=1e9, step=0.5, advanced=True, later=True,
         help="Gradient clipping, as a multiple of the gradient's usual length (a moving average); "
         "0 never clips. 1.5 to 3 keep one odd batch from throwing a fast training off its path.",
     )

@@ -1,20 +1,17 @@
 """Values that a page shows and does not compute: made once in the background, then kept.
 
-They have a thread and a queue of their own, in which users take turns, so that no training delays
-them. They count towards no limit and stand in no list of jobs.
+They have a list of jobs of their own, in whose queue users take turns, so that no training delays
+them; they count towards no limit.
 """
 
-import itertools
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from fisherdash.background import give_back, step_back
 from fisherdash.errors import InputError
-from fisherdash.workspace import users
-from fisherdash.workspace.jobs import FairQueue, Job, JobProgress, progress_as_is
+from fisherdash.workspace.jobs import Job, JobProgress, Registry
 
 T = TypeVar("T")
 
@@ -33,13 +30,12 @@ class Computed(NamedTuple, Generic[T]):
 
 
 class Cache:
-    """The values, and the thread that computes them."""
+    """The values, and the jobs that compute them."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[Hashable, tuple[Hashable, Any]] = OrderedDict()
         self._jobs: dict[Hashable, tuple[Hashable, Job]] = {}
-        self._waiting: FairQueue = FairQueue()
-        self._numbers = itertools.count(1)
+        self._registry = Registry()
         self._lock = threading.Lock()
 
     def get(
@@ -77,18 +73,13 @@ class Cache:
             yield JobProgress(0.0, "computing")
             self._keep(subject, state, function())
 
-        number = next(self._numbers)
-        if number == 1:
-            threading.Thread(target=self._work, name="computed", daemon=True).start()
-        owner = users.current()
-        job = Job(number, "compute", "", work, progress_as_is, {}, "", owner)
         self._jobs = {
             key: (begun, one)
             for key, (begun, one) in self._jobs.items()
             if one.active or _failed_lately(one)
         }
+        job = self._registry.add("compute", "", "", work)
         self._jobs[subject] = state, job
-        self._waiting.put(job)
         return job
 
     def _keep(self, subject: Hashable, state: Hashable, value: Any) -> None:
@@ -97,12 +88,6 @@ class Cache:
             self._values.move_to_end(subject)
             while len(self._values) > KEPT:
                 self._values.popitem(last=False)
-
-    def _work(self) -> None:
-        step_back()
-        while True:
-            self._waiting.take().run()
-            give_back()
 
 
 def _failed_lately(job: Job) -> bool:

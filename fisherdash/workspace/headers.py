@@ -1,8 +1,7 @@
 """The files of a run and of a training: a JSON header, and arrays in plain npz.
 
-``run.json`` says who simulated what, from where, with which settings and how; ``training.json``
-which network learns what from which frames. Each is one flat JSON object with the version of its
-format: all that is needed to read what lies beside it, to repeat the work and to judge it.
+``run.json`` and ``training.json`` are flat JSON objects with the version of their format and all
+that is needed to read the files beside them and to repeat the work.
 """
 
 import dataclasses
@@ -44,7 +43,6 @@ _LARGEST = {"replicas": 10**6, "steps": 10**12, "timestep": 1e6, "temperature": 
 
 _NEEDED_SETTINGS = ("replicas", "steps", "timestep", "temperature", "record_every", "seed")
 
-
 _ON_DISK = {"failed_step": "died_step"}
 """Names of arrays in files that differ from those in the program."""
 
@@ -83,7 +81,6 @@ def save_json(path: Path, fields: Mapping[str, Any]) -> None:
 
 
 def _check_format(path: Path, written: object) -> None:
-    """InputError for a file of another version."""
     if written != FORMAT:
         raise InputError(
             f"{path.name} has format {written!r}, this version reads format {FORMAT}; "
@@ -97,7 +94,7 @@ def utc_now() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes: this package, Python, and the libraries below."""
+    """Versions of this package, Python, and the libraries that compute."""
     libraries = ("jax", "jaxlib", "flax", "e3x", "numpy", "ase")
     found = {name: importlib.metadata.version(name) for name in libraries}
     return {"fisherdash": fisherdash.__version__, "python": platform.python_version(), **found}
@@ -108,7 +105,6 @@ class Header:
     """What the headers of a run and of a training have in common.
 
     Attributes:
-        title: what the user reads in lists.
         settings: of the work, as their ``to_json()`` gives them.
         dataset: where the frames came from.
         command: the shell command that repeats the work.
@@ -273,11 +269,10 @@ def describe_run(
       roles: of heads that are not told apart by their provenance.
     """
     names = tuple(checkpoints)
-    given = roles or {}
     return RunHeader(
         title=title or f"{dataset.formula}: {' and '.join(names)}",
         names=names,
-        roles=tuple(given.get(name) or role_of(checkpoints[name]) for name in names),
+        roles=tuple((roles or {}).get(name) or role_of(checkpoints[name]) for name in names),
         atomic_numbers=tuple(int(z) for z in dataset.atomic_numbers),
         settings=settings.to_json(),
         dataset={"source": dataset.source, "fingerprint": dataset.fingerprint},
@@ -299,7 +294,6 @@ class TrainingHeader(Header):
     """Facts about one training; InputError when some are missing.
 
     Attributes:
-        name: of the model.
         config: hyperparameters of the network, as its ``to_json()`` gives them.
         dataset: ``source``, and ``train`` and ``valid``, each with ``frames`` and ``fingerprint``.
         model: file name in the workspace under which the best network is kept at the end, once it

@@ -1,9 +1,7 @@
 """Background work: a list of jobs, one fair queue and one worker thread for each device.
 
-A job is an iterator that is consumed in a worker thread. Whoever submits it says how to make the
-iterator (``make_iterator(cancel)``; the iterator stops early once the event is set) and how to
-read an item (``describe(item) -> JobProgress``). The list lives in this module, so that it outlives
-every page, refresh and browser tab. A job belongs to the user for whom it was submitted
+A job is an iterator that is consumed in a worker thread. The list lives in this module, so that it
+outlives every page, refresh and browser tab. A job belongs to the user for whom it was submitted
 (:mod:`fisherdash.workspace.users`); others neither see it nor reach it. Users take turns in the
 queue of a device: whoever submits twenty jobs delays another user by one of them, not by twenty.
 
@@ -86,9 +84,8 @@ class Job:
         device: str,
         owner: str = users.EVERYBODY,
     ) -> None:
-        self.id = f"{kind}-{number}"
+        self.id, self.owner = f"{kind}-{number}", owner
         self.kind, self.title, self.device, self.info = kind, title, device, info
-        self.owner = owner
         self.status: JobStatus = "queued"
         self.progress = JobProgress(stage="queued")
         self.latest: Any = None
@@ -239,15 +236,11 @@ class FairQueue:
     def take(self) -> Job:
         """The next item; waits until there is one."""
         with self._changed:
-            while True:
-                order = self._order()
-                if order:
-                    break
+            while not (order := self._order()):
                 self._changed.wait()
             item = order[0]
             lane = self._lanes.pop(item.owner)
-            rest = deque(other for other in lane if other is not item and other.active)
-            if rest:
+            if rest := deque(other for other in lane if other is not item and other.active):
                 self._lanes[item.owner] = rest
             return item
 
@@ -271,29 +264,50 @@ class Registry:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
 
-    def add(self, kind: str, title: str, device: str, **how: Any) -> Job:
+    def add(
+        self,
+        kind: str,
+        title: str,
+        device: str,
+        make_iterator: MakeIterator,
+        describe: Callable[[Any], JobProgress] = progress_as_is,
+        info: dict[str, Any] | None = None,
+        limited: bool = False,
+    ) -> Job:
         """Put a new job into its device's queue, starting the worker if this is its first.
 
-        InputError when its user has as many jobs as one may have.
+        InputError when it is ``limited`` and its user has as many jobs as one may have.
         """
-        owner = users.current()
+        owner, info = users.current(), info or {}
         with self._lock:
             active = sum(job.active and job.owner == owner for job in self._jobs.values())
             try:
-                limits.check_jobs(active, owner)
+                if limited:
+                    limits.check_jobs(active, owner)
             except InputError:
-                release_names(how["info"])
+                release_names(info)
                 raise
-            job = Job(next(self._numbers), kind, title, device=device, owner=owner, **how)
-            self._forget_old()
+            number = next(self._numbers)
+            job = Job(number, kind, title, make_iterator, describe, info, device, owner)
+            ended = [other.id for other in self._jobs.values() if not other.active]
+            for job_id in ended[: max(0, len(self._jobs) + 1 - REMEMBERED)]:
+                del self._jobs[job_id]
             self._jobs[job.id] = job
             if device not in self._queues:
                 self._queues[device] = FairQueue()
                 threading.Thread(
-                    target=_work, args=(self._queues[device],), name=f"jobs-{device}", daemon=True
+                    target=self._work, args=(device,), name=f"jobs-{device}", daemon=True
                 ).start()
             self._queues[device].put(job)
         return job
+
+    def _work(self, device: str) -> None:
+        step_back()
+        while True:
+            job = self._queues[device].take()
+            job.run()
+            self._give_up_results(job.kind, job.owner)
+            give_back()
 
     def all(self) -> list[Job]:
         """Every job in the list, newest first."""
@@ -310,17 +324,12 @@ class Registry:
             )
         return order.index(job) + at_work if job in order else 0
 
-    def give_up_results(self, kind: str, owner: str) -> None:
+    def _give_up_results(self, kind: str, owner: str) -> None:
         """Drop the results of this user's older jobs of one kind."""
         with self._lock:
             alike = [job for job in self._jobs.values() if (job.kind, job.owner) == (kind, owner)]
         for job in [job for job in alike if not job.active][:-RESULTS]:
             job.result = job.latest = None
-
-    def _forget_old(self) -> None:
-        ended = [job.id for job in self._jobs.values() if not job.active]
-        for job_id in ended[: max(0, len(self._jobs) + 1 - REMEMBERED)]:
-            del self._jobs[job_id]
 
 
 _registry = Registry()
@@ -340,8 +349,8 @@ def submit(
     Args:
       kind: one word ("train", "simulate", …).
       title: what the user reads in the list.
-      make_iterator: called in the worker with the cancel event; what the iterator *returns*
-        becomes ``job.result``.
+      make_iterator: called in the worker with the cancel event, once set the iterator ends early;
+        what it *returns* becomes ``job.result``.
       describe: reads the progress off an item, which is a :class:`JobProgress` by default.
       info: facts for whoever shows the job, for example where its run lies.
       device: whose queue it waits in.
@@ -349,8 +358,7 @@ def submit(
     Raises:
       InputError: when its user has as many jobs as one may have on this server.
     """
-    how = {"make_iterator": make_iterator, "describe": describe, "info": info or {}}
-    return _registry.add(kind, title, device, **how)
+    return _registry.add(kind, title, device, make_iterator, describe, info, limited=True)
 
 
 def report(item: Any) -> None:
@@ -383,15 +391,6 @@ def place_in_queue(job: Job) -> int:
     return _registry.ahead_of(job)
 
 
-def _work(waiting: FairQueue) -> None:
-    step_back()
-    while True:
-        job = waiting.take()
-        job.run()
-        _registry.give_up_results(job.kind, job.owner)
-        give_back()
-
-
 @atexit.register
 def _stop_all(timeout: float = 5.0) -> None:
     """Let the running jobs end at their next item, so that no run is left half written."""
@@ -404,12 +403,7 @@ def _stop_all(timeout: float = 5.0) -> None:
 
 
 def failure_sentence(kind: str, error: BaseException) -> str:
-    """What went wrong and what can be done, in one sentence.
-
-    Args:
-      kind: of the job ("train", "simulate", …).
-      error: that ended it.
-    """
+    """What went wrong with a job of that kind and what can be done, in one sentence."""
     text = str(error)
     if isinstance(error, MemoryError) or any(word in text for word in _MEMORY):
         return (

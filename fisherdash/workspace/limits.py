@@ -1,18 +1,18 @@
 """What a simulation will cost, and what one user may ask of a server that many share.
 
-The cost is known before the launch: bytes on disk, and seconds from what this machine has already
-done (steps × replicas × heads × atoms per second of the most recent run; a batch of another size
-or network may be faster or slower).
+The cost is estimated before the launch: bytes on disk, and seconds from the steps × replicas ×
+heads × atoms per second of this machine's most recent run.
 
-On one's own machine there is no limit. Each limit is an environment variable, so that whoever runs
-the server sets it without touching code; ``docs/deploy.md`` lists them. How large an upload may be
-is Streamlit's own setting.
+On one's own machine there is no limit. Each limit is an environment variable
+(``docs/deploy.md``); the largest upload is Streamlit's own setting.
 """
 
-import dataclasses
+import contextlib
+import math
 import os
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from fisherdash.errors import InputError
 from fisherdash.text import duration
@@ -24,8 +24,7 @@ GB = 1e9
 _LOOK_BACK = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """Estimate of one run; seconds is None when nothing comparable has run here yet."""
 
     frames: int
@@ -53,13 +52,10 @@ def cost(heads: int, replicas: int, steps: int, record_every: int, atoms: int) -
 def last_pace() -> float | None:
     """Steps × replicas × heads × atoms per second of the latest run whose speed is known."""
     for entry in entries("runs")[:_LOOK_BACK]:
-        try:
+        with contextlib.suppress(InputError):
             run = open_run(entry.folder)
-        except InputError:
-            continue
-        if run.typical_speed > 0:
-            heads, replicas = run.header.shape
-            return run.typical_speed * heads * replicas * run.header.num_atoms
+            if run.typical_speed > 0:
+                return run.typical_speed * math.prod(run.header.shape) * run.header.num_atoms
     return None
 
 
@@ -73,27 +69,22 @@ def in_words(count: int) -> str:
     return f"{value:.3g} TB"
 
 
-@dataclasses.dataclass(frozen=True)
-class Limit:
+class Limit(NamedTuple):
     """One limit: its environment variable, and its default on a shared server."""
 
     variable: str
     usual: float
-    what: str
 
 
-JOBS = Limit("FISHERDASH_MAX_JOBS", 6, "jobs that one user may have waiting or at work")
-RUN_STEPS = Limit("FISHERDASH_MAX_RUN_STEPS", 2e8, "heads × replicas × steps of one run")
-RUN_GB = Limit("FISHERDASH_MAX_RUN_GB", 2, "GB that the frames of one run may take on disk")
-USER_GB = Limit("FISHERDASH_MAX_USER_GB", 5, "GB that all files of one user may take on disk")
+JOBS = Limit("FISHERDASH_MAX_JOBS", 6)  # that one user may have waiting or at work
+RUN_STEPS = Limit("FISHERDASH_MAX_RUN_STEPS", 2e8)  # heads × replicas × steps of one run
+RUN_GB = Limit("FISHERDASH_MAX_RUN_GB", 2)  # of the frames of one run on disk
+USER_GB = Limit("FISHERDASH_MAX_USER_GB", 5)  # of all files of one user on disk
 ALL = (JOBS, RUN_STEPS, RUN_GB, USER_GB)
 
 
 def is_shared() -> bool:
-    """Whether this server keeps the work of its users apart.
-
-    InputError when ``FISHERDASH_SHARED`` is neither 0 nor 1.
-    """
+    """Whether this server separates its users; InputError unless the variable is 0 or 1."""
     value = os.environ.get("FISHERDASH_SHARED", "0").strip()
     if value not in ("0", "1", ""):
         raise InputError(f"FISHERDASH_SHARED must be 0 or 1, received {value!r}")
@@ -137,10 +128,7 @@ def check_jobs(active: int, user: str) -> None:
 def check_run(price: Cost, trajectory_steps: int, user: str) -> None:
     """InputError when a run exceeds the limits of ``user`` or the room on the disk.
 
-    Args:
-      price: its estimate.
-      trajectory_steps: heads × replicas × steps.
-      user: who asks for it.
+    ``trajectory_steps`` are heads × replicas × steps.
     """
     most = value(RUN_STEPS, user)
     if trajectory_steps > most:
@@ -182,8 +170,6 @@ def _size(folder: Path) -> int:
         if Path(path) == folder and paths.USERS in folders:
             folders.remove(paths.USERS)
         for name in names:
-            try:
+            with contextlib.suppress(OSError):  # gone in the meantime
                 total += (Path(path) / name).lstat().st_size
-            except OSError:  # gone in the meantime
-                continue
     return total

@@ -35,13 +35,11 @@ class Entry:
     """One line of a list.
 
     Attributes:
-        kind: of what it is.
         folder: of the run or training, or the model's file.
-        title: what the user reads.
         created: UTC, ISO 8601; "" when unknown.
         problem: why it cannot be opened, in one sentence, or None.
         number: order of creation, whatever the clock said.
-        status: as its header says, "interrupted" when its writer is gone without a word.
+        status: as its header says, "interrupted" when it is "running" and its writer is gone.
         writer: process that writes it, as its header says.
         total: steps or epochs that were asked for.
     """
@@ -59,7 +57,13 @@ class Entry:
     @property
     def done(self) -> int:
         """Steps or epochs that are on disk; 0 where that cannot be told."""
-        return steps_done(self.folder) if self.kind == "runs" else epochs_done(self.folder)
+        if self.kind == "trainings":
+            return epochs_done(self.folder)
+        chunks = sorted(self.folder.glob("chunk-*.npz"))
+        try:
+            return int(headers.load(chunks[-1], ("step",))["step"]) if chunks else 0
+        except InputError:
+            return 0
 
     @property
     def how_far(self) -> str:
@@ -78,8 +82,7 @@ def entries(kind: Listed) -> list[Entry]:
     """The entries of one kind, newest first; damaged ones with their problem."""
     place, file = paths.place(kind), HEADERS[kind].FILE if kind in HEADERS else ""
     known, found = _known.get(place, {}), {}
-    nothing = (FileNotFoundError, NotADirectoryError)
-    with contextlib.suppress(*nothing), os.scandir(place) as items:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as items:
         for item in items:
             is_one = item.is_dir() if file else item.name.endswith(".safetensors")
             if is_one and not item.name.startswith("."):
@@ -127,8 +130,7 @@ def delete(folder: Path) -> None:
 
     InputError for anything else or while it is being written.
     """
-    folder = Path(folder).resolve()
-    kind = _kind_at(folder)
+    kind = _kind_at(folder := folder.resolve())
     if kind is None or not (folder / HEADERS[kind].FILE).is_file():
         raise InputError(
             f"{folder} is not a run or a training of the workspace, so it is not deleted"
@@ -144,15 +146,6 @@ def tidy() -> None:
         storage.sweep(paths.place(kind))
     for old in paths.root().glob("index.sqlite*"):
         old.unlink(missing_ok=True)
-
-
-def steps_done(folder: Path) -> int:
-    """Steps of a run that are on disk; 0 where that cannot be told."""
-    chunks = sorted(folder.glob("chunk-*.npz"))
-    try:
-        return int(headers.load(chunks[-1], ("step",))["step"]) if chunks else 0
-    except InputError:
-        return 0
 
 
 def epochs_done(folder: Path) -> int:

@@ -8,7 +8,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from fisherdash import storage
 from fisherdash.errors import InputError
@@ -74,8 +74,7 @@ def as_before(path: Path) -> Iterator[None]:
 
 
 def _kind(path: Path) -> Shared:
-    kinds: tuple[Shared, ...] = ("datasets", "checkpoints")
-    for kind in kinds:
+    for kind in get_args(Shared):
         if is_own(path) and path.parent == paths.place(kind):
             return kind
     raise InputError(f"{path.name} is not a data set or a model of your own, so it stays private")

@@ -1,9 +1,8 @@
 """Paths of the workspace: data sets, checkpoints, trainings, runs, studies, logs and caches.
 
 The workspace is ``$FISHERDASH_WORKSPACE`` or the user's data folder of the operating system.
-Names that people type (an upload, a title) never become paths: they are reduced to a safe stem
-first. Several programs may work in one workspace at the same time. Reading creates nothing, so a
-read-only workspace can be opened.
+Names that people type (an upload, a title) are reduced to a safe stem. Several programs may work in
+one workspace at the same time. Reading creates nothing, so a read-only workspace can be opened.
 
 On a server that many share, each user (:mod:`fisherdash.workspace.users`) has a workspace within
 it, ``users/…``; what somebody shares appears in the one that belongs to everybody.
@@ -45,16 +44,13 @@ def run_name(models: Sequence[str]) -> str:
     >>> run_name(["ethanol-report", "ethanol-report-fisher"])
     'ethanol-report-vs-fisher'
     """
-    first, *others = models
-    words = "-vs-".join([first, *(_beyond(first, other) for other in others)])
-    return words[:_LONGEST].rstrip("-.")
-
-
-def _beyond(first: str, other: str) -> str:
-    """The other name without the words that both begin with."""
-    pairs = zip(first.split("-"), other.split("-"), strict=False)
-    shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return "-".join(other.split("-")[shared:]) or other
+    first, *others = (model.split("-") for model in models)
+    names = ["-".join(first)]
+    for other in others:
+        pairs = zip(first, other, strict=False)
+        shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+        names.append("-".join(other[shared:] or other))
+    return "-vs-".join(names)[:_LONGEST].rstrip("-.")
 
 
 Kind = Literal["datasets", "checkpoints", "trainings", "runs", "studies", "logs", "cache"]

@@ -58,6 +58,7 @@ class Run:
     Attributes:
         folder: where it lies.
         header: what run.json says.
+        now: everything in memory as of one moment, whatever comes in meanwhile.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,7 +67,7 @@ class Run:
         none, alive = np.zeros((*self.header.shape, 0)), np.full(self.header.shape, -1)
         arrays = {"times": np.zeros(0), "potential": none, "kinetic": none}
         nothing = self._checked(arrays | {"failed_step": alive, "broken_bond": alive})
-        self._now = self._nothing = Recorded(nothing)
+        self.now = self._nothing = Recorded(nothing)
         self._lock = threading.Lock()
         self.refresh()
 
@@ -88,22 +89,22 @@ class Run:
     @property
     def times(self) -> np.ndarray:
         """Of the recorded frames, (K,) fs."""
-        return self._now.trajectories.times
+        return self.now.trajectories.times
 
     @property
     def step(self) -> int:
         """Last step done."""
-        return self._now.step
+        return self.now.step
 
     @property
     def steps_per_second(self) -> float:
         """At the last chunk; 0 while unknown."""
-        return self._now.speeds[-1] if self._now.speeds else 0.0
+        return self.now.speeds[-1] if self.now.speeds else 0.0
 
     @property
     def typical_speed(self) -> float:
         """Median of the steps per second over the run; 0 while unknown."""
-        known = [speed for speed in self._now.speeds if speed > 0]
+        known = [speed for speed in self.now.speeds if speed > 0]
         return float(np.median(known)) if known else 0.0
 
     def refresh(self) -> bool:
@@ -114,14 +115,13 @@ class Run:
     def _refresh(self) -> bool:
         self.header, self._fields = RunHeader.read(self.folder)
         count = sum(1 for _ in self.folder.glob("chunk-*.npz"))
-        if count < len(self._now.ends):  # a run from before its states had numbers goes on
-            self._now = self._nothing
-        now, fresh = self._now, []
+        if count < len(self.now.ends):  # a run from before its states had numbers goes on
+            self.now = self._nothing
+        now, fresh = self.now, []
         while (path := self.folder / headers.CHUNK.format(len(now.ends) + len(fresh))).exists():
-            names = ("times", "potential", "kinetic", "failed_step", "broken_bond")
-            found = headers.load(path, (*names, "step", "steps_per_second"))
+            found = headers.load(path, (*_SCALARS, "step", "steps_per_second"))
             try:
-                piece = self._checked({name: found[name] for name in names})
+                piece = self._checked({name: found[name] for name in _SCALARS})
             except (InputError, TypeError, ValueError) as error:
                 raise headers.damaged(path, str(error)) from error
             fresh.append((piece, int(found["step"]), float(found["steps_per_second"])))
@@ -132,7 +132,7 @@ class Run:
             return False
         pieces, steps, speeds = zip(*fresh, strict=True)
         end = now.ends[-1] if now.ends else 0
-        self._now = Recorded(
+        self.now = Recorded(
             now.trajectories.followed_by(*pieces),
             step=steps[-1],
             speeds=(*now.speeds, *speeds),
@@ -161,17 +161,12 @@ class Run:
             Which of the indices they are; all the chunk's frames (H, R, K, N, 3), Å or Å/fs; and
             the places of the wanted ones among them.
         """
-        ends = self._now.ends
+        ends = self.now.ends
         chunks = np.searchsorted(ends, indices, side="right")
         for number in np.unique(chunks):
             wanted = np.flatnonzero(chunks == number)
             begin = ends[number - 1] if number else 0
             yield wanted, self.block(int(number), what), indices[wanted] - begin
-
-    @property
-    def now(self) -> Recorded:
-        """Everything in memory as of one moment, whatever comes in meanwhile."""
-        return self._now
 
     def block(self, number: int, what: str = "positions") -> np.ndarray:
         """Positions (Å) or velocities (Å/fs) of all trajectories of one chunk, (H, R, K, N, 3)."""
@@ -183,7 +178,7 @@ class Run:
 
     def trajectories(self) -> Trajectories:
         """The energies so far."""
-        return self._now.trajectories
+        return self.now.trajectories
 
     def _checked(self, arrays: dict[str, np.ndarray]) -> Trajectories:
         """Recorded arrays by name; InputError when they do not fit the header."""
@@ -209,9 +204,8 @@ def open_run(folder: Path) -> Run:
     return Run(folder)
 
 
-_ARRAYS = (
-    "times", "potential", "kinetic", "positions", "velocities", "failed_step", "broken_bond"
-)  # fmt: skip
+_SCALARS = ("times", "potential", "kinetic", "failed_step", "broken_bond")
+_VECTORS = ("positions", "velocities")
 
 
 class RunWriter:
@@ -223,10 +217,9 @@ class RunWriter:
         header: RunHeader,
         checkpoints: "Mapping[str, Checkpoint] | None" = None,
     ) -> None:
-        """The run's folder appears, with copies of its models if they are given.
+        """The run's folder appears, with copies of its models if they are given: it can resume.
 
-        With them it can go on whatever becomes of their files. InputError when the folder holds
-        something already or the disk refuses.
+        InputError when the folder holds something already or the disk refuses.
         """
         self.folder, self._number = Path(folder), 0
         if (self.folder / RunHeader.FILE).exists():
@@ -266,7 +259,7 @@ class RunWriter:
             return
         # State, chunk, old state, in this order: at every moment the last chunk has its state.
         self._keep_state(chunk, self._number + 1)
-        arrays = {name: getattr(chunk, name) for name in _ARRAYS}
+        arrays = {name: getattr(chunk, name) for name in (*_SCALARS, *_VECTORS)}
         arrays["step"] = np.int64(chunk.step)
         arrays["steps_per_second"] = np.float64(chunk.steps_per_second)
         headers.save(self.folder / headers.CHUNK.format(self._number), arrays)
@@ -325,11 +318,9 @@ class Unfinished:
     """Everything that is needed to resume a run.
 
     Attributes:
-        folder: of the run.
-        header: of the run; its bonds and degrees of freedom are known.
         checkpoints: the heads by name, as they were when the run began.
         state: arrays of the integrator's state, by name.
-        chunks: number of chunks that the state has seen.
+        chunks: number of chunks written before that state.
     """
 
     folder: Path
@@ -350,7 +341,6 @@ def unfinished(folder: Path) -> Unfinished:
     Raises InputError, one sentence, for what is no run, is still being written, is finished, was
     stopped before it had begun, or lacks its models.
     """
-    folder = Path(folder)
     header, fields = RunHeader.read(folder)
     header.check_idle(folder, fields)
     if fields.get("status") == "finished":
@@ -431,10 +421,7 @@ _SAME = ("replicas", "temperature", "seed", "start")
 def finer_run(run: Run, cause: str) -> Path | None:
     """The folder of the newest run like ``run`` with less of ``cause``; None if there is none.
 
-    Args:
-        run: any run of the workspace.
-        cause: "time step" for the same at half the time step, "round-off" for the same in double
-            precision.
+    The cause is "time step" (half of it) or "round-off" (double precision).
     """
     for entry in listing.entries("runs"):
         sound = entry.problem is None and entry.folder != run.folder
@@ -447,17 +434,16 @@ def is_finer(header: RunHeader, other: RunHeader, cause: str) -> bool:
     """Whether ``other`` began from the same states and differs in nothing but ``cause``."""
     mine, theirs = header.settings, other.settings
     same = all(mine.get(name) == theirs.get(name) for name in _SAME)
-    same = same and header.dataset.get("fingerprint") == other.dataset.get("fingerprint")
-    if not same or _fingerprints(header) != _fingerprints(other):
+    sources = [
+        [facts.get("fingerprint") for facts in (one.dataset, *one.checkpoints)]
+        for one in (header, other)
+    ]
+    if not same or sources[0] != sources[1]:
         return False
     timestep, precisions = float(mine["timestep"]), (mine.get("precision"), theirs.get("precision"))
     if cause == "time step":
         return timestep == 2 * float(theirs["timestep"]) and precisions[0] == precisions[1]
     return timestep == float(theirs["timestep"]) and precisions == ("float32", "float64")
-
-
-def _fingerprints(header: RunHeader) -> list[Any]:
-    return [facts.get("fingerprint") for facts in header.checkpoints]
 
 
 MOST = 120

@@ -39,12 +39,8 @@ _ENDED = ("finished", "stopped early", "diverged")
 class TrainingWriter:
     """Writes one training, epoch by epoch.
 
-    Made by :func:`begin_training` or :meth:`UnfinishedTraining.go_on`.
-
-    Attributes:
-        folder: of the training.
-        header: of the training.
-        model: file of the best network once the training has ended with one.
+    Made by :func:`begin_training` or :meth:`UnfinishedTraining.go_on`; ``model`` is the file of the
+    best network once the training has ended with one.
     """
 
     def __init__(self, folder: Path, header: TrainingHeader, lock: FolderLock) -> None:
@@ -61,7 +57,10 @@ class TrainingWriter:
         try:
             for report in reports:
                 if report.status in ("compiling", "running"):
-                    self._keep(report)
+                    late = time.monotonic() - self._saved_at >= SECONDS
+                    if late and report.epoch != self._saved_epoch:
+                        self._keep(report)
+                        self._saved_epoch, self._saved_at = report.epoch, time.monotonic()
                 else:
                     self._end(report)
                     status = report.status
@@ -83,19 +82,18 @@ class TrainingWriter:
                 (self.folder / name).unlink(missing_ok=True)
 
     def _keep(self, report: Any) -> None:
-        if time.monotonic() - self._saved_at < SECONDS or report.epoch == self._saved_epoch:
-            return
-        self._write_history(report.history)
+        rows = list(report.history)
+        with storage.replacing(self.folder / HISTORY) as part, part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else ["epoch"])
+            writer.writeheader()
+            writer.writerows(rows)
         if report.checkpoint is not None:
             _save(report.checkpoint, self.folder / MODEL)
-        self._saved_epoch, self._saved_at = report.epoch, time.monotonic()
 
     def _end(self, report: Any) -> None:
-        self._write_history(report.history)
-        if report.checkpoint is None:
-            return
-        _save(report.checkpoint, self.folder / MODEL)
-        self.model = self._publish(report.checkpoint)
+        self._keep(report)
+        if report.checkpoint is not None:
+            self.model = self._publish(report.checkpoint)
 
     def _publish(self, best: "Checkpoint") -> Path:
         """The best network among the workspace's models, under the name it had there before."""
@@ -105,12 +103,8 @@ class TrainingWriter:
         if self.header.model and self._is_ours(path):
             _save(best, path)
         else:
-            path = paths.save_new(
-                "checkpoints",
-                self.header.name,
-                ".safetensors",
-                lambda part: _save(best, part),
-            )
+            name, write = self.header.name, lambda part: _save(best, part)
+            path = paths.save_new("checkpoints", name, ".safetensors", write)
         self.header = dataclasses.replace(self.header, model=path.name, published=best.fingerprint)
         return path
 
@@ -124,13 +118,6 @@ class TrainingWriter:
             return checkpoint.load(path).fingerprint == self.header.published
         except InputError:
             return False
-
-    def _write_history(self, rows: Iterable[dict[str, float]]) -> None:
-        rows = list(rows)
-        with storage.replacing(self.folder / HISTORY) as part, part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]) if rows else ["epoch"])
-            writer.writeheader()
-            writer.writerows(rows)
 
 
 def state_file(folder: Path) -> Path:
@@ -147,19 +134,16 @@ def _save(model: "Checkpoint", path: Path) -> None:
 def begin_training(
     folder: Path, header: TrainingHeader, train_set: Dataset, valid_set: Dataset
 ) -> TrainingWriter:
-    """Make a training's folder with everything that is needed to resume it.
+    """Make a training's folder, with everything that is needed to resume it or not at all.
 
-    The folder appears with everything in it or not at all. Raises InputError when something has
-    its name already or the disk refuses.
+    InputError when something has its name already or the disk refuses.
     """
     sets = dict(zip(SETS, (train_set, valid_set), strict=True))
-    facts = {
+    facts: dict[str, Any] = {"source": train_set.source} | {
         name.removesuffix(".npz"): {"frames": len(data), "fingerprint": data.fingerprint}
         for name, data in sets.items()
     }
-    dataset_facts = {"source": train_set.source, **facts}
-    number = listing.next_number(folder)
-    header = dataclasses.replace(header, dataset=dataset_facts, number=number)
+    header = dataclasses.replace(header, dataset=facts, number=listing.next_number(folder))
     with storage.new_folder(folder) as part:
         for name, data in sets.items():
             dataset.save(data, part / name)
@@ -170,14 +154,7 @@ def begin_training(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class UnfinishedTraining:
-    """Everything that is needed to resume a training.
-
-    Attributes:
-        folder: of the training.
-        header: of the training.
-        train_set: the frames it learns from.
-        valid_set: the frames that choose its best network.
-    """
+    """Everything that is needed to resume a training."""
 
     folder: Path
     header: TrainingHeader

@@ -1,13 +1,12 @@
-"""Drawing a figure: the chart, its sentence for screen readers, and the table of its numbers.
+"""Figures, tables, molecules and files to take away, and what a page shows of a run.
 
-The 3D viewer on a page: a component that keeps its node while its frames change.
-
-The drawing of the Learn page: a component that evaluates everything in the browser.
-
-A run on the screen, while it grows or afterwards: drift with survivors, numbers, molecules.
+A figure comes with its sentence for screen readers and the table of its numbers. The 3D viewer and
+the drawing of the Learn page are components that keep their node while their data change.
 """
 
+import mimetypes
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,17 +56,30 @@ def show_table(table: pd.DataFrame, alt: str, *, rounded: bool = True, **options
     )
 
 
+def download(
+    label: str,
+    data: Callable[[], bytes],
+    name: str,
+    key: str | None = None,
+    *,
+    icon: str = ":material/download:",
+    help: str | None = None,
+) -> None:
+    """A file to take away, made at the click; its name says what kind it is."""
+    mime, _ = mimetypes.guess_type(name)
+    st.download_button(label, data, name, mime, key, help, "ignore", icon=icon)
+
+
+def download_file(path: Path, label: str) -> None:
+    """A file of the workspace to take away, if it is there."""
+    if path.exists():
+        download(label, path.read_bytes, path.name, f"download {path.name}")
+
+
 def csv_button(table: pd.DataFrame, name: str) -> None:
-    """Take a table away as CSV; the text is made at the click."""
-    st.download_button(
-        "Download as CSV",
-        data=lambda: table.to_csv(index=False).encode(),
-        file_name=f"{name.replace(' ', '-')}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key=f"{name} csv",
-    )
+    """Take a table away as CSV."""
+    file = f"{name.replace(' ', '-')}.csv"
+    download("Download as CSV", lambda: table.to_csv(index=False).encode(), file, f"{name} csv")
 
 
 _VIEWER = component("fisherdash_viewer", js=viewer.source(), css=viewer.stylesheet())
@@ -109,23 +121,18 @@ def end_of(run: Run) -> float | None:
 
 
 def drift_chart(run: Run, traj: Trajectories, key: str, *, table: bool = True) -> None:
-    """ΔE_tot(t) and who is alive, with the number alive beside it."""
+    """ΔE_tot(t) and survival, with each head's number of survivors beside them."""
     chart, beside = st.columns([5, 1])
     with chart:
         figure = drift_figure(traj, looks(run), end=end_of(run))
         draw(figure, key=key, table=table)
     with beside:
-        alive_metrics(traj)
+        for name, survivors in zip(traj.names, traj.survivors.sum(axis=1), strict=True):
+            with st.container(border=True, gap="xsmall"):
+                label, count = f"{plain(name)}: survivors", f"{survivors} of {traj.replicas}"
+                st.caption(label)
+                st.metric(label, count, label_visibility="collapsed")
         st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
-
-
-def alive_metrics(traj: Trajectories) -> None:
-    """The number alive of each head."""
-    for name, alive in zip(traj.names, traj.survivors.sum(axis=1), strict=True):
-        with st.container(border=True, gap="xsmall"):
-            st.caption(f"{plain(name)}: alive")
-            count = f"{alive} of {traj.replicas}"
-            st.metric(f"{plain(name)}: alive", count, label_visibility="collapsed")
 
 
 def molecules(
@@ -141,7 +148,7 @@ def molecules(
 
     ``choose`` is called with the replica whose curve was clicked.
     """
-    traj = run.trajectories()
+    traj, styles = run.trajectories(), looks(run)
     frames = viewer.thinned(len(traj.times))
     panes = []
     for head in heads:
@@ -149,39 +156,35 @@ def molecules(
         panes.append(
             viewer.Pane(
                 caption=f"{run.header.names[head]}, replica {replica + 1}",
-                style=looks(run)[head],
+                style=styles[head],
                 positions=run.frames(head, replica, frames),
                 died=int(late[0]) if len(late) else None,
-                ending=death(run, head, replica),
+                ending=failure(run, head, replica),
                 name=run.header.names[head],
                 head=head,
                 broken=broken_bond(run, head, replica),
             )
         )
-    shown = "-".join(str(head) for head in heads)
+    curves = None
+    if choose is not None:
+        shape = [range(count) for count in run.header.shape]
+        endings = [[failure(run, head, one) for one in shape[1]] for head in shape[0]]
+        curves = viewer.curves(traj, styles, endings, end=end_of(run))
     payload = viewer.payload(
         run.header.atomic_numbers,
         panes,
         traj.times[frames] / 1000.0,
-        key=f"{run.id} {shown}",
+        key=f"{run.id} {'-'.join(map(str, heads))}",
         live=run.status == "running",
         playing=playing,
         subject=replica,
-        curves=None if choose is None else run_curves(run),
+        curves=curves,
     )
     show_molecules(payload, key=key, choose=choose)
 
 
-def run_curves(run: Run) -> dict[str, Any]:
-    """Drift, survival and temperature of a run for the viewer."""
-    traj = run.trajectories()
-    heads, replicas = run.header.shape
-    endings = [[death(run, head, r) for r in range(replicas)] for head in range(heads)]
-    return viewer.curves(traj, looks(run), endings, end=end_of(run))
-
-
 def broken_bond(run: Run, head: int, replica: int) -> tuple[int, int] | None:
-    """The atoms whose bond broke; None for the living and for what is not finite."""
+    """The atoms whose bond broke; None for a survivor and for an energy that is not finite."""
     bonds = run.trajectories().broken_bond
     bond = -1 if bonds is None else int(bonds[head, replica])
     if bond < 0 or not run.header.bonds:
@@ -189,8 +192,8 @@ def broken_bond(run: Run, head: int, replica: int) -> tuple[int, int] | None:
     return run.header.bonds[bond][:2]
 
 
-def death(run: Run, head: int, replica: int) -> str:
-    """How and when a trajectory died, in words; empty for the living."""
+def failure(run: Run, head: int, replica: int) -> str:
+    """How and when a trajectory failed, in words; empty for a survivor."""
     step = int(run.trajectories().failed_step[head, replica])
     bond = broken_bond(run, head, replica)
     if step < 0:

@@ -70,8 +70,8 @@ def section() -> None:
     job = jobs.latest("landscape")
     if job is None:
         st.info(
-            "Choose models to see how sharp the valley is in which each of them lies. Sharp ones "
-            "tend to die early in dynamics.",
+            "Choose models to see how sharp the minimum is in which each of them lies. Sharp ones "
+            "tend to fail early in dynamics.",
             icon=":material/info:",
         )
         return

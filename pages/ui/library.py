@@ -1,13 +1,8 @@
-"""Choosing what to work on: the samples and the workspace in every selector.
+"""The data sets, models and runs of the samples and the workspace: chosen, read, brought, shared.
 
-The choice lives in the address of the page, so it is the same on all pages, survives a refresh
-and can be sent to a colleague on the same machine.
-
-Bringing a model from this computer: a checkpoint, or the parameters of the E3x tutorial.
-
-Renaming and deleting the data set or the model that is chosen, where it is one's own.
-
-Letting everybody on a server see a data set or a model, and taking it back.
+A choice lives in the address of the page, so it is the same on all pages, survives a refresh and
+can be sent to a colleague on the same machine. One's own files can be renamed, deleted and, on a
+server, shared with everybody.
 """
 
 import contextlib
@@ -15,27 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-import numpy as np
 import streamlit as st
 
 from fisherdash import dataset as datasets
 from fisherdash.analysis import RunStatistics, compare
-from fisherdash.analysis import structure as geometry
-from fisherdash.analysis.structure import Structure, VibrationalSpectrum, spectra, structure
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import TutorialSettings, shown
-from fisherdash.workspace import (
-    Run,
-    limits,
-    open_run,
-    ownership,
-    paths,
-    users,
-)
+from fisherdash.workspace import Run, limits, open_run, ownership, paths, users
 from fisherdash.workspace.listing import delete, entries
-from fisherdash.workspace.runs import last_velocities, survivor_positions
-from pages.ui.progress import complaint, computed, door, plain
+from pages.ui.progress import attempt, complaint, computed, door, plain
 from pages.ui.widgets import widgets
 
 if TYPE_CHECKING:
@@ -73,6 +57,7 @@ def choose_of(label: str, found: Mapping[str, T], key: str, help: str | None = N
         _apply(key)
     if st.session_state.get(key) not in found:
         st.session_state.pop(key, None)
+    # The name is what the address shows: a label made from it would change the link.
     name = st.selectbox(label, list(found), key=key, help=help, bind="query-params")
     return found.get(name) if name else None
 
@@ -99,20 +84,12 @@ def choose_models(key: str, help: str) -> tuple[list[Path], Path | None]:
         return models, choose("Frames of", "datasets", "data")
 
 
-def choose_run(key: str = "run") -> Run | None:
-    """A selector of a run of the workspace; None when there is none that can be opened."""
+def choose_run() -> Run | None:
+    """A selector of a run of the workspace; None when there is none, InputError if damaged."""
     found = {entry.folder.name: entry for entry in entries("runs")}
-    if not found:
+    entry = choose_of("Run", found, "run") if found else None
+    if entry is None:
         return None
-    _apply(key)
-    if st.session_state.get(key) not in found:
-        st.session_state.pop(key, None)
-
-    # The folder's name is what the address shows: a label made from it would change the link.
-    name = st.selectbox("Run", list(found), key=key, bind="query-params")
-    if not name:
-        return None
-    entry = found[name]
     if not entry.problem:
         when = entry.created.replace("T", " ").removesuffix("+00:00")
         st.caption(f"{plain(entry.title)}, {when} UTC")
@@ -140,19 +117,6 @@ def dataset_at(path: Path) -> Dataset:
     return _dataset(str(path), _changed(path))
 
 
-def data_of(run: Run) -> Path:
-    """The file of the frames that a run started from; InputError where it is no longer here."""
-    told = run.header.dataset
-    for path in options("datasets").values():
-        with contextlib.suppress(InputError):  # a damaged file is told of where it is chosen
-            if dataset_at(path).fingerprint == told.get("fingerprint"):
-                return path
-    raise InputError(
-        f"the data set that {run.id} started from ({told.get('source') or 'unknown'}) is not in "
-        "the workspace; load it on the Data page"
-    )
-
-
 def checkpoint_at(path: Path) -> "Checkpoint":
     """The checkpoint in a file, read once."""
     return _checkpoint(str(path), _changed(path))
@@ -169,13 +133,12 @@ def models_for(chosen: Iterable[Path], data: Dataset) -> "dict[str, Checkpoint]"
     return models
 
 
-def checkpoints_by_fingerprint() -> "dict[str, Checkpoint]":
-    """Every checkpoint that can be read, by what determines its energies and forces."""
+def readable_checkpoints() -> "dict[Path, Checkpoint]":
+    """Every checkpoint that can be read; a damaged one is reported where it is chosen."""
     found = {}
-    for path in options("checkpoints").values():
-        with contextlib.suppress(InputError):  # a damaged file is told of where it is chosen
-            model = checkpoint_at(path)
-            found[model.fingerprint] = model
+    for path in paths.files("checkpoints"):
+        with contextlib.suppress(InputError):
+            found[path] = checkpoint_at(path)
     return found
 
 
@@ -196,37 +159,6 @@ def comparisons_of(runs: Sequence[Run], *, quiet: bool = False) -> list[RunStati
     )
 
 
-def structure_of(run: Run, data: Dataset) -> Structure | None:
-    """Distances in a run as far as it has come, against those of the data; None until known."""
-    return computed(
-        "the distances",
-        ("structure", run.folder, data.fingerprint),
-        lambda: structure(data.positions, survivor_positions(run)),
-        len(run.times),
-    )
-
-
-def geometry_of(run: Run, data: Dataset) -> tuple[geometry.Kind, ...] | None:
-    """Bonds and angles in a run as far as it has come, against those of the data."""
-    numbers, bonds = run.header.atomic_numbers, run.header.bonds or ()
-    return computed(
-        "the bonds and angles",
-        ("geometry", run.folder, data.fingerprint),
-        lambda: geometry.kinds(data.positions, survivor_positions(run), numbers, bonds),
-        len(run.times),
-    )
-
-
-def spectrum_of(run: Run) -> VibrationalSpectrum | None:
-    """The vibrations of a run as far as it has come; None until they are known."""
-
-    def vibrations() -> VibrationalSpectrum:
-        velocities, spacing = last_velocities(run)
-        return spectra(velocities, np.array(run.header.masses), spacing)
-
-    return computed("the vibrations", ("spectrum", run.folder), vibrations, len(run.times))
-
-
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _opened(folder: str) -> Run:
     return open_run(Path(folder))
@@ -245,7 +177,7 @@ def _checkpoint(path: str, changed: int) -> "Checkpoint":
 
 
 def only_a_number(key: str) -> None:
-    """Take out of the address what is no whole number: a field of numbers would fail over it."""
+    """Remove from the address what is no whole number: a number field would fail over it."""
     value = st.query_params.get(key)
     if value is not None and not (value.isascii() and value.isdigit() and len(value) < 10):
         del st.query_params[key]
@@ -265,7 +197,7 @@ def _apply(key: str) -> None:
 
 
 def own_model() -> None:
-    """Two doors; on a mistake one sentence, and what was loaded stays."""
+    """Uploads of a checkpoint or of E3x parameters; on a mistake, what was loaded stays."""
     with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
         st.file_uploader(
             "FisherDash checkpoint (.safetensors)",
@@ -295,8 +227,7 @@ def _bring_checkpoint() -> None:
 def _bring_tutorial() -> None:
     from fisherdash.potentials.e3x import tutorial
 
-    names = [one.name for one in shown(TutorialSettings)]
-    fields = {name: st.session_state[f"tutorial {name}"] for name in names}
+    fields = {one.name: st.session_state[f"tutorial {one.name}"] for one in shown(TutorialSettings)}
     _bring("tutorial model", lambda data, name: tutorial.load_bytes(data, **fields, name=name))
 
 
@@ -318,10 +249,7 @@ def _bring(key: str, read: "Callable[[bytes, str], Checkpoint]") -> None:
 
 
 def own_file(path: Path, key: str) -> None:
-    """A menu beside one of the user's own files; nothing for any other file.
-
-    Args: the file, and the key of the selector that it was chosen with.
-    """
+    """A menu beside one of the user's own files, chosen by the selector ``key``; else nothing."""
     if paths.is_mine(path):
         name = f"new name of {path.name}"
         with st.popover("Rename or delete", icon=":material/edit:"):
@@ -331,38 +259,21 @@ def own_file(path: Path, key: str) -> None:
                 "Deleting is for good. Runs and models that were made with it stay, "
                 "and remember what it was."
             )
-            st.button(
-                f"Delete {plain(path.stem)}",
-                icon=":material/delete:",
-                on_click=_delete,
-                args=(path,),
-            )
+            words = f"Delete {plain(path.stem)}"
+            st.button(words, icon=":material/delete:", on_click=_delete, args=(path,))
     complaint("own")
 
 
+@door("own")
 def _rename(path: Path, key: str, name: str) -> None:
     st.session_state.pop("loaded", None)  # what the Data page remembers of an upload, by its name
-    with door("own"):
-        select(key, name_of(ownership.rename(path, st.session_state[name])))
+    select(key, name_of(ownership.rename(path, st.session_state[name])))
 
 
+@door("own")
 def _delete(path: Path) -> None:
     st.session_state.pop("loaded", None)
-    with door("own"):
-        ownership.delete(path)
-
-
-def download(path: Path, label: str) -> None:
-    """A file to take away, if it is there."""
-    if path.exists():
-        st.download_button(
-            label,
-            data=path.read_bytes,
-            file_name=path.name,
-            icon=":material/download:",
-            on_click="ignore",
-            key=f"download {path.name}",
-        )
+    ownership.delete(path)
 
 
 def share_button(path: Path) -> None:
@@ -374,15 +285,10 @@ def share_button(path: Path) -> None:
         "Stop sharing" if shared else "Share with everyone here",
         key=f"share {path.name}",
         icon=":material/lock:" if shared else ":material/group:",
-        on_click=_turn,
-        args=(path, shared),
+        on_click=attempt(ownership.stop_sharing if shared else ownership.share, "share"),
+        args=(path,),
         help="Everyone on this server sees it and can work on it; nobody can change it."
         if not shared
         else "Others no longer see it. What they have made from it stays theirs.",
     )
     complaint("share")
-
-
-def _turn(path: Path, shared: bool) -> None:
-    with door("share"):
-        (ownership.stop_sharing if shared else ownership.share)(path)

@@ -1,11 +1,8 @@
-"""Jobs on the screen: stage, progress, speed, time left, device, cancel; watched, never owned.
+"""Jobs, errors, links and commands on every page.
 
-A page draws a job by asking the list of jobs; closing, refreshing or opening the page twice
-changes nothing for the job.
-
-Errors at the door: a user's mistake is one sentence, and what was loaded stays.
-
-The jobs at work, in the sidebar of every page.
+A page draws a job (stage, progress, speed, time left, device, cancel) by asking the list of jobs;
+closing, refreshing or opening the page twice changes nothing for the job. A user's mistake is one
+sentence, and what was loaded stays.
 """
 
 import contextlib
@@ -46,7 +43,7 @@ _SOON = 0.25
 """Seconds that a page waits for what is computed: most of it needs no word then."""
 
 
-def watch(job: Job | None, draw: Callable[[], None], every: float = 1.0) -> None:
+def watch(job: Job | None, draw: Callable[[], object], every: float = 1.0) -> None:
     """Call ``draw`` now and, while the job is active, again every so many seconds.
 
     When the job ends the whole page runs once more, so that what comes after the job appears.
@@ -89,14 +86,10 @@ def computed(
     if job is not None and job.wait(_SOON):
         value, job = background.computed(subject, function, state)
     if job is not None and not quiet:
-        watch(job, functools.partial(_computing, what), every=0.5)
+        watch(job, lambda: st.caption(f":material/hourglass_top: Computing {what}"), every=0.5)
         if not job.active:  # it ended before it was watched
             st.rerun()
     return value
-
-
-def _computing(what: str) -> None:
-    st.caption(f":material/hourglass_top: Computing {what}")
 
 
 def follow(job: Job, every: float = 0.5) -> None:
@@ -125,23 +118,20 @@ def job_line(job: Job) -> None:
         st.error(plain(job.error), icon=":material/error:")
 
 
-def job_list(kind: str | None = None, most: int = 6) -> None:
+def job_list(kind: str, most: int = 6) -> None:
     """The latest jobs of one kind."""
-    found = jobs.every(kind)[:most]
-    if not found:
-        st.caption("No jobs yet.")
-    for job in found:
+    for job in jobs.every(kind)[:most]:
         with st.container(border=True):
             job_line(job)
 
 
 def facts(job: Job) -> str:
-    """What is known of a job in a few words: work done, speed, time, device, place in the queue."""
+    """A job in a few words: work done, speed, time, device, place in the queue."""
     progress, words = job.progress, []
     if job.status == "queued":
         ahead = jobs.place_in_queue(job)
-        words = f"waits for {ahead} job{'s' if ahead != 1 else ''} before it"
-        return words if ahead else "starting"
+        waits = f"waits for {ahead} job{'s' if ahead != 1 else ''} before it"
+        return waits if ahead else "starting"
     if progress.detail:
         words.append(progress.detail)
     if progress.rate:
@@ -167,7 +157,7 @@ def plain(text: str) -> str:
 
 @contextlib.contextmanager
 def door(later: str = "") -> Iterator[None]:
-    """Show an InputError raised inside as its sentence and go on after the block.
+    """Show an InputError raised inside as its sentence and go on after the block (or function).
 
     What a button calls runs before the page is drawn: the page shows its mistake ``later``, where
     it calls :func:`complaint` with the same word.
@@ -179,6 +169,16 @@ def door(later: str = "") -> Iterator[None]:
             st.session_state[f"{later} error"] = str(error)
         else:
             complain(error)
+
+
+def attempt(function: Callable[..., object], later: str = "") -> Callable[..., None]:
+    """What a button calls: the function, with its mistakes shown as :func:`door` does."""
+
+    def attempted(*arguments: object) -> None:
+        with door(later):
+            function(*arguments)
+
+    return attempted
 
 
 def complaint(later: str) -> None:

@@ -1,19 +1,15 @@
-"""Error bars of forces along the replica that is shown, from the covariance a re-fit left.
-
-The shape of the molecule beside its energy: distances, bonds and angles, vibrations.
-
-Where a run's drift comes from: the same starts once more, finer, at one click.
-"""
+"""Panels of a run: structure and vibrations, the origin of its drift, error bars of its forces."""
 
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from fisherdash import tasks
+from fisherdash.analysis import structure
 from fisherdash.analysis.drift import Cause, told_apart
-from fisherdash.analysis.structure import folding_warning
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.plots.figure import SeriesStyle
@@ -28,13 +24,12 @@ from fisherdash.plots.structure import (
     structure_figure,
     structure_sentence,
 )
-from fisherdash.workspace import Run
-from fisherdash.workspace.runs import finer_run
+from fisherdash.workspace import Run, paths
+from fisherdash.workspace.runs import finer_run, last_velocities, survivor_positions
 from pages.ui import library
 from pages.ui.charts import csv_button, draw, looks, show_table
 from pages.ui.progress import computed, door, follow, next_step, plain
-
-_PARTS = ["Distances", "Bonds and angles", "Vibrations"]
+from pages.ui.widgets import switch
 
 
 def structure_section(run: Run) -> None:
@@ -46,26 +41,20 @@ def structure_section(run: Run) -> None:
         "swing at another frequency.",
     ):
         return
-    part = st.segmented_control(
-        "Look at",
-        _PARTS,
-        default=_PARTS[0],
-        required=True,
-        key="structure part",
-        label_visibility="collapsed",
-    )
+    parts = ["Distances", "Bonds and angles", "Vibrations"]
+    part = switch("Look at", parts, key="structure part")
     with door():
         styles = dict(zip(run.header.names, looks(run), strict=True))
         if part == "Vibrations":
-            vibrations(run, styles)
+            spectrum(run, styles)
         elif (data := _data_for(run)) is not None:
             if part == "Distances":
                 distances(run, data, styles)
             else:
                 bonds_and_angles(run, data, styles)
-            heat = "unknown" if data.temperature is None else f"{data.temperature:g} K"
+            sampled = "unknown" if data.temperature is None else f"{data.temperature:g} K"
             st.caption(
-                f"Data at {heat}; the run began with momenta of "
+                f"Data at {sampled}; the run began with momenta of "
                 f"{run.header.settings['temperature']:g} K. Only like temperatures compare the "
                 "models."
             )
@@ -84,7 +73,12 @@ def _data_for(run: Run) -> Dataset | None:
 
 def distances(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
     """h(r) of each head beside that of the data."""
-    found = library.structure_of(run, data)
+    found = computed(
+        "the distances",
+        ("structure", run.folder, data.fingerprint),
+        lambda: structure.structure(data.positions, survivor_positions(run)),
+        len(run.times),
+    )
     if found is None:
         return
     draw(structure_figure(found, styles), key="distances")
@@ -93,7 +87,13 @@ def distances(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
 
 def bonds_and_angles(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
     """A table of all kinds, and the distributions of the chosen one."""
-    found = library.geometry_of(run, data)
+    numbers, bonds = run.header.atomic_numbers, run.header.bonds or ()
+    found = computed(
+        "the bonds and angles",
+        ("geometry", run.folder, data.fingerprint),
+        lambda: structure.kinds(data.positions, survivor_positions(run), numbers, bonds),
+        len(run.times),
+    )
     if found is None:
         return
     kinds = {f"{kind.name} ({kind.unit})": kind for kind in found}
@@ -106,23 +106,28 @@ def bonds_and_angles(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) ->
     show_table(table, "Bonds and angles")
     csv_button(table, f"{run.id} bonds and angles")
     st.caption(
-        "Mean ± standard deviation over the living. Away from data: how far the values have to be "
-        "moved on average to be distributed like the data, in Å or degrees; beside it the same "
+        "Mean ± standard deviation over the survivors. Away from data: how far the values have to "
+        "be moved on average to be distributed like the data, in Å or degrees; beside it the same "
         "between two halves of the data, which is chance alone."
     )
 
 
-def vibrations(run: Run, styles: dict[str, SeriesStyle]) -> None:
+def spectrum(run: Run, styles: dict[str, SeriesStyle]) -> None:
     """The spectrum from velocities; a data set has none, so only heads are compared."""
     settings, hydrogen = run.header.settings, 1 in run.header.atomic_numbers
     spacing = float(settings["record_every"]) * float(settings["timestep"])
-    if words := folding_warning(spacing, float(settings["timestep"]), hydrogen):
+    if words := structure.folding_warning(spacing, float(settings["timestep"]), hydrogen):
         st.warning(words, icon=":material/warning:")
-    found = library.spectrum_of(run)
+
+    def vibrations() -> structure.VibrationalSpectrum:
+        velocities, spacing = last_velocities(run)
+        return structure.spectra(velocities, np.array(run.header.masses), spacing)
+
+    found = computed("the vibrations", ("spectrum", run.folder), vibrations, len(run.times))
     if found is None:
         return
     if not any(power is not None for power in found.heads.values()):
-        st.info("No replica lives to the end of this run.", icon=":material/info:")
+        st.info("No replica survives to the end of this run.", icon=":material/info:")
         return
     draw(spectrum_figure(found, styles), key="spectrum")
     st.caption(plain(spectrum_sentence(found)))
@@ -132,14 +137,14 @@ _BUTTONS: dict[Cause, tuple[str, str, str]] = {
     "time step": (
         "Run at half the time step",
         ":material/timer:",
-        "The same starts, times and frames with twice the steps: what falls to a quarter is the "
-        "error of the time step, what stays is the model's.",
+        "The same initial states, times and frames with twice the steps: what falls to a quarter "
+        "is the error of the time step, what stays is the model's.",
     ),
     "round-off": (
         "Run in double precision",
         ":material/exposure:",
-        "The same starts and steps, at most 4,000 of them, with every number in double precision: "
-        "the difference is round-off of the network.",
+        "The same initial states and steps, at most 4,000 of them, with every number in double "
+        "precision: the difference is round-off of the network.",
     ),
 }
 
@@ -157,6 +162,19 @@ def origin_section(run: Run) -> None:
             _cause(run, cause)
 
 
+def _data_of(run: Run) -> Path:
+    """The file of the frames that a run started from; InputError where it is no longer here."""
+    facts = run.header.dataset
+    for path in paths.files("datasets"):
+        with contextlib.suppress(InputError):  # a damaged file is reported where it is chosen
+            if library.dataset_at(path).fingerprint == facts.get("fingerprint"):
+                return path
+    raise InputError(
+        f"the data set that {run.id} started from ({facts.get('source') or 'unknown'}) is not in "
+        "the workspace; load it on the Data page"
+    )
+
+
 def _cause(run: Run, cause: Cause) -> None:
     label, icon, help = _BUTTONS[cause]
     st.markdown(f"**{cause.capitalize()}**")
@@ -167,7 +185,7 @@ def _cause(run: Run, cause: Cause) -> None:
     if folder is None:
         st.caption(help)
         if st.button(label, icon=icon):
-            path = library.data_of(run)
+            path = _data_of(run)
             tasks.submit_finer(run, path, library.dataset_at(path), cause)
             st.rerun()
         return
@@ -197,22 +215,11 @@ def _answer(run: Run, finer: Run, cause: Cause) -> None:
         st.markdown(f"- {plain(sentence)}")
     table = origin_table(found)
     show_table(table, f"Drift told apart from what is due to the {cause}")
-    words = (
-        f"Over the first {found.duration:.3g} ps of {run.id} and {finer.id}, replicas that survive "
-        "both. Intervals are 95 %, bootstrapped over replicas."
+    st.caption(
+        f"Over the first {found.duration:.3g} ps of {plain(run.id)} and {plain(finer.id)}, "
+        "replicas that survive both. Intervals are 95 %, bootstrapped over replicas."
     )
-    st.caption(plain(words))
     csv_button(table, f"{run.id} {cause}")
-
-
-def _with_bars() -> dict[str, Path]:
-    """Checkpoints that know how sure their head is, by the name shown."""
-    found = {}
-    for name, path in library.options("checkpoints").items():
-        with contextlib.suppress(InputError):  # a damaged file is told of where it is chosen
-            if library.checkpoint_at(path).head_covariance is not None:
-                found[name] = path
-    return found
 
 
 def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
@@ -220,7 +227,12 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
     with st.expander("Error bars of the forces", icon=":material/error_med:"):
         if not st.toggle("Show them for this replica", key="bars"):
             return
-        model = library.choose_of("Re-fitted checkpoint", _with_bars(), "bars model")
+        known = {
+            library.name_of(path): model
+            for path, model in library.readable_checkpoints().items()
+            if model.head_covariance is not None
+        }
+        model = library.choose_of("Re-fitted checkpoint", known, "bars model")
         if model is None:
             next_step(
                 "Only a re-fit leaves a head with error bars, and there is none yet.",
@@ -229,11 +241,10 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
             )
             return
         with door():
-            loaded = library.checkpoint_at(model)
             found = computed(
                 "the error bars",
-                ("error bars", loaded.fingerprint, run.folder, tuple(heads), replica),
-                lambda: tasks.error_bars(loaded, run, heads, replica),
+                ("error bars", model.fingerprint, run.folder, tuple(heads), replica),
+                lambda: tasks.error_bars(model, run, heads, replica),
                 len(run.times),
             )
             if found is None:
@@ -245,6 +256,6 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
             )
             draw(figure, key="error bars")
             st.caption(
-                "What is uncertain about the head alone, as the re-fit left it: bars that grow "
+                "Uncertainty of the head alone, from the covariance of the re-fit: bars that grow "
                 "show a trajectory that leaves the data. The error of the body comes on top."
             )

@@ -1,13 +1,8 @@
-"""The dashboard as a server: Streamlit's, with headers that browsers obey and a visitor's cookie.
+"""The dashboard as a server: Streamlit's, with security headers, and the user of a session.
 
-The cookie is given out only where many share a server (``FISHERDASH_SHARED=1``) and tells their
-browsers apart; it says nothing about them. Who wants accounts configures sign-in.
-
-Who looks at the page, as far as their work is kept apart from others'.
-
-On one's own machine nobody in particular. Where sign-in is configured (Streamlit's own, ``[auth]``
-in ``.streamlit/secrets.toml``), the account; on a shared server without it, the browser, by the
-cookie that :mod:`pages.ui.server` gives out. What cannot be told apart sees only its own session.
+On one's own machine all sessions are one user. Where sign-in is configured (Streamlit's own,
+``[auth]`` in ``.streamlit/secrets.toml``), the user is the account; on a shared server without it
+(``FISHERDASH_SHARED=1``) the browser, by a random cookie. Without either, the session.
 """
 
 import secrets
@@ -31,8 +26,12 @@ def user() -> str:
     session = get_script_run_ctx(suppress_warning=True)
     if session is None:
         return users.EVERYBODY
+    identity = None
     if needs_sign_in():
-        identity = _account() if st.user.is_logged_in else None
+        # The provider's own, never reused name of the account where it gives one.
+        subject = st.user.get("sub") or st.user.get("email")
+        if st.user.is_logged_in and subject:
+            identity = f"account {st.user.get('iss')} {subject}"
     elif limits.is_shared():
         identity = _browser()
     else:
@@ -55,7 +54,9 @@ def sign_in() -> None:
     """All that somebody sees who has to sign in first."""
     st.title("FisherDash")
     st.markdown("Sign in to see your data, models and runs.")
-    for provider in _providers():
+    section: Mapping[str, object] = st.secrets["auth"]
+    named = [name for name, value in section.items() if isinstance(value, Mapping)]
+    for provider in named or [""]:  # one that has no name
         label = f"Sign in with {provider}" if provider else "Sign in"
         arguments = (provider,) if provider else ()
         st.button(label, icon=":material/login:", on_click=st.login, args=arguments)
@@ -69,22 +70,9 @@ def sign_out() -> None:
         st.button("Sign out", icon=":material/logout:", on_click=st.logout)
 
 
-def _account() -> str | None:
-    """Who signed in: the provider's own, never reused name of the account where it gives one."""
-    subject = st.user.get("sub") or st.user.get("email")
-    return f"account {st.user.get('iss')} {subject}" if subject else None
-
-
 def _browser() -> str | None:
     cookie = st.context.cookies.get(COOKIE, "")
     return f"browser {cookie}" if len(cookie) >= _SHORTEST_COOKIE else None
-
-
-def _providers() -> list[str]:
-    """Names of the configured providers; "" for the one that has none."""
-    section: Mapping[str, object] = st.secrets["auth"]
-    named = [name for name, value in section.items() if isinstance(value, Mapping)]
-    return named or [""]
 
 
 _YEAR = 365 * 24 * 3600

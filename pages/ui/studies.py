@@ -1,17 +1,16 @@
-"""A study on the screen: what it says, its figures, and the way to begin one."""
+"""A study on the screen: its answer, figures and tables."""
 
 import streamlit as st
 
 from fisherdash.plots import evidence
-from fisherdash.plots import study as effects
-from fisherdash.plots import study as population
-from fisherdash.plots.study import kinds_figure, looks, survival_figure
+from fisherdash.plots import study as figures
+from fisherdash.plots.study import looks
 from fisherdash.study import Tables, results, words
 from fisherdash.study.statistics import Condition, Findings
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.progress import computed
 
-EFFECTS: dict[str, effects.Effect] = {
+EFFECTS: dict[str, figures.Effect] = {
     "Survival": "survivors",
     "Lifetime": "life",
     "Drift": "drift",
@@ -43,14 +42,15 @@ def verdict(found: Findings) -> None:
 
 
 def survival_part(found: Findings, condition: Condition) -> None:
-    """Who lives how long, how the others fail, and the numbers."""
+    """Survival over time, kinds of failure, and the numbers."""
     st.subheader("Survival and drift, read together")
     styles = looks(found.heads)
     left, right = st.columns([3, 2])
     with left:
-        draw(survival_figure(found.survivals[condition], styles), key="survival", table=False)
+        figure = figures.survival_figure(found.survivals[condition], styles)
+        draw(figure, key="survival", table=False)
     with right:
-        draw(kinds_figure(found.kinds[condition]), key="kinds", table=False)
+        draw(figures.kinds_figure(found.kinds[condition]), key="kinds", table=False)
     st.caption(
         "All trajectories of all models. Bands are 95 % over models. An immediate explosion comes "
         "within 0.1 ps; a slow drift survives, but its total energy moves by more than a tenth of "
@@ -67,27 +67,23 @@ def survival_part(found: Findings, condition: Condition) -> None:
     csv_button(evidence.comparison_rows(found.comparisons), "comparisons")
     for column, effect in zip(st.columns(2), ("survivors", "drift"), strict=True):
         with column:
-            figure = effects.forest_figure(found.comparisons, effect, styles)
+            figure = figures.forest_figure(found.comparisons, effect, styles)
             draw(figure, key=f"forest {effect}", table=False)
 
 
 def when_part(found: Findings, condition: Condition) -> None:
     """What the effect goes with."""
     st.subheader("When it helps, and when it does not")
-    chosen = st.segmented_control(
-        "Effect",
-        list(EFFECTS),
-        default="Survival",
-        required=True,
-        key="effect",
-    )
-    effect = EFFECTS[chosen]
+    effect = EFFECTS[
+        st.segmented_control(
+            "Effect", list(EFFECTS), default="Survival", required=True, key="effect"
+        )
+    ]
     shown = found.effects_at(condition)
-    figure = effects.quality_figure(shown, found.default_errors, effect, looks(found.heads))
+    figure = figures.quality_figure(shown, found.default_errors, effect, looks(found.heads))
     draw(figure, key="quality")
     thirds = {head: found.thirds[head, condition] for head in shown}
-    rows = evidence.third_rows(thirds, effect)
-    show_table(rows, "Effects in thirds of the models")
+    show_table(evidence.third_rows(thirds, effect), "Effects in thirds of the models")
     st.caption(
         f"{evidence.SHORT[effect]} in thirds of the models, by the default head's force error."
     )
@@ -101,29 +97,29 @@ def when_part(found: Findings, condition: Condition) -> None:
 def members_part(found: Findings, condition: Condition) -> None:
     """Every member: its drift with each head, and how it learned."""
     st.subheader("Every member")
-    figures = population.drift_figures(
+    drifts = figures.drift_figures(
         found.tables.curves, found.trajectories, condition, looks(found.heads)
     )
     with st.grid(3, min_column_width=300):
-        for number, figure in enumerate(figures):
+        for number, figure in enumerate(drifts):
             draw(figure, key=f"member drift {number}", table=False)
     st.caption(
-        "Change of the total energy: one line a model, the median over its living replicas, ending "
-        "in a cross where the last one died; the same energies everywhere. Below, how many of all "
-        "trajectories live."
+        "Change of the total energy: one line a model, the median over its surviving replicas, "
+        "ending in a cross where the last one failed; the same energies everywhere. Below, how "
+        "many of all trajectories survive."
     )
     with st.grid(3, min_column_width=300):
-        losses = population.losses_figures(found.whole.losses, found.tables.models)
+        losses = figures.losses_figures(found.whole.losses, found.tables.models)
         for number, figure in enumerate(losses):
             draw(figure, key=f"losses {number}", table=False)
     st.caption("How the models learned, by the number of training frames; red ones diverged.")
 
 
 def power_part(found: Findings, condition: Condition) -> None:
-    """What could have been seen."""
+    """The smallest effects that the study could have shown."""
     st.subheader("What this study could have seen")
     if known := found.seen_at(condition):
-        draw(effects.power_figure(known, looks(found.heads)), key="power")
+        draw(figures.power_figure(known, looks(found.heads)), key="power")
     st.caption(words.seen_sentence(found))
 
 

@@ -1,6 +1,7 @@
-"""The widgets of settings, as they were declared."""
+"""The widgets of settings, as they were declared, and the switch between views of a page."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -45,21 +46,23 @@ def widgets(
 
     plain = [one for one in chosen if not one.advanced]
     advanced = [one for one in chosen if one.advanced]
-    if columns and plain:
-        with st.grid(columns, min_column_width=140):
+    if plain:
+        with st.grid(columns, min_column_width=140) if columns else contextlib.nullcontext():
             for one in plain:
                 draw(one)
-    else:
-        for one in plain:
-            draw(one)
     if advanced:
-        grid = st.expander("More settings", icon=":material/tune:").grid(
-            min(columns or 4, len(advanced)), min_column_width=140
-        )
-        with grid:
+        folded = st.expander("More settings", icon=":material/tune:")
+        with folded.grid(min(columns or 4, len(advanced)), min_column_width=140):
             for one in advanced:
                 draw(one)
     return found
+
+
+def switch(label: str, options: Sequence[str], key: str | None = None) -> str:
+    """One of a few views, the first to begin with."""
+    return st.segmented_control(
+        label, options, default=options[0], required=True, key=key, label_visibility="collapsed"
+    )
 
 
 def widget(one: Setting, value: Any, **more: Any) -> Any:

@@ -5,6 +5,8 @@ import numpy as np
 from fisherdash.analysis import Trajectories
 
 ATOMS = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
+WATER = np.array([8, 1, 1])
+SWING_TIMES = np.arange(0.0, 1000.0, 5.0)
 
 
 def trajectories(
@@ -31,3 +33,15 @@ def trajectories(
     died = np.full(slopes.shape, -1) if failed_step is None else np.asarray(failed_step)
     names = names or tuple(f"head {index}" for index in range(len(slopes)))
     return Trajectories(names, times, total - kinetic - 4.0, kinetic, died, 0.5, len(ATOMS))
+
+
+def swinging(slope, swing, *, timestep=0.5, replicas=12, died=(), times=SWING_TIMES, seed=0):
+    """Total energy per atom drifts by ``slope`` meV/ps and swings by ``swing`` meV."""
+    rng = np.random.default_rng(seed)
+    each = np.array([slope]) + 0.01 * rng.standard_normal((1, replicas))
+    ripple = swing * np.sin(2 * np.pi * times / 37.0)
+    energy = (each[..., None] * times / 1e3 + ripple) * len(WATER) / 1e3
+    kinetic = np.broadcast_to(np.linspace(1, 2, replicas)[:, None], energy.shape)
+    dead = np.full((1, replicas), -1)
+    dead[0, list(died)] = 100
+    return Trajectories(("head",), times, energy - kinetic, kinetic, dead, timestep, len(WATER))

@@ -1,9 +1,19 @@
-"""Distances between atoms: known answers."""
+"""Distances, bonds, angles and spectra: known answers, planted geometries, known oscillators."""
 
 import numpy as np
 import pytest
 
 from fisherdash.analysis import structure as room
+from fisherdash.analysis.structure import (
+    SPEED_OF_LIGHT,
+    angles,
+    angles_of,
+    folding_warning,
+    highest_told,
+    kinds,
+    lengths,
+    spectra,
+)
 from fisherdash.errors import InputError
 
 
@@ -58,3 +68,128 @@ def test_the_floor_falls_with_the_number_of_frames():
 def test_without_data_there_is_nothing_to_compare_with():
     with pytest.raises(InputError, match="at least 2 frames"):
         room.structure(dimers([1.0]), {})
+
+
+NUMBERS = (6, 8, 1)
+BONDS = [(0, 1, 1.4), (1, 2, 0.96)]
+
+
+def bent(frames, *, oh=0.96, degrees=108.0, noise=0.01, seed=0):
+    """C–O–H with known O–H length and angle, and normal noise on both."""
+    rng = np.random.default_rng(seed)
+    length = oh + noise * rng.standard_normal(frames)
+    angle = np.radians(degrees + 100 * noise * rng.standard_normal(frames))
+    x = np.zeros((frames, 3, 3))
+    x[:, 0, 0] = 1.4
+    x[:, 2, 0], x[:, 2, 1] = length * np.cos(angle), length * np.sin(angle)
+    return x + rng.standard_normal((frames, 1, 3))  # the molecule may be anywhere
+
+
+def test_lengths_and_angles_are_those_that_were_planted():
+    x = bent(50, noise=0.0)
+    assert lengths(x, np.array([[1, 2]])) == pytest.approx(0.96)
+    assert angles(x, np.array([[0, 1, 2]])) == pytest.approx(108.0)
+    straight = bent(2, degrees=180.0, noise=0.0)
+    assert angles(straight, np.array([[2, 1, 0]])) == pytest.approx(180.0)
+
+
+def test_kinds_pool_what_has_the_same_elements_and_are_named_one_way():
+    methyl = [(0, 1), (0, 2), (0, 3), (0, 4)]
+    assert len(angles_of(methyl)) == 6 and angles_of([(0, 1)]) == []
+    x = np.random.default_rng(0).normal(size=(5, 5, 3))
+    found = {kind.name: kind.count for kind in kinds(x, {}, (6, 1, 1, 1, 8), methyl)}
+    assert found == {"C–H": 3, "C–O": 1, "H–C–H": 3, "O–C–H": 3}
+
+
+def test_a_shifted_head_is_as_far_away_as_it_was_shifted():
+    data = bent(4000, seed=1)
+    heads = {"same": bent(4000, seed=2), "long": bent(4000, oh=1.0, degrees=113.0, seed=3)}
+    by_name = {kind.name: kind for kind in kinds(data, {**heads, "dead": data[:0]}, NUMBERS, BONDS)}
+    bond, angle = by_name["O–H"], by_name["C–O–H"]
+    assert bond.distances["long"] == pytest.approx(0.04, rel=0.03)
+    assert angle.distances["long"] == pytest.approx(5.0, rel=0.03)
+    assert bond.distances["same"] < 0.001 and bond.floor < 0.001
+    assert bond.distances["dead"] is None and bond.heads["dead"] is None
+    assert bond.data == pytest.approx((0.96, 0.01), rel=0.05)
+    for density in bond.densities.values():
+        width = bond.centres[1] - bond.centres[0]
+        assert density.sum() * width == pytest.approx(1.0, abs=0.002)
+    assert None in bond.densities and "dead" not in bond.densities
+
+
+def test_one_broken_molecule_does_not_empty_the_chart():
+    broken = bent(20000)
+    broken[7, 2] += 1e4
+    found = {kind.name: kind for kind in kinds(bent(1000), {"a": broken}, NUMBERS, BONDS)}
+    assert 0.9 < found["O–H"].centres[0] < found["O–H"].centres[-1] < 1.1
+
+
+def test_without_data_it_is_one_sentence():
+    with pytest.raises(InputError, match="at least 2 frames"):
+        kinds(bent(1), {}, NUMBERS, BONDS)
+
+
+SPACING = 2.0
+MASSES = np.array([1.0, 12.0, 16.0])
+
+
+def oscillators(wavenumbers, energies, frames=6000, replicas=3, seed=0):
+    """Each atom swings along its own axis at its own wavenumber with its own kinetic energy."""
+    rng = np.random.default_rng(seed)
+    t = SPACING * np.arange(frames)
+    v = np.zeros((replicas, frames, 3, 3))
+    for atom, (nu, energy) in enumerate(zip(wavenumbers, energies, strict=True)):
+        phase = rng.uniform(0, 2 * np.pi, (replicas, 1))
+        v[:, :, atom, atom] = np.sqrt(2 * energy / MASSES[atom]) * np.cos(
+            2 * np.pi * SPEED_OF_LIGHT * nu * t + phase
+        )
+    return v
+
+
+def test_peaks_stand_at_the_frequencies_with_areas_in_proportion_to_the_energies():
+    nus, energies = (500.0, 1500.0, 3400.0), (1.0, 2.0, 5.0)
+    found = spectra({"head": oscillators(nus, energies)}, MASSES, SPACING)
+    width, power = found.wavenumbers[1], found.heads["head"]
+    assert width <= 10.0 and power.sum() * width == pytest.approx(1.0)
+    for nu, energy in zip(nus, energies, strict=True):
+        near = np.abs(found.wavenumbers - nu) < 100.0
+        peak = found.wavenumbers[near][np.argmax(power[near])]
+        assert abs(peak - nu) <= width / 2 + 1e-9
+        assert power[near].sum() * width == pytest.approx(energy / sum(energies), rel=1e-3)
+
+
+def test_a_verlet_oscillator_peaks_where_its_time_step_puts_it():
+    # Velocity Verlet of a harmonic oscillator runs at sin(ω'Δt/2) = ωΔt/2, 4 % fast here.
+    step, nu = 2.0, 2600.0
+    omega = 2 * np.pi * SPEED_OF_LIGHT * nu
+    x, v, seen = 1.0, 0.0, []
+    for _ in range(8000):
+        v -= 0.5 * step * omega**2 * x
+        x += step * v
+        v -= 0.5 * step * omega**2 * x
+        seen.append(v)
+    found = spectra({"one": np.reshape(seen, (1, -1, 1, 1)) * np.ones(3)}, np.ones(1), step)
+    shifted = 2 / step * np.arcsin(omega * step / 2) / (2 * np.pi * SPEED_OF_LIGHT)
+    assert shifted > 1.005 * nu
+    peak = found.wavenumbers[np.argmax(found.heads["one"])]
+    assert abs(peak - shifted) <= found.wavenumbers[1] / 2 + 1e-9
+
+
+def test_a_mode_faster_than_the_frames_is_folded_and_the_warning_says_so():
+    limit = highest_told(SPACING)
+    fast = spectra({"a": oscillators((limit + 300.0, 0, 0), (1, 0, 0))}, MASSES, SPACING)
+    peak = fast.wavenumbers[np.argmax(fast.heads["a"])]
+    assert abs(peak - (limit - 300.0)) < 10.0
+    assert folding_warning(4.0, 0.5, hydrogen=True) == ""
+    words = folding_warning(5.0, 0.5, hydrogen=True)
+    assert "3,336 cm⁻¹" in words and "every 8 steps" in words and words.count(".") == 1
+    assert folding_warning(5.0, 0.5, hydrogen=False) == ""
+    assert "shorter time step" in folding_warning(20.0, 10.0, hydrogen=True)
+
+
+def test_the_dead_have_no_spectrum_and_few_frames_are_one_sentence():
+    v = oscillators((500.0, 600.0, 700.0), (1, 1, 1), frames=200)
+    found = spectra({"alive": v, "dead": v[:0]}, MASSES, SPACING)
+    assert found.heads["dead"] is None and found.replicas == {"alive": 3, "dead": 0}
+    with pytest.raises(InputError, match="at least 16"):
+        spectra({"short": v[:, :8]}, MASSES, SPACING)

@@ -24,7 +24,7 @@ def drawn(page: Page, number: int) -> None:
 
 def test_structure_and_vibrations_of_a_run(tab: Page, address: str) -> None:
     tab.goto(f"{address}/drift?run=planted")
-    expect(tab.get_by_text("default head: alive").first).to_be_visible()
+    expect(tab.get_by_text("default head: survivors").first).to_be_visible()
     charts = tab.locator(CHART)
     expect(charts).to_have_count(2)
     tab.get_by_text("Structure and vibrations", exact=True).click()

@@ -52,7 +52,7 @@ def test_a_bookmark_opened_first_finds_the_whole_app(tab: Page, address: str) ->
             "Learn",
         ]
     )
-    expect(tab.get_by_text("default head: alive").first).to_be_visible()
+    expect(tab.get_by_text("default head: survivors").first).to_be_visible()
 
 
 def test_the_demo_runs_live_to_its_verdict(tab: Page, address: str) -> None:

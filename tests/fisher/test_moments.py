@@ -1,22 +1,12 @@
 """Laplacians, the fit without forces, the Boltzmann test, KL and descent: known answers."""
 
-import dataclasses
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fisherdash import fisher
-from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.fisher.derivatives import internal_directions, is_bent
 from fisherdash.units import BOLTZMANN
 from tests.randomised import (
-    ETHANOL,
-    derivatives,
-    descriptors,
-    displaced_ethanol,
     planted_dataset,
     random_checkpoint,
 )
@@ -58,70 +48,6 @@ def oscillator(
 
 
 WEIGHTS = np.array([1.0, 0.05, 0.1])
-
-
-def test_laplacian_equals_the_trace_of_the_hessian() -> None:
-    model = random_checkpoint()
-    body = jax.tree.map(jnp.asarray, model.body)
-    positions = jnp.asarray(displaced_ethanol(2))
-
-    def single(x: jax.Array) -> jax.Array:
-        at = x.reshape(1, 9, 3)
-        return descriptors(model.potential.config, body, jnp.asarray(ETHANOL), at)[0]
-
-    hessian = jax.jit(jax.hessian(single))
-    exact = np.stack([np.trace(hessian(x.ravel()), axis1=1, axis2=2) for x in positions])
-    plain = derivatives(model, positions)
-    assert np.abs(exact).min() > 1e-3 and plain.laplacian is None
-    # Without translations and rotations the same comes out, from six directions less.
-    for internal in (False, True):
-        found = derivatives(model, positions, laplacian=True, internal=internal)
-        np.testing.assert_allclose(found.laplacian, exact, rtol=1e-8, atol=1e-8)
-        np.testing.assert_allclose(found.values, plain.values, rtol=1e-12)
-        np.testing.assert_allclose(found.jacobian, plain.jacobian, rtol=1e-9, atol=1e-10)
-
-
-def test_directions_of_deformation_are_orthonormal_and_turn_nothing() -> None:
-    positions = jnp.asarray(displaced_ethanol(3))
-    directions, _ = internal_directions(positions)
-    flat = directions.reshape(21, 3, 27)
-    np.testing.assert_allclose(
-        np.einsum("kmx,lmx->mkl", flat, flat), np.tile(np.eye(21), (3, 1, 1)), atol=1e-12
-    )
-    centred = positions - positions.mean(axis=1, keepdims=True)
-    assert np.abs(directions.sum(axis=2)).max() < 1e-12
-    assert np.abs(np.cross(centred[None], directions).sum(axis=2)).max() < 1e-11
-
-
-def test_straight_molecules_keep_all_their_directions() -> None:
-    carbon_dioxide = np.array([[0.0, 0.0, -1.16], [0.0, 0.0, 0.0], [0.0, 0.0, 1.16]])
-    assert not is_bent(carbon_dioxide[None])
-    assert not is_bent(np.stack([displaced_ethanol(1)[0][:3], carbon_dioxide]))
-    assert is_bent(displaced_ethanol(5))
-    assert not is_bent(displaced_ethanol(2)[:, :2])
-
-
-def test_laplacian_equals_second_differences() -> None:
-    model = random_checkpoint()
-    body = jax.tree.map(jnp.asarray, model.body)
-    evaluate = jax.jit(
-        lambda x: descriptors(
-            model.potential.config, body, jnp.asarray(ETHANOL), x.reshape(-1, 9, 3)
-        )
-    )
-    centre, step = displaced_ethanol(1)[0], 2e-3
-    axes = step * np.eye(27).reshape(27, 9, 3)
-    middle = np.asarray(evaluate(centre[None]))[0]
-
-    def second(scale: float) -> np.ndarray:
-        plus, minus = evaluate(centre + scale * axes), evaluate(centre - scale * axes)
-        return (
-            np.sum(np.asarray(plus) + np.asarray(minus) - 2 * middle, axis=0) / (scale * step) ** 2
-        )
-
-    nested = (4 * second(1.0) - second(2.0)) / 3  # Richardson: error of fourth order
-    laplacian = derivatives(model, centre[None], laplacian=True).laplacian
-    np.testing.assert_allclose(laplacian[0], nested, rtol=1e-4, atol=1e-4 * np.abs(nested).max())
 
 
 def test_the_oscillator_shows_its_temperature() -> None:
@@ -205,48 +131,6 @@ def test_kl_of_a_shifted_and_scaled_gaussian() -> None:
     assert far.doubtful
 
 
-def test_the_laplacian_way_needs_a_temperature() -> None:
-    truth = random_checkpoint()
-    data = planted_dataset(truth, 20)
-    unknown = Dataset(data.positions, data.energies, data.forces, data.atomic_numbers)
-    with pytest.raises(InputError, match="needs the temperature"):
-        fisher.solve(truth, unknown, fisher.Options(method="laplacian"))
-    with pytest.raises(InputError, match=r"above 0 and .* K, received 0\.0"):
-        fisher.solve(truth, data, fisher.Options(method="laplacian", temperature=0.0))
-
-
-def test_repeated_frames_and_zero_forces_are_warned_about() -> None:
-    truth = random_checkpoint()
-    data = planted_dataset(truth, 20)
-    twice = data.subset(np.repeat(np.arange(10), 2))
-    refit = fisher.solve(truth, twice, fisher.Options(test_boltzmann=False))
-    assert any("Only 10 of the 20 frames are different" in text for text in refit.warnings)
-    flat = Dataset(data.positions, data.energies, 0 * data.forces, data.atomic_numbers)
-    refit = fisher.solve(truth, flat, fisher.Options(ridge=0.0, test_boltzmann=False))
-    assert any("All forces are zero" in text for text in refit.warnings)
-
-
-def test_another_zero_of_energy_is_told_and_a_sound_model_is_not_accused() -> None:
-    truth, options = random_checkpoint(), fisher.Options(test_boltzmann=False)
-    data = planted_dataset(truth, 20)
-    for shift, said in ((0.0, False), (-3900.0, True)):
-        moved = Dataset(data.positions, data.energies + shift, data.forces, data.atomic_numbers)
-        refit = fisher.solve(truth, moved, options)
-        assert any("another zero of energy" in warning for warning in refit.warnings) == said
-        assert refit.energy_rmse["fisher"] < 1e-3
-
-
-def test_another_molecule_than_that_of_the_training_is_warned_about() -> None:
-    truth = random_checkpoint()
-    data, options = planted_dataset(truth, 20), fisher.Options(test_boltzmann=False)
-    for molecule, said in (("C2H6O", False), ("C5H8O2", True)):
-        taught = dataclasses.replace(truth, provenance={"molecule": molecule})
-        refit = fisher.solve(taught, data, options)
-        assert (
-            any("trained on C5H8O2 and these frames are C2H6O" in w for w in refit.warnings) == said
-        )
-
-
 def test_a_planted_head_is_recovered_from_points_and_a_temperature_alone() -> None:
     # Exact samples of U = θ·D with D₁ = ½Σkx², at kT: no force is used anywhere.
     rng = np.random.default_rng(7)
@@ -273,13 +157,3 @@ def test_a_planted_head_is_recovered_from_points_and_a_temperature_alone() -> No
     np.testing.assert_allclose(head, [1.0, 0.0, 0.0], atol=0.02)
     hot = fisher.head_at(0.0, fisher.equations(moments, 330.0), np.zeros(3))
     np.testing.assert_allclose(hot, 1.1 * head, rtol=1e-10, atol=1e-12)
-
-
-def test_a_head_that_is_already_optimal_is_left_alone() -> None:
-    truth = random_checkpoint()
-    refit = fisher.solve(
-        truth, planted_dataset(truth, 80), fisher.Options(precision="float64", test_boltzmann=False)
-    )
-    np.testing.assert_allclose(refit.checkpoint.head, truth.head, rtol=1e-7, atol=1e-8)
-    assert max(refit.force_rmse.values()) < 1e-8
-    assert refit.posterior is not None and refit.posterior.force_stderr < 1e-8

@@ -5,7 +5,6 @@ import pytest
 
 from fisherdash import fisher
 from fisherdash.dataset import Dataset
-from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import evaluate
 from fisherdash.potentials.form import HeadForm
@@ -173,49 +172,3 @@ def test_automatic_ridge_helps_when_the_plain_solution_overfits(
     error = [np.linalg.norm(r.checkpoint.head - truth.head) for r in (plain, chosen)]
     assert chosen.ridge > 0
     assert error[1] < error[0]
-
-
-def test_the_default_head_and_its_file_are_untouched(
-    planted: tuple[Checkpoint, Checkpoint, Dataset],
-) -> None:
-    _, start, data = planted
-    before = start.fingerprint
-    refit = fisher.solve(start, data)
-    assert start.fingerprint == before != refit.checkpoint.fingerprint
-    assert refit.checkpoint.provenance["parent_fingerprint"] == before
-    assert sum(refit.frames) == len(data)
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"ridge": -1.0}, "ridge must be"),
-        ({"ridge": "best"}, "ridge must be"),
-        ({"holdout": 1.0}, "holdout must be above 0 and below 1, received 1.0"),
-    ],
-)
-def test_bad_options_are_refused(
-    planted: tuple[Checkpoint, Checkpoint, Dataset], options: dict, sentence: str
-) -> None:
-    with pytest.raises(InputError, match=sentence):
-        fisher.solve(planted[1], planted[2], fisher.Options(**options))
-
-
-def test_too_few_frames_and_foreign_elements_are_refused(
-    planted: tuple[Checkpoint, Checkpoint, Dataset],
-) -> None:
-    _, start, data = planted
-    with pytest.raises(InputError, match=r"at least 10 frames.*received 5"):
-        fisher.solve(start, data.subset(np.arange(5)))
-    nitrogen = np.where(data.atomic_numbers == 8, 7, data.atomic_numbers)
-    foreign = Dataset(data.positions, data.energies, data.forces, nitrogen)
-    with pytest.raises(InputError, match=r"elements \[7\].*never trained on"):
-        fisher.solve(start, foreign)
-
-
-def test_few_held_out_frames_are_warned_about(
-    planted: tuple[Checkpoint, Checkpoint, Dataset],
-) -> None:
-    refit = fisher.solve(planted[1], planted[2])
-    assert any("held-out frames" in warning for warning in refit.warnings)
-    assert "not tested" in refit.verdict

@@ -19,7 +19,7 @@ from tests.fuzz import seeds
 from tests.fuzz.readers import READERS
 
 # Numbers at the edge of double precision overflow on their way to being refused.
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::RuntimeWarning")]
 
 FAST = settings(
     max_examples=60,

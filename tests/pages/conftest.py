@@ -1,5 +1,7 @@
 """A workspace of its own for every page test, with a small model, few frames and a short run."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase.build import molecule
@@ -10,9 +12,16 @@ from fisherdash.potentials import checkpoint
 from fisherdash.potentials.e3x import E3x
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 from fisherdash.workspace import RunHeader, RunWriter, computed, paths
-from tests.workspace.test_runs import SETTINGS, chunk
+from tests.workspace.recorded import SETTINGS, chunk
 
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A page runs anew with every click: all of these are slow."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -200,14 +200,14 @@ def test_simulate_launches_a_run_that_drift_and_trajectories_show(open_page, wat
     assert "finished" in texts(app)
     app.switch_page("pages/drift.py").run()
     assert not app.exception
-    assert metrics(app)["tiny: alive"].endswith("of 2")
+    assert metrics(app)["tiny: survivors"].endswith("of 2")
     app.switch_page("pages/trajectories.py").run()
     assert not app.exception and app.number_input(key="replica").value == 1
 
 
 def test_drift_reads_drift_and_survival_together(open_page, short_run):
     app = open_page("drift")
-    assert metrics(app) == {"default head: alive": "3 of 3", "Fisher head: alive": "2 of 3"}
+    assert metrics(app) == {"default head: survivors": "3 of 3", "Fisher head: survivors": "2 of 3"}
     assert "15 points" in texts(app)
     table = app.dataframe[-1].value
     assert table["alive"].tolist() == ["3 of 3", "2 of 3"]
@@ -281,7 +281,7 @@ def test_an_address_chooses_the_run(open_page, short_run):
 
 def test_an_address_that_names_no_run_falls_back_to_the_newest(open_page, short_run):
     app = open_page("drift", run="no-such-run")
-    assert metrics(app)["default head: alive"] == "3 of 3"
+    assert metrics(app)["default head: survivors"] == "3 of 3"
 
 
 def submit(app, label):

@@ -8,7 +8,7 @@ from fisherdash.analysis.structure import spectra
 from fisherdash.workspace import RunHeader, RunWriter, open_run, paths
 from fisherdash.workspace.runs import last_velocities
 from tests.pages.conftest import settled
-from tests.workspace.test_runs import SETTINGS, chunk
+from tests.workspace.recorded import SETTINGS, chunk
 
 NUMBERS = (8, 1, 1, 6)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import doctest
+import functools
 import re
 from xml.etree import ElementTree
 
@@ -33,6 +34,18 @@ def text_about(tables):
     return document(Findings(tables, SPECIFICATION), SPECIFICATION, "make it", "pictures", ())
 
 
+@functools.cache
+def found_in_small():
+    """The findings of the small study, made once."""
+    return Findings(SMALL, SPECIFICATION)
+
+
+@functools.cache
+def text_about_small():
+    """The document about the small study, made once."""
+    return text_about(SMALL)
+
+
 def test_examples_in_the_sentences_are_true():
     assert doctest.testmod(words).failed == 0
 
@@ -49,6 +62,7 @@ def written(folder, name):
     return {path.name: path.read_bytes() for path in (folder / name).rglob("*.*")}
 
 
+@pytest.mark.slow
 def test_the_same_tables_give_the_same_bytes(tmp_path):
     one, two = (written(tmp_path, name) for name in ("one", "two"))
     assert one == two and "old.svg" not in one and len(one) == 7
@@ -59,6 +73,7 @@ def test_the_same_tables_give_the_same_bytes(tmp_path):
         assert root.tag.endswith("svg") and b"<text" in one[name]
 
 
+@pytest.mark.slow
 def test_the_committed_document_is_that_of_the_committed_tables(root, tmp_path):
     study, committed = root / "studies" / "ethanol", root / "docs" / "evidence.md"
     tool.main([str(study), "--out", str(tmp_path / "evidence.md")])
@@ -97,8 +112,7 @@ def test_a_head_that_helps_here_and_harms_there_is_no_plain_yes():
 
 
 def test_every_number_of_the_table_is_that_of_the_statistics():
-    found = Findings(SMALL, SPECIFICATION)
-    text = text_about(SMALL)
+    found, text = found_in_small(), text_about_small()
     for one in found.comparisons:
         deaths = f"| {one.second} | {one.condition} | {one.deaths[0]} | {one.deaths[1]} |"
         assert deaths in text
@@ -111,7 +125,7 @@ def test_every_number_of_the_table_is_that_of_the_statistics():
 
 
 def test_the_bounds_are_the_widest_of_all_intervals():
-    found = Findings(SMALL)
+    found = found_in_small()
     ends = [100 * x for one in found.comparisons for x in (one.survivors.low, one.survivors.high)]
     (words_of_bounds,) = [one for one in words.grounds(found) if "reach from" in one]
     for end in (min(ends), max(ends)):
@@ -119,7 +133,7 @@ def test_the_bounds_are_the_widest_of_all_intervals():
 
 
 def test_the_safest_head_has_the_best_worst_case():
-    found = Findings(SMALL)
+    found = found_in_small()
     worst = {
         head: min(one.survivors.low for one in found.comparisons if one.second == head)
         for head in found.heads
@@ -127,11 +141,12 @@ def test_the_safest_head_has_the_best_worst_case():
     assert words.safest(found).startswith(f"Safest is {max(worst, key=worst.get)}")
 
 
+@pytest.mark.slow
 def test_other_remedies_are_there_when_the_study_has_them():
     whole = with_recipe(SMALL, "b", "longer", epochs=40)
     text = text_about(whole)
     assert "| longer + plain |" in text and "Beside them 11 models of other recipes" in text
-    assert "## Other remedies" not in text_about(SMALL)
+    assert "## Other remedies" not in text_about_small()
     few = whole.models["model"].str.endswith(("00", "01", "02"))
     part = {name: getattr(whole, name) for name in COLUMNS}
     kept = set(whole.models[few | (whole.models["recipe"] == "plain")]["model"])
@@ -163,7 +178,7 @@ def test_tables_that_were_written_say_the_same(tmp_path):
     write_tables(SMALL, tmp_path)
     again = Findings(read_tables(tmp_path), SPECIFICATION)
     verdicts = [one.verdict for one in again.comparisons]
-    assert verdicts == [one.verdict for one in Findings(SMALL).comparisons]
+    assert verdicts == [one.verdict for one in found_in_small().comparisons]
 
 
 def test_cells_cannot_break_a_table():

@@ -7,9 +7,9 @@ from fisherdash.analysis import compare
 from fisherdash.plots import overview
 from fisherdash.potentials.evaluate import Errors
 from fisherdash.workspace.headers import RunHeader
-from tests.plots.test_figures import trajectories
+from tests.plots.planted import trajectories
 from tests.randomised import random_checkpoint
-from tests.workspace.test_runs import SETTINGS
+from tests.workspace.recorded import SETTINGS
 
 
 def header(model=None):

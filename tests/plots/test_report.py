@@ -13,8 +13,8 @@ from fisherdash.plots import report, svg
 from fisherdash.plots import report as tables
 from fisherdash.plots.figure import DEFAULT, FISHER
 from fisherdash.workspace.headers import RunHeader
-from tests.plots.test_figures import trajectories
-from tests.workspace.test_runs import SETTINGS
+from tests.plots.planted import trajectories
+from tests.workspace.recorded import SETTINGS
 
 NASTY = "</title><script>alert(1)</script>"
 

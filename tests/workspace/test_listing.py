@@ -15,7 +15,7 @@ from fisherdash.workspace import headers, listing, paths, runs
 from fisherdash.workspace.headers import RunHeader
 from fisherdash.workspace.listing import entries
 from tests.randomised import random_checkpoint
-from tests.workspace.test_runs import chunk, header
+from tests.workspace.recorded import chunk, header
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +149,7 @@ TWO = """
 import sys
 from fisherdash.errors import InputError
 from fisherdash.workspace import entries, paths, runs
-from tests.workspace.test_runs import chunk, header
+from tests.workspace.recorded import chunk, header
 for number in range(12):
     path = paths.new_path("runs", "same name", "")
     try:
@@ -164,6 +164,7 @@ for number in range(12):
 """
 
 
+@pytest.mark.slow
 def test_two_programs_on_one_workspace_lose_nothing(root):
     run("first")
     children = [

@@ -19,6 +19,8 @@ from fisherdash.potentials import checkpoint
 from fisherdash.workspace import locks, open_run, unfinished
 from tests import networks
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6000
 SETTINGS = f"--replicas 4 --steps {STEPS} --record-every 20 --timestep-fs 0.25 --seed 3".split()
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +30,8 @@ from fisherdash.workspace import (
     unfinished_training,
 )
 from tests import networks
+
+pytestmark = pytest.mark.slow
 
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=6, cutoff=3.0)
 SETTINGS = TrainSettings(epochs=6, batch_size=5, learning_rate=0.02, average=0.9, seed=3)
@@ -64,16 +67,31 @@ def rest(folder):
     return list(writer.record(reports))[-1], writer
 
 
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory):
+    """A training that ended, and beside it what it would have left if killed in its third epoch.
+
+    The workspace, the names in it of the training's folder and network, its last report.
+    """
+    place = tmp_path_factory.mktemp("trainings") / "work"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FISHERDASH_WORKSPACE", str(place))
+        patch.setattr(trainings, "SECONDS", 0.0)
+        writer, reports = begun()
+        for report in writer.record(reports):
+            if report.epoch == 3:
+                shutil.copytree(writer.folder, place / "trainings" / "killed")
+            last = report
+    return place, writer.folder.relative_to(place), writer.model.relative_to(place), last
+
+
 @pytest.fixture
-def killed(tmp_path):
-    """What a process leaves that is killed in its third epoch, and how it ends without that."""
-    writer, reports = begun()
-    folder = tmp_path / "work" / "trainings" / "killed"
-    for report in writer.record(reports):
-        if report.epoch == 3:
-            shutil.copytree(writer.folder, folder)
-        last = report
-    return folder, last, writer
+def killed(disturbed, own_workspace):
+    """A workspace of one's own with both: killed folder, last report, training that ended."""
+    place, folder, model, last = disturbed
+    shutil.copytree(place, own_workspace)
+    ended = SimpleNamespace(folder=own_workspace / folder, model=own_workspace / model)
+    return own_workspace / "trainings" / "killed", last, ended
 
 
 def test_a_training_leaves_its_network_and_its_history(killed):

@@ -125,6 +125,7 @@ def test_forces_are_minus_the_gradient_while_an_atom_crosses_the_cutoff(evaluate
     np.testing.assert_allclose(forces[:, -1, 2], numeric, atol=1e-6 * np.abs(forces).max())
 
 
+@pytest.mark.slow
 def test_weights_have_the_gradient_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through energies and forces, as a training takes it."""
     positions = jnp.asarray(cluster(2))

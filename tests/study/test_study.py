@@ -19,6 +19,8 @@ from fisherdash.study import open_plan, prepare_study, read_spec, read_tables, r
 from fisherdash.study.tables import COLUMNS, Tables
 from tests.randomised import planted_dataset, random_checkpoint
 
+pytestmark = pytest.mark.slow
+
 SPEC = """
 title = "Tiny networks"
 sharpness = 0.05

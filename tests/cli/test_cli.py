@@ -17,6 +17,8 @@ import pytest
 
 from fisherdash.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 TINY = "--features 4 --max-degree 1 --iterations 1 --basis 4 --batch-size 5".split()
 KEYS = {
     "sample": ["frames", "atoms", "temperature_K", "energy_std_eV", "force_rms_eV_per_A"],
@@ -96,30 +98,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("chain")
 
 
-@pytest.fixture(scope="module")
-def water(folder: Path) -> Path:
+@pytest.fixture
+def water(sampled_water: Path) -> Path:
     """Forty frames of water at 400 K."""
-    out = folder / "water.npz"
-    line = (
-        "sample H2O --temperature 400 --frames 40 --interval-fs 5 --equilibration-ps 0.1 --seed 1"
-    )
-    assert main([*line.split(), "--out", str(out)]) == 0
-    return out
+    return sampled_water
 
 
-@pytest.fixture(scope="module")
-def trained(folder: Path, water: Path) -> Path:
+@pytest.fixture
+def trained(trained_water: Path) -> Path:
     """A network trained for a few epochs."""
-    out = folder / "water.safetensors"
-    assert main(["train", str(water), "--out", str(out), "--epochs", "30", *TINY]) == 0
-    return out
+    return trained_water
 
 
 @pytest.fixture(scope="module")
-def refitted(folder: Path, trained: Path, water: Path) -> Path:
+def refitted(folder: Path, trained_water: Path, sampled_water: Path) -> Path:
     """The same body under a re-fitted head."""
     out = folder / "water-fisher.safetensors"
-    assert main(["solve", str(trained), str(water), "--out", str(out)]) == 0
+    assert main(["solve", str(trained_water), str(sampled_water), "--out", str(out)]) == 0
     return out
 
 

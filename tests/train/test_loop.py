@@ -1,4 +1,4 @@
-"""Training learns, keeps the best, stops when told, and resumes exactly."""
+"""Training learns, keeps the best, stops when told, resumes exactly; together it is as apart."""
 
 import dataclasses
 import itertools
@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,9 +14,14 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.e3x import ModelConfig
 from fisherdash.potentials.evaluate import evaluate
-from fisherdash.train import EpochReport, TrainSettings, train
-from fisherdash.train.step import Rate, _limited
+from fisherdash.train import EpochReport, Trainee, TrainSettings, train, train_together
+from fisherdash.train.step import (
+    advance,
+    validate,
+)
 from tests.randomised import planted_dataset, random_checkpoint
+
+pytestmark = pytest.mark.slow
 
 CONFIG = ModelConfig(features=6, max_degree=1, iterations=1, basis=8, cutoff=3.0)
 SETTINGS = TrainSettings(epochs=6, batch_size=4, learning_rate=0.02, schedule="constant", seed=1)
@@ -150,15 +154,6 @@ def test_annealing_ends_at_a_hundredth(data: tuple[Dataset, Dataset]) -> None:
     assert rates[-1] == pytest.approx(0.01 * SETTINGS.learning_rate)
 
 
-def test_a_cosine_climbs_first_and_ends_at_a_thousandth() -> None:
-    rate = Rate.of("cosine", 0.02, 1000)
-    rates = np.array([float(rate.at(jnp.asarray(step))) for step in range(1001)])
-    np.testing.assert_allclose(rates[:10], 0.002 * np.arange(1, 11), rtol=1e-12)
-    assert (np.diff(rates[10:]) < 0).all()
-    assert rates[505] == pytest.approx(0.5 * (1 + 0.001) * 0.02, rel=1e-9)  # halfway down
-    assert rates[1000] == pytest.approx(0.001 * 0.02)
-
-
 def test_the_average_of_the_weights_is_that_of_its_definition(
     data: tuple[Dataset, Dataset],
 ) -> None:
@@ -175,21 +170,6 @@ def test_the_average_of_the_weights_is_that_of_its_definition(
     assert averaged.best_epoch == steps
     np.testing.assert_allclose(averaged.checkpoint.head, expected, rtol=1e-5)
     assert np.abs(expected - plain[-1].checkpoint.head).max() > 1e-3 * np.abs(expected).max()
-
-
-def test_a_gradient_is_limited_to_its_usual_length_times_a_factor() -> None:
-    gradient = {"a": jnp.array([3.0, 0.0]), "b": jnp.array(4.0)}  # of length 5
-    same, norm = _limited(gradient, jnp.asarray(2.0), jnp.asarray(3.0))
-    assert float(norm) == pytest.approx(2.0 + 0.01 * 3.0)
-    np.testing.assert_array_equal(same["a"], gradient["a"])
-    short, norm = _limited(gradient, jnp.asarray(2.0), jnp.asarray(1.5))
-    np.testing.assert_allclose(short["a"], [1.8, 0.0])
-    np.testing.assert_allclose(short["b"], 2.4)
-    assert float(norm) == pytest.approx(2.0 + 0.01 * 1.0)
-    first, norm = _limited(gradient, jnp.asarray(0.0), jnp.asarray(1.5))
-    assert float(norm) == 5.0 and float(first["b"]) == 4.0
-    free, _ = _limited(gradient, jnp.asarray(0.1), jnp.asarray(0.0))
-    assert float(free["b"]) == 4.0
 
 
 def test_different_molecules_are_refused(data: tuple[Dataset, Dataset]) -> None:
@@ -216,3 +196,77 @@ def test_different_molecules_are_refused(data: tuple[Dataset, Dataset]) -> None:
 def test_bad_settings_are_refused(field: str, value: object) -> None:
     with pytest.raises(InputError, match=f"{field} must .*received"):
         TrainSettings(**{field: value})
+
+
+SMALLER = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
+SHORTER = TrainSettings(epochs=3, batch_size=5, learning_rate=0.02)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Dataset:
+    truth = random_checkpoint()
+    return planted_dataset(truth.with_head(0.1 * truth.head, truth.element_bias, "m", {}), 60)
+
+
+def trainees(pool: Dataset, **changes) -> list[Trainee]:
+    found = []
+    for seed in (0, 1, 2):
+        settings = dataclasses.replace(SHORTER, seed=seed, **changes)
+        frames = pool.subset(np.arange(10 * seed, 10 * seed + 26))
+        pair = frames.subset(np.arange(20)), frames.subset(np.arange(20, 26))
+        found.append(Trainee(*pair, settings, f"member {seed}"))
+    return found
+
+
+def apart(trainee: Trainee):
+    return list(train(SMALLER, trainee.train_set, trainee.valid_set, trainee.settings))[-1]
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.1])
+def test_members_take_the_steps_they_would_take_alone(pool: Dataset, radius: float) -> None:
+    members = trainees(pool, sharpness_radius=radius)
+    together = list(train_together(SMALLER, members))[-1]
+    for member, report in zip(members[:2], together, strict=False):
+        alone = apart(member)
+        assert report.best_errors == pytest.approx(alone.best_errors, rel=1e-5)
+        np.testing.assert_allclose(report.checkpoint.head, alone.checkpoint.head, rtol=1e-5)
+        assert report.best_epoch == alone.best_epoch and report.status == "finished"
+        assert report.checkpoint.name == member.name
+
+
+def test_a_batched_step_is_the_step_of_each(pool: Dataset) -> None:
+    """On an accelerator members go through vmap; the same function, tested on this device."""
+    members = trainees(pool)
+    one = list(train_together(SMALLER, members))[-1]
+    backend = jax.default_backend
+    try:
+        jax.default_backend = lambda: "an accelerator"  # type: ignore[assignment]
+        for compiled in (advance, validate):
+            compiled.clear_cache()
+        batched = list(train_together(SMALLER, members))[-1]
+    finally:
+        jax.default_backend = backend
+        for compiled in (advance, validate):
+            compiled.clear_cache()
+    for first, second in zip(one, batched, strict=True):
+        assert second.valid_loss == pytest.approx(first.valid_loss, rel=1e-3)
+
+
+def test_members_must_be_of_one_shape(pool: Dataset) -> None:
+    members = trainees(pool)
+    other = dataclasses.replace(members[1], train_set=members[1].train_set.subset(np.arange(15)))
+    with pytest.raises(InputError, match="trained together when"):
+        train_together(SMALLER, [members[0], other])
+
+
+def test_stopping_keeps_what_there_is(pool: Dataset) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    last = list(train_together(SMALLER, trainees(pool), cancel=cancel))[-1]
+    assert [report.status for report in last] == ["cancelled"] * 3
+    assert all(report.checkpoint is None for report in last)
+
+
+def test_a_radius_below_zero_is_refused() -> None:
+    with pytest.raises(InputError, match="sharpness_radius must be from 0 to 1000000, received -1"):
+        TrainSettings(sharpness_radius=-1)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from fisherdash import fisher, viewer
-from fisherdash.analysis import Trajectories
 from fisherdash.plots import drift, figure, refit
 from fisherdash.plots import refit as uncertainty
 from fisherdash.plots.drift import drift_figure, temperature_figure, time_axis_end
 from fisherdash.plots.figure import DEFAULT, FISHER, decimate, styles
+from tests.plots.planted import trajectories
 
 STYLES = (DEFAULT, FISHER)
 PATH = tuple(
@@ -29,28 +29,6 @@ HEATED = fisher.Boltzmann(
     frames=100,
     groups=25,
 )
-
-
-def trajectories(frames=40, replicas=5, deaths=((1, 2, 30),)):
-    """Two heads; total energy drifts by 1 and 2 meV per atom and frame, plus a planted offset."""
-    times = 10.0 * np.arange(frames)
-    potential = np.zeros((2, replicas, frames))
-    potential[0] += 3e-3 * np.arange(frames) + 7.0
-    potential[1] += 6e-3 * np.arange(frames) - 2.0
-    died = np.full((2, replicas), -1)
-    for head, replica, frame in deaths:
-        died[head, replica] = 20 * frame  # a time step of 0.5 fs
-        potential[head, replica, frame:] = np.nan
-    return Trajectories(
-        names=("a", "b"),
-        times=times,
-        potential=potential,
-        kinetic=np.where(np.isnan(potential), np.nan, 0.1),
-        failed_step=died,
-        timestep=0.5,
-        num_atoms=3,
-        temperature=300.0,
-    )
 
 
 def source(made):

@@ -14,6 +14,8 @@ from fisherdash import dataset
 from fisherdash.potentials.e3x import ModelConfig
 from fisherdash.train import Trainee, TrainSettings, train, train_together
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE = Path(__file__).parent / "interrupted_0_1_0.npz"
 """State of a training that version 0.1.0 was told to stop after two of its four epochs."""

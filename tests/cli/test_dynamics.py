@@ -9,7 +9,7 @@ import pytest
 
 from fisherdash.__main__ import main
 from fisherdash.workspace import runs
-from tests.workspace.test_runs import PER_CHUNK, folder, header, write
+from tests.workspace.recorded import PER_CHUNK, folder, header, write
 
 __all__ = ["folder"]  # a fixture
 

@@ -3,14 +3,11 @@
 import shlex
 from pathlib import Path
 
-import pytest
-
 from fisherdash.__main__ import build_parser
 from fisherdash.md import MDSettings
 from fisherdash.potentials.e3x import ModelConfig
 from fisherdash.settings import SplitSettings, shell_command
 from fisherdash.train import TrainSettings
-from fisherdash.workspace import limits
 
 
 def parsed(command):
@@ -59,20 +56,3 @@ def test_paths_below_the_working_folder_are_short(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     command = shell_command("compare", tmp_path / "my runs" / "one")
     assert command == "python -m fisherdash compare 'my runs/one'"
-
-
-def test_cost_counts_frames_and_bytes():
-    price = limits.cost(heads=2, replicas=32, steps=5000, record_every=10, atoms=9)
-    assert price.frames == 501  # the start and every tenth step
-    assert price.bytes == 501 * 64 * (9 * 3 * 2 * 4 + 16)
-    assert "501 frames" in price.sentence and "MB" in price.sentence
-
-
-def test_cost_gives_seconds_at_the_pace_of_the_last_run(monkeypatch):
-    monkeypatch.setattr(limits, "last_pace", lambda: 1000.0)
-    price = limits.cost(heads=2, replicas=5, steps=100, record_every=10, atoms=10)
-    assert price.seconds == pytest.approx(10.0)
-    assert "about 10 s" in price.sentence
-    monkeypatch.setattr(limits, "last_pace", lambda: None)
-    later = limits.cost(heads=2, replicas=5, steps=100, record_every=10, atoms=10)
-    assert later.seconds is None and "known a few seconds after" in later.sentence
