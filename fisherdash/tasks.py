@@ -169,9 +169,17 @@ def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
 
 
 def solve(
-    model: "Checkpoint", data: Dataset, options: Options, out: Path, title: str = ""
+    model: "Checkpoint",
+    data: Dataset,
+    options: Options,
+    out: Path,
+    title: str = "",
+    report_out: Path | None = None,
 ) -> "Task[JobProgress, Refit]":
-    """Re-fit the last layer; its checkpoint goes into the file ``out``."""
+    """Re-fit the last layer; its checkpoint goes into the file ``out``.
+
+    The published report's own head, beside a wider one, goes into ``report_out``.
+    """
 
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash import fisher
@@ -185,6 +193,8 @@ def solve(
         yield JobProgress(0.0, "solving", words)
         refit = fisher.solve(model, data, options, cancel=cancel, progress=progress)
         checkpoint.save(refit.checkpoint, out)
+        if report_out is not None and refit.report_head is not None:
+            checkpoint.save(refit.report_head.checkpoint, report_out)
         return refit
 
     info = {"out": out, "sizes": {"atoms": data.num_atoms, "frames": len(data)}}

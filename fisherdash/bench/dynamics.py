@@ -27,6 +27,8 @@ from fisherdash.bench.race import Result, compare_times, race, seconds
 from fisherdash.errors import InputError
 from fisherdash.md import engine, initial, start
 from fisherdash.md.engine import group_checkpoints
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.form import HeadForm
 from fisherdash.settings import MDSettings
 
 REPLICAS = 64
@@ -134,12 +136,33 @@ def nve_overhead() -> Result:
     )
 
 
-def stepper(replicas: int, molecules: int = 1, devices: int | None = None) -> Callable[[int], None]:
+def nve_quadratic() -> Result:
+    """Seconds of a quadratic head, all features in its products, against a linear one by element.
+
+    64 replicas of the same molecule in our loop.
+    """
+    linear = inputs.checkpoint().by_element(map(int, inputs.NUMBERS))
+    form = HeadForm("quadratic", linear.form.elements)
+    wide = linear.in_form(form)
+    count = len(linear.head)
+    products = 1e-4 * np.random.default_rng(3).normal(size=len(wide.head) - count)
+    wide = dataclasses.replace(wide, head=np.append(linear.head, products))
+    quadratic, plain = stepper(REPLICAS, model=wide), stepper(REPLICAS, model=linear)
+    return compare_times(lambda: quadratic(STEPS), lambda: plain(STEPS), rounds=9)
+
+
+def stepper(
+    replicas: int,
+    molecules: int = 1,
+    devices: int | None = None,
+    model: Checkpoint | None = None,
+) -> Callable[[int], None]:
     """Our loop at work on so many replicas of so many ethanol molecules: a call does n steps.
 
-    On so many devices, which must divide the replicas, or on as many as the program would take.
+    On so many devices, which must divide the replicas, or on as many as the program would take;
+    with the checkpoint of all benchmarks, or another.
     """
-    group, params, state, constants = _start(replicas, molecules)
+    group, params, state, constants = _start(replicas, molecules, model)
     layout = engine.Layout.of(group, replicas)
     if devices is not None:
         some = np.array(jax.local_devices()[:devices]).reshape(1, -1)
@@ -154,9 +177,9 @@ def stepper(replicas: int, molecules: int = 1, devices: int | None = None) -> Ca
     return call
 
 
-def _start(replicas: int, molecules: int = 1):
+def _start(replicas: int, molecules: int = 1, model: Checkpoint | None = None):
     numbers = np.tile(inputs.NUMBERS, molecules)
-    (group,) = group_checkpoints({"benchmark": inputs.checkpoint()}, numbers, "float32")
+    (group,) = group_checkpoints({"benchmark": model or inputs.checkpoint()}, numbers, "float32")
     masses, x = initial.masses(numbers), inputs.cluster(replicas, molecules)
     state = start(x, initial.thermal_momenta(x, masses, 300.0, 0), heads=1)
     settings, bonds = MDSettings(), initial.find_bonds(inputs.dataset(40))

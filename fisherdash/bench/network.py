@@ -148,6 +148,15 @@ def solve_laplacian() -> Result:
     return _solve(laplacian=True)
 
 
+def solve_quadratic() -> Result:
+    """A whole re-fit of a quadratic head with the noise metric, its checks and errors too."""
+    options = fisher.Options(head="quadratic", metric="noise", test_boltzmann=False)
+    data = dataclasses.replace(inputs.dataset(FRAMES), temperature=300.0)
+    return compare_times(
+        lambda: fisher.solve(inputs.checkpoint(), data, options), _epoch(FRAMES), rounds=3
+    )
+
+
 def _solve(*, laplacian: bool) -> Result:
     checkpoint, data = inputs.checkpoint(), inputs.dataset(FRAMES)
     return compare_times(

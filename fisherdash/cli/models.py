@@ -172,6 +172,11 @@ def add_solve(parser: argparse.ArgumentParser) -> None:
         help="frames with energies and forces: npz, extended XYZ, or see --format",
     )
     parser.add_argument("--out", required=True, metavar="CKPT2", help="file to write")
+    parser.add_argument(
+        "--report-out",
+        metavar="CKPT3",
+        help="beside a wider head or another metric: where the published report's own head goes",
+    )
     add_options(parser, Options)
     parser.add_argument(
         "--details",
@@ -185,6 +190,11 @@ def add_solve(parser: argparse.ArgumentParser) -> None:
 def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Re-fit the last layer of a checkpoint in closed form: its score matches the data's."""
     out = output_file(args.out, inputs=[args.checkpoint, args.data])
+    report_out = None
+    if args.report_out:
+        report_out = output_file(args.report_out, inputs=[args.checkpoint, args.data])
+        if report_out.absolute() == out.absolute():
+            raise InputError(f"--out and --report-out are both {args.out!r}; give two names.")
     model = read_checkpoint(args.checkpoint)
     data = read_data(args.data, args, console, args.temperature)
     from fisherdash import tasks
@@ -193,10 +203,15 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     # The data have been told their temperature.
     stability = from_arguments(StabilitySettings, args, seed=args.seed)
     options = from_arguments(Options, args, temperature=None, stability=stability)
-    refit, _ = console.follow(tasks.solve(model, data, options, out))
+    refit, _ = console.follow(tasks.solve(model, data, options, out, report_out=report_out))
     for warning in refit.warnings:
         console.note(f"warning: {warning}")
     console.note(refit.verdict)
+    own = refit.report_head
+    if own is not None:
+        console.note(f"the published report's own head, from the same frames: {own.verdict}")
+    elif report_out is not None:
+        console.note(f"{report_out} was not written: there is no other head than this one")
     if refit.boltzmann is not None and refit.boltzmann.consistent:
         console.note(refit.boltzmann.verdict)
     if refit.kl is None and not args.quick:

@@ -11,13 +11,14 @@ from fisherdash.fisher.diagnostics import (
 )
 from fisherdash.fisher.moments import (
     Equations,
+    Metric,
     Moments,
     Spectrum,
     accumulate,
     accumulate_groups,
     equations,
 )
-from fisherdash.fisher.refit import Prepared, Refit
+from fisherdash.fisher.refit import Prepared, Refit, summary
 from fisherdash.fisher.ridge import (
     WORDS,
     Choice,
@@ -47,6 +48,7 @@ __all__ = [
     "Descent",
     "Divergence",
     "Equations",
+    "Metric",
     "Moments",
     "Options",
     "Posterior",
@@ -73,5 +75,6 @@ __all__ = [
     "prepare",
     "ridge_path",
     "solve",
+    "summary",
     "try_heads",
 ]

@@ -26,12 +26,13 @@ How well the data determine the head, and what that means for forces.
 With Gaussian noise of variance s² on every force component and the ridge as prior, θ is Gaussian
 around the fitted head with the covariance
 
-    Σ = s² (M A + M λ I)⁻¹,    s² = Σ|∇U − Gθ|²/(rows − dof),
+    Σ = s² (M A + M λ B)⁻¹,    s² = Σ|∇U − Gθ|²/(rows − dof),
 
-M frames. The components of a frame, and neighbouring frames, are not independent, and what is left
-of the error is the body's, not noise. So the claim is tested: two heads fitted to alternate groups
-of consecutive frames should differ as Σ says; where they differ more, Σ is scaled up to what was
-seen. An error bar of a force is then √(G Σ Gᵀ): the part of the error that more data could cure.
+M frames, B the metric of the ridge. The components of a frame, and neighbouring frames, are not
+independent, and what is left of the error is the body's, not noise. So the claim is tested: two
+heads fitted to alternate groups of consecutive frames should differ as Σ says; where they differ
+more, Σ is scaled up to what was seen. An error bar of a force is then √(G Σ Gᵀ): the part of the
+error that more data could cure.
 """
 
 import dataclasses
@@ -49,7 +50,7 @@ from scipy.special import logsumexp
 from fisherdash.devices import blocks
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives
-from fisherdash.fisher.moments import BLOCK, Equations, Moments, equations
+from fisherdash.fisher.moments import BLOCK, Equations, Metric, Moments, Part, equations
 from fisherdash.fisher.ridge import head_at
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.form import HeadForm
@@ -112,40 +113,44 @@ def boltzmann_test(
     weights: Float[np.ndarray, " d"],
     believed: float | None,
     seed: int = 0,
+    asked: int | None = None,
 ) -> Boltzmann:
     """Tests the hypothesis on sums over groups of consecutive frames.
 
     Args:
-        groups: sums with Laplacians, at least five groups.
+        groups: sums with Laplacians, at least five groups, or fewer that hold as many ``parts``.
         weights: of the descriptors in the pooled estimate; the default head.
         believed: temperature in K to compare with, or None.
         seed: of the bootstrap.
+        asked: of so many descriptors, from the first, each is asked for its temperature; all by
+            default. Of a quadratic head's many products few could speak up against chance.
 
     Raises:
         InputError: with fewer than five groups, sums without Laplacians, or weights of zero.
     """
-    if len(groups) < 5:
-        raise InputError(f"the Boltzmann test needs at least 5 groups of frames, got {len(groups)}")
+    parts = [part for group in groups for part in group.parts]
+    if len(parts) < 5:
+        raise InputError(f"the Boltzmann test needs at least 5 groups of frames, got {len(parts)}")
     if not np.any(weights):
         raise InputError("the Boltzmann test needs a head that is not zero: train the model first")
-    work = np.stack([group.work for group in groups])
-    curvature = np.stack([_laplacian(group) for group in groups])
+    work = np.stack([part.work for part in parts])
+    curvature = np.stack([_laplacian(part) for part in parts])
 
     def temperatures(count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        top, bottom = count @ work, count @ curvature
-        pooled = (top @ weights) / (bottom @ weights)
+        pooled = (count @ (work @ weights)) / (count @ (curvature @ weights))
+        top, bottom = count @ work[:, :asked], count @ curvature[:, :asked]
         with np.errstate(divide="ignore", invalid="ignore"):
             return pooled / BOLTZMANN, top / bottom / BOLTZMANN
 
-    pooled, single = (value[0] for value in temperatures(np.ones((1, len(groups)))))
-    pooled_resampled, single_resampled = temperatures(how_often(len(groups), seed))
+    pooled, single = (value[0] for value in temperatures(np.ones((1, len(parts)))))
+    pooled_resampled, single_resampled = temperatures(how_often(len(parts), seed))
     # The standard deviation of a ratio has heavy tails where its denominator is close to zero;
     # half the central 68 % is the standard error without them.
     spread = _half_width(single_resampled)
     difference = _half_width(single_resampled - pooled_resampled[:, None])
     usable = np.isfinite(single) & (difference > 0)
     z = np.abs(single - pooled)[usable] / difference[usable]
-    p = 2 * scipy.stats.t.sf(z, len(groups) - 1)
+    p = 2 * scipy.stats.t.sf(z, len(parts) - 1)
     p_descriptors = float(min(1.0, len(p) * p.min())) if len(p) else 1.0
     stderr = float(_half_width(pooled_resampled[:, None])[0])
     agrees = believed is None or abs(pooled - believed) < 1.96 * stderr
@@ -157,15 +162,15 @@ def boltzmann_test(
         per_descriptor_stderr=spread,
         p_descriptors=p_descriptors,
         consistent=bool(agrees and p_descriptors >= SIGNIFICANT),
-        frames=sum(group.frames for group in groups),
-        groups=len(groups),
+        frames=sum(part.frames for part in parts),
+        groups=len(parts),
     )
 
 
-def _laplacian(group: Moments) -> np.ndarray:
-    if group.laplacian is None:
+def _laplacian(part: Part) -> np.ndarray:
+    if part.laplacian is None:
         raise InputError("the Boltzmann test needs sums with Laplacians")
-    return group.laplacian
+    return part.laplacian
 
 
 def _half_width(samples: Float[np.ndarray, "resamples d"]) -> Float[np.ndarray, " d"]:
@@ -236,14 +241,15 @@ def posterior(
     default: Float[np.ndarray, " d"],
     temperature: float | None = None,
     energy_weight: float = 0.0,
+    metric: Metric | None = None,
 ) -> Posterior:
     """The posterior of a fit at one ridge.
 
     Args:
         groups: sums over groups of consecutive frames, together the fitted ones.
-        ridge: λ over the largest eigenvalue, the same for the halves; finite.
+        ridge: λ as in :func:`fisherdash.fisher.ridge.head_at`, the same for the halves; finite.
         default: θ₀, the centre of the ridge.
-        temperature, energy_weight: as in :func:`fisherdash.fisher.moments.equations`.
+        temperature, energy_weight, metric: as in :func:`fisherdash.fisher.moments.equations`.
 
     Raises:
         InputError: with fewer than two groups.
@@ -252,12 +258,13 @@ def posterior(
         raise InputError(f"the halves of the data need two groups of frames, got {len(groups)}")
 
     def problem(chosen: Sequence[Moments]) -> Equations:
-        return equations(functools.reduce(operator.add, chosen), temperature, energy_weight)
+        total = functools.reduce(operator.add, chosen)
+        return equations(total, temperature, energy_weight, metric)
 
     total = functools.reduce(operator.add, groups)
     whole = problem(groups)
     gram = total.gram / total.frames
-    lam = ridge * whole.spectrum.values[0]
+    lam = ridge * whole.spectrum.unit
     head = head_at(ridge, whole, default)
     # The spread around forces, also for the fit that has not seen them.
     rows = total.frames * total.components
@@ -337,16 +344,16 @@ def _bars(
 
 
 def _inverse(problem: Equations, lam: float) -> Float[np.ndarray, "d d"]:
-    """(A + λI)⁻¹ over the directions that the data know; the others are not fitted at all."""
+    """(A + λB)⁻¹ over the directions that the data know; the others are not fitted at all."""
     spec = problem.spectrum
     kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
     return (basis / (kept + lam)) @ basis.T
 
 
 def _relative(lam: float, problem: Equations) -> float:
-    """λ over the largest eigenvalue, which is zero where an untrained body exerts no force."""
-    top = problem.spectrum.values[0]
-    return lam / top if top > 0 else 0.0
+    """λ in its unit, which is zero where an untrained body exerts no force."""
+    unit = problem.spectrum.unit
+    return lam / unit if unit > 0 else 0.0
 
 
 def _typical(gram: np.ndarray, covariance: np.ndarray, components: int) -> float:

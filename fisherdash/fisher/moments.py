@@ -27,18 +27,24 @@ added, with C the covariances over frames and the constant of the energy already
 
 so that w (in Å⁻²) weighs the squared energy error of a molecule against the mean squared component
 of a force, as the loss of a training does.
+
+The metric B of the ridge, ½λ (θ − θ₀)ᵀB(θ − θ₀), is the identity or the Gram matrix of forces where
+there are no data, T_σ = E[G(x + sξ)ᵀG(x + sξ)] over frames x of the data, s uniform in a range and
+ξ normal: no label is needed to say that forces there are to stay as they were. One decomposition
+serves all λ: AV = BVμ with VᵀBV = 1, where directions that B does not know are left out.
 """
 
 import dataclasses
 import functools
-import itertools
+import operator
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Integer
 
@@ -49,9 +55,26 @@ from fisherdash.fisher.derivatives import Derivatives, is_bent
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.form import HeadForm
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
+from fisherdash.settings import Options
 from fisherdash.units import BOLTZMANN
 
 BLOCK = 32
+MATRIX_BYTES = 400 * 2**20
+"""Memory for the square matrices of all groups of a pass; there are fewer groups where it ends."""
+NULL = 1e-14
+"""Eigenvalues of T_σ below so much of the largest are zero, its diagonal scaled to one first.
+
+In their directions forces change by 1e-7 of what they change by elsewhere, which is what a network
+in single precision can tell apart, and the sums themselves hold no more digits.
+"""
+
+
+class Part(NamedTuple):
+    """Vectors over the frames of one group: Σ Gᵀ∇U of the whole energy, eV/Å², and Σ ΔD, Å⁻²."""
+
+    frames: int
+    work: Float[np.ndarray, " d"]
+    laplacian: Float[np.ndarray, " d"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +92,8 @@ class Moments:
         energy_sum: Σ (D, U), shape (D+1,).
         energy_origin: eV, subtracted from every energy before the sums to keep their digits.
         fixed: Σ Gᵀ∇U₀, shape (D,), eV/Å²; None where U₀ is zero. U is U − U₀ in all other sums.
+        groups: vectors of smaller groups of consecutive frames that were summed here, because so
+            many matrices would not fit into memory; empty where there are none.
     """
 
     frames: int
@@ -81,6 +106,7 @@ class Moments:
     energy_sum: Float[np.ndarray, " d1"]
     energy_origin: float
     fixed: Float[np.ndarray, " d"] | None = None
+    groups: tuple[Part, ...] = ()
 
     def __add__(self, other: "Moments") -> "Moments":
         """The sums over both sets of frames."""
@@ -99,12 +125,40 @@ class Moments:
         )
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """The smallest groups of frames that vectors are known of."""
+        return self.groups or (Part(self.frames, self.work, self.laplacian),)
+
+    def narrowed(self, sums: Float[np.ndarray, "d e"]) -> "Moments":
+        """The sums of the descriptors Sᵀφ, for S of shape (D, e): a sub-block is enough of these.
+
+        A shared head's descriptors are sums of those by element.
+        """
+        joint = scipy.linalg.block_diag(sums, 1.0)
+
+        def of(vector: np.ndarray | None) -> Any:
+            return None if vector is None else vector @ sums
+
+        return dataclasses.replace(
+            self,
+            gram=sums.T @ self.gram @ sums,
+            gradient=of(self.gradient),
+            laplacian=of(self.laplacian),
+            energy=joint.T @ self.energy @ joint,
+            energy_sum=self.energy_sum @ joint,
+            fixed=of(self.fixed),
+            groups=tuple(Part(p.frames, of(p.work), of(p.laplacian)) for p in self.groups),
+        )
+
+    @property
     def work(self) -> Float[np.ndarray, " d"]:
         """Σ Gᵀ∇U of the whole energy, which Boltzmann's kT E[ΔD] is compared with."""
         return self.gradient if self.fixed is None else self.gradient + self.fixed
 
     def with_origin(self, origin: float) -> "Moments":
         """The same sums with energies relative to another origin in eV."""
+        if origin == self.energy_origin:
+            return self
         shift = np.zeros(len(self.energy_sum))
         shift[-1] = self.energy_origin - origin
         cross = np.outer(self.energy_sum, shift)
@@ -117,8 +171,13 @@ class Moments:
 
     def divergence(self, head: Float[np.ndarray, " d"]) -> float:
         """Fisher divergence ½ E|∇U_θ − ∇U|² without its factor β², in eV²/Å²."""
-        quadratic = head @ self.gram @ head - 2 * head @ self.gradient + self.force_squared
-        return float(max(quadratic, 0.0) / (2 * self.frames))
+        return float(self.divergences(head[None])[0])
+
+    def divergences(self, heads: Float[np.ndarray, "k d"]) -> Float[np.ndarray, " k"]:
+        """:meth:`divergence` of several heads."""
+        squares = np.sum((heads @ self.gram) * heads, axis=1)
+        squares += self.force_squared - 2 * heads @ self.gradient
+        return np.maximum(squares, 0.0) / (2 * self.frames)
 
     def divergence_gradient(self, head: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
         """∂J/∂θ = Tθ − c, shape (D,)."""
@@ -195,19 +254,80 @@ def accumulate_groups(
 
     With ``probes`` the Laplacians are estimated from so many random directions a frame, drawn
     with ``seed``, in place of all 3N.
+
+    Square matrices of all groups take at most :data:`MATRIX_BYTES`. Where that is too little, every
+    k-th group is summed into one of fewer, an even number, whose ``parts`` are the vectors of each.
     """
     checkpoint.check_elements(dataset.atomic_numbers)
-    params = as_precision(checkpoint.potential, checkpoint.body, precision)
-    atomic_numbers = jnp.asarray(dataset.atomic_numbers)
     origin, total = float(dataset.energies.mean()), len(dataset)
-    internal = is_bent(dataset.positions)
+    members = np.array_split(np.arange(total), min(groups, total))
+    fewer = _fewer(len(members), checkpoint.form.size(checkpoint.potential.num_features))
+    matrices = [_Matrices() for _ in range(fewer)]
+    sums = [_Sums(matrices[index % fewer]) for index in range(len(members))]
+    blocks = derivatives_of(
+        checkpoint,
+        dataset.atomic_numbers,
+        dataset.positions,
+        laplacian=(probes or True) if laplacian else False,
+        seed=seed,
+        precision=precision,
+        cancel=cancel,
+    )
+    for first, found in blocks:
+        last = first + len(found.values)
+        for part, of_group in zip(members, sums, strict=True):
+            # A block may hold frames of several groups.
+            rows = part[(part >= first) & (part < last)]
+            if len(rows):
+                at = slice(rows[0] - first, rows[-1] - first + 1)
+                mine = jax.tree.map(lambda leaf, at=at: leaf[at], found)
+                of_group.add(mine, -dataset.forces[rows], dataset.energies[rows] - origin)
+        if progress is not None:
+            progress(last, total)
+    found = [
+        of_group.moments(len(part), 3 * dataset.num_atoms, origin)
+        for part, of_group in zip(members, sums, strict=True)
+    ]
+    if fewer == len(members):
+        return tuple(found)
+    return tuple(_summed(found[index::fewer]) for index in range(fewer))
+
+
+def _fewer(groups: int, size: int) -> int:
+    """How many groups there are matrices for; an even number where not for all."""
+    most = MATRIX_BYTES // (2 * 8 * size**2)
+    return groups if most >= groups else min(groups, max(2, most // 2 * 2))
+
+
+def _summed(groups: list[Moments]) -> Moments:
+    """Groups that share their matrices as one."""
+    vectors = [dataclasses.replace(one, gram=0.0, energy=0.0) for one in groups]
+    total = functools.reduce(operator.add, vectors)
+    parts = tuple(part for one in groups for part in one.parts)
+    return dataclasses.replace(total, gram=groups[0].gram, energy=groups[0].energy, groups=parts)
+
+
+def derivatives_of(
+    checkpoint: Checkpoint,
+    atomic_numbers: Integer[np.ndarray, " atoms"],
+    positions: Float[np.ndarray, "frames atoms 3"],
+    *,
+    laplacian: bool | int = False,
+    seed: int = 0,
+    precision: str = "float32",
+    cancel: threading.Event | None = None,
+) -> Iterator[tuple[int, Derivatives]]:
+    """Derivatives of all descriptors of a checkpoint, float64, BLOCK after BLOCK of frames.
+
+    With each block goes the number of frames before it. Raises InputError when cancelled.
+    """
+    params = as_precision(checkpoint.potential, checkpoint.body, precision)
+    total, internal = len(positions), is_bent(positions)
     mesh = devices.line("frames")
     block = BLOCK * mesh.size
     key = jax.random.key(seed)
-    members = np.array_split(np.arange(total), min(groups, total))
-    sums = [_Sums() for _ in members]
     for chosen, new in devices.blocks(total, block):
-        first, last = int(chosen[0]), int(chosen[0]) + new
+        first = int(chosen[0])
         if cancel is not None and cancel.is_set():
             raise InputError(f"the solve was cancelled after {first} of {total} frames")
         # A key for every BLOCK frames, whichever device has them.
@@ -215,39 +335,35 @@ def accumulate_groups(
         found = _derivatives(
             checkpoint.potential,
             checkpoint.form,
-            (probes or True) if laplacian else False,
+            laplacian,
             internal,
             mesh,
             jax.vmap(functools.partial(jax.random.fold_in, key))(numbers),
             params,
             checkpoint.head_basis,
-            atomic_numbers,
-            jnp.asarray(dataset.positions[chosen]),
+            jnp.asarray(atomic_numbers),
+            jnp.asarray(positions[chosen]),
         )
         found = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), found)
-        # A block may hold frames of several groups. Sums go by BLOCK, so that their order does not
-        # depend on the number of devices.
-        blocks = [(start, min(start + BLOCK, last)) for start in range(first, last, BLOCK)]
-        for (start, end), (part, of_group) in itertools.product(
-            blocks, zip(members, sums, strict=True)
-        ):
-            rows = part[(part >= start) & (part < end)]
-            if len(rows):
-                at = slice(rows[0] - first, rows[-1] - first + 1)
-                mine = jax.tree.map(lambda leaf, at=at: leaf[at], found)
-                of_group.add(mine, -dataset.forces[rows], dataset.energies[rows] - origin)
-        if progress is not None:
-            progress(last, total)
-    return tuple(
-        of_group.moments(len(part), 3 * dataset.num_atoms, origin)
-        for part, of_group in zip(members, sums, strict=True)
-    )
+        # By BLOCK, so that the order of sums does not depend on the number of devices.
+        for start in range(0, new, BLOCK):
+            at = slice(start, min(start + BLOCK, new))
+            yield first + start, jax.tree.map(lambda leaf, at=at: leaf[at], found)
+
+
+class _Matrices:
+    """Running sums of the square matrices, for one group or several."""
+
+    def __init__(self) -> None:
+        self.gram: Any = 0.0
+        self.energy: Any = 0.0
 
 
 class _Sums:
     """Running sums over the frames of one group."""
 
-    def __init__(self) -> None:
+    def __init__(self, matrices: _Matrices) -> None:
+        self._matrices = matrices
         self._terms: list[Any] = []
 
     def add(
@@ -264,25 +380,25 @@ class _Sums:
             u, energies, fixed = u - slope, energies - found.fixed.energy, slope @ g
         joint = np.concatenate([found.values, energies[:, None]], axis=1)
         curvature = None if found.laplacian is None else found.laplacian.sum(axis=0)
-        terms = [g.T @ g, u @ g, curvature, u @ u, joint.T @ joint, joint.sum(axis=0), fixed]
-        if not self._terms:
-            self._terms = terms
-            return
-        for index, term in enumerate(terms):
-            if term is not None:
-                self._terms[index] += term  # in place: matrices of many descriptors are large
+        self._matrices.gram += g.T @ g  # in place: matrices of many descriptors are large
+        self._matrices.energy += joint.T @ joint
+        terms = [u @ g, curvature, u @ u, joint.sum(axis=0), fixed]
+        self._terms = [
+            term if total is None else total + term
+            for total, term in zip(self._terms or [None] * len(terms), terms, strict=True)
+        ]
 
     def moments(self, frames: int, components: int, origin: float) -> Moments:
         """The finished sums."""
-        gram, gradient, curvature, force_squared, energy, energy_sum, fixed = self._terms
+        gradient, curvature, force_squared, energy_sum, fixed = self._terms
         return Moments(
             frames=frames,
             components=components,
-            gram=gram,
+            gram=self._matrices.gram,
             gradient=gradient,
             laplacian=curvature,
             force_squared=float(force_squared),
-            energy=energy,
+            energy=self._matrices.energy,
             energy_sum=energy_sum,
             energy_origin=origin,
             fixed=fixed,
@@ -327,63 +443,158 @@ def _derivatives(
     )(keys, params, basis, atomic_numbers, positions)
 
 
+def displaced(
+    positions: Float[np.ndarray, "frames atoms 3"], options: Options
+) -> Float[np.ndarray, "copies atoms 3"]:
+    """Frames drawn from these and displaced at random, as the noise metric wants them, Å."""
+    rng = np.random.default_rng([options.seed, 17])
+    frames = rng.integers(len(positions), size=options.noise_frames)
+    width = rng.uniform(options.noise_low, options.noise_high, size=(options.noise_frames, 1, 1))
+    shape = (options.noise_frames, *positions.shape[1:])
+    return positions[frames] + width * rng.standard_normal(shape)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Metric:
+    """B of the ridge, where it is not the identity.
+
+    Attributes:
+        matrix: T_σ, shape (D, D), Å⁻².
+        frames: displaced frames behind it.
+    """
+
+    matrix: Float[np.ndarray, "d d"]
+    frames: int
+
+    @classmethod
+    def accumulate(
+        cls,
+        checkpoint: Checkpoint,
+        atomic_numbers: Integer[np.ndarray, " atoms"],
+        positions: Float[np.ndarray, "frames atoms 3"],
+        *,
+        precision: str = "float32",
+        cancel: threading.Event | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "Metric":
+        """E[GᵀG] over frames without labels; those whose derivatives are not finite are left out.
+
+        Raises InputError if that leaves none, or when cancelled.
+        """
+        total: Any = 0.0
+        frames = 0
+        blocks = derivatives_of(
+            checkpoint, atomic_numbers, positions, precision=precision, cancel=cancel
+        )
+        for first, found in blocks:
+            sound = np.isfinite(found.jacobian).all(axis=(1, 2))
+            g = found.jacobian[sound].reshape(-1, found.jacobian.shape[-1])
+            total, frames = total + g.T @ g, frames + int(sound.sum())
+            if progress is not None:
+                progress(first + len(found.jacobian), len(positions))
+        if not frames:
+            raise InputError(
+                f"none of the {len(positions)} displaced frames has finite forces: lower the noise"
+            )
+        return cls(total / frames, frames)
+
+    @functools.cached_property
+    def whitening(self) -> Float[np.ndarray, "d k"]:
+        """L with LᵀBL = 1, over the directions that B knows."""
+        size = np.sqrt(np.diag(self.matrix))
+        scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
+        values, vectors = np.linalg.eigh(scale[:, None] * self.matrix * scale)
+        kept = values > NULL * max(values[-1], np.finfo(float).tiny)
+        return scale[:, None] * vectors[:, kept] / np.sqrt(values[kept])
+
+
 @dataclasses.dataclass(frozen=True)
 class Equations:
-    """½ θᵀAθ − θᵀb + ½ s over a set of frames.
+    """½ θᵀAθ − θᵀb + ½ s over a set of frames, and the metric of the ridge that goes with it.
 
     Attributes:
         matrix: A, shape (D, D), Å⁻².
         target: b, shape (D,), eV/Å².
         square: s, eV²/Å²; None for the fit without forces, which never knows it.
         rows: scalar equations behind the sums: 3N for each frame, one more with energies.
+        metric: B; None for the identity.
     """
 
     matrix: Float[np.ndarray, "d d"]
     target: Float[np.ndarray, " d"]
     square: float | None
     rows: int
+    metric: Metric | None = None
 
     def loss(self, head: Float[np.ndarray, " d"]) -> float:
         """L(θ) without the part ½ s that no head changes, eV²/Å²."""
         return float(0.5 * head @ self.matrix @ head - head @ self.target)
 
+    def losses(self, heads: Float[np.ndarray, "k d"]) -> Float[np.ndarray, " k"]:
+        """:meth:`loss` of several heads."""
+        return 0.5 * np.sum((heads @ self.matrix) * heads, axis=1) - heads @ self.target
+
     @functools.cached_property
     def spectrum(self) -> "Spectrum":
-        """Eigendecomposition of A in float64."""
-        values, vectors = np.linalg.eigh(self.matrix)
-        values, vectors = values[::-1], vectors[:, ::-1]
-        threshold = len(values) * np.finfo(float).eps * max(values[0], 0.0)
-        return Spectrum(np.maximum(values, 0.0), vectors, int(np.sum(values > threshold)))
+        """Eigendecomposition of A relative to the metric, in float64."""
+        if self.metric is None:
+            values, vectors = np.linalg.eigh(self.matrix)
+        else:
+            whitening = self.metric.whitening
+            values, vectors = np.linalg.eigh(whitening.T @ self.matrix @ whitening)
+            vectors = whitening @ vectors
+        values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+        threshold = len(values) * np.finfo(float).eps * max(values, default=0.0)
+        rank = int(np.sum(values > threshold))
+        return Spectrum(values, vectors, rank, self.metric is None)
+
+    def residual(self, default: Float[np.ndarray, " d"]) -> Float[np.ndarray, " rank"]:
+        """Vᵀ(b − Aθ₀) in the directions that the data know, eV/Å²."""
+        spec = self.spectrum
+        kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
+        if self.metric is not None:
+            return basis.T @ (self.target - self.matrix @ default)
+        return basis.T @ self.target - kept * (basis.T @ default)  # A in its eigenbasis
 
 
 @dataclasses.dataclass(frozen=True)
 class Spectrum:
-    """Eigendecomposition of A, eigenvalues falling.
+    """Eigendecomposition of A relative to the metric B of the ridge, eigenvalues falling.
 
     Attributes:
-        values: eigenvalues, shape (D,), Å⁻².
-        vectors: eigenvectors as columns, shape (D, D).
+        values: eigenvalues μ, AV = BVμ; Å⁻² for the identity, pure numbers otherwise.
+        vectors: V as columns, shape (D, k), with VᵀBV = 1.
         rank: number of eigenvalues that are not zero to rounding.
+        relative: whether λ is given as a multiple of the largest eigenvalue: for the identity.
     """
 
-    values: Float[np.ndarray, " d"]
-    vectors: Float[np.ndarray, "d d"]
+    values: Float[np.ndarray, " k"]
+    vectors: Float[np.ndarray, "d k"]
     rank: int
+    relative: bool = True
+
+    @property
+    def unit(self) -> float:
+        """What λ is a multiple of, in the unit of the eigenvalues."""
+        return float(self.values[0]) if self.relative else 1.0
 
     @property
     def condition_number(self) -> float:
         """Largest over smallest eigenvalue; infinite if some direction is not determined."""
-        full = self.rank == len(self.values)
+        full = self.rank == len(self.vectors)
         return float(self.values[0] / self.values[-1]) if full else float("inf")
 
     def effective_dof(self, ridge: float) -> float:
-        """Σ_k Λ_k/(Λ_k + λ): the number of directions that the data decide at this ridge."""
+        """Σ_k μ_k/(μ_k + λ): the number of directions that the data decide at this ridge."""
         kept = self.values[: self.rank]
-        return float(np.sum(kept / (kept + ridge * self.values[0]))) if self.rank else 0.0
+        return float(np.sum(kept / (kept + ridge * self.unit))) if self.rank else 0.0
 
 
 def equations(
-    moments: Moments, temperature: float | None = None, energy_weight: float = 0.0
+    moments: Moments,
+    temperature: float | None = None,
+    energy_weight: float = 0.0,
+    metric: Metric | None = None,
 ) -> Equations:
     """The normal equations of these frames.
 
@@ -391,6 +602,7 @@ def equations(
         moments: sums over the frames.
         temperature: None for the fit from forces; in K for the one from positions alone.
         energy_weight: w in Å⁻², from forces only.
+        metric: of the ridge; None for the identity.
 
     Raises:
         ValueError: for Laplacians that were not summed, or energies beside them.
@@ -405,7 +617,7 @@ def equations(
         target = BOLTZMANN * temperature * moments.laplacian / frames
         if moments.fixed is not None:
             target = target - moments.fixed / frames
-        return Equations(matrix, target, None, frames * moments.components)
+        return Equations(matrix, target, None, frames * moments.components, metric)
     target, square = moments.gradient / frames, moments.force_squared / frames
     rows = frames * moments.components
     if energy_weight:
@@ -416,4 +628,4 @@ def equations(
         target = target + weight * covariance[:size, size]
         square += weight * float(covariance[size, size])
         rows += frames
-    return Equations(matrix, target, square, rows)
+    return Equations(matrix, target, square, rows, metric)

@@ -22,11 +22,21 @@ from jaxtyping import Float
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.diagnostics import Boltzmann, Divergence, Posterior, kl_divergence, posterior
-from fisherdash.fisher.moments import Equations, Moments, equations
-from fisherdash.fisher.ridge import WORDS, Choice, Descent, RidgePoint, descend, head_at, ridge_path
+from fisherdash.fisher.moments import Equations, Metric, Moments, equations
+from fisherdash.fisher.ridge import (
+    WORDS,
+    Choice,
+    Descent,
+    RidgePoint,
+    choose,
+    descend,
+    head_at,
+    ridge_path,
+)
 from fisherdash.fisher.stability import StabilityCheck
 from fisherdash.potentials.checkpoint import Checkpoint, energy_reference
 from fisherdash.potentials.evaluate import predict
+from fisherdash.potentials.form import SHARED
 from fisherdash.settings import Options
 from fisherdash.statistics import Estimate, bootstrap
 from fisherdash.text import number
@@ -60,9 +70,16 @@ def divide(dataset: Dataset, options: Options) -> Division:
     held = min(max(2, round(options.holdout * len(dataset))), len(dataset) - 1)
     # In the order of time, so that groups of consecutive frames mean something.
     fit, rest = np.sort(order[held:]), order[:held]
-    half, chosen = held // 2, isinstance(options.ridge, str)
+    # Beside a quadratic head or the noise metric the report's own head has its ridge chosen.
+    beside = options.head == "quadratic" or options.metric == "noise"
+    half, chosen = held // 2, isinstance(options.ridge, str) or beside
     choose, report = (np.sort(rest[:half]), rest[half:]) if chosen else (np.sort(rest), rest)
     return Division(dataset.subset(fit), dataset.subset(choose), dataset.subset(report), chosen)
+
+
+def reports_own(options: Options) -> bool:
+    """Whether this re-fit is of the width and metric of the published report's."""
+    return options.head == "shared" and options.metric == "identity"
 
 
 def paired_change(
@@ -152,18 +169,21 @@ def _about_head(
     stability: StabilityCheck | None,
 ) -> Iterator[str]:
     fit, spec = prepared.fit, prepared.problem.spectrum
-    size = len(spec.values)
+    size = len(spec.vectors)
     if fit.frames * fit.components < size:
         yield (
             f"{fit.frames} frames give {fit.frames * fit.components} force components for {size} "
             "weights: the fit is not determined by the data."
         )
     if spec.rank < size:
+        small = " at all" if prepared.metric is None else " that single precision can tell"
         yield (
-            f"{size - spec.rank} of {size} directions of the head change no force at all; "
+            f"{size - spec.rank} of {size} directions of the head change no force{small}; "
             "they keep their default value."
         )
-    if norm["default"] > 0 and norm["fisher"] > GROWN * norm["default"] and stability is None:
+    grown = norm["default"] > 0 and norm["fisher"] > GROWN * norm["default"]
+    # With the noise metric a large head may well change no force beside the data.
+    if grown and prepared.metric is None and stability is None:
         yield (
             f"The head grew from {norm['default']:.3g} to {norm['fisher']:.3g} eV. Heads that grow "
             "this much have made dynamics less stable while lowering the force error: let short "
@@ -223,7 +243,7 @@ class Prepared:
 
     Attributes:
         checkpoint: the model as it came.
-        start: the same, with a head by element where one was asked for; its head is θ₀.
+        start: the same, its head written in the form that was asked for; its head is θ₀.
         dataset: all frames.
         options: of the re-fit.
         temperature: of the frames in K, None if unknown.
@@ -231,6 +251,7 @@ class Prepared:
         groups: sums over groups of consecutive fitted frames.
         held_out: sums over groups of the frames that choose the ridge.
         boltzmann: the test of the hypothesis on the fitted frames; None if it could not be made.
+        metric: of the ridge; None for the identity.
     """
 
     checkpoint: Checkpoint
@@ -242,6 +263,7 @@ class Prepared:
     groups: tuple[Moments, ...]
     held_out: tuple[Moments, ...]
     boltzmann: Boltzmann | None
+    metric: Metric | None = None
 
     @functools.cached_property
     def fit(self) -> Moments:
@@ -260,7 +282,7 @@ class Prepared:
 
     def equations_of(self, moments: Moments) -> Equations:
         """Normal equations of other frames, made the same way."""
-        return equations(moments, self.heat, self.options.energy_weight)
+        return equations(moments, self.heat, self.options.energy_weight, self.metric)
 
     @functools.cached_property
     def path(self) -> tuple[RidgePoint, ...]:
@@ -268,6 +290,41 @@ class Prepared:
         held_out = functools.reduce(operator.add, self.held_out)
         unseen = self.equations_of(held_out)
         return ridge_path(self.problem, self.fit, held_out, unseen, self.start.head)
+
+    def choose(self) -> Choice:
+        """The ridge by the rule of the options; that of "stable" is the first of its candidates."""
+        rule = self.options.ridge
+        if not isinstance(rule, str):
+            return Choice(float(rule), "given")
+        unseen = [self.equations_of(group) for group in self.held_out]
+        seed = self.options.seed
+        return choose(rule, self.path, self.problem, unseen, self.start.head, seed)
+
+    @functools.cached_property
+    def report_head(self) -> "Refit | None":
+        """The published report's own re-fit of the same frames: one shared vector, rule "auto".
+
+        Its sums are part of those of a wider head. None where this is that re-fit, or where the
+        checkpoint's head is a wider one already.
+        """
+        if self.checkpoint.form != SHARED or reports_own(self.options):
+            return None
+        features = self.checkpoint.potential.num_features
+        elements = self.start.form.linear(features) // features
+        sums = np.zeros((len(self.start.head), features))
+        sums[: elements * features] = np.tile(np.eye(features), (elements, 1))
+        options = dataclasses.replace(
+            self.options, head="shared", metric="identity", ridge="auto", reduce=None
+        )
+        narrow = dataclasses.replace(
+            self,
+            start=self.checkpoint,
+            options=options,
+            groups=tuple(group.narrowed(sums) for group in self.groups),
+            held_out=tuple(group.narrowed(sums) for group in self.held_out),
+            metric=None,
+        )
+        return narrow.refit(narrow.choose())
 
     def checkpoint_at(
         self, ridge: float, rule: str, head: np.ndarray | None = None, *, covariance: bool = False
@@ -284,6 +341,7 @@ class Prepared:
                 "ridge": ridge if math.isfinite(ridge) else None,
                 "ridge_rule": WORDS[rule],
                 "head": self.options.head,
+                "metric": self.options.metric,
                 "energy_weight": self.options.energy_weight,
                 "data": self.dataset.source,
                 "data_fingerprint": self.dataset.fingerprint,
@@ -300,7 +358,12 @@ class Prepared:
         """Uncertainty of the head of one point of the path; computed once for each."""
         if ridge not in self._posteriors:
             self._posteriors[ridge] = posterior(
-                self.groups, ridge, self.start.head, self.heat, self.options.energy_weight
+                self.groups,
+                ridge,
+                self.start.head,
+                self.heat,
+                self.options.energy_weight,
+                self.metric,
             )
         return self._posteriors[ridge]
 
@@ -410,8 +473,19 @@ class Refit:
 
     @property
     def ridge(self) -> float:
-        """λ over the largest eigenvalue; infinite where the default head was kept."""
+        """λ as it was asked for; infinite where the default head was kept."""
         return self.choice.ridge
+
+    @property
+    def report_head(self) -> "Refit | None":
+        """The published report's own head beside a wider one, see :class:`Prepared`."""
+        return self.prepared.report_head
+
+    @property
+    def relative_ridge(self) -> float:
+        """λ over the largest eigenvalue, for either metric."""
+        spec = self.prepared.problem.spectrum
+        return self.ridge * spec.unit / max(spec.values[0], np.finfo(float).tiny)
 
     @property
     def path(self) -> tuple[RidgePoint, ...]:
@@ -425,7 +499,7 @@ class Refit:
 
     @property
     def eigenvalues(self) -> Sequence[float]:
-        """Of the normal equations, falling, Å⁻²."""
+        """Of the normal equations relative to the metric, falling; Å⁻² for the identity."""
         return tuple(float(value) for value in self.prepared.problem.spectrum.values)
 
     @property
@@ -450,8 +524,16 @@ class Refit:
 
 
 def summary(refit: Refit) -> dict[str, Any]:
-    """The promised keys; divergence and errors are those on held-out frames, units in the names."""
-    test = refit.boltzmann
+    """The promised keys; divergence and errors are those on held-out frames, units in the names.
+
+    Beside a wider head, "report" stands in the mappings for the published report's own.
+    """
+    test, own = refit.boltzmann, refit.report_head
+
+    def each(name: str) -> dict[str, Any]:
+        found = getattr(refit, name)
+        return found if own is None else found | {"report": getattr(own, name)["fisher"]}
+
     boltzmann = test and {
         "temperature_K": test.temperature,
         "temperature_stderr_K": test.stderr,
@@ -462,11 +544,14 @@ def summary(refit: Refit) -> dict[str, Any]:
         "ridge": refit.ridge,
         "condition_number": refit.condition_number,
         "effective_rank": refit.effective_rank,
-        "head_norm": refit.head_norm,
-        "fisher_divergence": refit.fisher_divergence,
-        "force_rmse_eV_per_A": refit.force_rmse,
+        "head_norm": each("head_norm"),
+        "fisher_divergence": each("fisher_divergence"),
+        "force_rmse_eV_per_A": each("force_rmse"),
         "boltzmann": boltzmann,
-        "kl_eV": refit.kl and {name: found.value for name, found in refit.kl.items()},
+        "kl_eV": refit.kl and {name: found.value for name, found in each("kl").items()},
+        "head": refit.prepared.options.head,
+        "metric": refit.prepared.options.metric,
+        "labels": {"displaced": 0, "dynamics": 0},
     }
 
 
@@ -477,6 +562,7 @@ def details(refit: Refit) -> dict[str, Any]:
     the temperature of each descriptor, and the runs behind a stability-aware choice.
     """
     choice, test, spread = refit.choice, refit.boltzmann, refit.posterior
+    own = refit.report_head
     fitted, chose, reported = refit.frames
     return {
         "verdict": refit.verdict,
@@ -512,6 +598,14 @@ def details(refit: Refit) -> dict[str, Any]:
         "eigenvalues": refit.eigenvalues,
         "head": {"default": refit.prepared.start.head, "fisher": refit.checkpoint.head},
         "path": [dataclasses.asdict(point) for point in refit.path],
+        "report_head": own
+        and {
+            "verdict": own.verdict,
+            "ridge": own.ridge,
+            "head": own.checkpoint.head,
+            "force_rmse_change": own.force_change.to_json(),
+            "energy_rmse_eV": own.energy_rmse,
+        },
     }
 
 

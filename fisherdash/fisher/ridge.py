@@ -1,20 +1,26 @@
-"""The ridge path: (A + λI)θ = b + λθ₀ for every λ from one eigendecomposition.
+"""The ridge path: (A + λB)θ = b + λBθ₀ for every λ from one eigendecomposition.
 
-With A = VΛVᵀ the solution is θ = θ₀ + V (Λ + λ)⁻¹ Vᵀ(b − Aθ₀): it starts at the default head θ₀
-for λ → ∞ and ends at A⁻¹b for λ → 0. Directions of A that are zero to rounding are never touched.
-λ is always given as a multiple of the largest eigenvalue of A, which makes it a pure number.
+With AV = BVμ and VᵀBV = 1 the solution is θ = θ₀ + V (μ + λ)⁻¹ Vᵀ(b − Aθ₀): it starts at the
+default head θ₀ for λ → ∞ and ends at A⁻¹b for λ → 0. Directions of A or B that are zero to rounding
+are never touched. With the identity as metric B, λ is always given as a multiple of the largest
+eigenvalue of A, which makes it a pure number; with the noise metric it is one by itself.
 
 Which ridge: the rules, and how sure the choice is.
 
-"auto" takes the lowest loss on held-out frames, "evidence" the highest marginal likelihood, "gcv"
-the lowest generalised cross-validation score, "stable" (see :mod:`fisherdash.fisher.stability`) the
+"auto" takes the largest λ whose loss on held-out frames is within one standard error, paired over
+groups of frames, of the lowest: on flat paths the minimum itself chose heads thousands of times as
+large for nothing. With the noise metric it takes the usual 0.01, because held-out frames say
+nothing of where there are no data. "evidence" takes the highest marginal likelihood, "gcv" the
+lowest generalised cross-validation score, "stable" (see :mod:`fisherdash.fisher.stability`) the
 lowest held-out divergence among heads whose dynamics lose no more replicas than the default's.
 
 Gradient descent on the Fisher divergence: the slow way to the closed form, for teaching.
 
 The loss is a quadratic, so its gradient is (A + λI)θ − (b + λθ₀). Plain descent needs as many
 steps as A is badly conditioned; Nesterov's momentum (Soviet Math. Dokl. 27, 372 (1983)) needs the
-square root of it. The path is recorded at steps that grow by a constant factor.
+square root of it. The path is recorded at steps that grow by a constant factor. Another metric than
+the identity is that in which gradients are taken. Descent does not depend on the axes that numbers
+are written in, so the steps are made along the eigenvectors, where each costs next to nothing.
 """
 
 import dataclasses
@@ -22,14 +28,20 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 from fisherdash.errors import InputError
 from fisherdash.fisher.moments import Equations, Moments
-from fisherdash.settings import Rule
+from fisherdash.settings import USUAL_NOISE_RIDGE, Rule
 from fisherdash.statistics import bootstrap
 
 GRID = np.concatenate([[0.0], np.logspace(-14, 2, 65)])
+NOISE_GRID = np.concatenate([[0.0], np.logspace(-8, 4, 49)])
+
+
+def grid_of(problem: Equations) -> Float[np.ndarray, " k"]:
+    """λ of the points of a path, rising."""
+    return GRID if problem.metric is None else NOISE_GRID
 
 
 def head_at(
@@ -38,7 +50,8 @@ def head_at(
     """The head of one point of the path.
 
     Args:
-        ridge: λ over the largest eigenvalue of A, from 0; infinity gives the default head.
+        ridge: λ from 0, for the identity over the largest eigenvalue of A; infinity gives the
+            default head.
         problem: the normal equations.
         default: θ₀, on which the ridge is centred.
     """
@@ -46,9 +59,17 @@ def head_at(
     if math.isinf(ridge) or not spec.rank:
         return default.copy()
     kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
-    # Vᵀ(b − Aθ₀), with A in its eigenbasis.
-    residual = basis.T @ problem.target - kept * (basis.T @ default)
-    return default + basis @ (residual / (kept + ridge * spec.values[0]))
+    return default + basis @ (problem.residual(default) / (kept + ridge * spec.unit))
+
+
+def heads_at(
+    ridges: Float[np.ndarray, " k"], problem: Equations, default: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, "k d"]:
+    """:func:`head_at` for several λ, none of them infinite."""
+    spec = problem.spectrum
+    kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
+    shrunk = problem.residual(default) / (kept + ridges[:, None] * spec.unit)
+    return default + shrunk @ basis.T
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +97,10 @@ class RidgePoint:
 def log_evidence(ridge: float, problem: Equations, default: Float[np.ndarray, " d"]) -> float:
     """Logarithm of the marginal likelihood of the fitted frames, up to a constant.
 
-    The n rows y = Gθ + noise of variance σ² over M frames, with the prior θ ~ N(θ₀, (σ²/Mλ) I),
+    The n rows y = Gθ + noise of variance σ² over M frames, with the prior θ ~ N(θ₀, (σ²/Mλ) B⁻¹),
     have at the best σ²
 
-        ln p = −(n/2) ln q − ½ Σ_k ln(1 + Λ_k/λ),   q = E|r|² − gᵀ(A + λI)⁻¹g,
+        ln p = −(n/2) ln q − ½ Σ_k ln(1 + μ_k/λ),   q = E|r|² − gᵀ(A + λB)⁻¹g,
 
     with r = y − Gθ₀ and g = E[Gᵀr] (D. J. C. MacKay, Neural Comput. 4, 415 (1992)). Rows of one
     frame and of neighbouring frames are taken as independent, which they are not: the evidence is
@@ -92,7 +113,7 @@ def log_evidence(ridge: float, problem: Equations, default: Float[np.ndarray, " 
     if ridge <= 0 or not spec.rank:
         return -math.inf
     kept, projected, misfit = _residual(problem, default)
-    lam = ridge * spec.values[0]
+    lam = ridge * spec.unit
     q = max(misfit - float(np.sum(projected**2 / (kept + lam))), np.finfo(float).tiny)
     return -0.5 * problem.rows * math.log(q) - 0.5 * float(np.sum(np.log1p(kept / lam)))
 
@@ -108,7 +129,7 @@ def gcv(ridge: float, problem: Equations, default: Float[np.ndarray, " d"]) -> f
     """
     spec = problem.spectrum
     kept, projected, misfit = _residual(problem, default)
-    lam = ridge * spec.values[0]
+    lam = ridge * spec.unit
     # |r − Gδ|² with δ = (S + α)⁻¹g, in the eigenbasis.
     delta = projected / np.maximum(kept + lam, np.finfo(float).tiny)
     rss = max(misfit - 2 * float(delta @ projected) + float(delta**2 @ kept), 0.0)
@@ -123,9 +144,8 @@ def _residual(
     if problem.square is None:
         raise ValueError("without forces there is no likelihood")
     spec = problem.spectrum
-    kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
-    projected = basis.T @ problem.target - kept * (basis.T @ default)
-    return kept, projected, problem.square + 2 * problem.loss(default)
+    misfit = problem.square + 2 * problem.loss(default)
+    return spec.values[: spec.rank], problem.residual(default), misfit
 
 
 def ridge_path(
@@ -134,7 +154,7 @@ def ridge_path(
     held_out: Moments,
     unseen: Equations,
     default: Float[np.ndarray, " d"],
-    grid: Float[np.ndarray, " k"] = GRID,
+    grid: Float[np.ndarray, " k"] | None = None,
 ) -> tuple[RidgePoint, ...]:
     """The whole path, λ rising.
 
@@ -145,22 +165,25 @@ def ridge_path(
         unseen: the equations of these, made the same way; their loss is the criterion. A fit
             without forces so chooses its ridge without forces, too.
         default: θ₀.
-        grid: of λ over the largest eigenvalue.
+        grid: of λ; that of :func:`grid_of` if none is given.
     """
     points = []
-    for ridge in map(float, grid):
-        head = head_at(ridge, problem, default)
-        knows = problem.square is not None
+    grid = grid_of(problem) if grid is None else grid
+    heads = heads_at(grid, problem, default)
+    knows = problem.square is not None
+    divergences, losses = held_out.divergences(heads), unseen.losses(heads)
+    for index, (ridge, head) in enumerate(zip(map(float, grid), heads, strict=True)):
+        divergence = float(divergences[index])
         points.append(
             RidgePoint(
                 ridge=ridge,
-                divergence=held_out.divergence(head),
-                force_rmse=held_out.force_rmse(head),
+                divergence=divergence,
+                force_rmse=float(np.sqrt(2 * divergence / held_out.components)),
                 energy_rmse=held_out.energy_rmse(head, fit.constant(head)),
                 head_norm=float(np.linalg.norm(head)),
                 head_change=float(np.linalg.norm(head - default)),
                 effective_dof=problem.spectrum.effective_dof(ridge),
-                criterion=unseen.loss(head),
+                criterion=float(losses[index]),
                 log_evidence=log_evidence(ridge, problem, default) if knows else None,
                 gcv=gcv(ridge, problem, default) if knows else None,
             )
@@ -169,7 +192,8 @@ def ridge_path(
 
 
 WORDS = {
-    "auto": "lowest loss on held-out frames",
+    "auto": "largest within one standard error of the lowest held-out loss",
+    "usual": "the usual one of the noise metric",
     "evidence": "highest marginal likelihood",
     "gcv": "generalised cross-validation",
     "stable": "stability-aware",
@@ -182,8 +206,8 @@ class Choice:
     """A ridge and the rule that chose it.
 
     Attributes:
-        ridge: λ over the largest eigenvalue; infinite where the default head is kept.
-        rule: that of :class:`fisherdash.settings.Options`, or "given".
+        ridge: λ as in :func:`head_at`; infinite where the default head is kept.
+        rule: that of :class:`fisherdash.settings.Options`, "usual" or "given".
         low, high: where 68 % of the choices fall when the held-out frames are drawn again, in
             groups; None unless they chose.
     """
@@ -207,7 +231,7 @@ def choose(
     default: Float[np.ndarray, " d"],
     seed: int,
 ) -> Choice:
-    """The choice of a rule that needs no dynamics; "stable" starts from that of "auto".
+    """The choice of a rule that needs no dynamics; "stable" starts from the held-out one.
 
     Args:
         rule: how to choose.
@@ -231,17 +255,43 @@ def choose(
         return Choice(
             min(path, key=lambda point: np.inf if point.gcv is None else point.gcv).ridge, rule
         )
-    best = min(path, key=lambda point: point.criterion).ridge
-    heads = [head_at(ridge, problem, default) for ridge in map(float, GRID)]
-    losses = np.array([[group.rows * group.loss(head) for head in heads] for group in held_out])
-    drawn = bootstrap(
-        lambda often: GRID[np.argmin(often @ losses, axis=1)],
+    if rule == "auto" and problem.metric is not None:
+        return Choice(USUAL_NOISE_RIDGE, "usual")
+    ridges = np.array([point.ridge for point in path])
+    heads = heads_at(ridges, problem, default)
+    losses = np.array([group.losses(heads) for group in held_out])
+    weights = np.array([group.rows for group in held_out], float)
+    found = bootstrap(
+        lambda often: ridges[_largest_within_an_error(losses, weights, often)],
         len(held_out),
         seed,
         level=0.68,
         quantile="nearest",
     )
-    return Choice(best, rule, drawn.low, drawn.high)
+    assert found.value is not None
+    if found.low is None or found.high is None:
+        return Choice(found.value, rule)
+    return Choice(found.value, rule, min(found.low, found.value), max(found.high, found.value))
+
+
+def _largest_within_an_error(
+    losses: Float[np.ndarray, "groups points"],
+    weights: Float[np.ndarray, " groups"],
+    often: Float[np.ndarray, "draws groups"],
+) -> Integer[np.ndarray, " draws"]:
+    """The last point whose loss is within one paired standard error of the lowest.
+
+    For each draw of groups; from one group there is no error, and the lowest is taken.
+    """
+    each = weights / (often @ weights)[:, None]  # share of a group that was drawn once
+    lowest = np.argmin((often * each) @ losses, axis=1)
+    more = losses - losses[:, lowest].T[:, :, None]
+    mean = np.einsum("sg,sgk->sk", often * each, more)
+    spread = np.einsum("sg,sgk->sk", often * each**2, (more - mean[:, None]) ** 2)
+    groups = len(losses)
+    error = np.sqrt(spread * groups / max(groups - 1, 1))
+    within = mean <= error
+    return losses.shape[1] - 1 - np.argmax(within[:, ::-1], axis=1)
 
 
 STEPS = 200_000
@@ -273,40 +323,41 @@ def descend(
     ridge: float,
     steps: int = STEPS,
 ) -> Descent:
-    """Minimises ½θᵀAθ − θᵀb + ½λ|θ − θ₀|² from θ₀ with Nesterov's momentum.
+    """Minimises ½θᵀAθ − θᵀb + ½λ(θ − θ₀)ᵀB(θ − θ₀) from θ₀ with Nesterov's momentum.
 
     Args:
         problem: A and b.
         default: θ₀, shape (D,), where it starts.
-        ridge: λ over the largest eigenvalue of A.
+        ridge: λ as in :func:`head_at`.
         steps: at most.
     """
     spec = problem.spectrum
-    lam = ridge * spec.values[0]
-    matrix = problem.matrix + lam * np.eye(len(default))
-    right = problem.target + lam * default
-    best = head_at(ridge, problem, default)
-    top = spec.values[0] + lam
-    bottom = (spec.values[-1] if spec.rank == len(spec.values) else 0.0) + lam
+    vectors = spec.vectors[:, : spec.rank]
+    # y along the eigenvectors, θ = θ₀ + Vy: the quadratic is a sum over its components there.
+    curvature = spec.values[: spec.rank] + ridge * spec.unit
+    slope = problem.residual(default)
+    best = slope / curvature
+    top = max(curvature, default=1.0)
+    bottom = min(curvature, default=1.0)
     root = np.sqrt(max(bottom, 1e-300) / top)
     momentum = (1 - root) / (1 + root)
     marks = {0, *np.unique(np.geomspace(1, steps, 60).astype(int)).tolist()}
-    theta, before = default.copy(), default.copy()
-    start = np.linalg.norm(matrix @ theta - right)
+    y, before = np.zeros_like(slope), np.zeros_like(slope)
+    start = np.linalg.norm(slope)
     path, converged = [], False
     for step in range(steps + 1):
         if step in marks or converged:
-            away = theta - best
-            path.append((step, np.linalg.norm(away), 0.5 * away @ matrix @ away))
+            away = y - best
+            path.append((step, np.linalg.norm(vectors @ away), 0.5 * curvature @ away**2))
         if converged or step == steps:
             break
-        ahead = theta + momentum * (theta - before)
-        gradient = matrix @ ahead - right
-        before, theta = theta, ahead - gradient / top
+        ahead = y + momentum * (y - before)
+        gradient = curvature * ahead - slope
+        before, y = y, ahead - gradient / top
         converged = bool(np.linalg.norm(gradient) <= TOLERANCE * start)
-    scale = max(float(np.linalg.norm(best)), 1e-300)
+    scale = max(float(np.linalg.norm(default + vectors @ best)), 1e-300)
     return Descent(
-        head=theta,
+        head=default + vectors @ y,
         steps=tuple(int(step) for step, _, _ in path),
         distance=tuple(float(away) / scale for _, away, _ in path),
         excess=tuple(float(value) for _, _, value in path),

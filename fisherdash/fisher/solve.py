@@ -7,22 +7,29 @@ comes with a test of the Boltzmann hypothesis on the same frames.
 """
 
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.diagnostics import GROUPS, Boltzmann, boltzmann_test
-from fisherdash.fisher.moments import Moments, accumulate_groups
+from fisherdash.fisher.moments import Metric, Moments, accumulate_groups, displaced
 from fisherdash.fisher.refit import Prepared, Refit, divide
-from fisherdash.fisher.ridge import Choice, choose
 from fisherdash.fisher.stability import StabilityCheck, candidates, check_stability
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.settings import Options
+from fisherdash.potentials.form import HeadForm, joint_basis
+from fisherdash.potentials.potential import Parameters, Potential, as_precision
+from fisherdash.settings import MOST_WEIGHTS, Options
 
 HELD_OUT_GROUPS = 10
+DIRECTION_FRAMES = 64
+DIRECTION_PROBES = 16
 Report = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done."""
 
@@ -50,16 +57,7 @@ def solve(
     """
     options = options or Options()
     prepared = prepare(checkpoint, dataset, options, cancel=cancel, progress=progress)
-    if not isinstance(options.ridge, str):
-        return prepared.refit(Choice(float(options.ridge), "given"))
-    choice = choose(
-        options.ridge,
-        prepared.path,
-        prepared.problem,
-        [prepared.equations_of(group) for group in prepared.held_out],
-        prepared.start.head,
-        options.seed,
-    )
+    choice = prepared.choose()
     if options.ridge != "stable":
         return prepared.refit(choice)
     check = try_heads(prepared, choice.ridge, cancel=cancel, progress=progress)
@@ -82,17 +80,19 @@ def prepare(
             "give it in K"
         )
     checkpoint.check_elements(dataset.atomic_numbers)
-    start = checkpoint
-    if options.head == "by element":
-        start = checkpoint.by_element(map(int, dataset.atomic_numbers))
     division = divide(dataset, options)
-    total = len(division.fit) + len(division.ridge)
+    start = widened(checkpoint, division.fit, options)
+    noise = options.noise_frames if options.metric == "noise" else 0
+    total = len(division.fit) + len(division.ridge) + noise
 
-    def sums(part: Dataset, done: int, groups: int) -> tuple[Moments, ...]:
+    def told(done: int) -> Callable[[int, int], None]:
         def report(frames: int, _: int) -> None:
             if progress is not None:
                 progress("solving", (done + frames) / total)
 
+        return report
+
+    def sums(part: Dataset, done: int, groups: int) -> tuple[Moments, ...]:
         return accumulate_groups(
             start,
             part,
@@ -102,11 +102,21 @@ def prepare(
             seed=options.seed + done,
             precision=options.precision,
             cancel=cancel,
-            progress=report,
+            progress=told(done),
         )
 
     groups = sums(division.fit, 0, GROUPS)
     held_out = sums(division.ridge, len(division.fit), HELD_OUT_GROUPS)
+    metric = None
+    if noise:
+        metric = Metric.accumulate(
+            start,
+            dataset.atomic_numbers,
+            displaced(division.fit.positions, options),
+            precision=options.precision,
+            cancel=cancel,
+            progress=told(total - noise),
+        )
     return Prepared(
         checkpoint=checkpoint,
         start=start,
@@ -117,7 +127,74 @@ def prepare(
         groups=groups,
         held_out=held_out,
         boltzmann=_test(groups, start, temperature, options.seed),
+        metric=metric,
     )
+
+
+def widened(checkpoint: Checkpoint, dataset: Dataset, options: Options) -> Checkpoint:
+    """The same energies with a head of the form that the options ask for, or wider if it is so.
+
+    A quadratic head whose features are reduced already keeps its principal directions, and gains
+    others where ``reduce`` was given.
+    """
+    elements = tuple(sorted(set(map(int, dataset.atomic_numbers))))
+    asked = HeadForm(options.head, () if options.head == "shared" else elements)
+    form, features = checkpoint.form.covering(asked), checkpoint.potential.num_features
+    if form.kind != "quadratic":
+        return checkpoint.in_form(form)
+    quadratic, own = checkpoint.form.kind == "quadratic", checkpoint.head_basis
+    wanted = options.reduce or most_directions(len(form.elements), features)
+    basis = own
+    if (not quadratic and wanted < features) or (own is not None and options.reduce):
+        directions = principal_directions(checkpoint, dataset, options.seed)[:, :wanted]
+        basis = directions if own is None else joint_basis([own, directions], features)
+        basis = None if wanted >= features else basis
+    form = dataclasses.replace(form, reduce=0 if basis is None else basis.shape[1])
+    return checkpoint.in_form(form, basis)
+
+
+def most_directions(elements: int, features: int) -> int:
+    """How many may enter the products of a quadratic head of at most MOST_WEIGHTS weights."""
+    sizes = [
+        elements * (features + r * (r + 1) // 2) <= MOST_WEIGHTS for r in range(1, features + 1)
+    ]
+    return max(1, sum(sizes))
+
+
+def principal_directions(
+    checkpoint: Checkpoint, dataset: Dataset, seed: int
+) -> Float[np.ndarray, "features features"]:
+    """Orthonormal directions of the features, those along which they change most first.
+
+    Eigenvectors of E[Σ_i Σ_x ∂h_i/∂x (∂h_i/∂x)ᵀ] as columns, estimated from random directions in
+    space, of which the mean of vvᵀ is the identity.
+    """
+    rng = np.random.default_rng([seed, 23])
+    chosen = np.sort(rng.permutation(len(dataset))[:DIRECTION_FRAMES])
+    x = dataset.positions[chosen]
+    probes = rng.choice([-1.0, 1.0], size=(DIRECTION_PROBES, *x.shape))
+    params = as_precision(checkpoint.potential, checkpoint.body, checkpoint.potential.precisions[0])
+    spread = _spread_of_features(
+        checkpoint.potential, params, dataset.atomic_numbers, jnp.asarray(x), jnp.asarray(probes)
+    )
+    _, vectors = np.linalg.eigh(np.asarray(spread, np.float64))
+    return vectors[:, ::-1]
+
+
+@functools.partial(jax.jit, static_argnames="potential")
+def _spread_of_features(
+    potential: Potential, params: Parameters, atomic_numbers: Array, x: Array, probes: Array
+) -> Float[Array, "features features"]:
+    def features(x: Array) -> Array:
+        return potential.features(params, atomic_numbers, x, forward_mode=True).features
+
+    _, push = jax.linearize(features, x)
+
+    def of(direction: Array) -> Array:
+        slopes = push(direction).astype(jnp.float64)
+        return jnp.einsum("naf,nag->fg", slopes, slopes)
+
+    return jnp.sum(jax.lax.map(of, probes), axis=0)
 
 
 def try_heads(
@@ -145,8 +222,9 @@ def _test(
     groups: tuple[Moments, ...], start: Checkpoint, temperature: float | None, seed: int
 ) -> Boltzmann | None:
     """None where an untrained network has no curvature to measure a temperature with."""
-    if len(groups) < GROUPS or not np.any(start.head):
+    if sum(len(group.parts) for group in groups) < GROUPS or not np.any(start.head):
         return None
     if not all(group.laplacian is not None and np.any(group.laplacian) for group in groups):
         return None
-    return boltzmann_test(groups, start.head, temperature, seed)
+    linear = start.form.linear(start.potential.num_features)
+    return boltzmann_test(groups, start.head, temperature, seed, linear)

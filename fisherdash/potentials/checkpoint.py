@@ -186,7 +186,9 @@ def energy_reference(
 def flat_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     """All arrays by the names that they have in the file, the body's under ``body/…``."""
     arrays = {"body/" + path: np.asarray(leaf) for path, leaf in _paths(checkpoint.body).items()}
-    return arrays | _head_arrays(checkpoint)
+    arrays |= _head_arrays(checkpoint)
+    # safetensors writes the bytes as they lie in memory, whatever the strides.
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
 def _head_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:

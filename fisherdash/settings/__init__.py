@@ -4,6 +4,9 @@ from fisherdash.settings.data import FORMATS, LoadSettings, SampleSettings, Spli
 from fisherdash.settings.dynamics import LandscapeSettings, MDSettings, Precision, Scope
 from fisherdash.settings.fields import Settings, like, setting, settings_of, shown
 from fisherdash.settings.refit import (
+    MOST_WEIGHTS,
+    USUAL_NOISE_RIDGE,
+    Metric,
     Options,
     Rule,
     StabilitySettings,

@@ -9,6 +9,11 @@ from fisherdash.settings.fields import Power, Settings, like, setting
 from fisherdash.settings.training import MOST_SEED
 
 Rule = Literal["auto", "evidence", "gcv", "stable"]
+Metric = Literal["identity", "noise"]
+USUAL_NOISE_RIDGE = 0.01
+"""λ of the noise metric where nothing else was asked for."""
+MOST_WEIGHTS = 2000
+"""Weights of a quadratic head, beyond which its features are reduced unless that was given."""
 
 
 # A declaration reads best in few lines.
@@ -53,9 +58,9 @@ class StabilitySettings(Settings):
 class Options(Settings):
     """Settings of a re-fit.
 
-    ``ridge`` is λ over the largest eigenvalue, or a rule of :mod:`fisherdash.fisher.ridge`;
-    ``stability`` is of the runs that the rule "stable" needs. The Boltzmann test is always made
-    with the method "laplacian", which depends on it.
+    ``ridge`` is λ, with the identity metric as a multiple of the largest eigenvalue, or a rule of
+    :mod:`fisherdash.fisher.ridge`; ``stability`` is of the runs that the rule "stable" needs. The
+    Boltzmann test is always made with the method "laplacian", which depends on it.
     """
 
     method: Literal["forces", "laplacian", "gradient"] = setting(
@@ -72,17 +77,20 @@ class Options(Settings):
     ridge: Rule | float = setting(
         "auto", label="Ridge λ chosen by", low=0, high=1e12,
         words={
-            "auto": "held-out frames", "stable": "stable dynamics", "evidence": "evidence",
+            "auto": "automatic", "stable": "stable dynamics", "evidence": "evidence",
             "gcv": "GCV",
         },
-        help="The ridge pulls the new head towards the default one. Held-out frames (auto): lowest "
-        "loss on frames that were not fitted. Stable dynamics: the lowest divergence among heads "
+        help="The ridge pulls the new head towards the default one. Automatic (auto): the largest "
+        "λ whose loss on frames that were not fitted is within one standard error of the lowest; "
+        "with the noise metric 0.01, because held-out frames say nothing of where there are no "
+        "data. Stable dynamics: the lowest divergence among heads "
         "whose short NVE runs lose no more replicas than the default's. Evidence and GCV judge by "
-        "the fitted frames alone and take them as independent. Or a number, as a multiple of the "
-        "largest eigenvalue.",
+        "the fitted frames alone and take them as independent. Or a number: a multiple of the "
+        "largest eigenvalue with the identity metric, a pure number with the noise metric.",
         power=Power(
-            "λ as a power of ten of the largest eigenvalue", low=-14, high=2, usual=-6,
-            help="Usually −8 to −2. Small values fit the forces best but let the head grow, which "
+            "λ as a power of ten", low=-14, high=2, usual=-6,
+            help="Identity metric: of the largest eigenvalue, usually −8 to −2. Noise metric: "
+            "usually −2 to −1. Small values fit the forces best but let the head grow, which "
             "has made dynamics less stable.",
         ),
     )
@@ -92,11 +100,42 @@ class Options(Settings):
         help="What the frames were sampled at, where the file says nothing or something wrong. The "
         "Boltzmann test compares with it, the fit without forces depends on it.",
     )
-    head: Literal["shared", "by element"] = setting(
+    head: Literal["shared", "by element", "quadratic"] = setting(
         "shared", label="Head",
-        words={"shared": "one for all atoms", "by element": "one for each element"},
-        help="One vector θ for all atoms, or one for each element, which is still a closed form "
-        "and has more freedom; the held-out errors show whether it is worth it.",
+        words={
+            "shared": "one for all atoms",
+            "by element": "one for each element",
+            "quadratic": "by element and quadratic",
+        },
+        help="One vector θ for all atoms, one for each element, or for each element the products "
+        "of features too (quadratic). All are a closed form; wider ones need a ridge that holds "
+        "the forces beside the data: take the noise metric with them.",
+    )
+    metric: Metric = setting(
+        "identity", label="Metric of the ridge", omitted=True,
+        words={"identity": "weights", "noise": "forces beside the data"},
+        help="What the ridge keeps close to the default head: its weights (identity), or its "
+        "forces at frames displaced from the data at random, which need no labels (noise).",
+    )
+    reduce: int | None = setting(
+        None, label="Reduced features", low=1, high=4096, advanced=True, omitted=True,
+        unset=f"all, or as many as keep the head below {MOST_WEIGHTS:,} weights",
+        help="Principal directions of the features' gradients that enter the products of a "
+        "quadratic head.",
+    )
+    noise_frames: int = setting(
+        512, label="Noise frames", low=1, high=10**6, advanced=True, omitted=True,
+        help="Displaced frames of the noise metric. With 128 results have changed with the draw.",
+    )
+    noise_low: float = setting(
+        0.05, label="Least noise", unit="Å", above=0, high=10, step=0.01, advanced=True,
+        omitted=True,
+        help="Each displaced frame draws a width between the least and the largest; every "
+        "coordinate is displaced by normal noise of that width.",
+    )
+    noise_high: float = setting(
+        0.3, label="Largest noise", unit="Å", above=0, high=10, step=0.05, advanced=True,
+        omitted=True, help="The upper end of the range of widths.",
     )
     energy_weight: float = setting(
         0.0, label="Energy weight", unit="1/Å²", low=0, high=1e9, advanced=True,
@@ -120,7 +159,7 @@ class Options(Settings):
     )
     seed: int = setting(
         0, label="Seed", low=0, high=MOST_SEED, advanced=True,
-        help="Seed of the division of the frames, of bootstraps and probes.",
+        help="Seed of the division of the frames, of bootstraps, probes and displaced frames.",
     )
     precision: Precision = like(
         MDSettings, "precision", advanced=True,
@@ -134,6 +173,11 @@ class Options(Settings):
             raise InputError(
                 "the Laplacian way sees positions alone: energy_weight must be 0 with it, received "
                 f"{self.energy_weight}"
+            )
+        if self.noise_low > self.noise_high:
+            raise InputError(
+                f"noise_high must be at least noise_low ({self.noise_low:g} Å), received "
+                f"{self.noise_high:g} Å"
             )
 
     @property

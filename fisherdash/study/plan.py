@@ -141,7 +141,7 @@ def open_plan(folder: Path) -> Plan:
 
 def head_key(options: Options) -> str:
     """Changes when the re-fit would."""
-    return digest(dataclasses.asdict(options))
+    return digest(options.to_json())
 
 
 def run_key(settings: MDSettings) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def choose_options(data: Dataset) -> Options | None:
     """The widgets; None where what was chosen cannot be done with these data."""
-    found = widgets(Options, only=("method", "head"), columns=2)
+    found = widgets(Options, only=("method", "head", "metric"), columns=3)
     found |= widgets(Options, only=("ridge",), columns=0)
     if found["ridge"] == "stable":
         found["stability"] = stability_settings("choose")
@@ -64,22 +64,27 @@ def before_and_after(refit: "Refit") -> None:
     for warning in refit.warnings:
         st.warning(plain(warning), icon=":material/warning:")
     rows = {
-        "force RMSE (eV/Å)": refit.force_rmse,
-        "energy RMSE (eV)": refit.energy_rmse,
-        "Fisher divergence (eV²/Å²)": refit.fisher_divergence,
-        "head norm (eV)": refit.head_norm,
+        "force RMSE (eV/Å)": dict(refit.force_rmse),
+        "energy RMSE (eV)": dict(refit.energy_rmse),
+        "Fisher divergence (eV²/Å²)": dict(refit.fisher_divergence),
+        "head norm (eV)": dict(refit.head_norm),
     }
     if refit.kl is not None:
         rows["KL divergence kT·D(data‖model) (meV)"] = {
             name: 1000 * found.value for name, found in refit.kl.items()
         }
+    own = refit.report_head
+    columns = {"default head": "default", "Fisher head": "fisher"}
+    if own is not None:
+        columns = {"default head": "default", "report's head": "report", "Fisher head": "fisher"}
+        others = (own.force_rmse, own.energy_rmse, own.fisher_divergence, own.head_norm)
+        for values, found in zip(rows.values(), others, strict=False):
+            values["report"] = found["fisher"]
+        if own.kl is not None:
+            list(rows.values())[-1]["report"] = 1000 * own.kl["fisher"].value
     table = pd.DataFrame(
         [
-            {
-                "quantity": name,
-                "default head": f"{values['default']:.4g}",
-                "Fisher head": f"{values['fisher']:.4g}",
-            }
+            {"quantity": name} | {title: f"{values[key]:.4g}" for title, key in columns.items()}
             for name, values in rows.items()
         ]
     )
@@ -155,7 +160,9 @@ def spectrum_and_head(refit: "Refit", key: str) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Spectrum of T**")
-        draw(figures.spectrum_figure(refit.eigenvalues, refit.ridge), key=f"{key} spectrum")
+        draw(
+            figures.spectrum_figure(refit.eigenvalues, refit.relative_ridge), key=f"{key} spectrum"
+        )
         st.caption(
             "Directions below the ridge keep their default value: forces hardly depend on them, "
             "so the data cannot decide them."

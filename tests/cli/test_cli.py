@@ -49,6 +49,9 @@ KEYS = {
         "force_rmse_eV_per_A",
         "boltzmann",
         "kl_eV",
+        "head",
+        "metric",
+        "labels",
     ],
     "simulate": [
         "run",
@@ -186,6 +189,24 @@ def test_solve_by_element_with_energies_and_dynamics(call, trained, water, folde
     assert answer["details"]["ridge_rule"] == "stable"
     assert tried[0]["ridge"] is None and {one["replicas"] for one in tried} == {4}
     assert call("evaluate", out, water)["frames"] == 40
+
+
+def test_solve_quadratic_with_the_noise_metric(call, trained, water, folder):
+    out, report = folder / "wide.safetensors", folder / "report.safetensors"
+    wanted = "--head quadratic --metric noise --reduce 4 --noise-frames 64 --details".split()
+    answer = call("solve", trained, water, "--out", out, "--report-out", report, *wanted)
+    assert (answer["head"], answer["metric"]) == ("quadratic", "noise")
+    assert answer["ridge"] == 0.01 and answer["labels"] == {"displaced": 0, "dynamics": 0}
+    for key in ("head_norm", "fisher_divergence", "force_rmse_eV_per_A", "kl_eV"):
+        assert list(answer[key]) == ["default", "fisher", "report"]
+    assert answer["details"]["report_head"]["ridge"] is not None
+    found = [call("evaluate", one, water)["force_rmse_eV_per_A"] for one in (trained, report, out)]
+    assert found[0] > found[1] > found[2]
+    run = folder / "three"
+    settings = "--replicas 4 --steps 20 --record-every 5 --timestep-fs 0.25".split()
+    answer = call("simulate", trained, report, out, "--data", water, "--out", run, *settings)
+    assert len(answer["exploded"]) == 3
+    assert main(["solve", str(trained), str(water), "--out", "a.x", "--report-out", "a.x"]) == 2
 
 
 def test_the_refit_lowers_the_force_error_on_its_own_frames(call, trained, refitted, water):

@@ -243,3 +243,14 @@ def test_a_file_of_another_family_is_refused(data: bytes) -> None:
     config = json.dumps({**CONFIG.to_json(), "family": "unheard of"})
     with pytest.raises(InputError, match="family of a potential is 'e3x', received 'unheard of'"):
         checkpoint.load_bytes(rewrite(data, config=config))
+
+
+def test_arrays_of_any_order_in_memory_are_written_as_they_are(tmp_path: Path) -> None:
+    shared = random_checkpoint()
+    basis = np.asfortranarray(np.linalg.qr(np.random.default_rng(0).normal(size=(6, 3)))[0])
+    wide = shared.in_form(HeadForm("quadratic", (1, 6, 8), 3), basis[:, ::-1])
+    assert wide.head_basis is not None and not wide.head_basis.flags.c_contiguous
+    checkpoint.save(wide, tmp_path / "wide.safetensors")
+    again = checkpoint.load(tmp_path / "wide.safetensors")
+    assert again.fingerprint == wide.fingerprint
+    np.testing.assert_array_equal(again.head_basis, wide.head_basis)  # pyright: ignore
