@@ -10,6 +10,7 @@ share 1,024 replicas; the exponent of all points is −1 at best.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
@@ -231,12 +232,12 @@ class Growth:
             busy = list(range(len(counts)))
         exponent = stderr = None
         if len(busy) >= 2:
-            from scipy.stats import linregress  # slow to import
-
             x, y = (np.log([values[k] for k in busy]) for values in (counts, milliseconds))
-            fit: Any = linregress(x, y)
-            exponent = float(fit.slope)
-            stderr = float(fit.stderr) if len(busy) >= 3 else None
+            exponent, offset = (float(one) for one in np.polyfit(x, y, 1))
+            if len(busy) >= 3:
+                left = y - exponent * x - offset
+                scatter = float(np.sum(left**2)) / (len(busy) - 2)
+                stderr = math.sqrt(scatter / float(np.sum((x - x.mean()) ** 2)))
         return cls(of, tuple(counts), tuple(milliseconds), exponent, stderr)
 
 

@@ -19,8 +19,7 @@ atoms instead of pairs, and its constants join the learned weights of the paths 
 reverse of a product is a product, hence forces and training cost what they should.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -99,16 +98,22 @@ def _harmonics(
     """Real spherical harmonics by degree and order, in E3x's normalisation and order."""
     matrix, products = couplings.harmonics_recursion(max_degree)
 
-    def combined(factors: np.ndarray, terms: Mapping[Any, Array]) -> Array:
-        found = [float(factor) * terms[at] for at, factor in np.ndenumerate(factors) if factor]
-        return sum(found, jnp.zeros_like(unit[0]))
+    zero = jnp.zeros_like(unit[0])
 
-    first = [combined(row, {(a,): u for a, u in enumerate(unit)}) for row in matrix]
-    components = [[jnp.ones_like(unit[0])], first]
+    def combined(terms: Iterable[tuple[float, Array]]) -> Array:
+        return sum((float(c) * term for c, term in terms if c), zero)
+
+    first = [combined(zip(row, unit, strict=True)) for row in matrix]
+    components = [[jnp.ones_like(zero)], first]
     for table in products:
         lower = components[-1]
-        terms = {(a, b): x * y for a, x in enumerate(lower) for b, y in enumerate(first)}
-        components.append([combined(table[..., c], terms) for c in range(table.shape[2])])
+        places = [np.argwhere(table[..., c]) for c in range(table.shape[2])]
+        components.append(
+            [
+                combined((table[a, b, c], lower[a] * first[b]) for a, b in nonzero)
+                for c, nonzero in enumerate(places)
+            ]
+        )
     return components[: max_degree + 1]
 
 
