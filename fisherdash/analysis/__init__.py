@@ -8,16 +8,3 @@ from fisherdash.analysis.compare import RunStatistics, Versus, compare
 from fisherdash.analysis.drift import fluctuations, head_drift, slopes, total_energy_change
 from fisherdash.analysis.survival import logrank_p_value, time_to_failure
 from fisherdash.trajectories import Trajectories
-
-__all__ = [
-    "RunStatistics",
-    "Trajectories",
-    "Versus",
-    "compare",
-    "fluctuations",
-    "head_drift",
-    "logrank_p_value",
-    "slopes",
-    "time_to_failure",
-    "total_energy_change",
-]

@@ -48,6 +48,3 @@ def benchmark(name: str) -> Callable[[], Result]:
     """The benchmark of this name; KeyError for a name that is not among NAMES."""
     module, function = _PLACES[name].split(".")
     return getattr(import_module(f"fisherdash.bench.{module}"), function)
-
-
-__all__ = ["NAMES", "WANTED", "Result", "benchmark"]

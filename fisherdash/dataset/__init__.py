@@ -9,17 +9,3 @@ from fisherdash.dataset.npz import save
 from fisherdash.dataset.reader import clean_name, load, load_bytes
 from fisherdash.dataset.structures import FORMATS
 from fisherdash.dataset.temperature import set_temperature
-
-__all__ = [
-    "ENERGY_UNITS",
-    "FORMATS",
-    "Dataset",
-    "check_temperature",
-    "clean_name",
-    "load",
-    "load_bytes",
-    "reference_bonds",
-    "save",
-    "set_temperature",
-    "split",
-]

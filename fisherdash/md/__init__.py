@@ -10,19 +10,3 @@ from fisherdash.md.integrator import NOT_FINITE, SURVIVING, TOLERANCE, Bonds, St
 from fisherdash.md.loop import Chunk, Setting, run
 from fisherdash.md.simulate import resume, simulate
 from fisherdash.settings import MDSettings
-
-__all__ = [
-    "NOT_FINITE",
-    "SURVIVING",
-    "TOLERANCE",
-    "Bonds",
-    "Chunk",
-    "Group",
-    "MDSettings",
-    "Setting",
-    "State",
-    "resume",
-    "run",
-    "simulate",
-    "start",
-]

@@ -8,12 +8,3 @@ from fisherdash.reference.sampling import (
     molecule_names,
     sample,
 )
-
-__all__ = [
-    "SampleProgress",
-    "kept",
-    "molecule",
-    "molecule_bytes",
-    "molecule_names",
-    "sample",
-]

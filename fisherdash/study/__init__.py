@@ -8,17 +8,3 @@ from fisherdash.study.plan import open_plan, read_begun
 from fisherdash.study.run import Progress, prepare_study, read_progress, run_study
 from fisherdash.study.spec import Spec, read_spec
 from fisherdash.study.tables import Tables, read_tables, write_tables
-
-__all__ = [
-    "Progress",
-    "Spec",
-    "Tables",
-    "open_plan",
-    "prepare_study",
-    "read_begun",
-    "read_progress",
-    "read_spec",
-    "read_tables",
-    "run_study",
-    "write_tables",
-]

@@ -3,12 +3,3 @@
 from fisherdash.settings import TrainSettings
 from fisherdash.train.loop import resume, train, train_together
 from fisherdash.train.progress import EpochReport, Trainee
-
-__all__ = [
-    "EpochReport",
-    "TrainSettings",
-    "Trainee",
-    "resume",
-    "train",
-    "train_together",
-]

@@ -13,8 +13,6 @@ from fisherdash.settings import ModelConfig
 if TYPE_CHECKING:
     from fisherdash.potentials.e3x.network import init, reference_descriptors
 
-__all__ = ["Body", "E3x", "ModelConfig", "body_shapes", "init", "reference_descriptors"]
-
 
 def __getattr__(name: str) -> Any:
     """Fresh weights and the reference need E3x, whose import takes as long as JAX's: on demand."""

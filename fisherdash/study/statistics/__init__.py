@@ -9,18 +9,3 @@ from fisherdash.study.statistics.comparison import VERDICTS, Comparison, Tested,
 from fisherdash.study.statistics.failures import KINDS, FailureRate, survival
 from fisherdash.study.statistics.findings import Findings
 from fisherdash.study.statistics.pairing import DEFAULT, Condition, conditions, heads
-
-__all__ = [
-    "DEFAULT",
-    "KINDS",
-    "VERDICTS",
-    "Comparison",
-    "Condition",
-    "FailureRate",
-    "Findings",
-    "Tested",
-    "Verdict",
-    "conditions",
-    "heads",
-    "survival",
-]
