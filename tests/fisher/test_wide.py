@@ -22,7 +22,7 @@ from fisherdash.potentials.calculator import FisherDashCalculator
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.form import HeadForm, Kind
-from fisherdash.settings import MDSettings, Metric, Options
+from fisherdash.settings import LandscapeSettings, MDSettings, Metric, Options
 from tests import networks
 from tests.fisher.test_ridge import linear_data
 from tests.md import force_fields as ff
@@ -365,5 +365,5 @@ def test_calculator_landscape_and_file_take_a_quadratic_head(tmp_path: Path) -> 
     # Large weights multiply the rounding of features in single precision; it stays small.
     _, rounded = predict(refit, data.subset(np.arange(1)))
     assert np.abs(rounded - forces).max() < 5e-3
-    found = landscape.sharpness(again, data.subset(np.arange(8)), radius=1e-3)
+    found = landscape.sharpness(again, data.subset(np.arange(8)), LandscapeSettings(radius=1e-3))
     assert np.isfinite(found.value)

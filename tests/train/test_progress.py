@@ -83,7 +83,7 @@ def test_one_member_is_a_training_alone(data) -> None:
 
 def test_a_stop_does_not_wait_for_the_end_of_an_epoch(data) -> None:
     """Batches of one frame, many epochs in one: the best of the epochs before is kept."""
-    many = data.subset(np.tile(np.arange(20), 2000))
+    many = data.subset(np.tile(np.arange(20), 20_000))
     cancel = threading.Event()
     settings = dataclasses.replace(SETTINGS, batch_size=1)
     reports = train(CONFIG, many, data.subset(np.arange(20, 30)), settings, cancel=cancel)
