@@ -193,8 +193,9 @@ def solve(
         yield JobProgress(0.0, "solving", words)
         refit = fisher.solve(model, data, options, cancel=cancel, progress=progress)
         checkpoint.save(refit.checkpoint, out)
-        if report_out is not None and refit.report_head is not None:
-            checkpoint.save(refit.report_head.checkpoint, report_out)
+        own = refit.report_head  # computed here, not in the thread of a page that shows it
+        if report_out is not None and own is not None:
+            checkpoint.save(own.checkpoint, report_out)
         return refit
 
     info = {"out": out, "sizes": {"atoms": data.num_atoms, "frames": len(data)}}

@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
-from fisherdash import tasks
+from fisherdash import dataset, tasks
+from fisherdash.potentials import checkpoint
+from fisherdash.settings import Options
 from fisherdash.tasks import Task
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import JobProgress
@@ -54,3 +56,15 @@ def test_a_part_is_asked_to_stop_like_the_whole():
     with pytest.raises(StopIteration) as end:
         next(tasks._part(counting(), 0.0, 1.0, cancel, lambda item: None))
     assert end.value.value == "stopped"
+
+
+def test_the_reports_head_is_computed_by_the_job_that_re_fits(
+    trained_water, sampled_water, tmp_path
+):
+    """A page shows it beside a wider head; its own thread has nothing left to compute."""
+    options = Options(head="quadratic", metric="noise", noise_frames=32, test_boltzmann=False)
+    model, data = checkpoint.load(trained_water), dataset.load(sampled_water)
+    job = tasks.solve(model, data, options, tmp_path / "wide.safetensors").submit()
+    assert job.wait(300) and job.status == "finished"
+    assert vars(job.result.prepared)["report_head"].prepared.options.head == "shared"
+    assert list(job.result.beside("force_rmse")) == ["default", "fisher", "report"]

@@ -6,6 +6,7 @@ from fisherdash.fisher.diagnostics import (
     Posterior,
     boltzmann_test,
     force_stderr,
+    halved,
     kl_divergence,
     posterior,
 )

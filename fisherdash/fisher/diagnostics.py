@@ -50,7 +50,7 @@ from scipy.special import logsumexp
 from fisherdash.devices import blocks
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives
-from fisherdash.fisher.moments import BLOCK, Equations, Metric, Moments, Part, equations
+from fisherdash.fisher.moments import BLOCK, Equations, Moments, Part
 from fisherdash.fisher.ridge import head_at
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.form import HeadForm
@@ -235,34 +235,30 @@ class Posterior:
     scale: float
 
 
+def halved(groups: Sequence[Moments]) -> tuple[Moments, Moments]:
+    """The sums over alternate groups of frames; InputError with fewer than two groups."""
+    if len(groups) < 2:
+        raise InputError(f"the halves of the data need two groups of frames, got {len(groups)}")
+    first, second = (functools.reduce(operator.add, groups[start::2]) for start in (0, 1))
+    return first, second
+
+
 def posterior(
-    groups: Sequence[Moments],
+    total: Moments,
+    whole: Equations,
+    halves: Sequence[Equations],
     ridge: float,
     default: Float[np.ndarray, " d"],
-    temperature: float | None = None,
-    energy_weight: float = 0.0,
-    metric: Metric | None = None,
 ) -> Posterior:
     """The posterior of a fit at one ridge.
 
     Args:
-        groups: sums over groups of consecutive frames, together the fitted ones.
+        total: sums over the fitted frames.
+        whole: their normal equations.
+        halves: those of two halves of the frames, made the same way from :func:`halved`.
         ridge: λ as in :func:`fisherdash.fisher.ridge.head_at`, the same for the halves; finite.
         default: θ₀, the centre of the ridge.
-        temperature, energy_weight, metric: as in :func:`fisherdash.fisher.moments.equations`.
-
-    Raises:
-        InputError: with fewer than two groups.
     """
-    if len(groups) < 2:
-        raise InputError(f"the halves of the data need two groups of frames, got {len(groups)}")
-
-    def problem(chosen: Sequence[Moments]) -> Equations:
-        total = functools.reduce(operator.add, chosen)
-        return equations(total, temperature, energy_weight, metric)
-
-    total = functools.reduce(operator.add, groups)
-    whole = problem(groups)
     gram = total.gram / total.frames
     lam = ridge * whole.spectrum.unit
     head = head_at(ridge, whole, default)
@@ -272,7 +268,6 @@ def posterior(
     noise = 2 * total.frames * total.divergence(head) / freedom
     covariance = _inverse(whole, lam) * noise / total.frames
 
-    halves = [problem(groups[start::2]) for start in (0, 1)]
     # The same absolute strength of the prior per frame as in the whole fit.
     heads = [head_at(_relative(lam, half), half, default) for half in halves]
     difference = heads[0] - heads[1]
@@ -345,8 +340,7 @@ def _bars(
 
 def _inverse(problem: Equations, lam: float) -> Float[np.ndarray, "d d"]:
     """(A + λB)⁻¹ over the directions that the data know; the others are not fitted at all."""
-    spec = problem.spectrum
-    kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
+    kept, basis = problem.spectrum.known
     return (basis / (kept + lam)) @ basis.T
 
 

@@ -1,12 +1,9 @@
 """What a re-fit gave, and the same re-fit at any other point of its ridge path.
 
 The pass over the data is done once; :class:`Prepared` keeps its sums. A head, its errors, its
-posterior and its verdict follow from them at once, for the ridge that the rule chose and for every
-other that the user points at.
-
-What a re-fit did, in numbers with intervals and in plain words.
-
-A re-fit as numbers for a script: the keys promised to it, and the details behind them.
+posterior and its verdict follow from them, for the ridge that the rule chose and for every other
+that the user points at. :class:`Refit` says it in numbers with intervals and in words;
+:func:`summary` and :func:`details` write it down for scripts.
 """
 
 import dataclasses
@@ -21,7 +18,14 @@ from jaxtyping import Float
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.fisher.diagnostics import Boltzmann, Divergence, Posterior, kl_divergence, posterior
+from fisherdash.fisher.diagnostics import (
+    Boltzmann,
+    Divergence,
+    Posterior,
+    halved,
+    kl_divergence,
+    posterior,
+)
 from fisherdash.fisher.moments import Equations, Metric, Moments, equations
 from fisherdash.fisher.ridge import (
     WORDS,
@@ -275,14 +279,16 @@ class Prepared:
         """The normal equations of the fitted frames."""
         return self.equations_of(self.fit)
 
-    @property
-    def heat(self) -> float | None:
-        """The temperature in K that stands in the equations: that of the fit without forces."""
-        return self.temperature if self.options.method == "laplacian" else None
+    @functools.cached_property
+    def halves(self) -> tuple[Equations, ...]:
+        """The normal equations of two halves of the fitted frames."""
+        return tuple(self.equations_of(half) for half in halved(self.groups))
 
     def equations_of(self, moments: Moments) -> Equations:
         """Normal equations of other frames, made the same way."""
-        return equations(moments, self.heat, self.options.energy_weight, self.metric)
+        # Only the fit without forces has a temperature in its equations.
+        temperature = self.temperature if self.options.method == "laplacian" else None
+        return equations(moments, temperature, self.options.energy_weight, self.metric)
 
     @functools.cached_property
     def path(self) -> tuple[RidgePoint, ...]:
@@ -358,12 +364,7 @@ class Prepared:
         """Uncertainty of the head of one point of the path; computed once for each."""
         if ridge not in self._posteriors:
             self._posteriors[ridge] = posterior(
-                self.groups,
-                ridge,
-                self.start.head,
-                self.heat,
-                self.options.energy_weight,
-                self.metric,
+                self.fit, self.problem, self.halves, ridge, self.start.head
             )
         return self._posteriors[ridge]
 
@@ -481,6 +482,11 @@ class Refit:
         """The published report's own head beside a wider one, see :class:`Prepared`."""
         return self.prepared.report_head
 
+    def beside(self, name: str) -> dict[str, Any]:
+        """A mapping of this re-fit, such as ``force_rmse``, with "report" for the report's head."""
+        found, own = getattr(self, name), self.report_head
+        return found if own is None else found | {"report": getattr(own, name)["fisher"]}
+
     @property
     def relative_ridge(self) -> float:
         """λ over the largest eigenvalue, for either metric."""
@@ -528,12 +534,7 @@ def summary(refit: Refit) -> dict[str, Any]:
 
     Beside a wider head, "report" stands in the mappings for the published report's own.
     """
-    test, own = refit.boltzmann, refit.report_head
-
-    def each(name: str) -> dict[str, Any]:
-        found = getattr(refit, name)
-        return found if own is None else found | {"report": getattr(own, name)["fisher"]}
-
+    test = refit.boltzmann
     boltzmann = test and {
         "temperature_K": test.temperature,
         "temperature_stderr_K": test.stderr,
@@ -544,11 +545,11 @@ def summary(refit: Refit) -> dict[str, Any]:
         "ridge": refit.ridge,
         "condition_number": refit.condition_number,
         "effective_rank": refit.effective_rank,
-        "head_norm": each("head_norm"),
-        "fisher_divergence": each("fisher_divergence"),
-        "force_rmse_eV_per_A": each("force_rmse"),
+        "head_norm": refit.beside("head_norm"),
+        "fisher_divergence": refit.beside("fisher_divergence"),
+        "force_rmse_eV_per_A": refit.beside("force_rmse"),
         "boltzmann": boltzmann,
-        "kl_eV": refit.kl and {name: found.value for name, found in each("kl").items()},
+        "kl_eV": refit.kl and {name: found.value for name, found in refit.beside("kl").items()},
         "head": refit.prepared.options.head,
         "metric": refit.prepared.options.metric,
         "labels": {"displaced": 0, "dynamics": 0},

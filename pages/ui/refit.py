@@ -1,7 +1,4 @@
-"""What a re-fit says of itself, panel by panel.
-
-What the Re-fit page asks for, as the options of the solver.
-"""
+"""Panels of the Re-fit page: the options that it asks for, and the result."""
 
 import math
 from collections.abc import Sequence
@@ -64,27 +61,20 @@ def before_and_after(refit: "Refit") -> None:
     for warning in refit.warnings:
         st.warning(plain(warning), icon=":material/warning:")
     rows = {
-        "force RMSE (eV/Å)": dict(refit.force_rmse),
-        "energy RMSE (eV)": dict(refit.energy_rmse),
-        "Fisher divergence (eV²/Å²)": dict(refit.fisher_divergence),
-        "head norm (eV)": dict(refit.head_norm),
+        "force RMSE (eV/Å)": refit.beside("force_rmse"),
+        "energy RMSE (eV)": refit.beside("energy_rmse"),
+        "Fisher divergence (eV²/Å²)": refit.beside("fisher_divergence"),
+        "head norm (eV)": refit.beside("head_norm"),
     }
     if refit.kl is not None:
         rows["KL divergence kT·D(data‖model) (meV)"] = {
-            name: 1000 * found.value for name, found in refit.kl.items()
+            name: 1000 * found.value for name, found in refit.beside("kl").items()
         }
-    own = refit.report_head
-    columns = {"default head": "default", "Fisher head": "fisher"}
-    if own is not None:
-        columns = {"default head": "default", "report's head": "report", "Fisher head": "fisher"}
-        others = (own.force_rmse, own.energy_rmse, own.fisher_divergence, own.head_norm)
-        for values, found in zip(rows.values(), others, strict=False):
-            values["report"] = found["fisher"]
-        if own.kl is not None:
-            list(rows.values())[-1]["report"] = 1000 * own.kl["fisher"].value
+    titles = {"default": "default head", "report": "report's head", "fisher": "Fisher head"}
     table = pd.DataFrame(
         [
-            {"quantity": name} | {title: f"{values[key]:.4g}" for title, key in columns.items()}
+            {"quantity": name}
+            | {title: f"{values[key]:.4g}" for key, title in titles.items() if key in values}
             for name, values in rows.items()
         ]
     )

@@ -25,13 +25,20 @@ def groups_of(
     return found
 
 
+def posterior_of(groups: list[fisher.Moments], ridge: float) -> fisher.Posterior:
+    """Of a fit around a head of zeros."""
+    total = sum(groups[1:], groups[0])
+    halves = [fisher.equations(half) for half in fisher.halved(groups)]
+    return fisher.posterior(total, fisher.equations(total), halves, ridge, np.zeros(3))
+
+
 def test_error_bars_cover_the_truth() -> None:
     inside, total = 0, 0
     for seed in range(100):
         groups = groups_of(25, 4, 0.7, seed)
         problem = fisher.equations(sum(groups[1:], groups[0]))
         head = fisher.head_at(0.0, problem, np.zeros(3))
-        spread = fisher.posterior(groups, 0.0, np.zeros(3))
+        spread = posterior_of(groups, 0.0)
         # Without the safety factor, which only ever widens, the bars are exactly Gaussian.
         sigma = np.sqrt(np.diag(spread.covariance)) / spread.scale
         inside += int(np.sum(np.abs(head - WEIGHTS) < 1.96 * sigma))
@@ -40,8 +47,8 @@ def test_error_bars_cover_the_truth() -> None:
 
 
 def test_groups_that_err_together_widen_the_bars() -> None:
-    alone = fisher.posterior(groups_of(25, 40, 0.2, 1), 0.0, np.zeros(3))
-    together = fisher.posterior(groups_of(25, 40, 0.2, 1, shared_noise=True), 0.0, np.zeros(3))
+    alone = posterior_of(groups_of(25, 40, 0.2, 1), 0.0)
+    together = posterior_of(groups_of(25, 40, 0.2, 1, shared_noise=True), 0.0)
     assert alone.scale < 2.5
     assert (
         together.scale > 1.5 * alone.scale or together.half_difference > 5 * alone.half_difference
@@ -51,14 +58,14 @@ def test_groups_that_err_together_widen_the_bars() -> None:
 
 
 def test_a_strong_ridge_leaves_no_freedom() -> None:
-    spread = fisher.posterior(groups_of(10, 10, 0.5, 2), 1e6, np.zeros(3))
-    free = fisher.posterior(groups_of(10, 10, 0.5, 2), 0.0, np.zeros(3))
+    spread = posterior_of(groups_of(10, 10, 0.5, 2), 1e6)
+    free = posterior_of(groups_of(10, 10, 0.5, 2), 0.0)
     assert spread.half_difference < 1e-4 * free.half_difference + 1e-6
 
 
 def test_half_of_one_group_is_refused() -> None:
     with pytest.raises(InputError, match="two groups of frames, got 1"):
-        fisher.posterior(groups_of(1, 10, 0.5, 3), 0.0, np.zeros(3))
+        posterior_of(groups_of(1, 10, 0.5, 3), 0.0)
 
 
 def test_force_bars_are_those_of_the_covariance() -> None:

@@ -143,8 +143,10 @@ def test_evidence_and_gcv_know_the_metric() -> None:
         assert descent.converged
         np.testing.assert_allclose(descent.head, fisher.head_at(ridge, ours, default), rtol=1e-8)
         groups = [linear_data(6, np.array([1.0, 2.0, -1.0]), 0.5, seed)[0] for seed in range(6)]
-        bars = fisher.posterior(groups, ridge, default, metric=metric)
-        whole = fisher.equations(sum(groups[1:], groups[0]), metric=metric)
+        total = sum(groups[1:], groups[0])
+        whole = fisher.equations(total, metric=metric)
+        halves = [fisher.equations(half, metric=metric) for half in fisher.halved(groups)]
+        bars = fisher.posterior(total, whole, halves, ridge, default)
         inverse = np.linalg.inv(whole.matrix + ridge * metric.matrix)
         ratio = bars.covariance / inverse
         np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-9)
