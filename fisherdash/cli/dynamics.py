@@ -47,9 +47,9 @@ def simulate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     data = read_data(args.data, args, console)
     from fisherdash import tasks
 
-    temperature = args.temperature or data.temperature or 500.0
+    temperature = args.temperature or data.temperature or MDSettings.temperature
     if args.temperature is None and data.temperature is None:
-        console.note("the data have no temperature: starting at 500 K")
+        console.note(f"the data have no temperature: starting at {temperature:g} K")
     elif args.temperature is None:
         console.note(f"starting at the temperature of the data, {temperature:g} K")
     settings = from_arguments(MDSettings, args, temperature=temperature)

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fisherdash.cli.console import Console
-from fisherdash.cli.options import output_file, read_checkpoint, read_checkpoints, read_data
+from fisherdash.cli.options import (
+    add_checkpoint,
+    add_data,
+    output_file,
+    read_checkpoint,
+    read_checkpoints,
+    read_data,
+)
 from fisherdash.errors import InputError
 from fisherdash.settings import (
     LandscapeSettings,
@@ -59,11 +66,7 @@ def sample(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     """Data, network and schedule; the defaults are the published report's."""
-    parser.add_argument(
-        "data",
-        metavar="DATA",
-        help="frames with energies and forces: npz, extended XYZ, or see --format",
-    )
+    add_data(parser)
     parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
     add_options(parser.add_argument_group("frames"), SplitSettings)
     add_options(parser.add_argument_group("network"), ModelConfig)
@@ -137,12 +140,8 @@ def ending(report: "EpochReport", out: Path) -> str:
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """A checkpoint and the data that it is held against."""
-    parser.add_argument("checkpoint", metavar="CKPT", help="a trained model, as train writes it")
-    parser.add_argument(
-        "data",
-        metavar="DATA",
-        help="frames with energies and forces: npz, extended XYZ, or see --format",
-    )
+    add_checkpoint(parser)
+    add_data(parser)
     add_options(parser.add_argument_group("data"), LoadSettings)
 
 
@@ -165,12 +164,8 @@ def evaluate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 def add_solve(parser: argparse.ArgumentParser) -> None:
     """What to re-fit, on which data, and how strongly to hold on to the default head."""
-    parser.add_argument("checkpoint", metavar="CKPT", help="a trained model, as train writes it")
-    parser.add_argument(
-        "data",
-        metavar="DATA",
-        help="frames with energies and forces: npz, extended XYZ, or see --format",
-    )
+    add_checkpoint(parser)
+    add_data(parser)
     parser.add_argument("--out", required=True, metavar="CKPT2", help="file to write")
     parser.add_argument(
         "--report-out",

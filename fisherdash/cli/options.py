@@ -31,6 +31,20 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
     return convert
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """A model."""
+    parser.add_argument("checkpoint", metavar="CKPT", help="a trained model, as train writes it")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """A data file."""
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="frames with energies and forces: npz, extended XYZ, or see --format",
+    )
+
+
 def add_run_folder(parser: argparse.ArgumentParser) -> None:
     """The folder of a run."""
     parser.add_argument("run_folder", metavar="RUN", help="the folder that simulate wrote")

@@ -179,10 +179,6 @@ class Moments:
         squares += self.force_squared - 2 * heads @ self.gradient
         return np.maximum(squares, 0.0) / (2 * self.frames)
 
-    def divergence_gradient(self, head: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
-        """∂J/∂θ = Tθ − c, shape (D,)."""
-        return (self.gram @ head - self.gradient) / self.frames
-
     def force_rmse(self, head: Float[np.ndarray, " d"]) -> float:
         """Root-mean-square error of the force components in eV/Å: √(2J/3N)."""
         return float(np.sqrt(2 * self.divergence(head) / self.components))
@@ -550,8 +546,7 @@ class Equations:
 
     def residual(self, default: Float[np.ndarray, " d"]) -> Float[np.ndarray, " rank"]:
         """Vᵀ(b − Aθ₀) in the directions that the data know, eV/Å²."""
-        spec = self.spectrum
-        kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
+        kept, basis = self.spectrum.known
         if self.metric is not None:
             return basis.T @ (self.target - self.matrix @ default)
         return basis.T @ self.target - kept * (basis.T @ default)  # A in its eigenbasis
@@ -579,6 +574,11 @@ class Spectrum:
         return float(self.values[0]) if self.relative else 1.0
 
     @property
+    def known(self) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "d rank"]]:
+        """Eigenvalues and eigenvectors of the directions that the data know."""
+        return self.values[: self.rank], self.vectors[:, : self.rank]
+
+    @property
     def condition_number(self) -> float:
         """Largest over smallest eigenvalue; infinite if some direction is not determined."""
         full = self.rank == len(self.vectors)
@@ -586,7 +586,7 @@ class Spectrum:
 
     def effective_dof(self, ridge: float) -> float:
         """Σ_k μ_k/(μ_k + λ): the number of directions that the data decide at this ridge."""
-        kept = self.values[: self.rank]
+        kept, _ = self.known
         return float(np.sum(kept / (kept + ridge * self.unit))) if self.rank else 0.0
 
 

@@ -58,7 +58,7 @@ def head_at(
     spec = problem.spectrum
     if math.isinf(ridge) or not spec.rank:
         return default.copy()
-    kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
+    kept, basis = spec.known
     return default + basis @ (problem.residual(default) / (kept + ridge * spec.unit))
 
 
@@ -67,7 +67,7 @@ def heads_at(
 ) -> Float[np.ndarray, "k d"]:
     """:func:`head_at` for several λ, none of them infinite."""
     spec = problem.spectrum
-    kept, basis = spec.values[: spec.rank], spec.vectors[:, : spec.rank]
+    kept, basis = spec.known
     shrunk = problem.residual(default) / (kept + ridges[:, None] * spec.unit)
     return default + shrunk @ basis.T
 
@@ -143,9 +143,8 @@ def _residual(
     """Eigenvalues, Vᵀ(b − Aθ₀) and E|y − Gθ₀|²."""
     if problem.square is None:
         raise ValueError("without forces there is no likelihood")
-    spec = problem.spectrum
     misfit = problem.square + 2 * problem.loss(default)
-    return spec.values[: spec.rank], problem.residual(default), misfit
+    return problem.spectrum.known[0], problem.residual(default), misfit
 
 
 def ridge_path(
@@ -332,9 +331,9 @@ def descend(
         steps: at most.
     """
     spec = problem.spectrum
-    vectors = spec.vectors[:, : spec.rank]
+    values, vectors = spec.known
     # y along the eigenvectors, θ = θ₀ + Vy: the quadratic is a sum over its components there.
-    curvature = spec.values[: spec.rank] + ridge * spec.unit
+    curvature = values + ridge * spec.unit
     slope = problem.residual(default)
     best = slope / curvature
     top = max(curvature, default=1.0)

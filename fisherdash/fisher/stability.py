@@ -30,7 +30,6 @@ from fisherdash.statistics import Estimate, bootstrap, evenly_spaced
 from fisherdash.text import number
 
 DEFAULT = "default"
-FALLBACK_TEMPERATURE = 500.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,10 +145,10 @@ def check_stability(
     Raises:
         InputError: when cancelled.
     """
-    temperature = settings.temperature or dataset.temperature or FALLBACK_TEMPERATURE
+    temperature = settings.temperature or dataset.temperature or MDSettings.temperature
     tell = progress or (lambda share: None)
     share = (len(heads) + 1) / (len(heads) + 3)  # of the work that is in the competition
-    run = functools.partial(_lives, dataset, settings, temperature, cancel)
+    run = functools.partial(_times_to_failure, dataset, settings, temperature, cancel)
     models = {DEFAULT: default} | {f"{ridge:g}": head for ridge, head in heads.items()}
     lives = run(models, settings.seed, lambda done: tell(share * done))
     tried = [_compare(math.inf, lives[0], lives[0], settings, settings.seed)]
@@ -172,7 +171,7 @@ def check_stability(
     )
 
 
-def _lives(
+def _times_to_failure(
     dataset: Dataset,
     settings: StabilitySettings,
     temperature: float,
@@ -181,22 +180,22 @@ def _lives(
     seed: int,
     progress: Callable[[float], None],
 ) -> Float[np.ndarray, "heads replicas"]:
-    """Time alive in ps; infinite for those that live at the end."""
+    """In ps; infinite for survivors."""
     plan = MDSettings(
         replicas=settings.replicas,
         steps=settings.steps,
         timestep=settings.timestep,
         temperature=temperature,
         seed=seed,
-        record_every=max(1, settings.steps // 100),  # for progress; deaths are seen at every step
+        record_every=max(1, settings.steps // 100),  # for progress; failures are seen at every step
     )
-    died, step = np.full((len(models), settings.replicas), -1), 0
+    failed, step = np.full((len(models), settings.replicas), -1), 0
     for chunk in simulate(models, dataset, plan, cancel=cancel):
-        died, step = np.asarray(chunk.failed_step), max(chunk.step, 0)
+        failed, step = np.asarray(chunk.failed_step), max(chunk.step, 0)
         progress(step / plan.steps)
     if step < plan.steps:
         raise InputError(f"the stability check was cancelled after {step} of {plan.steps} steps")
-    return np.where(died >= 0, died * settings.timestep * 1e-3, np.inf)
+    return np.where(failed >= 0, failed * settings.timestep * 1e-3, np.inf)
 
 
 def _compare(

@@ -1,11 +1,10 @@
 """A trained force field: a potential, a head on it, and where both come from.
 
-A checkpoint on disk: one safetensors file, nothing in it that could run.
-
-The header holds JSON (configuration, element set, units, provenance), the payload the arrays: the
-weights of the body under ``body/…``, the head θ (with its covariance where a re-fit left one, and
-principal directions where its form has any) and the element biases. Reading checks every key, shape
-and value against the configuration before anything is used.
+On disk it is one safetensors file, in which nothing can run. The header holds JSON (configuration,
+element set, units, provenance), the payload the arrays: the weights of the body under ``body/…``,
+the head θ (with its covariance where a re-fit left one, and principal directions where its form has
+any) and the element biases. Reading checks every key, shape and value against the configuration
+before anything is used.
 """
 
 import dataclasses
@@ -93,7 +92,7 @@ class Checkpoint:
         arrays = flat_arrays(self)
         arrays.pop("head_covariance", None)  # it changes no energy and no force
         for key, array in sorted(arrays.items()):
-            digest.update(key.encode() + np.ascontiguousarray(array).tobytes())
+            digest.update(key.encode() + array.tobytes())
         return digest.hexdigest()[:16]
 
     def check_elements(self, atomic_numbers: Integer[np.ndarray, " atoms"]) -> None:

@@ -61,15 +61,3 @@ def log(folder: Path, event: str, **details: Any) -> None:
     line = {"time": round(time.time(), 3), "event": event, **details}
     with (place / f"{socket.gethostname()}-{os.getpid()}.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """All lines of all processes in the order of time; a line cut off by a kill is left out."""
-    lines = []
-    for path in sorted((folder / "log").glob("*.jsonl")):
-        for text in path.read_text().splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                continue
-    return sorted(lines, key=lambda line: line["time"])

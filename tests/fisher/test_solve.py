@@ -57,11 +57,16 @@ def test_a_planted_quadratic_head_is_recovered(reduce: int) -> None:
     assert refit.force_rmse["fisher"] < 1e-9 * refit.force_rmse["default"]
 
 
+def divergence_gradient(moments: fisher.Moments, head: np.ndarray) -> np.ndarray:
+    """∂J/∂θ = Tθ − c."""
+    return (moments.gram @ head - moments.gradient) / moments.frames
+
+
 def test_divergence_is_stationary_at_the_solution(moments: fisher.Moments) -> None:
     start = np.zeros(len(moments.gradient))
     head = closed_form(0.0, moments, start)
-    assert np.abs(moments.divergence_gradient(start)).max() > 1e-2
-    assert np.abs(moments.divergence_gradient(head)).max() < 1e-9
+    assert np.abs(divergence_gradient(moments, start)).max() > 1e-2
+    assert np.abs(divergence_gradient(moments, head)).max() < 1e-9
 
 
 def test_gradient_of_the_divergence_is_its_derivative(moments: fisher.Moments) -> None:
@@ -72,7 +77,7 @@ def test_gradient_of_the_divergence_is_its_derivative(moments: fisher.Moments) -
         head - step * direction
     )
     assert numeric / (2 * step) == pytest.approx(
-        moments.divergence_gradient(head) @ direction, rel=1e-6
+        divergence_gradient(moments, head) @ direction, rel=1e-6
     )
 
 
@@ -82,7 +87,7 @@ def test_the_printed_sign_does_not_minimise(
     truth = planted[0]
     printed = -np.linalg.solve(moments.gram, moments.gradient)
     assert np.linalg.norm(printed - truth.head) > np.linalg.norm(truth.head)
-    assert np.abs(moments.divergence_gradient(printed)).max() > 1e-2
+    assert np.abs(divergence_gradient(moments, printed)).max() > 1e-2
     assert moments.divergence(printed) > moments.divergence(np.zeros_like(printed))
 
 

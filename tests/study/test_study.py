@@ -15,7 +15,7 @@ import pytest
 from fisherdash import dataset
 from fisherdash.__main__ import main
 from fisherdash.errors import InputError
-from fisherdash.study import open_plan, prepare_study, read_spec, read_tables, run_study, store
+from fisherdash.study import open_plan, prepare_study, read_spec, read_tables, run_study
 from fisherdash.study.tables import COLUMNS, Tables
 from tests.randomised import planted_dataset, random_checkpoint
 
@@ -126,11 +126,23 @@ def test_a_head_that_kept_the_default_has_its_trajectories(straight: Path) -> No
         )
 
 
+def read_log(folder: Path) -> list[dict]:
+    """All lines of all processes in the order of time; a line cut off by a kill is left out."""
+    lines = []
+    for path in sorted((folder / "log").glob("*.jsonl")):
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                continue
+    return sorted(lines, key=lambda line: line["time"])
+
+
 def test_finished_work_is_never_done_again(straight: Path, home: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in straight.glob("members/*/*")}
-    lines = len(store.read_log(straight))
+    lines = len(read_log(straight))
     last = list(run_study(spec_of(home, 4), straight, workers=0))[-1]
-    assert last.done == 4 and len(store.read_log(straight)) == lines
+    assert last.done == 4 and len(read_log(straight)) == lines
     assert before == {path: path.stat().st_mtime_ns for path in straight.glob("members/*/*")}
 
 
@@ -153,7 +165,7 @@ def test_an_interrupted_study_goes_on_to_the_same_end(home: Path, straight: Path
 
 
 def _finished(out: Path) -> list[dict]:
-    return [line for line in store.read_log(out) if line["event"] == "finished"]
+    return [line for line in read_log(out) if line["event"] == "finished"]
 
 
 def _stop_at(out: Path, stages: int, cancel: threading.Event) -> None:
@@ -209,7 +221,7 @@ def test_a_worker_that_is_killed_costs_one_stage(home: Path) -> None:
     done = Counter((line["stage"], member) for line in _finished(out) for member in line["members"])
     assert set(done.values()) == {1}, "a stage was finished twice"
     assert len(done) == 12 * 4  # training, re-fits, two temperatures
-    begun = [line for line in store.read_log(out) if line["event"] == "started"]
+    begun = [line for line in read_log(out) if line["event"] == "started"]
     assert len(begun) > len(_finished(out)), "the kill interrupted nothing"
     same(here, out)
 
