@@ -78,7 +78,7 @@ def before_and_after(refit: "Refit") -> None:
             for name, values in rows.items()
         ]
     )
-    left, right = st.columns(2)
+    left, right = st.columns([len(table.columns), 2])  # room for every head
     with left:
         show_table(table, "Errors before and after the re-fit")
         fitted, chose, reported = refit.frames
