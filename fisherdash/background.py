@@ -104,10 +104,12 @@ def _first() -> None:
 
 @functools.cache
 def keep_compilations() -> None:
-    """Switches the cache on, in the workspace unless JAX_COMPILATION_CACHE_DIR names a place.
+    """Switches the cache on: JAX_COMPILATION_CACHE_DIR, or a bounded one in the workspace.
 
-    Where the workspace cannot be written, everything works as before and compiles each time. A
-    process that keeps its programs on disk need not hold them all: :func:`give_back` counts them.
+    A place that was named is used as it is: JAX's bounded cache fails for good in a folder to which
+    a process without a bound has written. Where the workspace cannot be written, everything works
+    as before and compiles each time. A process that keeps its programs on disk need not hold them
+    all: :func:`give_back` counts them.
     """
     import jax
 
@@ -116,5 +118,5 @@ def keep_compilations() -> None:
         with contextlib.suppress(InputError):  # programs hold nobody's data: all users share them
             place = paths.made(paths.everybodys() / "cache") / "jax"
             jax.config.update("jax_compilation_cache_dir", str(place))
-    jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
+            jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -138,7 +138,8 @@ def _compiled_programs() -> Check:
     named = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     place = Path(named) if named else paths.everybodys() / "cache" / "jax"
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-    found = f"{size / GB:.2f} of at most {MAX_BYTES / GB:g} GB in {place}"
+    most = "" if named else f" of at most {MAX_BYTES / GB:g}"
+    found = f"{size / GB:.2f}{most} GB in {place}"
     above = _existing(place)
     if not os.access(above, os.W_OK):
         return Check("compiled programs", found, f"allow writing in {above}: starts will be slow")
