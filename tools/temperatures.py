@@ -41,7 +41,7 @@ def main() -> int:
     for path in args.data:
         name, _, labels = path.partition("@")
         data = dataset.load(name, labels=labels or None)
-        test = fisher.prepare(model, data, fisher.Options()).boltzmann
+        test = fisher.prepare(model, data, fisher.Options(head="shared")).boltzmann
         if test is None:
             raise SystemExit(f"{path}: too few frames for the test")
         heat, error = harmonic(data.energies, data.num_atoms)

@@ -75,7 +75,7 @@ def divide(dataset: Dataset, options: Options) -> Division:
     # In the order of time, so that groups of consecutive frames mean something.
     fit, rest = np.sort(order[held:]), order[:held]
     # Beside a quadratic head or the noise metric the report's own head has its ridge chosen.
-    beside = options.head == "quadratic" or options.metric == "noise"
+    beside = options.head == "quadratic" or options.ridge_metric == "noise"
     half, chosen = held // 2, isinstance(options.ridge, str) or beside
     choose, report = (np.sort(rest[:half]), rest[half:]) if chosen else (np.sort(rest), rest)
     return Division(dataset.subset(fit), dataset.subset(choose), dataset.subset(report), chosen)
@@ -83,7 +83,7 @@ def divide(dataset: Dataset, options: Options) -> Division:
 
 def reports_own(options: Options) -> bool:
     """Whether this re-fit is of the width and metric of the published report's."""
-    return options.head == "shared" and options.metric == "identity"
+    return options.head == "shared" and options.ridge_metric == "identity"
 
 
 def paired_change(
@@ -320,7 +320,7 @@ class Prepared:
         sums = np.zeros((len(self.start.head), features))
         sums[: elements * features] = np.tile(np.eye(features), (elements, 1))
         options = dataclasses.replace(
-            self.options, head="shared", metric="identity", ridge="auto", reduce=None
+            self.options, head="shared", metric=None, ridge="auto", reduce=None
         )
         narrow = dataclasses.replace(
             self,
@@ -347,7 +347,7 @@ class Prepared:
                 "ridge": ridge if math.isfinite(ridge) else None,
                 "ridge_rule": WORDS[rule],
                 "head": self.options.head,
-                "metric": self.options.metric,
+                "metric": self.options.ridge_metric,
                 "energy_weight": self.options.energy_weight,
                 "data": self.dataset.source,
                 "data_fingerprint": self.dataset.fingerprint,
@@ -551,7 +551,7 @@ def summary(refit: Refit) -> dict[str, Any]:
         "boltzmann": boltzmann,
         "kl_eV": refit.kl and {name: found.value for name, found in refit.beside("kl").items()},
         "head": refit.prepared.options.head,
-        "metric": refit.prepared.options.metric,
+        "metric": refit.prepared.options.ridge_metric,
         "labels": {"displaced": 0, "dynamics": 0},
     }
 

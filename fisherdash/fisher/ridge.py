@@ -10,7 +10,8 @@ Which ridge: the rules, and how sure the choice is.
 "auto" takes the largest λ whose loss on held-out frames is within one standard error, paired over
 groups of frames, of the lowest: on flat paths the minimum itself chose heads thousands of times as
 large for nothing. With the noise metric it takes the usual 0.01, because held-out frames say
-nothing of where there are no data. "evidence" takes the highest marginal likelihood, "gcv" the
+nothing of where there are no data; the default head is kept where that does not lower the held-out
+loss by one paired standard error. "evidence" takes the highest marginal likelihood, "gcv" the
 lowest generalised cross-validation score, "stable" (see :mod:`fisherdash.fisher.stability`) the
 lowest held-out divergence among heads whose dynamics lose no more replicas than the default's.
 
@@ -193,6 +194,7 @@ def ridge_path(
 WORDS = {
     "auto": "largest within one standard error of the lowest held-out loss",
     "usual": "the usual one of the noise metric",
+    "kept": "default head kept: the usual ridge does not lower the held-out loss",
     "evidence": "highest marginal likelihood",
     "gcv": "generalised cross-validation",
     "stable": "stability-aware",
@@ -206,7 +208,7 @@ class Choice:
 
     Attributes:
         ridge: λ as in :func:`head_at`; infinite where the default head is kept.
-        rule: that of :class:`fisherdash.settings.Options`, "usual" or "given".
+        rule: that of :class:`fisherdash.settings.Options`, "usual", "kept" or "given".
         low, high: where 68 % of the choices fall when the held-out frames are drawn again, in
             groups; None unless they chose.
     """
@@ -255,7 +257,7 @@ def choose(
             min(path, key=lambda point: np.inf if point.gcv is None else point.gcv).ridge, rule
         )
     if rule == "auto" and problem.metric is not None:
-        return Choice(USUAL_NOISE_RIDGE, "usual")
+        return _usual_or_kept(problem, held_out, default)
     ridges = np.array([point.ridge for point in path])
     heads = heads_at(ridges, problem, default)
     losses = np.array([group.losses(heads) for group in held_out])
@@ -273,6 +275,19 @@ def choose(
     return Choice(found.value, rule, min(found.low, found.value), max(found.high, found.value))
 
 
+def _usual_or_kept(
+    problem: Equations, held_out: Sequence[Equations], default: Float[np.ndarray, " d"]
+) -> Choice:
+    """The usual ridge of the noise metric if it lowers the held-out loss by a standard error."""
+    heads = np.stack([head_at(USUAL_NOISE_RIDGE, problem, default), default])
+    losses = np.array([group.losses(heads) for group in held_out])
+    weights = np.array([group.rows for group in held_out], float)
+    mean, error = _paired((losses - losses[:, 1:])[None], weights, np.ones((1, len(held_out))))
+    if mean[0, 0] < -error[0, 0]:
+        return Choice(USUAL_NOISE_RIDGE, "usual")
+    return Choice(math.inf, "kept")
+
+
 def _largest_within_an_error(
     losses: Float[np.ndarray, "groups points"],
     weights: Float[np.ndarray, " groups"],
@@ -282,15 +297,24 @@ def _largest_within_an_error(
 
     For each draw of groups; from one group there is no error, and the lowest is taken.
     """
-    each = weights / (often @ weights)[:, None]  # share of a group that was drawn once
-    lowest = np.argmin((often * each) @ losses, axis=1)
-    more = losses - losses[:, lowest].T[:, :, None]
-    mean = np.einsum("sg,sgk->sk", often * each, more)
-    spread = np.einsum("sg,sgk->sk", often * each**2, (more - mean[:, None]) ** 2)
-    groups = len(losses)
-    error = np.sqrt(spread * groups / max(groups - 1, 1))
+    each = often * weights / (often @ weights)[:, None]
+    lowest = np.argmin(each @ losses, axis=1)
+    mean, error = _paired(losses - losses[:, lowest].T[:, :, None], weights, often)
     within = mean <= error
     return losses.shape[1] - 1 - np.argmax(within[:, ::-1], axis=1)
+
+
+def _paired(
+    more: Float[np.ndarray, "draws groups points"],
+    weights: Float[np.ndarray, " groups"],
+    often: Float[np.ndarray, "draws groups"],
+) -> tuple[Float[np.ndarray, "draws points"], Float[np.ndarray, "draws points"]]:
+    """Mean over groups of a difference of losses, and its standard error; 0 from one group."""
+    each = weights / (often @ weights)[:, None]  # share of a group that was drawn once
+    mean = np.einsum("sg,sgk->sk", often * each, more)
+    spread = np.einsum("sg,sgk->sk", often * each**2, (more - mean[:, None]) ** 2)
+    groups = more.shape[1]
+    return mean, np.sqrt(spread * groups / max(groups - 1, 1))
 
 
 STEPS = 200_000

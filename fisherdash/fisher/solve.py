@@ -82,7 +82,7 @@ def prepare(
     checkpoint.check_elements(dataset.atomic_numbers)
     division = divide(dataset, options)
     start = widened(checkpoint, division.fit, options)
-    noise = options.noise_frames if options.metric == "noise" else 0
+    noise = options.noise_frames if options.ridge_metric == "noise" else 0
     total = len(division.fit) + len(division.ridge) + noise
 
     def told(done: int) -> Callable[[int, int], None]:

@@ -56,7 +56,8 @@ class Setting:
         power: how a page asks for the number of a setting that has words and a number.
         later: older files lack it and mean the default.
         omitted: as ``later``, and left out of JSON while it has the default, so that digests of
-            older studies stay what they are.
+            older studies stay what they are. Or the value that files without it mean, where that is
+            no longer the default.
     """
 
     name: str
@@ -79,7 +80,12 @@ class Setting:
     advanced: bool = False
     power: Power | None = None
     later: bool = False
-    omitted: bool = False
+    omitted: bool | str = False
+
+    @property
+    def without(self) -> Any:
+        """What a file that leaves an omitted setting out means."""
+        return self.default if self.omitted is True else self.omitted
 
     @property
     def title(self) -> str:
@@ -200,7 +206,7 @@ class Settings:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON-able dict."""
-        omitted = {one.name: one.default for one in settings_of(type(self)) if one.omitted}
+        omitted = {one.name: one.without for one in settings_of(type(self)) if one.omitted}
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {
             name: value.to_json() if isinstance(value, Settings) else value
@@ -216,7 +222,7 @@ class Settings:
         if not isinstance(fields, dict) or not needed <= set(fields) <= set(known):
             received = sorted(fields) if isinstance(fields, dict) else fields
             raise InputError(f"{cls.FIELDS} {sorted(known)}, received {received!r}")
-        found = dict(fields)
+        found = {one.name: one.without for one in settings_of(cls) if one.omitted} | fields
         for name in found:
             kind = known[name].default_factory
             if isinstance(kind, type) and issubclass(kind, Settings):

@@ -83,10 +83,11 @@ class Options(Settings):
         help="The ridge pulls the new head towards the default one. Automatic (auto): the largest "
         "λ whose loss on frames that were not fitted is within one standard error of the lowest; "
         "with the noise metric 0.01, because held-out frames say nothing of where there are no "
-        "data. Stable dynamics: the lowest divergence among heads "
-        "whose short NVE runs lose no more replicas than the default's. Evidence and GCV judge by "
-        "the fitted frames alone and take them as independent. Or a number: a multiple of the "
-        "largest eigenvalue with the identity metric, a pure number with the noise metric.",
+        "data, or the default head where that does not lower the held-out loss. Stable dynamics: "
+        "the lowest divergence among heads whose short NVE runs lose no more replicas than the "
+        "default's. Evidence and GCV judge by the fitted frames alone and take them as "
+        "independent. Or a number: a multiple of the largest eigenvalue with the identity metric, "
+        "a pure number with the noise metric.",
         power=Power(
             "λ as a power of ten", low=-14, high=2, usual=-6,
             help="Identity metric: of the largest eigenvalue, usually −8 to −2. Noise metric: "
@@ -101,18 +102,19 @@ class Options(Settings):
         "Boltzmann test compares with it, the fit without forces depends on it.",
     )
     head: Literal["shared", "by element", "quadratic"] = setting(
-        "shared", label="Head",
+        "quadratic", label="Head",
         words={
             "shared": "one for all atoms",
             "by element": "one for each element",
             "quadratic": "by element and quadratic",
         },
-        help="One vector θ for all atoms, one for each element, or for each element the products "
-        "of features too (quadratic). All are a closed form; wider ones need a ridge that holds "
-        "the forces beside the data: take the noise metric with them.",
+        help="One vector θ for all atoms (the published report's), one for each element, or for "
+        "each element the products of features too (quadratic). All are a closed form; wider ones "
+        "need a ridge that holds the forces beside the data.",
     )
-    metric: Metric = setting(
-        "identity", label="Metric of the ridge", omitted=True,
+    metric: Metric | None = setting(
+        None, label="Metric of the ridge", omitted="identity",
+        unset="noise for a quadratic head, otherwise identity",
         words={"identity": "weights", "noise": "forces beside the data"},
         help="What the ridge keeps close to the default head: its weights (identity), or its "
         "forces at frames displaced from the data at random, which need no labels (noise).",
@@ -179,6 +181,11 @@ class Options(Settings):
                 f"noise_high must be at least noise_low ({self.noise_low:g} Å), received "
                 f"{self.noise_high:g} Å"
             )
+
+    @property
+    def ridge_metric(self) -> Metric:
+        """The metric that was asked for, or the usual one of the head."""
+        return self.metric or ("noise" if self.head == "quadratic" else "identity")
 
     @property
     def laplacians(self) -> bool:

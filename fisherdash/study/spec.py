@@ -30,7 +30,9 @@
     replicas = 24
     picoseconds = 10
 
-Everything else has the default of the command ``train``, ``solve`` or ``simulate``.
+Everything else has the default of the command ``train``, ``solve`` or ``simulate``, but for the
+head: in a study that is the published report's, one vector for all atoms with the identity as the
+metric of its ridge, unless ``head`` says otherwise; the metric of a quadratic head is the noise.
 """
 
 import dataclasses
@@ -274,7 +276,9 @@ def _heads(tables: Mapping[str, Any], stability: Any) -> dict[str, Options]:
             raise InputError(f'[heads.{name}] cannot be: "{name}" is the trained head itself')
         toml.only(table, f"[heads.{name}]", toml.names(Options, "seed"))
         # The Laplacians of the test take longer than everything else, and have their own page.
-        wanted = {"test_boltzmann": False, **table, "stability": check}
+        wanted = {"test_boltzmann": False, "head": "shared", **table, "stability": check}
+        if wanted["head"] != "quadratic":
+            wanted.setdefault("metric", "identity")
         found[name] = toml.build(Options, wanted, f"[heads.{name}]")
     return found
 

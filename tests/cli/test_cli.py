@@ -164,8 +164,9 @@ def test_evaluate_refuses_another_molecule(trained, folder, water, capfd):
 
 def test_solve(call, trained, water, folder):
     out = folder / "again.safetensors"
-    answer = call("solve", trained, water, "--out", out, "--ridge", "0.001")
-    more = call("solve", trained, water, "--out", out, "--ridge", "0.001", "--details")
+    wanted = ["--head", "shared", "--ridge", "0.001"]
+    answer = call("solve", trained, water, "--out", out, *wanted)
+    more = call("solve", trained, water, "--out", out, *wanted, "--details")
     assert answer["method"] == "forces" and out.is_file()
     assert list(answer["boltzmann"]) == ["temperature_K", "temperature_stderr_K", "consistent"]
     assert list(answer["kl_eV"]) == ["default", "fisher"]
@@ -191,9 +192,9 @@ def test_solve_by_element_with_energies_and_dynamics(call, trained, water, folde
     assert call("evaluate", out, water)["frames"] == 40
 
 
-def test_solve_quadratic_with_the_noise_metric(call, trained, water, folder):
+def test_solve_is_quadratic_with_the_noise_metric_by_itself(call, trained, water, folder):
     out, report = folder / "wide.safetensors", folder / "report.safetensors"
-    wanted = "--head quadratic --metric noise --reduce 4 --noise-frames 64 --details".split()
+    wanted = "--reduce 4 --noise-frames 64 --details".split()
     answer = call("solve", trained, water, "--out", out, "--report-out", report, *wanted)
     assert (answer["head"], answer["metric"]) == ("quadratic", "noise")
     assert answer["ridge"] == 0.01 and answer["labels"] == {"displaced": 0, "dynamics": 0}

@@ -103,12 +103,16 @@ def test_descent_reaches_the_closed_form() -> None:
     data = planted_dataset(truth, 64)
     start = truth.with_head(truth.head + 1.0, truth.element_bias, "start", {})
     closed = fisher.solve(
-        start, data, fisher.Options(ridge=1e-4, precision="float64", test_boltzmann=False)
+        start,
+        data,
+        fisher.Options(head="shared", ridge=1e-4, precision="float64", test_boltzmann=False),
     )
     slow = fisher.solve(
         start,
         data,
-        fisher.Options(method="gradient", ridge=1e-4, precision="float64", test_boltzmann=False),
+        fisher.Options(
+            head="shared", method="gradient", ridge=1e-4, precision="float64", test_boltzmann=False
+        ),
     )
     assert slow.descent is not None and slow.descent.converged
     assert slow.descent.steps[0] == 0 and slow.descent.distance[0] > 0.1

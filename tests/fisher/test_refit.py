@@ -24,8 +24,8 @@ def test_the_shipped_sample_shows_its_temperature_and_gives_the_head_without_for
     samples = root / "sample_models"
     model = checkpoint.load(samples / "ethanol-report.safetensors")
     data = dataset.load(samples / "ethanol_500K.npz")
-    explicit = fisher.solve(model, data)
-    implicit = fisher.solve(model, data, fisher.Options(method="laplacian"))
+    explicit = fisher.solve(model, data, fisher.Options(head="shared"))
+    implicit = fisher.solve(model, data, fisher.Options(head="shared", method="laplacian"))
     test = explicit.boltzmann
     assert test is not None and test.consistent
     print(test.verdict)
@@ -39,24 +39,28 @@ def test_the_laplacian_way_needs_a_temperature() -> None:
     data = planted_dataset(truth, 20)
     unknown = Dataset(data.positions, data.energies, data.forces, data.atomic_numbers)
     with pytest.raises(InputError, match="needs the temperature"):
-        fisher.solve(truth, unknown, fisher.Options(method="laplacian"))
+        fisher.solve(truth, unknown, fisher.Options(head="shared", method="laplacian"))
     with pytest.raises(InputError, match=r"above 0 and .* K, received 0\.0"):
-        fisher.solve(truth, data, fisher.Options(method="laplacian", temperature=0.0))
+        fisher.solve(
+            truth, data, fisher.Options(head="shared", method="laplacian", temperature=0.0)
+        )
 
 
 def test_repeated_frames_and_zero_forces_are_warned_about() -> None:
     truth = random_checkpoint()
     data = planted_dataset(truth, 20)
     twice = data.subset(np.repeat(np.arange(10), 2))
-    refit = fisher.solve(truth, twice, fisher.Options(test_boltzmann=False))
+    refit = fisher.solve(truth, twice, fisher.Options(head="shared", test_boltzmann=False))
     assert any("Only 10 of the 20 frames are different" in text for text in refit.warnings)
     flat = Dataset(data.positions, data.energies, 0 * data.forces, data.atomic_numbers)
-    refit = fisher.solve(truth, flat, fisher.Options(ridge=0.0, test_boltzmann=False))
+    refit = fisher.solve(
+        truth, flat, fisher.Options(head="shared", ridge=0.0, test_boltzmann=False)
+    )
     assert any("All forces are zero" in text for text in refit.warnings)
 
 
 def test_another_zero_of_energy_is_told_and_a_sound_model_is_not_accused() -> None:
-    truth, options = random_checkpoint(), fisher.Options(test_boltzmann=False)
+    truth, options = random_checkpoint(), fisher.Options(head="shared", test_boltzmann=False)
     data = planted_dataset(truth, 20)
     for shift, said in ((0.0, False), (-3900.0, True)):
         moved = Dataset(data.positions, data.energies + shift, data.forces, data.atomic_numbers)
@@ -67,7 +71,7 @@ def test_another_zero_of_energy_is_told_and_a_sound_model_is_not_accused() -> No
 
 def test_another_molecule_than_that_of_the_training_is_warned_about() -> None:
     truth = random_checkpoint()
-    data, options = planted_dataset(truth, 20), fisher.Options(test_boltzmann=False)
+    data, options = planted_dataset(truth, 20), fisher.Options(head="shared", test_boltzmann=False)
     for molecule, said in (("C2H6O", False), ("C5H8O2", True)):
         taught = dataclasses.replace(truth, provenance={"molecule": molecule})
         refit = fisher.solve(taught, data, options)
@@ -79,7 +83,9 @@ def test_another_molecule_than_that_of_the_training_is_warned_about() -> None:
 def test_a_head_that_is_already_optimal_is_left_alone() -> None:
     truth = random_checkpoint()
     refit = fisher.solve(
-        truth, planted_dataset(truth, 80), fisher.Options(precision="float64", test_boltzmann=False)
+        truth,
+        planted_dataset(truth, 80),
+        fisher.Options(head="shared", precision="float64", test_boltzmann=False),
     )
     np.testing.assert_allclose(refit.checkpoint.head, truth.head, rtol=1e-7, atol=1e-8)
     assert max(refit.force_rmse.values()) < 1e-8
@@ -100,7 +106,7 @@ def test_the_default_head_and_its_file_are_untouched(
 ) -> None:
     _, start, data = planted
     before = start.fingerprint
-    refit = fisher.solve(start, data)
+    refit = fisher.solve(start, data, fisher.Options(head="shared"))
     assert start.fingerprint == before != refit.checkpoint.fingerprint
     assert refit.checkpoint.provenance["parent_fingerprint"] == before
     assert sum(refit.frames) == len(data)

@@ -163,7 +163,7 @@ def test_a_head_for_each_element_is_recovered_where_a_shared_one_cannot_be() -> 
     truth = split.with_head(RNG(7).normal(size=split.head.shape), split.element_bias, "truth", {})
     data = planted_dataset(truth, 80)
     options = {"ridge": 0.0, "precision": "float64", "test_boltzmann": False}
-    plain = fisher.solve(shared, data, fisher.Options(**options))
+    plain = fisher.solve(shared, data, fisher.Options(**options, head="shared"))
     resolved = fisher.solve(shared, data, fisher.Options(**options, head="by element"))
     assert plain.force_rmse["fisher"] > 0.05
     assert resolved.force_rmse["fisher"] < 1e-7
@@ -175,7 +175,7 @@ def test_any_other_point_follows_from_the_same_pass() -> None:
     truth = random_checkpoint()
     start = truth.with_head(RNG(8).normal(size=truth.head.shape), truth.element_bias, "start", {})
     data = planted_dataset(truth, 60)
-    base = {"precision": "float64", "test_boltzmann": False}
+    base = {"head": "shared", "precision": "float64", "test_boltzmann": False}
     refit = fisher.solve(start, data, fisher.Options(**base))
     other = refit.at(1e-2)
     direct = fisher.solve(start, data, fisher.Options(**base, ridge=1e-2))

@@ -32,7 +32,7 @@ def closed_form(ridge: float, moments: fisher.Moments, default: np.ndarray) -> n
 
 def test_planted_head_is_recovered(planted: tuple[Checkpoint, Checkpoint, Dataset]) -> None:
     truth, start, data = planted
-    refit = fisher.solve(start, data, fisher.Options(ridge=0.0, precision="float64"))
+    refit = fisher.solve(start, data, fisher.Options(head="shared", ridge=0.0, precision="float64"))
     scale = np.linalg.norm(truth.head)
     assert np.linalg.norm(start.head - truth.head) > 0.5 * scale
     assert np.linalg.norm(refit.checkpoint.head - truth.head) < 1e-8 * scale
@@ -48,7 +48,9 @@ def test_a_planted_quadratic_head_is_recovered(reduce: int) -> None:
     basis = np.linalg.qr(rng.normal(size=(6, reduce)))[0] if reduce else None
     start = shared.in_form(HeadForm("quadratic", (1, 6, 8), reduce), basis)
     truth = start.with_head(rng.normal(size=start.head.shape), start.element_bias, "truth", {})
-    options = fisher.Options(ridge=0.0, precision="float64", test_boltzmann=False)
+    options = fisher.Options(
+        metric="identity", ridge=0.0, precision="float64", test_boltzmann=False
+    )
     refit = fisher.solve(start, planted_dataset(truth, 64), options)
     assert refit.checkpoint.form == start.form
     # As far as rounding lets the data tell one head from another.
@@ -170,9 +172,11 @@ def test_automatic_ridge_helps_when_the_plain_solution_overfits(
         data.forces + rng.normal(scale=3.0, size=data.forces.shape),
         data.atomic_numbers,
     )
-    plain = fisher.solve(truth, noisy, fisher.Options(ridge=0.0, precision="float64", holdout=0.7))
+    plain = fisher.solve(
+        truth, noisy, fisher.Options(head="shared", ridge=0.0, precision="float64", holdout=0.7)
+    )
     chosen = fisher.solve(
-        truth, noisy, fisher.Options(ridge="auto", precision="float64", holdout=0.7)
+        truth, noisy, fisher.Options(head="shared", ridge="auto", precision="float64", holdout=0.7)
     )
     error = [np.linalg.norm(r.checkpoint.head - truth.head) for r in (plain, chosen)]
     assert chosen.ridge > 0

@@ -40,7 +40,7 @@ def test_the_default_head_is_kept_where_no_other_does_as_well() -> None:
 
 
 def test_a_stability_aware_re_fit_keeps_what_it_says() -> None:
-    options = fisher.Options(ridge="stable", test_boltzmann=False, stability=SHORT)
+    options = fisher.Options(head="shared", ridge="stable", test_boltzmann=False, stability=SHORT)
     told: list[tuple[str, float]] = []
     refit = fisher.solve(GOOD, networks.water(), options, progress=lambda *said: told.append(said))
     assert refit.stability is not None and refit.ridge == refit.stability.ridge

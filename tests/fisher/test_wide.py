@@ -22,7 +22,13 @@ from fisherdash.potentials.calculator import FisherDashCalculator
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.form import HeadForm, Kind
-from fisherdash.settings import LandscapeSettings, MDSettings, Metric, Options
+from fisherdash.settings import (
+    USUAL_NOISE_RIDGE,
+    LandscapeSettings,
+    MDSettings,
+    Metric,
+    Options,
+)
 from tests import networks
 from tests.fisher.test_ridge import linear_data
 from tests.md import force_fields as ff
@@ -192,7 +198,7 @@ def test_a_quadratic_head_does_not_see_turns_moves_or_names_of_atoms() -> None:
     turned = dataclasses.replace(
         data, positions=data.positions @ turn.T, forces=data.forces @ turn.T
     )
-    options = Options(head="quadratic", ridge=1e-3, **EXACT)
+    options = Options(head="quadratic", metric="identity", ridge=1e-3, **EXACT)
     one, other = (fisher.solve(start(), frames, options) for frames in (data, turned))
     np.testing.assert_allclose(other.checkpoint.head, one.checkpoint.head, rtol=1e-7, atol=1e-9)
 
@@ -222,8 +228,8 @@ def test_the_reports_own_head_comes_with_a_wider_one() -> None:
     _, data = planted()
     data = noisy(data)
     for kind in FORMS[1:]:
-        wide = fisher.solve(start(), data, Options(head=kind, ridge="auto", **EXACT))
-        own = fisher.solve(start(), data, Options(**EXACT))
+        wide = fisher.solve(start(), data, Options(head=kind, metric="identity", **EXACT))
+        own = fisher.solve(start(), data, Options(head="shared", **EXACT))
         beside = wide.report_head
         assert beside is not None and own.report_head is None
         assert beside.ridge == own.ridge and beside.checkpoint.form == start().form
@@ -236,9 +242,31 @@ def test_the_reports_own_head_comes_with_a_wider_one() -> None:
         assert set(fisher.summary(own)["head_norm"]) == {"default", "fisher"}
 
 
+def test_without_options_the_head_is_quadratic_under_a_ridge_of_noise() -> None:
+    _, data = planted()
+    refit = fisher.solve(start(), noisy(data), Options(noise_frames=64, **EXACT))
+    assert refit.checkpoint.form == HeadForm("quadratic", (1, 6, 8))
+    assert (refit.prepared.options.ridge_metric, refit.choice.rule) == ("noise", "usual")
+    assert refit.ridge == USUAL_NOISE_RIDGE
+    assert refit.force_rmse["fisher"] < refit.force_rmse["default"]
+    assert Options(head="shared").ridge_metric == "identity"
+
+
+def test_a_head_that_cannot_be_improved_is_kept() -> None:
+    truth, data = planted("shared", frames=60)
+    error = 0.1 * np.random.default_rng(9).normal(size=data.forces.shape)
+    data = dataclasses.replace(data, forces=data.forces + error)  # no head explains it
+    refit = fisher.solve(truth, data, Options(noise_frames=64, **EXACT))
+    assert refit.choice.rule == "kept" and refit.ridge == np.inf
+    np.testing.assert_array_equal(refit.checkpoint.head, refit.prepared.start.head)
+    assert refit.force_rmse["fisher"] == pytest.approx(refit.force_rmse["default"], rel=1e-12)
+    by_hand = refit.at(USUAL_NOISE_RIDGE)
+    assert by_hand.force_rmse["fisher"] > refit.force_rmse["fisher"], "it would have done harm"
+
+
 def test_a_wider_head_is_not_narrowed_and_keeps_its_directions() -> None:
     truth, data = planted()
-    refit = fisher.solve(truth, data, Options(ridge=1e-4, **EXACT))
+    refit = fisher.solve(truth, data, Options(head="shared", ridge=1e-4, **EXACT))
     assert refit.checkpoint.form == truth.form and refit.report_head is None
     small = fisher.solve(start(), data, Options(head="quadratic", reduce=2, ridge=1e-4, **EXACT))
     assert small.checkpoint.form == HeadForm("quadratic", (1, 6, 8), 2)
@@ -313,7 +341,9 @@ def test_all_heads_run_in_one_batch_and_have_error_bars() -> None:
     data, default = networks.water(), networks.checkpoint(0)
     heads = {"default": default}
     for kind in FORMS:
-        options = Options(head=kind, metric="noise", noise_frames=64, test_boltzmann=False)
+        options = Options(
+            head=kind, metric="noise", ridge=0.01, noise_frames=64, test_boltzmann=False
+        )
         heads[kind] = fisher.solve(default, data, options).checkpoint
     settings = MDSettings(replicas=2, steps=20, timestep=0.25, temperature=300.0)
     run = list(simulate(heads, data, settings))
