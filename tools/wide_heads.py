@@ -2,12 +2,14 @@
 
     python tools/wide_heads.py DATA --out FOLDER --networks 8 --frames 100 200 400 800
     python tools/wide_heads.py DATA --out FOLDER --checkpoints A.safetensors B.safetensors
+    python tools/wide_heads.py DATA --out FOLDER --heads report noise
 
 Trains under-trained networks (or takes those that are given), re-fits each one's head in several
 ways to the frames that it was trained on, and runs NVE of all heads from the same initial states at
-each temperature, through the shell. What is done is kept in FOLDER: networks, heads, and a line of
-results.csv for every network, temperature and head, so that the same command goes on where it was
-stopped. The Markdown table has every network that was run; its intervals are over networks.
+each temperature, through the shell. What is done is kept in FOLDER: networks, heads, runs, and a
+line of results.csv for every network, temperature and head, so that the same command goes on where
+it was stopped, and adds heads that were not there. The Markdown table has every network that was
+run; its intervals are over networks.
 """
 
 import argparse
@@ -29,14 +31,16 @@ from fisherdash.potentials.evaluate import evaluate
 from fisherdash.statistics import bootstrap
 
 DEFAULT = "default"
+QUADRATIC = ["--head", "quadratic", "--metric", "noise"]
 HEADS = {
-    "the report's θ* = T⁻¹c": ["--ridge", "0"],
-    "by element, plain": ["--head", "by-element", "--ridge", "0"],
-    "by element and quadratic, noise ridge": ["--head", "quadratic", "--metric", "noise"],
+    "report": ("the report's θ* = T⁻¹c", ["--head", "shared", "--ridge", "0"]),
+    "element": ("by element, plain", ["--head", "by-element", "--ridge", "0"]),
+    "plain": ("by element and quadratic, plain", [*QUADRATIC, "--ridge", "0"]),
+    "noise": ("by element and quadratic, noise ridge", [*QUADRATIC, "--ridge", "0.01"]),
 }
 COLUMNS: tuple[str, ...] = (
     "model", "temperature_K", "head", "replicas", "picoseconds", "failed", "force_rmse_eV_per_A",
-    "drift_meV_per_atom_per_ps", "options",
+    "drift_meV_per_atom_per_ps",
 )  # fmt: skip
 Row = dict[str, str]
 
@@ -65,22 +69,24 @@ def networks(args: argparse.Namespace, data: Dataset) -> Iterator[tuple[str, Pat
         yield name, model, known, test
 
 
-def heads_of(folder: Path, name: str, model: Path, known: Path) -> dict[str, Path]:
-    """The files of all heads of a network, made where they are missing."""
+def heads_of(
+    folder: Path, name: str, model: Path, known: Path, keys: Sequence[str]
+) -> dict[str, Path]:
+    """The files of these heads of a network, made where they are missing."""
     found = {DEFAULT: model}
-    for index, (head, options) in enumerate(HEADS.items()):
-        out = folder / f"{name}-head{index}.safetensors"
+    for key in keys:
+        out = folder / f"{name}-{key}.safetensors"
         if not out.exists():
-            shell("solve", model, known, "--out", out, *options, "--quick")
-        found[head] = out
+            shell("solve", model, known, "--out", out, *HEADS[key][1], "--quick")
+        found[key] = out
     return found
 
 
 def measured(
     args: argparse.Namespace, name: str, heads: Mapping[str, Path], test: Path, temperature: float
 ) -> list[Row]:
-    """A row for each head, from one run."""
-    run = args.out / f"run-{name}-{temperature:g}"
+    """A row for each head, from one run of all of them."""
+    run = args.out / f"run-{name}-{temperature:g}-{'-'.join(heads)}"
     shutil.rmtree(run, ignore_errors=True)
     settings = ["--replicas", args.replicas, "--temperature", temperature, "--seed", args.seed]
     settings += ["--steps", round(1000 * args.picoseconds / args.timestep_fs)]
@@ -89,19 +95,13 @@ def measured(
     traj = workspace.open_run(run).trajectories()
     drifts, frames = np.abs(analysis.slopes(traj)), dataset.load(test)
     rows = []
-    for index, (head, file) in enumerate(heads.items()):
-        alive = traj.survivors[index]
-        drift = np.nanmedian(drifts[index][alive]) if alive.any() else np.nan
+    for index, (key, file) in enumerate(heads.items()):
+        survived = traj.survivors[index]
+        drift = np.nanmedian(drifts[index][survived]) if survived.any() else np.nan
         error = evaluate(checkpoint.load(file), frames).force_rmse
-        values = (name, f"{temperature:g}", head, traj.replicas, args.picoseconds)
-        values += (
-            int((~alive).sum()),
-            f"{error:.5f}",
-            f"{drift:.5g}",
-            " ".join(HEADS.get(head, [])),
-        )
+        values = (name, f"{temperature:g}", key, traj.replicas, args.picoseconds)
+        values += (int((~survived).sum()), f"{error:.5f}", f"{drift:.5g}")
         rows.append(dict(zip(COLUMNS, map(str, values), strict=True)))
-    shutil.rmtree(run)
     return rows
 
 
@@ -111,6 +111,11 @@ def read(path: Path) -> list[Row]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def of(row: Row, name: str, temperature: float) -> bool:
+    """Whether a line is of this network at this temperature."""
+    return (row["model"], row["temperature_K"]) == (name, f"{temperature:g}")
 
 
 def add(path: Path, rows: Sequence[Row]) -> None:
@@ -147,12 +152,12 @@ def table(rows: Sequence[Row]) -> str:
             drift = [float(row["drift_meV_per_atom_per_ps"]) for row in mine]
             cells: list[Any] = [
                 kelvin,
-                head,
+                DEFAULT if head == DEFAULT else HEADS[head][0],
                 f"{failed.sum()} of {replicas.sum()}",
                 " ".join(map(str, failed)),
                 "" if head == DEFAULT else interval(shares[head] - shares[DEFAULT]),
                 f"{np.median([float(row['force_rmse_eV_per_A']) for row in mine]):.3f}",
-                f"{np.nanmedian(drift):.3g}" if np.isfinite(drift).any() else "none alive",
+                f"{np.nanmedian(drift):.3g}" if np.isfinite(drift).any() else "no survivors",
             ]
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
@@ -174,22 +179,23 @@ def main() -> int:
     parser.add_argument(
         "--checkpoints", nargs="+", default=[], help="in place of training; --frames are theirs"
     )
+    parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
     parser.add_argument("--replicas", type=int, default=24)
     parser.add_argument("--picoseconds", type=float, default=10.0)
-    parser.add_argument("--timestep-fs", type=float, default=0.5)
+    parser.add_argument("--timestep-fs", type=float, default=1.0)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[500.0, 1000.0])
     parser.add_argument("--seed", type=int, default=77, help="of the initial states")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     results, data = args.out / "results.csv", dataset.load(args.data)
     for name, model, known, test in networks(args, data):
-        done = {(row["model"], row["temperature_K"]) for row in read(results)}
-        left = [kelvin for kelvin in args.temperatures if (name, f"{kelvin:g}") not in done]
-        if left:
-            heads = heads_of(args.out, name, model, known)
-            for kelvin in left:
-                add(results, measured(args, name, heads, test, kelvin))
-            print(table(read(results)), file=sys.stderr, flush=True)
+        heads = heads_of(args.out, name, model, known, args.heads)
+        for kelvin in args.temperatures:
+            done = {row["head"] for row in read(results) if of(row, name, kelvin)}
+            left = {key: file for key, file in heads.items() if key not in done}
+            if left:
+                add(results, measured(args, name, left, test, kelvin))
+                print(table(read(results)), file=sys.stderr, flush=True)
     print(
         f"{args.replicas} replicas of {args.picoseconds:g} ps, {args.timestep_fs:g} fs, the same "
         "initial states for all heads:\n"
