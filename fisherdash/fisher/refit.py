@@ -26,6 +26,7 @@ from fisherdash.fisher.diagnostics import (
     kl_divergence,
     posterior,
 )
+from fisherdash.fisher.entropy import EntropyDescent
 from fisherdash.fisher.moments import Equations, Metric, Moments, equations
 from fisherdash.fisher.ridge import (
     WORDS,
@@ -132,9 +133,11 @@ def warnings_of(
     kl: dict[str, Divergence] | None,
     descent: Descent | None,
     stability: StabilityCheck | None,
+    entropy: EntropyDescent | None,
 ) -> tuple[str, ...]:
     """What should be known before the result is believed."""
     return (
+        *(() if entropy is None else (f"{entropy.sentence}.",)),
         *_about_data(prepared),
         *_about_head(prepared, norm, descent, stability),
         *_about_errors(prepared, change, kl),
@@ -320,7 +323,12 @@ class Prepared:
         sums = np.zeros((len(self.start.head), features))
         sums[: elements * features] = np.tile(np.eye(features), (elements, 1))
         options = dataclasses.replace(
-            self.options, head="shared", metric=None, ridge="auto", reduce=None
+            self.options,
+            method="forces" if self.options.method == "kl" else self.options.method,
+            head="shared",
+            metric=None,
+            ridge="auto",
+            reduce=None,
         )
         narrow = dataclasses.replace(
             self,
@@ -377,14 +385,19 @@ class Prepared:
         """Energies and forces of the default head on the frames of the report."""
         return predict(self.checkpoint, self.division.report)
 
-    def refit(self, choice: Choice, stability: StabilityCheck | None = None) -> "Refit":
-        """The finished re-fit at a chosen ridge."""
+    def refit(
+        self,
+        choice: Choice,
+        stability: StabilityCheck | None = None,
+        entropy: EntropyDescent | None = None,
+    ) -> "Refit":
+        """The finished re-fit at a chosen ridge; ``entropy`` is the way to it of that method."""
         spec = self.problem.spectrum
-        descent, head = None, None
+        descent, head = None, None if entropy is None else entropy.head
         if self.options.method == "gradient" and math.isfinite(choice.ridge):
             descent = descend(self.problem, self.start.head, choice.ridge)
             head = descent.head
-        certain = math.isfinite(choice.ridge) and len(self.groups) > 1
+        certain = math.isfinite(choice.ridge) and len(self.groups) > 1 and entropy is None
         refit = self.checkpoint_at(choice.ridge, choice.rule, head, covariance=certain)
         spread = self.posterior_at(choice.ridge) if certain else None
         report = self.division.report
@@ -409,7 +422,9 @@ class Prepared:
             checkpoint=refit,
             choice=choice,
             condition_number=spec.condition_number,
-            effective_rank=spec.effective_dof(choice.ridge),
+            effective_rank=spec.effective_dof(choice.ridge)
+            if entropy is None
+            else entropy.effective_dof,
             head_norm=norm,
             fisher_divergence={
                 k: float(1.5 * self.dataset.num_atoms * v.mean()) for k, v in squared.items()
@@ -424,8 +439,9 @@ class Prepared:
             kl=kl,
             descent=descent,
             stability=stability,
+            entropy=entropy,
             verdict=verdict(change, norm, len(report), stability),
-            warnings=warnings_of(self, norm, change, kl, descent, stability),
+            warnings=warnings_of(self, norm, change, kl, descent, stability, entropy),
         )
 
 
@@ -451,6 +467,7 @@ class Refit:
         kl: kT·D_KL of both heads from the frames of the report; None without a temperature.
         descent: the path of gradient descent, for that method.
         stability: the runs behind a stability-aware choice.
+        entropy: Newton's steps and the dynamics behind them, for the method "kl".
         verdict: plain words.
         warnings: what the user should know before believing it.
     """
@@ -469,6 +486,7 @@ class Refit:
     kl: dict[str, Divergence] | None
     descent: Descent | None
     stability: StabilityCheck | None
+    entropy: EntropyDescent | None
     verdict: str
     warnings: tuple[str, ...]
 
@@ -519,10 +537,20 @@ class Refit:
         )
 
     def at(self, ridge: float) -> "Refit":
-        """The re-fit at another point of the path, from the same pass; computed once for each."""
+        """The re-fit at another point of the path, from the same pass; computed once for each.
+
+        Of the method "kl" too the path is that of the forces.
+        """
         if ridge not in self._others:
-            self._others[ridge] = self.prepared.refit(Choice(ridge, "given"))
+            self._others[ridge] = self._of_path.refit(Choice(ridge, "given"))
         return self._others[ridge]
+
+    @functools.cached_property
+    def _of_path(self) -> Prepared:
+        if self.entropy is None:
+            return self.prepared
+        options = dataclasses.replace(self.prepared.options, method="forces")
+        return dataclasses.replace(self.prepared, options=options)
 
     @functools.cached_property
     def _others(self) -> dict[float, "Refit"]:
@@ -589,6 +617,12 @@ def details(refit: Refit) -> dict[str, Any]:
             "p_value": test.p_descriptors,
         },
         "stability": _stability(refit),
+        "relative_entropy": refit.entropy
+        and {
+            "picoseconds": refit.entropy.picoseconds,
+            "temperature_K": refit.entropy.temperature,
+            "rounds": [dataclasses.asdict(one) for one in refit.entropy.rounds],
+        },
         "descent": refit.descent
         and {
             "steps": refit.descent.steps,

@@ -19,8 +19,10 @@ from jaxtyping import Array, Float
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.diagnostics import GROUPS, Boltzmann, boltzmann_test
+from fisherdash.fisher.entropy import descend_entropy
 from fisherdash.fisher.moments import Metric, Moments, accumulate_groups, displaced
 from fisherdash.fisher.refit import Prepared, Refit, divide
+from fisherdash.fisher.ridge import Choice
 from fisherdash.fisher.stability import StabilityCheck, candidates, check_stability
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.form import HeadForm, joint_basis
@@ -57,6 +59,19 @@ def solve(
     """
     options = options or Options()
     prepared = prepare(checkpoint, dataset, options, cancel=cancel, progress=progress)
+    if options.method == "kl":
+        told = progress and functools.partial(progress, "sampling the model")
+        found = descend_entropy(
+            prepared.start,
+            prepared.division.fit,
+            prepared.fit,
+            options,
+            temperature=prepared.temperature,
+            metric=prepared.metric,
+            cancel=cancel,
+            progress=told,
+        )
+        return prepared.refit(Choice(found.ridge, "given"), entropy=found)
     choice = prepared.choose()
     if options.ridge != "stable":
         return prepared.refit(choice)

@@ -63,16 +63,18 @@ class Options(Settings):
     Boltzmann test is always made with the method "laplacian", which depends on it.
     """
 
-    method: Literal["forces", "laplacian", "gradient"] = setting(
+    method: Literal["forces", "laplacian", "gradient", "kl"] = setting(
         "forces", label="Fit",
         words={
             "forces": "from forces",
             "laplacian": "from positions and the temperature alone",
             "gradient": "by gradient descent",
+            "kl": "by relative entropy",
         },
         help="Forces give the head in one step. Without them (laplacian) it follows from the "
         "second derivatives of the descriptors, if the frames are a Boltzmann sample. Gradient "
-        "descent arrives at the same head as the forces, step by step.",
+        "descent arrives at the same head as the forces, step by step. Relative entropy (kl) "
+        "compares the data with samples of the model's own dynamics: slow, and without forces.",
     )
     ridge: Rule | float = setting(
         "auto", label="Ridge λ chosen by", low=0, high=1e12,
