@@ -9,8 +9,8 @@ from fisherdash import dataset as datasets
 from fisherdash import reference, tasks, viewer
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.plots import drift
-from fisherdash.plots.figure import SeriesStyle
+from fisherdash.plots.theme import NEUTRAL, SeriesStyle
+from fisherdash.plots.training import histogram_figure
 from fisherdash.settings import LoadSettings, SampleSettings, shown
 from fisherdash.workspace import jobs, limits, ownership, paths, users
 from pages.ui import library
@@ -121,14 +121,14 @@ def draw_frames(data: Dataset) -> None:
     left, right = st.columns(2)
     with left:
         relative = data.energies - data.energies.mean()
-        draw(drift.histogram_figure(relative, "energy − mean (eV)"), key="energies", table=False)
+        draw(histogram_figure(relative, "energy − mean (eV)"), key="energies", table=False)
     with right:
-        figure = drift.histogram_figure(data.forces.ravel(), "force component (eV/Å)")
+        figure = histogram_figure(data.forces.ravel(), "force component (eV/Å)")
         draw(figure, key="forces", table=False)
     frames = viewer.thinned(len(data), 200)
     pane = viewer.Pane(
         f"{data.formula}: frames of the data set",
-        SeriesStyle("#8a919c", "solid"),
+        SeriesStyle(NEUTRAL, "solid"),
         data.positions[frames],
     )
     payload = viewer.payload(

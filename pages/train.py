@@ -7,7 +7,7 @@ import streamlit as st
 
 from fisherdash import tasks
 from fisherdash.dataset import Dataset
-from fisherdash.plots import drift
+from fisherdash.plots.training import training_figure
 from fisherdash.settings import ModelConfig, SplitSettings, TrainSettings
 from fisherdash.text import duration
 from fisherdash.workspace import jobs, paths
@@ -62,7 +62,7 @@ def curve(job: jobs.Job) -> None:
         st.caption("The curves begin after the first epoch.")
         return
     rows = report.history
-    figure = drift.training_figure(
+    figure = training_figure(
         [int(row["epoch"]) for row in rows],
         [row["train_force_rmse"] for row in rows],
         [row["valid_force_rmse"] for row in rows],

@@ -1,4 +1,4 @@
-"""Energy drift with survival, temperature, training curves, and histograms of a data set.
+"""Energy drift with survival, and temperature.
 
 Drift and survival share an axis of time, because a plot of the survivors' drift alone flatters the
 head whose bad trajectories have failed.
@@ -11,74 +11,7 @@ import pandas as pd
 
 from fisherdash.analysis import Trajectories, total_energy_change
 from fisherdash.plots import figure
-from fisherdash.plots.figure import DEFAULT, NEUTRAL, POINTS, Figure, Option, SeriesStyle, decimate
-
-TRAIN = ("training", "#7a7f87", "solid")
-VALID = ("validation", DEFAULT.colour, "solid")
-FALL = 3.0
-"""Ratio of the largest to the least error from which on a logarithmic axis serves better."""
-
-
-def training_figure(
-    epochs: Sequence[int], train: Sequence[float], valid: Sequence[float], best: int | None
-) -> Figure:
-    """Force RMSE on training and validation frames against the epoch, on a logarithmic axis where
-    it falls by more than FALL.
-
-    Args: train, valid in eV/Å; best: the epoch whose weights are kept, marked.
-    """
-    values = np.array([train, valid], np.float64)
-    shown_epochs, shown = decimate(np.asarray(epochs, np.float64), values, POINTS)
-    source = figure.columns(["epoch", "train", "valid"], [shown_epochs, *shown])
-    series = [
-        figure.line(name, "epoch", column, colour, dash)
-        for column, (name, colour, dash) in (("train", TRAIN), ("valid", VALID))
-    ]
-    if best is not None:
-        late = bool(epochs) and best > (epochs[0] + epochs[-1]) / 2
-        place = "insideEndTop" if late else "insideEndBottom"
-        label = {"formatter": "best, epoch {c}", "position": place, "color": NEUTRAL}
-        series[1]["markLine"] = figure.mark({"xAxis": int(best)}, label=label, type="dotted")
-    # A logarithmic axis reaches from power to power, too far for curves that hardly fall.
-    wide = np.nanmax(values, initial=0.0) > FALL * np.nanmin(values, initial=np.inf)
-    scale: Option = {"type": "log", "logBase": 2} if wide else {}
-    option = figure.chart(
-        source,
-        series,
-        grid=[figure.grid(top=52)],
-        dataZoom=[{"type": "inside", "filterMode": "none"}],
-        xAxis=figure.axis("epoch", minInterval=1),
-        yAxis=figure.axis("force RMSE (eV/Å)", vertical=True, **scale),
-    )
-    table = pd.DataFrame({"epoch": epochs, "training (eV/Å)": train, "validation (eV/Å)": valid})
-    return Figure(option, "Force RMSE of training and validation against the epoch", 340, table)
-
-
-def histogram_figure(values: np.ndarray, quantity: str, bins: int = 48) -> Figure:
-    """How often a quantity (named with its unit) takes which value."""
-    finite = values[np.isfinite(values)]
-    counts, edges = np.histogram(finite, bins=bins)
-    centres = 0.5 * (edges[1:] + edges[:-1])
-    source = pd.DataFrame({"value": centres, "frames": counts})
-    bars: Option = {
-        "type": "bar",
-        "name": "count",
-        "encode": {"x": "value", "y": "frames"},
-        "color": NEUTRAL,
-        "barCategoryGap": "0%",
-    }
-    option = figure.chart(
-        source,
-        [bars],
-        legend={"show": False},
-        grid=[figure.grid(top=16)],
-        xAxis=figure.axis(quantity),
-        yAxis=figure.axis("count", vertical=True, scale=False),
-    )
-    alt = f"Histogram of {quantity}: {finite.min():.3g} to {finite.max():.3g}"
-    table = source.set_axis([quantity, "count"], axis=1)
-    return Figure(option, alt, 260, table)
-
+from fisherdash.plots.figure import NEUTRAL, POINTS, Figure, Option, SeriesStyle, decimate
 
 BUDGET = 120_000
 """Numbers that one drift chart may hold; many replicas get fewer points each."""
@@ -109,10 +42,10 @@ def drift_figure(
     source = figure.columns(["t", *labels], [shown_times, *shown])
     series: list[Option] = []
     for h, (name, style) in enumerate(zip(names, styles, strict=True)):
-        bold = {"lineStyle": {"type": style.dash, "width": 2.6}, "z": 5}
-        series.append(figure.line(name, "t", f"median {h}", style.colour, style.dash, **bold))
+        bold = {"lineStyle": {"type": style.border, "width": 2.6}, "z": 5}
+        series.append(figure.line(name, "t", f"median {h}", style.colour, style.border, **bold))
         lower = {"xAxisIndex": 1, "yAxisIndex": 1, "step": "end"}
-        series.append(figure.line(name, "t", f"survivors {h}", style.colour, style.dash, **lower))
+        series.append(figure.line(name, "t", f"survivors {h}", style.colour, style.border, **lower))
         series += [_replica(name, style, f"replica {h} {r}") for r in range(replicas)]
     option = figure.chart(source, series, **_frame(change, traj, end))
     ends = "; ".join(
@@ -151,9 +84,9 @@ def temperature_figure(
 
 
 def _replica(name: str, style: SeriesStyle, column: str) -> Option:
-    faint = {"type": style.dash, "width": 0.8, "opacity": 0.28}
+    faint = {"type": style.border, "width": 0.8, "opacity": 0.28}
     quiet = {"lineStyle": faint, "silent": True, "tooltip": {"show": False}, "z": 2}
-    return figure.line(name, "t", column, style.colour, style.dash, **quiet)
+    return figure.line(name, "t", column, style.colour, style.border, **quiet)
 
 
 def _frame(change: np.ndarray, traj: Trajectories, end: float | None) -> Option:

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fisherdash.plots.drift import TRAIN, VALID
 from fisherdash.plots.figure import NEUTRAL, SeriesStyle
 from fisherdash.plots.study import (
     BETTER,
     DIVERGED,
     EFFECT_NAMES,
+    LOSSES,
     Effect,
     on_grid,
     shown,
@@ -60,7 +60,9 @@ def survival_picture(
                 style = looks[curve.name]
                 times = np.linspace(0.0, float(curve.times[-1]), POINTS)
                 share, low, high = on_grid(curve, times)
-                axis.plot(times, share, color=style.colour, linestyle=style.dash, label=curve.name)
+                axis.plot(
+                    times, share, color=style.colour, linestyle=style.border, label=curve.name
+                )
                 axis.fill_between(times, low, high, color=style.colour, alpha=0.12, linewidth=0)
             axis.set(title=str(condition), xlabel="time (ps)", ylim=(0, 102), xlim=(0, None))
         axes[0].set_ylabel("survivors (%)")
@@ -167,19 +169,16 @@ def losses_picture(losses: pd.DataFrame, models: pd.DataFrame) -> str:
             bad = set(group.loc[(group["diverged"] == 1).to_numpy(bool), "model"])
             for model in group["model"]:
                 rows = losses.loc[(losses["model"] == model).to_numpy(bool), :]
-                for column, (_, colour, _) in (
-                    ("train_loss_eV2", TRAIN),
-                    ("valid_loss_eV2", VALID),
-                ):
+                for column, _, style in LOSSES:
                     value = rows[column].to_numpy(float)
-                    look = DIVERGED if model in bad else colour
+                    look = DIVERGED if model in bad else style.colour
                     axis.plot(rows["epoch"], value, color=look, linewidth=0.8, alpha=0.6)
             axis.set(title=f"{int(frames):,} frames: {len(group)} models, {len(bad)} diverged",
                      xlabel="epoch", yscale="log")  # fmt: skip
             axis.title.set_fontsize(8)
         axes[0].set_ylabel("loss (eV²)")
-        for name, colour, _ in (TRAIN, VALID):
-            axes[0].plot([], [], color=colour, label=name)
+        for _, name, style in LOSSES:
+            axes[0].plot([], [], color=style.colour, label=name)
         axes[0].legend()
 
     return picture(draw, len(groups), height=2.8, **SHARED)
@@ -193,7 +192,7 @@ def power_picture(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) 
         for head, one in found.items():
             needed = models_needed(one.spread, (sizes / 100).tolist(), one.alpha)
             style = looks[head]
-            axes[0].plot(sizes, needed, color=style.colour, linestyle=style.dash, label=head)
+            axes[0].plot(sizes, needed, color=style.colour, linestyle=style.border, label=head)
         models = max((one.models for one in found.values()), default=0)
         axes[0].axhline(models, color=NEUTRAL, linestyle="dashed", linewidth=1)
         round_logs(axes[0], "xy")

@@ -107,7 +107,7 @@ def run_picture(traj: Trajectories, roles: Sequence[str]) -> str:
             way = "steps-post" if chart.step else "default"
             for line in chart.lines:
                 bold = {"linewidth": 1.8, "label": line.name} if line.replica < 0 else FAINT
-                axis.plot(times, line.values, color=line.style.colour, linestyle=line.style.dash,
+                axis.plot(times, line.values, color=line.style.colour, linestyle=line.style.border,
                           drawstyle=way, gid=f"{chart.id} {line.name}", **bold)  # fmt: skip
             axis.set(ylabel=chart.title, ylim=chart.limits)
             if chart.ticks is not None:

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from fisherdash.plots import figure
-from fisherdash.plots.drift import TRAIN, VALID
 from fisherdash.plots.figure import DEFAULT as DEFAULT_LOOK
 from fisherdash.plots.figure import FISHER, NEUTRAL, OTHERS, Figure, Option, SeriesStyle
+from fisherdash.plots.training import TRAIN, VALID
 from fisherdash.statistics import Estimate
 from fisherdash.study.statistics import DEFAULT, KINDS, Comparison, Condition
 from fisherdash.study.statistics.comparison import Power, models_needed
@@ -33,6 +33,10 @@ def looks(heads: Sequence[str]) -> dict[str, SeriesStyle]:
 
 
 DIVERGED = "#b3261e"
+LOSSES = (
+    ("train_loss_eV2", "training", TRAIN),
+    ("valid_loss_eV2", "validation", VALID),
+)
 _EMPTY = "#00000000"
 
 
@@ -81,17 +85,17 @@ def _losses(
     diverged = set(models.loc[(models["diverged"] == 1).to_numpy(bool), "model"])
     columns = {"epoch": np.array(wide.index, float)}
     series: list[Option] = []
-    for column, (name, colour, dash) in (("train_loss_eV2", TRAIN), ("valid_loss_eV2", VALID)):
+    for column, name, style in LOSSES:
         for number, model in enumerate(wide[column].columns):
             key = f"{name} {number}"
             value = np.array(wide[column][model], float)
             columns[key] = np.log10(np.where(value > 0, value, np.nan))
             bad = model in diverged
-            shown = DIVERGED if bad else colour
-            look = {"type": "dotted" if bad else dash, "width": 1.2, "opacity": 0.6}
+            shown = DIVERGED if bad else style.colour
+            look = {"type": "dotted" if bad else style.border, "width": 1.2, "opacity": 0.6}
             label = "diverged" if bad else name
             more = {"lineStyle": look, "connectNulls": True, "silent": True}
-            series.append(figure.line(label, "epoch", key, shown, dash, **more))
+            series.append(figure.line(label, "epoch", key, shown, style.border, **more))
     count = len(models)
     title = f"{frames:,} training frames: {count} model{'s' if count != 1 else ''}"
     option = figure.chart(
@@ -124,12 +128,12 @@ def _drift(
     )
     times = np.array(wide.index, float)
     columns = {"t": times, "survivors": surviving_share(runs, times)}
-    look = {"lineStyle": {"type": style.dash, "width": 1.1, "opacity": 0.55}, "silent": True}
+    look = {"lineStyle": {"type": style.border, "width": 1.1, "opacity": 0.55}, "silent": True}
     series: list[Option] = []
     ends = []
     for number, values in enumerate(wide.to_numpy().T):
         columns[f"m{number}"] = values
-        series.append(figure.line("median", "t", f"m{number}", style.colour, style.dash, **look))
+        series.append(figure.line("median", "t", f"m{number}", style.colour, style.border, **look))
         last = np.flatnonzero(np.isfinite(values))
         if len(last) and last[-1] < len(values) - 1:
             height = float(np.clip(values[last[-1]], *limits))
@@ -146,7 +150,7 @@ def _drift(
     }
     series.append(crosses)
     lower = {"xAxisIndex": 1, "yAxisIndex": 1}
-    series.append(figure.line("survivors", "t", "survivors", style.colour, style.dash, **lower))
+    series.append(figure.line("survivors", "t", "survivors", style.colour, style.border, **lower))
     beyond = (wide.to_numpy() < limits[0]) | (wide.to_numpy() > limits[1])
     failed, outside = int(runs["died"].sum()), int(beyond.any(axis=0).sum())
     words = f"{head}: {len(wide.columns)} models, {len(runs) - failed:,} of {len(runs):,} survive"
@@ -205,7 +209,7 @@ def survival_figure(curves: Sequence[SurvivalCurve], looks: Mapping[str, SeriesS
         table |= {f"{name} (%)": share, f"{name}, low": low, f"{name}, high": high}
         if np.isfinite(low).all():
             series += _band(curve.name, number, style.colour)
-        series.append(figure.line(curve.name, "t", f"s{number}", style.colour, style.dash, z=5))
+        series.append(figure.line(curve.name, "t", f"s{number}", style.colour, style.border, z=5))
     option = figure.chart(
         pd.DataFrame(columns),
         series,

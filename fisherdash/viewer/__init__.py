@@ -136,7 +136,7 @@ def payload(
             {
                 "caption": pane.caption,
                 "colour": pane.style.colour,
-                "dash": pane.style.dash,
+                "dash": pane.style.border,
                 "positions": numbers(pane.positions),
                 "died": -1 if pane.died is None else int(pane.died),
                 "ending": pane.ending,
@@ -238,7 +238,7 @@ def curves(
             {
                 "name": f"{name}: {alive[h]} of {traj.replicas} survive",
                 "colour": style.colour,
-                "dash": style.dash,
+                "dash": style.border,
             }
             for h, (name, style) in enumerate(zip(traj.names, styles, strict=True))
         ],
@@ -280,7 +280,7 @@ def _plain(chart: Chart) -> dict[str, Any]:
                 "replica": line.replica,
                 "name": line.name,
                 "colour": line.style.colour,
-                "dash": line.style.dash,
+                "dash": line.style.border,
                 "values": numbers(line.values),
             }
             for line in chart.lines

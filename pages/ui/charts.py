@@ -16,20 +16,50 @@ from streamlit.components.v2 import component
 
 from fisherdash import viewer
 from fisherdash.analysis import Trajectories
+from fisherdash.plots.chart import Chart
 from fisherdash.plots.drift import drift_figure
-from fisherdash.plots.figure import Figure, SeriesStyle, styles
+from fisherdash.plots.figure import Figure
+from fisherdash.plots.theme import Scheme, SeriesStyle, styles, template
 from fisherdash.workspace import Run
 from pages.ui.progress import plain
 
 
-def draw(figure: Figure, *, key: str, table: bool = True) -> None:
-    """Draw a figure of :mod:`fisherdash.plots`; the table of its numbers is folded away."""
-    st.echarts_chart(figure.option, alt=figure.alt, height=figure.height, key=key)
+def scheme() -> Scheme:
+    """The colours that the visitor has chosen."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "svg"},
+}
+"""Of Plotly in the browser: zoom, pan, reset, and a picture to take away."""
+
+
+def draw(figure: Chart | Figure, *, key: str, table: bool = True, **more: Any) -> Any:
+    """Show a finished chart in the visitor's colours; the table of its numbers is folded away.
+
+    Each change of data makes a new node, so a live chart is a component that keeps its own.
+
+    Args:
+        figure: of :mod:`fisherdash.plots`; it gets the template of the page.
+        key: of the chart on its page.
+        table: whether its numbers can be unfolded below.
+        more: of ``st.plotly_chart``, for example ``on_select``.
+    Returns: what ``st.plotly_chart`` returns.
+    """
+    if isinstance(figure, Figure):
+        found = st.echarts_chart(figure.option, alt=figure.alt, height=figure.height, key=key)
+    else:
+        figure.update_layout(template=template(scheme()))
+        found = st.plotly_chart(figure, theme=None, config=CONFIG, alt=figure.alt, key=key, **more)
     if table and len(figure.table):
         numbers(figure, key)
+    return found
 
 
-def numbers(figure: Figure, name: str) -> None:
+def numbers(figure: Chart | Figure, name: str) -> None:
     """The numbers of a figure, folded away."""
     with st.expander("The numbers", icon=":material/table:"):
         show_table(figure.table, figure.alt, rounded=False, height=260)

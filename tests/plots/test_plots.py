@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fisherdash import fisher, viewer
-from fisherdash.plots import drift, figure, refit
+from fisherdash.plots import figure, refit
 from fisherdash.plots import refit as uncertainty
 from fisherdash.plots.drift import drift_figure, temperature_figure, time_axis_end
 from fisherdash.plots.figure import DEFAULT, FISHER, decimate, styles
@@ -80,7 +80,7 @@ def test_each_head_keeps_its_colour_and_dash_in_every_series():
     looks = {name: set() for name in ("a", "b")}
     for series in made.option["series"]:
         looks[series["name"]].add((series["color"], series["lineStyle"]["type"]))
-    assert looks == {"a": {(DEFAULT.colour, "solid")}, "b": {(FISHER.colour, "dashed")}}
+    assert looks == {"a": {(DEFAULT.colour, "solid")}, "b": {(FISHER.colour, FISHER.border)}}
 
 
 def test_axes_name_their_units():
@@ -122,7 +122,6 @@ def test_every_option_is_plain_data():
     made = [
         drift_figure(trajectories(), STYLES),
         temperature_figure(trajectories(), STYLES),
-        drift.training_figure([1, 2, 3], [0.5, 0.3, 0.2], [0.6, 0.4, 0.5], best=2),
         refit.path_figure(PATH, 1e-6),
         refit.path_figure(PATH, np.inf),
         refit.spectrum_figure([2.0, 0.5, 0.0], 1e-3),
@@ -133,23 +132,11 @@ def test_every_option_is_plain_data():
         refit.descent_figure(
             fisher.Descent(np.ones(2), (0, 1, 9), (1.0, 0.5, 0.0), (3, 2, 1), True)
         ),
-        drift.histogram_figure(np.random.default_rng(0).normal(size=500), "energy (eV)"),
     ]
     for one in made:
         option = dict(one.option, dataset=None)
         assert json.loads(json.dumps(option, allow_nan=False)) == option
         assert one.alt and len(one.table)
-
-
-def test_training_curve_marks_the_epoch_that_is_kept():
-    made = drift.training_figure([1, 2, 3], [0.5, 0.3, 0.1], [0.6, 0.4, 0.5], best=2)
-    assert source(made)["valid"].tolist() == [0.6, 0.4, 0.5]
-    assert made.option["series"][1]["markLine"]["data"] == [{"xAxis": 2}]
-    assert made.option["yAxis"]["type"] == "log"
-    short = drift.training_figure([1, 2], [1.05, 1.01], [1.02, 1.0], best=2)
-    assert short.option["yAxis"]["type"] == "value"  # else a fifth of the chart for all of it
-    for few in ([], [1.0]):
-        drift.training_figure(list(range(len(few))), few, few, best=None)
 
 
 def test_ridge_path_runs_from_the_default_head_to_the_free_one():
@@ -173,11 +160,6 @@ def test_the_best_determined_descriptors_come_first_and_endless_bars_are_cut():
 def test_the_share_that_the_data_decide_falls_with_the_eigenvalue():
     shares = refit.spectrum_figure([2.0, 0.002, 0.0], 1e-3).table["decided by the data"]
     np.testing.assert_allclose(shares, [1 / 1.001, 0.5, 0.0])
-
-
-def test_histogram_counts_every_finite_value():
-    values = np.append(np.random.default_rng(1).normal(size=1000), np.nan)
-    assert source(drift.histogram_figure(values, "force (eV/Å)"))["frames"].sum() == 1000
 
 
 def test_limits_of_nothing_and_of_a_constant():

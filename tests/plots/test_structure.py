@@ -56,7 +56,7 @@ def test_spectra_of_the_living_in_the_look_of_their_heads():
     found = spectra(by_name, np.ones(3), 1.0)
     made = spectrum_figure(found, STYLES)
     lines = {line["name"]: line for line in made.option["series"]}
-    assert list(lines) == ["one", "two"] and lines["two"]["lineStyle"]["type"] == FISHER.dash
+    assert list(lines) == ["one", "two"] and lines["two"]["lineStyle"]["type"] == FISHER.border
     shown = made.option["dataset"]["source"][lines["two"]["encode"]["y"]]
     np.testing.assert_allclose(shown, 1e3 * found.heads["two"])
     assert "two: 1 replicas; dead: 0 replicas" in spectrum_sentence(found)
