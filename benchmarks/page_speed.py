@@ -84,7 +84,7 @@ def chunks(settings, data, bonds) -> Iterator:
             positions=positions,
             velocities=positions * np.float32(1e-3),
             failed_step=np.full((HEADS, REPLICAS), -1),
-            broken_bond=np.full((HEADS, REPLICAS), -1),
+            cause=np.full((HEADS, REPLICAS), -1),
             steps_per_second=1000.0,
             device="none: made-up numbers",
             bonds=bonds,

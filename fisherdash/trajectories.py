@@ -2,12 +2,28 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fisherdash.errors import InputError
 from fisherdash.units import BOLTZMANN
+
+SURVIVING: Final = -1
+"""``failed_step`` and ``cause`` of a replica that has not failed."""
+
+NOT_FINITE: Final = -2
+"""``cause`` of a failure by a number that is not finite."""
+
+CLASH: Final = -3
+"""``cause`` of a clash of the atoms i < j is CLASH − (i · N + j)."""
+
+KIND_WORDS: Final = {"bond": "broken bond", "clash": "clash", "not_finite": "not finite"}
+"""Kinds of failure, and what a table calls them: a bond off its length, two atoms without a bond
+too near, a number that is not finite."""
+
+FAILURES: Final = tuple(KIND_WORDS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,8 +40,9 @@ class Trajectories:
         num_atoms: N.
         temperature: at which the momenta were drawn, K, if known.
         degrees_of_freedom: of one molecule's internal motion; 3N − 6 unless given.
-        broken_bond: index of the bond that broke, −1 for survivors, −2 for a number that is not
-            finite, shape (H, R); None where it is not needed.
+        cause: of the failure: index of the bond that broke, NOT_FINITE, or CLASH less the number
+            i · N + j of two atoms; SURVIVING for survivors; shape (H, R); None where it is unknown,
+            which counts as a bond.
         positions: Å, shape (H, R, K, N, 3), float32; None where they are not in memory.
         velocities: Å/fs, shape (H, R, K, N, 3), float32; None where they are not in memory.
 
@@ -42,7 +59,7 @@ class Trajectories:
     num_atoms: int
     temperature: float | None = None
     degrees_of_freedom: int | None = None
-    broken_bond: Int[np.ndarray, "heads replicas"] | None = None
+    cause: Int[np.ndarray, "heads replicas"] | None = None
     positions: Float[np.ndarray, "heads replicas frames atoms 3"] | None = None
     velocities: Float[np.ndarray, "heads replicas frames atoms 3"] | None = None
 
@@ -63,7 +80,7 @@ class Trajectories:
         energies = (heads, replicas, frames)
         expected: dict[str, tuple[int, ...]] = {"times": (frames,)}
         expected |= dict.fromkeys(("potential", "kinetic"), energies)
-        expected |= dict.fromkeys(("failed_step", "broken_bond"), energies[:2])
+        expected |= dict.fromkeys(("failed_step", "cause"), energies[:2])
         expected |= dict.fromkeys(("positions", "velocities"), (*energies, self.num_atoms, 3))
         for name, shape in expected.items():
             array = getattr(self, name)
@@ -106,6 +123,25 @@ class Trajectories:
         """Whether a replica has not failed."""
         return self.failed_step < 0
 
+    @property
+    def kinds(self) -> Int[np.ndarray, "heads replicas"]:
+        """Kind of every failure, an index into FAILURES; −1 for survivors."""
+        cause = np.zeros_like(self.failed_step) if self.cause is None else np.asarray(self.cause)
+        kinds = np.select([cause <= CLASH, cause == NOT_FINITE], [1, 2], 0)
+        return np.where(self.survivors, -1, kinds)
+
+    def failure_counts(self) -> dict[str, dict[str, int]]:
+        """Failures of every head, by kind; together all that do not survive."""
+        return {
+            name: {kind: int(np.sum(row == k)) for k, kind in enumerate(FAILURES)}
+            for name, row in zip(self.names, self.kinds, strict=True)
+        }
+
+    def clash(self, head: int, replica: int) -> tuple[int, int] | None:
+        """The two atoms of a clash; None where a trajectory has not failed by one."""
+        cause = -1 if self.cause is None else int(self.cause[head, replica])
+        return divmod(CLASH - cause, self.num_atoms) if cause <= CLASH else None
+
     def surviving_counts(self) -> Int[np.ndarray, "heads frames"]:
         """Number of surviving replicas at every frame."""
         return self.surviving.sum(axis=1)
@@ -120,7 +156,7 @@ class Trajectories:
     def of(self, heads: Sequence[int], names: Sequence[str] | None = None) -> "Trajectories":
         """The trajectories of some heads alone, in this order, under other names if given."""
         rows = list(heads)
-        fields = ("potential", "kinetic", "failed_step", "broken_bond", "positions", "velocities")
+        fields = ("potential", "kinetic", "failed_step", "cause", "positions", "velocities")
         arrays = {name: getattr(self, name) for name in fields}
         chosen = {name: array[rows] for name, array in arrays.items() if array is not None}
         names = names or [self.names[row] for row in rows]

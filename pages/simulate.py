@@ -56,7 +56,8 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
     st.caption(
         f"{len(models)} × {chosen.replicas} trajectories of {length:g} ps: {price.sentence} "
         f"A replica has failed when a bond is more than {TOLERANCE:g} Å off its reference "
-        "length or its energy is not finite; the others go on."
+        "length, two atoms without a bond come far nearer than any in the data, or its energy is "
+        "not finite; the others go on."
     )
     if st.button("Simulate", type="primary", icon=":material/play_arrow:"):
         job = tasks.submit_simulation(

@@ -49,7 +49,7 @@ def test_energies_after_death_may_be_anything():
     ("change", "message"),
     [
         ({"kinetic": np.zeros((2, 3, 4))}, "kinetic must have the shape"),
-        ({"broken_bond": np.zeros((2, 4), int)}, "broken_bond must have the shape"),
+        ({"cause": np.zeros((2, 4), int)}, "cause must have the shape"),
         ({"positions": np.zeros((2, 3, 5, 4, 3))}, "positions must have the shape"),
         ({"failed_step": np.zeros((2, 2), int)}, "failed_step must have the shape"),
         ({"times": np.arange(6.0)}, r"potential must have the shape \(2, 3, 6\)"),

@@ -50,7 +50,7 @@ def validate(folder: Path) -> dict[str, tuple[bool, str]]:
     rmse = refit["force_rmse_eV_per_A"]
     positions, velocities = first_frame(run, "positions"), first_frame(run, "velocities")
     drifts = [abs(x) for x in md["drift_meV_per_atom_per_ps"].values() if x is not None]
-    dead = {name: 16 - alive for name, alive in compared["survivors"].items()}
+    failed = {name: 16 - count for name, count in compared["survivors"].items()}
     forces = trained["valid_force_rmse_eV_per_A"]
     return {
         "training learnt forces (below 1 eV/Å)": (forces < 1.0, f"{forces:.3f} eV/Å"),
@@ -67,7 +67,7 @@ def validate(folder: Path) -> dict[str, tuple[bool, str]]:
             bool(drifts) and max(drifts) < DRIFT_LIMIT,
             f"{max(drifts, default=float('nan')):.3f} meV/atom/ps",
         ),
-        "the dead of simulate and compare are the same": (dead == md["exploded"], f"{dead}"),
+        "simulate and compare count the same failures": (failed == md["exploded"], f"{failed}"),
     }
 
 

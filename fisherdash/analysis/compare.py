@@ -109,6 +109,7 @@ class RunStatistics:
         replicas: of every head.
         duration: of the run, ps.
         survivors: number of surviving replicas by name.
+        failures: number of failed replicas by name and kind of failure.
         drift: median slope over the survivors, meV/atom/ps, by name.
         fluctuation: median standard deviation about the drift, meV/atom, by name.
         time_to_failure: median over the replicas, ps, by name; None if more than half survive.
@@ -120,6 +121,7 @@ class RunStatistics:
     replicas: int
     duration: float
     survivors: dict[str, int]
+    failures: dict[str, dict[str, int]]
     drift: dict[str, Estimate]
     fluctuation: dict[str, float | None]
     time_to_failure: dict[str, float | None]
@@ -146,6 +148,8 @@ class RunStatistics:
         return {
             "pairs": self.pairs,
             "survivors": self.survivors,
+            "exploded": {name: sum(kinds.values()) for name, kinds in self.failures.items()},
+            "failures": self.failures,
             "drift_meV_per_atom_per_ps": {name: _median(x) for name, x in self.drift.items()},
             "paired_difference": _median(self.difference) | {"p_value": self.difference.p_value},
             "logrank_p_value": self.logrank_p_value,
@@ -228,6 +232,7 @@ def compare(traj: Trajectories, seed: int = 0) -> RunStatistics:
         replicas=traj.replicas,
         duration=traj.duration,
         survivors=dict(zip(names, survivors, strict=True)),
+        failures=traj.failure_counts(),
         drift=head_drift(traj, found, seed),
         fluctuation={
             name: float(np.median(row)) if len(row) else None

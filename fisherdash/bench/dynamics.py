@@ -26,7 +26,7 @@ from ase.md.verlet import VelocityVerlet
 from fisherdash.bench import inputs
 from fisherdash.bench.race import Result, compare_times, race, seconds
 from fisherdash.errors import InputError
-from fisherdash.md import engine, initial, start
+from fisherdash.md import Bonds, Contacts, engine, find_contacts, initial, start
 from fisherdash.md.engine import group_checkpoints
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.form import HeadForm
@@ -183,12 +183,16 @@ def _start(replicas: int, molecules: int = 1, model: Checkpoint | None = None):
     (group,) = group_checkpoints({"benchmark": model or inputs.checkpoint()}, numbers, "float32")
     masses, x = initial.masses(numbers), inputs.cluster(replicas, molecules)
     state = start(x, initial.thermal_momenta(x, masses, 300.0, 0), heads=1)
-    settings, bonds = MDSettings(), initial.find_bonds(inputs.dataset(40))
+    settings, data = MDSettings(), inputs.dataset(40)
+    bonds = initial.find_bonds(data)
+    limits = find_contacts(data, bonds, settings.clash).limits
     pairs = [bonds.pairs + k * len(inputs.NUMBERS) for k in range(molecules)]
+    several = Bonds(np.concatenate(pairs), np.tile(bonds.lengths, molecules))
     constants = engine.RunConstants(
         masses,
-        np.concatenate(pairs),
-        np.tile(bonds.lengths, molecules),
+        several.pairs,
+        several.lengths,
+        Contacts.of(numbers, several, limits).matrix,
         np.float64(settings.timestep),
         np.int64(settings.record_every),
     )

@@ -64,13 +64,14 @@ def _simulated(folder: Path) -> dict[str, Any]:
 
     run = workspace.open_run(folder)
     traj = run.trajectories()
-    drift, failures = analysis.head_drift(traj), (traj.failed_step >= 0).sum(axis=1)
+    drift, failures = analysis.head_drift(traj), traj.failure_counts()
     return {
         "run": str(run.folder),
         "steps": run.step,
         "replicas": run.header.settings["replicas"],
         "steps_per_second": run.steps_per_second,
-        "exploded": dict(zip(traj.names, failures.tolist(), strict=True)),
+        "exploded": {name: sum(kinds.values()) for name, kinds in failures.items()},
+        "failures": failures,
         "drift_meV_per_atom_per_ps": {name: found.value for name, found in drift.items()},
     }
 

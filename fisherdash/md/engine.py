@@ -33,12 +33,13 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from fisherdash import devices
-from fisherdash.md import integrator
-from fisherdash.md.integrator import SURVIVING, State
+from fisherdash.md import failure, integrator
+from fisherdash.md.integrator import State
 from fisherdash.potentials.form import HeadForm, joint_basis
 from fisherdash.potentials.head import Head, energy_and_forces
 from fisherdash.potentials.potential import Potential
 from fisherdash.settings import Precision
+from fisherdash.trajectories import SURVIVING
 
 if TYPE_CHECKING:
     from fisherdash.potentials.checkpoint import Checkpoint
@@ -193,6 +194,7 @@ class RunConstants(NamedTuple):
     masses: Float[Any, " atoms"]
     pairs: Int[Any, "bonds 2"]
     lengths: Float[Any, " bonds"]
+    limits: Float[Any, "atoms atoms"]
     timestep: Float[Any, ""]
     record_every: Int[Any, ""]
 
@@ -298,13 +300,13 @@ def step(force_field: ForceField, params: Any, state: State, constants: RunConst
     surviving = state.failed_step == SURVIVING
 
     def evaluate(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
-        moves = (surviving & integrator.finite(positions))[..., None, None]
+        moves = (surviving & failure.finite(positions))[..., None, None]
         energies, forces = force_field(params, jnp.where(moves, positions, state.positions))
         return jnp.asarray(energies, jnp.float64), jnp.asarray(forces, jnp.float64)
 
     length = jnp.where(state.step < 0, 0.0, constants.timestep)
     moved = integrator.step(state.motion(), evaluate, constants.masses, length)
-    return integrator.mark_failed(state, moved, constants.pairs, constants.lengths)
+    return failure.mark_failed(state, moved, constants.pairs, constants.lengths, constants.limits)
 
 
 def snapshot(state: State, masses: Float[Array, " atoms"]) -> Record:

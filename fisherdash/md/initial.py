@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 
 from fisherdash.dataset import Dataset, reference_bonds
 from fisherdash.errors import InputError
-from fisherdash.md.integrator import Bonds
+from fisherdash.md.failure import Bonds
 from fisherdash.statistics import evenly_spaced
 from fisherdash.units import ACCELERATION, BOLTZMANN
 

@@ -1,4 +1,4 @@
-"""Velocity Verlet on any batch of molecules, the state of a run, and the failure criterion.
+"""Velocity Verlet on any batch of molecules, and the state of a run.
 
     p(t+Δt/2) = p(t) + ½ Δt F(t)
     r(t+Δt)   = r(t) + Δt p(t+Δt/2) / m
@@ -17,26 +17,17 @@ U      motion.potential    eV
 m      masses              amu, shape (atoms,)
 Δt     timestep            fs
 ====== =================== =========================================
-
-A replica fails at the first step, recorded or not, at which a bond is more than TOLERANCE off its
-reference length, or at which its energy, forces or positions are not finite. The bond criterion is
-that of X. Fu et al., "Forces are not Enough", TMLR (2023). The reference length of a bond is its
-mean over the data set, whatever the initial states, so that failure means the same in every run.
-
-A failed replica is frozen where it broke (or, for a number that is not finite, where it last was
-finite), so that no NaN is fed back into the network and other replicas are not affected.
 """
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from fisherdash.errors import InputError
+from fisherdash.trajectories import SURVIVING
 from fisherdash.units import ACCELERATION
 
 Evaluate = Callable[
@@ -77,19 +68,12 @@ def kinetic_energy(
     return jnp.sum(momenta**2 / masses[:, None], axis=(-2, -1)) / (2.0 * ACCELERATION)
 
 
-SURVIVING: Final = -1
-"""Value of ``failed_step`` and ``broken_bond`` of a replica that has not failed."""
-
-NOT_FINITE: Final = -2
-"""Value of ``broken_bond`` of a replica that failed by a number that is not finite."""
-
-
 class State(NamedTuple):
     """Everything that a run needs to go on, exactly: a pytree of arrays (of JAX or numpy).
 
     ``step`` is the number of steps done, a scalar; −1 means that not even the forces at the start
-    are known. ``failed_step`` and ``broken_bond`` are SURVIVING (−1) for survivors; otherwise
-    ``broken_bond`` is an index into the bonds, or NOT_FINITE (−2).
+    are known. ``failed_step`` and ``cause`` are those of
+    :class:`~fisherdash.trajectories.Trajectories`, SURVIVING (−1) for survivors.
     """
 
     positions: Float[Any, "heads replicas atoms 3"]
@@ -98,7 +82,7 @@ class State(NamedTuple):
     potential: Float[Any, "heads replicas"]
     step: Int[Any, ""]
     failed_step: Int[Any, "heads replicas"]
-    broken_bond: Int[Any, "heads replicas"]
+    cause: Int[Any, "heads replicas"]
 
     def motion(self) -> Motion:
         """The part that the integrator moves."""
@@ -126,78 +110,5 @@ def start(
         potential=np.zeros(shape),
         step=np.array(-1, np.int64),
         failed_step=np.full(shape, SURVIVING, np.int64),
-        broken_bond=np.full(shape, SURVIVING, np.int64),
-    )
-
-
-TOLERANCE: Final = 0.5
-"""Largest |length − reference length| of a bond before it counts as broken, Å."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Bonds:
-    """Bonds that are watched.
-
-    Attributes:
-        pairs: indices of the two atoms of every bond, shape (bonds, 2); may be empty.
-        lengths: reference lengths, Å, shape (bonds,).
-    """
-
-    pairs: np.ndarray
-    lengths: np.ndarray
-
-    def __post_init__(self) -> None:
-        pairs = np.asarray(self.pairs, np.int64).reshape(-1, 2)
-        lengths = np.asarray(self.lengths, np.float64).reshape(-1)
-        if len(pairs) != len(lengths):
-            raise InputError(
-                f"every bond has one length, received {len(pairs)} pairs, {len(lengths)} lengths"
-            )
-        object.__setattr__(self, "pairs", pairs)
-        object.__setattr__(self, "lengths", lengths)
-
-    def measure(self, positions: Float[np.ndarray, "*batch atoms 3"]) -> np.ndarray:
-        """Lengths in these positions, Å, shape (*batch, bonds)."""
-        first, second = self.pairs.T
-        return np.linalg.norm(positions[..., first, :] - positions[..., second, :], axis=-1)
-
-
-def finite(values: Float[Array, "*batch atoms 3"]) -> Bool[Array, "*batch"]:
-    """Whether all coordinates or momenta of a molecule are finite."""
-    return jnp.all(jnp.isfinite(values), axis=(-2, -1))
-
-
-def worst_bond(
-    positions: Float[Array, "*batch atoms 3"],
-    pairs: Int[Array, "bonds 2"],
-    lengths: Float[Array, " bonds"],
-) -> tuple[jax.Array, jax.Array]:
-    """Index of the bond that is furthest off its reference length, and by how much (Å)."""
-    if pairs.shape[0] == 0:
-        shape = positions.shape[:-2]
-        return jnp.zeros(shape, jnp.int64), jnp.zeros(shape)
-    ends = positions[..., pairs[:, 0], :] - positions[..., pairs[:, 1], :]
-    deviation = jnp.abs(jnp.sqrt(jnp.sum(ends**2, axis=-1)) - lengths)
-    return jnp.argmax(deviation, axis=-1), jnp.max(deviation, axis=-1)
-
-
-def mark_failed(
-    state: State, moved: Motion, pairs: Int[Array, "bonds 2"], lengths: Float[Array, " bonds"]
-) -> State:
-    """The state after the step that led to ``moved``: failed replicas are frozen."""
-    step = state.step + 1
-    surviving = state.failed_step == SURVIVING
-    sound = finite(moved.positions) & finite(moved.momenta) & jnp.isfinite(moved.potential)
-    bond, deviation = worst_bond(moved.positions, pairs, lengths)
-    fails = surviving & ~(sound & (deviation <= TOLERANCE))
-    moves = surviving & sound
-
-    def freeze(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(jnp.reshape(moves, moves.shape + (1,) * (new.ndim - moves.ndim)), new, old)
-
-    return State(
-        *(freeze(new, old) for new, old in zip(moved, state.motion(), strict=True)),
-        step=step,
-        failed_step=jnp.where(fails, step, state.failed_step),
-        broken_bond=jnp.where(fails, jnp.where(sound, bond, NOT_FINITE), state.broken_bond),
+        cause=np.full(shape, SURVIVING, np.int64),
     )

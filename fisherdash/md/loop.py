@@ -16,9 +16,10 @@ import numpy as np
 
 from fisherdash.md import engine
 from fisherdash.md.engine import Group, Record, RunConstants
-from fisherdash.md.integrator import SURVIVING, Bonds, State
+from fisherdash.md.failure import Bonds, Contacts
+from fisherdash.md.integrator import State
 from fisherdash.settings import MDSettings
-from fisherdash.trajectories import Trajectories
+from fisherdash.trajectories import SURVIVING, Trajectories
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,7 +36,8 @@ class Chunk(Trajectories):
         steps: steps of the whole run.
         steps_per_second: of the whole batch, without compilation; 0 while unknown.
         device: where it runs, in words.
-        bonds: the bonds that are watched; ``broken_bond`` is an index into them.
+        bonds: the bonds that are watched; ``cause`` of a broken one is an index into them.
+        contacts: the pairs without a bond that are watched, if any.
         notes: what was decided about the start, plain sentences.
         state: the integrator's state after ``step``, on the host; a run goes on from it exactly.
     """
@@ -46,6 +48,7 @@ class Chunk(Trajectories):
     steps_per_second: float
     device: str
     bonds: Bonds
+    contacts: Contacts | None = None
     notes: tuple[str, ...] = ()
     state: State | None = None
 
@@ -93,7 +96,7 @@ def running(
         step=call.last,
         times=due * settings.timestep,
         failed_step=state.failed_step,
-        broken_bond=state.broken_bond,
+        cause=state.cause,
         state=state,
         **dict(zip(Record._fields, recorded, strict=True)),
         **common,
@@ -113,7 +116,7 @@ def compiling(state: State, common: dict[str, Any]) -> Chunk:
         positions=vectors.astype(np.float32),
         velocities=vectors.astype(np.float32),
         failed_step=np.asarray(state.failed_step),
-        broken_bond=np.asarray(state.broken_bond),
+        cause=np.asarray(state.cause),
         steps_per_second=0.0,
         state=state.on_host(),
         **common,
@@ -155,6 +158,7 @@ class Setting:
     bonds: Bonds
     degrees_of_freedom: int
     notes: tuple[str, ...] = ()
+    contacts: Contacts | None = None
 
 
 class _Device:
@@ -169,6 +173,8 @@ class _Device:
         self._layouts = [engine.Layout.of(group, settings.replicas) for group in groups]
         both = list(zip(groups, self._layouts, strict=True))
         leaves = state.on_host()
+        atoms, contacts = len(setting.masses), setting.contacts
+        limits = np.zeros((atoms, atoms)) if contacts is None else contacts.matrix
         self._states = [
             layout.put(
                 State(*(leaf[np.array(group.indices)] if leaf.ndim else leaf for leaf in leaves)),
@@ -181,6 +187,7 @@ class _Device:
             setting.masses,
             setting.bonds.pairs,
             setting.bonds.lengths,
+            limits,
             np.float64(settings.timestep),
             np.int64(settings.record_every),
         )
@@ -251,6 +258,7 @@ def run(
         "device": engine.device_name(),
         "notes": setting.notes,
         "bonds": setting.bonds,
+        "contacts": setting.contacts,
         "timestep": settings.timestep,
         "num_atoms": len(setting.masses),
         "temperature": settings.temperature,

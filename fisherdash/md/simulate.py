@@ -10,7 +10,8 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.md import initial, loop
 from fisherdash.md.engine import group_checkpoints
-from fisherdash.md.integrator import TOLERANCE, Bonds, State, start
+from fisherdash.md.failure import FEWEST_FRAMES, TOLERANCE, Bonds, Contacts, find_contacts
+from fisherdash.md.integrator import State, start
 from fisherdash.md.loop import Chunk
 from fisherdash.potentials.calculator import FisherDashCalculator
 from fisherdash.settings import MDSettings
@@ -29,8 +30,8 @@ def resume(
     """The rest of a run, bit for bit as if it had never stopped (on the same kind of device).
 
     Args:
-        header: of the run: its atomic numbers, bonds as [i, j, reference length in Å], degrees of
-            freedom and settings.
+        header: of the run: its atomic numbers, bonds as [i, j, reference length in Å], limits of
+            clashes, degrees of freedom and settings.
         checkpoints: by name, in the order of the run.
         state: after the last step done, by the names of the fields of
             :class:`fisherdash.md.State`.
@@ -47,8 +48,12 @@ def resume(
     bonds = Bonds(
         np.array([bond[:2] for bond in header.bonds]), np.array([bond[2] for bond in header.bonds])
     )
+    # A run from before clashes were looked for goes on without.
+    contacts = Contacts.of(numbers, bonds, header.clash_limits or {})
     groups = group_checkpoints(checkpoints, numbers, settings.precision)
-    setting = loop.Setting(initial.masses(numbers), bonds, header.degrees_of_freedom)
+    setting = loop.Setting(
+        initial.masses(numbers), bonds, header.degrees_of_freedom, contacts=contacts
+    )
     return loop.run(groups, now, setting, settings, cancel)
 
 
@@ -100,6 +105,7 @@ def simulate(
         check_resumable(resume_from, len(checkpoints), len(masses), settings)
     groups = group_checkpoints(checkpoints, dataset.atomic_numbers, settings.precision)
     bonds = initial.find_bonds(dataset)
+    contacts = find_contacts(dataset, bonds, settings.clash)
 
     def chunks() -> Iterator[Chunk]:
         notes: tuple[str, ...] = ()
@@ -113,7 +119,12 @@ def simulate(
         else:
             state = resume_from.on_host()
         freedom = initial.degrees_of_freedom(np.asarray(state.positions[0]), masses)
-        setting = loop.Setting(masses, bonds, freedom, notes)
+        if settings.clash and len(dataset) < FEWEST_FRAMES:
+            notes += (
+                f"no clash is looked for: the shortest distances of {len(dataset)} frames mean "
+                f"little, {FEWEST_FRAMES} are needed",
+            )
+        setting = loop.Setting(masses, bonds, freedom, notes, contacts)
         yield from loop.run(groups, state, setting, settings, cancel)
 
     return chunks()

@@ -16,6 +16,7 @@ from fisherdash.study import words
 from fisherdash.study.statistics import DEFAULT, Comparison, FailureRate, Findings
 from fisherdash.study.statistics.comparison import networks
 from fisherdash.study.statistics.effects import OUTCOMES, PREDICTORS, Association, Change, Third
+from fisherdash.study.statistics.failures import UNKNOWN
 from fisherdash.study.words import p_value
 from fisherdash.text import joined, number
 
@@ -258,10 +259,13 @@ def _effects(found: Findings, show: _Show) -> list[str]:
 def _failures(found: Findings) -> list[str]:
     if not found.kinds:
         return []
-    parts = [
-        kinds.reset_index().assign(condition=str(condition)) for condition, kinds in
-        found.kinds.items()
-    ]  # fmt: skip
+    parts = []
+    for condition, kinds in found.kinds.items():
+        # What the failures were, unless the study is from before that was written down.
+        causes = found.causes[condition]
+        known = causes if causes.drop(columns=UNKNOWN, errors="ignore").to_numpy().any() else None
+        table = pd.concat([kinds] if known is None else [kinds, known], axis=1)
+        parts.append(table.rename_axis("head").reset_index().assign(condition=str(condition)))
     table = pd.concat(parts, ignore_index=True)
     names = ["head", "condition", *[c for c in table.columns if c not in ("head", "condition")]]
     return ["## How trajectories fail", markdown(table.loc[:, names])]

@@ -3,7 +3,7 @@
 Nothing in that file is loaded from elsewhere and nothing in it runs; every text is escaped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,18 @@ from fisherdash.analysis import RunStatistics, Trajectories, Versus, compare
 from fisherdash.plots.drift import time_axis_end
 from fisherdash.plots.figure import styles
 from fisherdash.text import number
+from fisherdash.trajectories import KIND_WORDS
 from fisherdash.viewer import charts
 from fisherdash.workspace.headers import RunHeader
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+def failure_words(kinds: Mapping[str, int]) -> str:
+    """How many failures there are of each kind that occurs."""
+    parts = [f"{count} {KIND_WORDS[kind]}" for kind, count in kinds.items() if count]
+    return ", ".join(parts) or "none"
 
 
 def comparison_table(found: RunStatistics) -> pd.DataFrame:
@@ -30,6 +37,7 @@ def comparison_table(found: RunStatistics) -> pd.DataFrame:
             {
                 "head": name,
                 "survivors": f"{found.survivors[name]} of {found.replicas}",
+                "failures": failure_words(found.failures[name]),
                 "drift (meV/atom/ps), median [95 %]": found.drift[name].text(sign=True),
                 "fluctuation (meV/atom)": number(jitter),
                 "median time to failure (ps)": "more than half survive"
@@ -49,6 +57,7 @@ def comparison_numbers(found: RunStatistics) -> pd.DataFrame:
                 "head": name,
                 "replicas": found.replicas,
                 "survivors": found.survivors[name],
+                **{f"failed_{kind}": count for kind, count in found.failures[name].items()},
                 "duration_ps": found.duration,
                 "drift_meV_per_atom_per_ps": found.drift[name].value,
                 "drift_low": found.drift[name].low,

@@ -65,6 +65,13 @@ class MDSettings(Settings):
         help="Start from frames of the data set, or every replica from the minimum of the first "
         "model's potential.",
     )
+    clash: float = setting(
+        0.85, label="Clash below", unit="of the nearest in the data", flag="--clash", low=0,
+        below=1, step=0.05, advanced=True, omitted=True,
+        help="Two atoms without a bond count as a failure when they are nearer than this part of "
+        "the shortest such distance of their elements in the data, as does a bond 0.5 Å off its "
+        "length; 0 looks for no clash. Usually 0.8 to 0.9.",
+    )
     chunk: int = setting(64, low=1, high=MOST)
 
     def halved(self) -> "MDSettings":

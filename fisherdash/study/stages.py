@@ -42,6 +42,7 @@ from fisherdash.study.plan import (
 )
 from fisherdash.study.spec import DEFAULT_HEAD
 from fisherdash.train import EpochReport, Trainee, train_together
+from fisherdash.trajectories import FAILURES
 from fisherdash.units import KCAL_PER_MOL
 from fisherdash.workspace.runs import survivor_positions
 
@@ -59,15 +60,19 @@ def thinned(rows: Sequence[Any], most: int) -> list[Any]:
     return [rows[index] for index in evenly_spaced(len(rows), most)]
 
 
-def trajectory_rows(traj: Trajectories, head: int) -> list[list[float | None]]:
-    """For each replica: duration and lifetime (ps), failed, drift (meV/atom/ps), fluctuation."""
+def trajectory_rows(traj: Trajectories, head: int) -> list[list[float | str | None]]:
+    """For each replica: duration and lifetime (ps), failed, drift (meV/atom/ps), fluctuation, kind.
+
+    The kind of failure is one of FAILURES, None of survivors.
+    """
     one = traj.of([head])
     slopes = analysis.slopes(one)
-    columns = (*lifetimes(one), slopes, analysis.fluctuations(one, slopes))
+    columns = (*lifetimes(one), slopes, analysis.fluctuations(one, slopes), one.kinds)
     return [
-        [traj.duration, life, int(failed), finite(slope), finite(width)]
-        for life, failed, slope, width in zip(*(column[0] for column in columns), strict=True)
-    ]
+        [traj.duration, life, int(failed), finite(slope), finite(width),
+         FAILURES[kind] if failed else None]
+        for life, failed, slope, width, kind in zip(*(column[0] for column in columns), strict=True)
+    ]  # fmt: skip
 
 
 def curves(traj: Trajectories, head: int, settings: MDSettings) -> list[list[float | None]]:

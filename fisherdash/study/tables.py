@@ -63,6 +63,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "died",  # failed: 1 or 0
         "drift_meV_per_atom_per_ps",  # of the total energy; empty for the failed
         "fluctuation_meV_per_atom",  # about the drift; empty for the failed
+        "failure",  # bond, clash or not_finite; empty for survivors and in older studies
     ),
     "curves": (
         "model",
@@ -137,15 +138,20 @@ def read_tables(folder: Path) -> Tables:
     for name, columns in COLUMNS.items():
         path = folder / f"{name}.csv"
         try:
-            found[name] = pd.read_csv(path, dtype=dict.fromkeys(_TEXT & {*columns}, str))
+            read = pd.read_csv(path, dtype=dict.fromkeys(_TEXT & {*columns}, str))
         except FileNotFoundError as error:
             raise InputError(f"{folder} holds no study: {name}.csv is missing") from error
         except (OSError, ValueError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not a table of a study: {error}") from error
+        for column in _LATER & {*columns} - {*read.columns}:
+            read[column] = None
+        found[name] = read
     return Tables(**found)
 
 
-_TEXT: Final = {"model", "data", "recipe", "head", "stage", "device"}
+_TEXT: Final = {"model", "data", "recipe", "head", "stage", "device", "failure"}
+_LATER: Final = {"failure"}
+"""Last columns of their tables, which older studies lack."""
 
 _Rows = dict[str, list[list[Any]]]
 
@@ -240,8 +246,10 @@ def _head(member: str, name: str, found: dict[str, Any]) -> list[Any]:
 
 
 def _dynamics(rows: _Rows, start: list[Any], found: dict[str, Any]) -> None:
+    width = len(COLUMNS["trajectories"]) - len(start) - 1
     rows["trajectories"] += [
-        [*start, replica, *row] for replica, row in enumerate(found["trajectories"])
+        [*start, replica, *row, *[None] * (width - len(row))]
+        for replica, row in enumerate(found["trajectories"])
     ]
     rows["curves"] += [[*start, *row] for row in found["curves"]]
     if found["structure"] is not None:

@@ -46,7 +46,7 @@ class Pane:
         ending: how it failed, in words.
         name: of the head; the caption where it is left out.
         head: its index in the run.
-        broken: the two atoms whose bond broke, or None.
+        broken: the two atoms whose bond broke or which clashed, or None.
     """
 
     caption: str

@@ -43,7 +43,7 @@ _LARGEST = {"replicas": 10**6, "steps": 10**12, "timestep": 1e6, "temperature": 
 
 _NEEDED_SETTINGS = ("replicas", "steps", "timestep", "temperature", "record_every", "seed")
 
-_ON_DISK = {"failed_step": "died_step"}
+_ON_DISK = {"failed_step": "died_step", "cause": "broken_bond"}
 """Names of arrays in files that differ from those in the program."""
 
 
@@ -189,6 +189,8 @@ class RunHeader(Header):
         checkpoints: facts about each head (fingerprint, file, …), in the order of ``names``.
         masses: amu, filled in from the elements when left out.
         bonds: watched bonds as [i, j, reference length in Å]; known once the run has begun.
+        clash_limits: of two elements without a bond between the atoms ("C-H"), Å; known once the
+            run has begun, None in one from before clashes were looked for.
         degrees_of_freedom: of one molecule's internal motion; known once the run has begun.
         device: where it ran, in words; known once the run has begun.
         notes: what was decided about the initial states, plain sentences.
@@ -202,6 +204,7 @@ class RunHeader(Header):
     checkpoints: tuple[dict[str, Any], ...] = ()
     masses: tuple[float, ...] = ()
     bonds: tuple[tuple[int, int, float], ...] | None = None
+    clash_limits: dict[str, float] | None = None
     degrees_of_freedom: int | None = None
     device: str = ""
     notes: tuple[str, ...] = ()
@@ -212,6 +215,12 @@ class RunHeader(Header):
         if self.bonds is not None:
             bonds = tuple((int(i), int(j), float(length)) for i, j, length in self.bonds)
             object.__setattr__(self, "bonds", bonds)
+        if self.clash_limits is not None:
+            limits = {str(name): float(limit) for name, limit in self.clash_limits.items()}
+            elements = {symbol for name in limits for symbol in name.split("-", 1)}
+            if not elements <= set(ase.data.atomic_numbers):
+                raise InputError(f"the run's clash_limits name no elements: {sorted(elements)}")
+            object.__setattr__(self, "clash_limits", limits)
         if not self.names or len(self.names) != len(self.roles):
             raise InputError(f"{len(self.names)} heads have {len(self.roles)} roles")
         if len(set(self.names)) != len(self.names):

@@ -64,9 +64,9 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.header, self._fields = RunHeader.read(self.folder)
-        none, alive = np.zeros((*self.header.shape, 0)), np.full(self.header.shape, -1)
+        none, surviving = np.zeros((*self.header.shape, 0)), np.full(self.header.shape, -1)
         arrays = {"times": np.zeros(0), "potential": none, "kinetic": none}
-        nothing = self._checked(arrays | {"failed_step": alive, "broken_bond": alive})
+        nothing = self._checked(arrays | {"failed_step": surviving, "cause": surviving})
         self.now = self._nothing = Recorded(nothing)
         self._lock = threading.Lock()
         self.refresh()
@@ -204,7 +204,7 @@ def open_run(folder: Path) -> Run:
     return Run(folder)
 
 
-_SCALARS = ("times", "potential", "kinetic", "failed_step", "broken_bond")
+_SCALARS = ("times", "potential", "kinetic", "failed_step", "cause")
 _VECTORS = ("positions", "velocities")
 
 
@@ -249,6 +249,7 @@ class RunWriter:
             self.header = dataclasses.replace(
                 self.header,
                 bonds=tuple(zip(*chunk.bonds.pairs.T.tolist(), chunk.bonds.lengths, strict=True)),
+                clash_limits=None if chunk.contacts is None else dict(chunk.contacts.limits),
                 degrees_of_freedom=int(chunk.degrees_of_freedom),
                 device=chunk.device,
                 notes=(*self.header.notes, *chunk.notes),
@@ -309,7 +310,7 @@ def record(
 
 
 STATE_ARRAYS = (
-    "positions", "momenta", "forces", "potential", "step", "failed_step", "broken_bond"
+    "positions", "momenta", "forces", "potential", "step", "failed_step", "cause"
 )  # fmt: skip
 
 

@@ -193,7 +193,7 @@ def molecules(
                 ending=failure(run, head, replica),
                 name=run.header.names[head],
                 head=head,
-                broken=broken_bond(run, head, replica),
+                broken=failed_pair(run, head, replica),
             )
         )
     curves = None
@@ -214,24 +214,25 @@ def molecules(
     show_molecules(payload, key=key, choose=choose)
 
 
-def broken_bond(run: Run, head: int, replica: int) -> tuple[int, int] | None:
-    """The atoms whose bond broke; None for a survivor and for an energy that is not finite."""
-    bonds = run.trajectories().broken_bond
-    bond = -1 if bonds is None else int(bonds[head, replica])
-    if bond < 0 or not run.header.bonds:
-        return None
-    return run.header.bonds[bond][:2]
+def failed_pair(run: Run, head: int, replica: int) -> tuple[int, int] | None:
+    """The atoms whose bond broke or which clashed; None for other failures and for survivors."""
+    traj = run.trajectories()
+    cause = -1 if traj.cause is None else int(traj.cause[head, replica])
+    if cause < 0 or not run.header.bonds:
+        return traj.clash(head, replica)
+    return run.header.bonds[cause][:2]
 
 
 def failure(run: Run, head: int, replica: int) -> str:
     """How and when a trajectory failed, in words; empty for a survivor."""
-    step = int(run.trajectories().failed_step[head, replica])
-    bond = broken_bond(run, head, replica)
+    traj = run.trajectories()
+    step, pair = int(traj.failed_step[head, replica]), failed_pair(run, head, replica)
     if step < 0:
         return ""
     when = f"at {step * float(run.header.settings['timestep']) / 1000.0:.3g} ps"
-    if bond is None:
+    if pair is None:
         return f"energy no longer finite {when}"
-    first, second = bond
-    symbols = run.header.symbols
-    return f"{symbols[first]}{first + 1}–{symbols[second]}{second + 1} bond broke {when}"
+    one, other = (f"{run.header.symbols[atom]}{atom + 1}" for atom in pair)
+    if traj.clash(head, replica):
+        return f"{one} and {other} clashed {when}"
+    return f"{one}–{other} bond broke {when}"

@@ -35,11 +35,17 @@ def test_exactly_the_promised_keys_and_no_nan():
         assert list(found) == [
             "pairs",
             "survivors",
+            "exploded",
+            "failures",
             "drift_meV_per_atom_per_ps",
             "paired_difference",
             "logrank_p_value",
             "time_to_failure_ps",
         ]
+        for name in NAMES:
+            assert list(found["failures"][name]) == ["bond", "clash", "not_finite"]
+            assert sum(found["failures"][name].values()) == found["exploded"][name]
+            assert found["exploded"][name] + found["survivors"][name] == 24
         assert set(found["paired_difference"]) == {"median", "low", "high", "p_value"}
         for name in NAMES:
             assert set(found["drift_meV_per_atom_per_ps"][name]) == {"median", "low", "high"}

@@ -65,7 +65,7 @@ def plant_run(folder: Path, frames: int = 40, replicas: int = 3) -> None:
             positions=planted_positions(frames, replicas),
             velocities=planted_velocities(frames, replicas),
             failed_step=died,
-            broken_bond=np.where(died >= 0, 0, -1),
+            cause=np.where(died >= 0, 0, -1),
             step=settings["steps"],
             steps_per_second=100.0,
             state=None,

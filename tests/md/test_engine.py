@@ -33,7 +33,7 @@ def test_a_bond_pulled_apart_is_dead_at_the_right_step_and_the_rest_go_on():
     )
     last = chunks[-1]
     assert last.failed_step.tolist() == [[SURVIVING, SURVIVING, 134, SURVIVING, 67]]
-    assert last.broken_bond.tolist() == [[SURVIVING, SURVIVING, 2, SURVIVING, 2]]
+    assert last.cause.tolist() == [[SURVIVING, SURVIVING, 2, SURVIVING, 2]]
 
     times, potential = ff.joined(chunks, "times", 0), ff.joined(chunks, "potential")
     dead_from = np.array([np.inf, np.inf, 134, np.inf, 67]) * 0.5
@@ -67,7 +67,7 @@ def test_an_energy_that_is_not_a_number_is_found_and_not_fed_back():
         positions, momenta, force_field=ff.Free(wall=0.255), steps=60, record_every=7
     )
     assert chunks[-1].failed_step.tolist() == [[SURVIVING, 26, SURVIVING]]
-    assert chunks[-1].broken_bond.tolist() == [[SURVIVING, NOT_FINITE, SURVIVING]]
+    assert chunks[-1].cause.tolist() == [[SURVIVING, NOT_FINITE, SURVIVING]]
     state = chunks[-1].state
     assert all(np.all(np.isfinite(leaf)) for leaf in state)
     np.testing.assert_allclose(state.positions[0, 1, 0, 0], 0.25, atol=1e-12)  # last finite place
@@ -78,7 +78,7 @@ def test_dead_on_arrival_counts_from_step_zero_and_a_dead_batch_ends_the_run():
     far = Bonds(ff.CHAIN_BONDS.pairs, ff.CHAIN_BONDS.lengths + np.array([0.0, 0.0, 2.0]))
     chunks = ff.trajectory(positions, momenta, bonds=far, steps=5000)
     assert chunks[-1].failed_step.tolist() == [[0, 0]]
-    assert chunks[-1].broken_bond.tolist() == [[2, 2]]
+    assert chunks[-1].cause.tolist() == [[2, 2]]
     assert len(chunks) < 5 and chunks[-1].step == 5000  # nobody computed 5000 steps
     assert chunks[-1].times.tolist() == [2500.0] and chunks[-1].state.step == 5000
     assert np.all(np.isnan(ff.joined(chunks, "potential")))

@@ -82,7 +82,7 @@ def short_run():
     for number in range(3):
         part = chunk(number)
         part.failed_step[1, 2] = 11
-        part.broken_bond[1, 2] = 1
+        part.cause[1, 2] = 1
         writer.append(part)
     writer.finish("finished")
     return folder

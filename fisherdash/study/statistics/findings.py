@@ -92,6 +92,11 @@ class Findings:
         }
 
     @functools.cached_property
+    def causes(self) -> dict[Condition, pd.DataFrame]:
+        """Failures by head and what they were."""
+        return {one: failures.count_causes(one.of(self.trajectories)) for one in self.conditions}
+
+    @functools.cached_property
     def survivals(self) -> dict[Condition, list[SurvivalCurve]]:
         """Survival of every head over time, the default one first."""
         return {
