@@ -36,6 +36,7 @@ COMMANDS: Final = {
         "errors of a checkpoint on a data set", models.add_evaluate, models.evaluate
     ),
     "solve": Command("re-fit the last layer", models.add_solve, models.solve),
+    "label": Command("write frames that a reference is to label", models.add_label, models.label),
     "simulate": Command(
         "molecular dynamics of one or more checkpoints", dynamics.add_simulate, dynamics.simulate
     ),

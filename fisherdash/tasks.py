@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from fisherdash.md import Chunk
     from fisherdash.potentials.checkpoint import Checkpoint
     from fisherdash.potentials.evaluate import Errors
-    from fisherdash.reference import SampleProgress
+    from fisherdash.reference import Labeller, SampleProgress
     from fisherdash.study import Progress as StudyProgress
     from fisherdash.study import Spec
     from fisherdash.train import EpochReport
@@ -175,10 +175,14 @@ def solve(
     out: Path,
     title: str = "",
     report_out: Path | None = None,
+    *,
+    labeller: "Labeller | None" = None,
+    labelled: Dataset | None = None,
 ) -> "Task[JobProgress, Refit]":
     """Re-fit the last layer; its checkpoint goes into the file ``out``.
 
-    The published report's own head, beside a wider one, goes into ``report_out``.
+    The published report's own head, beside a wider one, goes into ``report_out``. Frames that were
+    labelled for it, by ``labeller``, are kept beside ``out``; ``labelled`` are some that exist.
     """
 
     def work(cancel: threading.Event, report: Report) -> Any:
@@ -191,8 +195,18 @@ def solve(
             report(JobProgress(done, stage, words))
 
         yield JobProgress(0.0, "solving", words)
-        refit = fisher.solve(model, data, options, cancel=cancel, progress=progress)
+        refit = fisher.solve(
+            model,
+            data,
+            options,
+            labeller=labeller,
+            labelled=labelled,
+            cancel=cancel,
+            progress=progress,
+        )
         checkpoint.save(refit.checkpoint, out)
+        if options.labels and refit.prepared.labels is not None:
+            datasets.save(refit.prepared.labels.saved(), out.with_suffix(".labels.npz"))
         own = refit.report_head  # computed here, not in the thread of a page that shows it
         if report_out is not None and own is not None:
             checkpoint.save(own.checkpoint, report_out)
@@ -200,6 +214,28 @@ def solve(
 
     info = {"out": out, "sizes": {"atoms": data.num_atoms, "frames": len(data)}}
     return Task("refit", title, work, info=info)
+
+
+def label(
+    model: "Checkpoint", data: Dataset, options: Options, out: Path
+) -> Task[JobProgress, dict[str, int]]:
+    """Frames to be labelled elsewhere, as extended XYZ in the file ``out``; how many of each kind.
+
+    They are some of the data, and those that the options ask for.
+    """
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash.fisher import labels
+
+        def progress(share: float) -> None:
+            report(JobProgress(share, "running the model", ""))
+
+        yield JobProgress(0.0, "running the model", "")
+        found = labels.frames_to_label(model, data, options, cancel=cancel, progress=progress)
+        datasets.write_unlabelled(found, data.atomic_numbers, out)
+        return {kind: len(frames) for kind, frames in found.items()}
+
+    return Task("label", "frames to be labelled", work, info={"out": out})
 
 
 def simulate(

@@ -32,11 +32,16 @@ from fisherdash.statistics import bootstrap
 
 DEFAULT = "default"
 QUADRATIC = ["--head", "quadratic", "--metric", "noise"]
+NOISE = [*QUADRATIC, "--ridge", "0.01"]
+DISPLACED, DYNAMICS = ["--label-displaced", "128"], ["--label-dynamics", "32"]
 HEADS = {
     "report": ("the report's θ* = T⁻¹c", ["--head", "shared", "--ridge", "0"]),
     "element": ("by element, plain", ["--head", "by-element", "--ridge", "0"]),
     "plain": ("by element and quadratic, plain", [*QUADRATIC, "--ridge", "0"]),
-    "noise": ("by element and quadratic, noise ridge", [*QUADRATIC, "--ridge", "0.01"]),
+    "noise": ("by element and quadratic, noise ridge", NOISE),
+    "displaced": ("the same, 128 labelled displacements", [*NOISE, *DISPLACED]),
+    "dynamics": ("the same, 32 labelled frames of its own dynamics", [*NOISE, *DYNAMICS]),
+    "both": ("the same, both labels", [*NOISE, *DISPLACED, *DYNAMICS]),
 }
 COLUMNS: tuple[str, ...] = (
     "model", "temperature_K", "head", "replicas", "picoseconds", "failed", "force_rmse_eV_per_A",
@@ -179,7 +184,9 @@ def main() -> int:
     parser.add_argument(
         "--checkpoints", nargs="+", default=[], help="in place of training; --frames are theirs"
     )
-    parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
+    parser.add_argument(
+        "--heads", nargs="+", choices=HEADS, default=list(HEADS), help="labels need GFN2-xTB data"
+    )
     parser.add_argument("--replicas", type=int, default=24)
     parser.add_argument("--picoseconds", type=float, default=10.0)
     parser.add_argument("--timestep-fs", type=float, default=1.0)

@@ -174,6 +174,17 @@ def add_solve(parser: argparse.ArgumentParser) -> None:
     )
     add_options(parser, Options)
     parser.add_argument(
+        "--calculator",
+        metavar="MODULE:OBJECT",
+        help="an ASE calculator, or a callable that returns one, that labels in place of GFN2-xTB; "
+        "the module is imported",
+    )
+    parser.add_argument(
+        "--labels-file",
+        metavar="FILE",
+        help="frames that were labelled elsewhere, some frames of the data among them",
+    )
+    parser.add_argument(
         "--details",
         action="store_true",
         help="with --json: also the path, the spectrum, the head, the posterior and the runs",
@@ -198,7 +209,18 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     # The data have been told their temperature.
     stability = from_arguments(StabilitySettings, args, seed=args.seed)
     options = from_arguments(Options, args, temperature=None, stability=stability)
-    refit, _ = console.follow(tasks.solve(model, data, options, out, report_out=report_out))
+    labelled = None
+    if args.labels_file:
+        labelled = read_data(args.labels_file, argparse.Namespace(), console)
+    labeller = None
+    if options.labels:
+        from fisherdash import reference
+
+        labeller = reference.labeller_of(data, args.calculator)
+    task = tasks.solve(
+        model, data, options, out, report_out=report_out, labeller=labeller, labelled=labelled
+    )
+    refit, _ = console.follow(task)
     for warning in refit.warnings:
         console.note(f"warning: {warning}")
     console.note(refit.verdict)
@@ -212,6 +234,45 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     if refit.kl is None and not args.quick:
         console.note("the data have no temperature; --temperature K adds the KL divergence")
     return summary(refit) | ({"details": details(refit)} if args.details else {})
+
+
+def add_label(parser: argparse.ArgumentParser) -> None:
+    """The head whose dynamics are run, the data, and how many frames of which kind."""
+    add_checkpoint(parser)
+    add_data(parser)
+    parser.add_argument("--export", required=True, metavar="FILE.xyz", help="file to write")
+    add_options(parser, Options, only=LABELS)
+    add_options(parser.add_argument_group("data"), LoadSettings, without=("temperature",))
+
+
+LABELS = (
+    "label_displaced",
+    "label_dynamics",
+    "label_temperature",
+    "label_picoseconds",
+    "noise_low",
+    "noise_high",
+    "seed",
+)
+
+
+def label(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Write frames beside the data that a reference is to label, for 'solve --labels-file'.
+
+    Some frames of the data are among them: their labels tell whether both are of one potential.
+    """
+    out = output_file(args.export, ".xyz", inputs=[args.checkpoint, args.data])
+    model = read_checkpoint(args.checkpoint)
+    data = read_data(args.data, args, console)
+    options = from_arguments(Options, args)
+    if not options.labels:
+        raise InputError(
+            "nothing is to be labelled: give --label-displaced K, --label-dynamics K, or both"
+        )
+    from fisherdash import tasks
+
+    found, _ = console.follow(tasks.label(model, data, options, out))
+    return {"file": out, "frames": found}
 
 
 def add_landscape(parser: argparse.ArgumentParser) -> None:

@@ -7,5 +7,5 @@ from fisherdash.dataset.core import Dataset, check_temperature, reference_bonds,
 from fisherdash.dataset.inference import ENERGY_UNITS
 from fisherdash.dataset.npz import save
 from fisherdash.dataset.reader import clean_name, load, load_bytes
-from fisherdash.dataset.structures import FORMATS
+from fisherdash.dataset.structures import FORMATS, write_unlabelled
 from fisherdash.dataset.temperature import set_temperature

@@ -17,6 +17,8 @@ import json
 import math
 import re
 import struct
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import ase
@@ -24,8 +26,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers as symbol_numbers
+from jaxtyping import Float, Integer
 
-from fisherdash import settings
+from fisherdash import settings, storage
 from fisherdash.dataset.checks import check_count, check_elements
 from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import (
@@ -322,3 +325,20 @@ def _unit(
             f"{note}; but they look like {total or by_force}: give the units if they are not eV."
         )
     return "eV", f"{note}."
+
+
+def write_unlabelled(
+    frames: Mapping[str, Float[np.ndarray, "m atoms 3"]],
+    atomic_numbers: Integer[np.ndarray, " atoms"],
+    path: Path,
+) -> None:
+    """Positions in Å as extended XYZ, without energies or forces; ``kind`` is the key of each."""
+    atoms = [
+        Atoms(atomic_numbers, x, info={"kind": kind}) for kind, some in frames.items() for x in some
+    ]
+    from ase.io import write  # slow to import
+
+    text = io.StringIO()
+    write(text, atoms, format="extxyz")
+    with storage.replacing(path) as part:
+        part.write_text(text.getvalue(), encoding="utf-8")

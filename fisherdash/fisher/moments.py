@@ -440,14 +440,13 @@ def _derivatives(
 
 
 def displaced(
-    positions: Float[np.ndarray, "frames atoms 3"], options: Options
-) -> Float[np.ndarray, "copies atoms 3"]:
-    """Frames drawn from these and displaced at random, as the noise metric wants them, Å."""
-    rng = np.random.default_rng([options.seed, 17])
-    frames = rng.integers(len(positions), size=options.noise_frames)
-    width = rng.uniform(options.noise_low, options.noise_high, size=(options.noise_frames, 1, 1))
-    shape = (options.noise_frames, *positions.shape[1:])
-    return positions[frames] + width * rng.standard_normal(shape)
+    positions: Float[np.ndarray, "frames atoms 3"], options: Options, count: int, stream: int = 17
+) -> Float[np.ndarray, "count atoms 3"]:
+    """So many frames drawn from these and displaced at random, Å; ``stream`` is of the draw."""
+    rng = np.random.default_rng([options.seed, stream])
+    frames = rng.integers(len(positions), size=count)
+    width = rng.uniform(options.noise_low, options.noise_high, size=(count, 1, 1))
+    return positions[frames] + width * rng.standard_normal((count, *positions.shape[1:]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ from fisherdash.fisher.diagnostics import (
     posterior,
 )
 from fisherdash.fisher.entropy import EntropyDescent
+from fisherdash.fisher.labels import DISPLACED, DYNAMICS, FILE, Labels, LabelSums, joined, sentences
 from fisherdash.fisher.moments import Equations, Metric, Moments, equations
 from fisherdash.fisher.ridge import (
     WORDS,
@@ -138,6 +139,7 @@ def warnings_of(
     """What should be known before the result is believed."""
     return (
         *(() if entropy is None else (f"{entropy.sentence}.",)),
+        *(() if prepared.labels is None else sentences(prepared.labels)),
         *_about_data(prepared),
         *_about_head(prepared, norm, descent, stability),
         *_about_errors(prepared, change, kl),
@@ -259,6 +261,7 @@ class Prepared:
         held_out: sums over groups of the frames that choose the ridge.
         boltzmann: the test of the hypothesis on the fitted frames; None if it could not be made.
         metric: of the ridge; None for the identity.
+        labels: frames beside the data that were labelled for this re-fit; None without.
     """
 
     checkpoint: Checkpoint
@@ -271,6 +274,7 @@ class Prepared:
     held_out: tuple[Moments, ...]
     boltzmann: Boltzmann | None
     metric: Metric | None = None
+    labels: Labels | None = None
 
     @functools.cached_property
     def fit(self) -> Moments:
@@ -279,13 +283,24 @@ class Prepared:
 
     @functools.cached_property
     def problem(self) -> Equations:
-        """The normal equations of the fitted frames."""
-        return self.equations_of(self.fit)
+        """The normal equations of the fitted frames, and of the labelled ones."""
+        problem = self.equations_of(self.fit)
+        if self.labels is None:
+            return problem
+        return joined(
+            problem, self.fit.frames, functools.reduce(LabelSums.plus, self.labels.halves)
+        )
 
     @functools.cached_property
     def halves(self) -> tuple[Equations, ...]:
-        """The normal equations of two halves of the fitted frames."""
-        return tuple(self.equations_of(half) for half in halved(self.groups))
+        """The normal equations of two halves of the fitted frames, and of the labelled ones."""
+        found, halves = [], halved(self.groups)
+        for index, half in enumerate(halves):
+            problem = self.equations_of(half)
+            if self.labels is not None:
+                problem = joined(problem, half.frames, self.labels.halves[index])
+            found.append(problem)
+        return tuple(found)
 
     def equations_of(self, moments: Moments) -> Equations:
         """Normal equations of other frames, made the same way."""
@@ -329,6 +344,8 @@ class Prepared:
             metric=None,
             ridge="auto",
             reduce=None,
+            label_displaced=0,
+            label_dynamics=0,
         )
         narrow = dataclasses.replace(
             self,
@@ -337,6 +354,7 @@ class Prepared:
             groups=tuple(group.narrowed(sums) for group in self.groups),
             held_out=tuple(group.narrowed(sums) for group in self.held_out),
             metric=None,
+            labels=None,
         )
         return narrow.refit(narrow.choose())
 
@@ -364,6 +382,7 @@ class Prepared:
                 "frames_fit": len(self.division.fit),
                 "holdout": self.options.holdout,
                 "seed": self.options.seed,
+                **({} if self.labels is None else {"labels": self.labels.to_json()}),
             },
             covariance=self.posterior_at(ridge).covariance if covariance else None,
         )
@@ -580,8 +599,13 @@ def summary(refit: Refit) -> dict[str, Any]:
         "kl_eV": refit.kl and {name: found.value for name, found in refit.beside("kl").items()},
         "head": refit.prepared.options.head,
         "metric": refit.prepared.options.ridge_metric,
-        "labels": {"displaced": 0, "dynamics": 0},
+        "labels": _counts(refit.prepared.labels),
     }
+
+
+def _counts(labels: Labels | None) -> dict[str, int]:
+    found = {kind: labels.count(kind) if labels else 0 for kind in (DISPLACED, DYNAMICS)}
+    return found | ({FILE: labels.count(FILE)} if labels and labels.count(FILE) else {})
 
 
 def details(refit: Refit) -> dict[str, Any]:
@@ -617,6 +641,7 @@ def details(refit: Refit) -> dict[str, Any]:
             "p_value": test.p_descriptors,
         },
         "stability": _stability(refit),
+        "labels": refit.prepared.labels and refit.prepared.labels.to_json(),
         "relative_entropy": refit.entropy
         and {
             "picoseconds": refit.entropy.picoseconds,

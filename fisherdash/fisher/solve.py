@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
+from fisherdash.fisher import labels
 from fisherdash.fisher.diagnostics import GROUPS, Boltzmann, boltzmann_test
 from fisherdash.fisher.entropy import descend_entropy
 from fisherdash.fisher.moments import Metric, Moments, accumulate_groups, displaced
@@ -27,6 +28,7 @@ from fisherdash.fisher.stability import StabilityCheck, candidates, check_stabil
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.form import HeadForm, joint_basis
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
+from fisherdash.reference import Labeller, labeller_of
 from fisherdash.settings import MOST_WEIGHTS, Options
 
 HELD_OUT_GROUPS = 10
@@ -41,6 +43,8 @@ def solve(
     dataset: Dataset,
     options: Options | None = None,
     *,
+    labeller: Labeller | None = None,
+    labelled: Dataset | None = None,
     cancel: threading.Event | None = None,
     progress: Report | None = None,
 ) -> Refit:
@@ -50,15 +54,27 @@ def solve(
         checkpoint: the model; its head is the centre of the ridge.
         dataset: frames with forces.
         options: of the re-fit.
+        labeller: of the frames that the options ask to be labelled; that of the data where the
+            data say which it is, if None.
+        labelled: frames that were labelled elsewhere, some frames of the data among them.
         cancel: set it to stop.
-        progress: called with the stage ("solving" or "checking stability") and its share done.
+        progress: called with the stage ("solving", "labelling" or "checking stability") and its
+            share done.
 
     Raises:
         InputError: for too few frames, an unknown element, the Laplacian way without a
-            temperature, a rule that needs forces without them, or when cancelled.
+            temperature, a rule that needs forces without them, labels of another potential, or
+            when cancelled.
     """
     options = options or Options()
+    if options.labels and labeller is None:
+        labeller = labeller_of(dataset)
     prepared = prepare(checkpoint, dataset, options, cancel=cancel, progress=progress)
+    if labelled is not None:
+        prepared = with_file(prepared, labelled, cancel)
+    if options.labels:
+        assert labeller is not None
+        prepared = with_labels(prepared, labeller, cancel=cancel, progress=progress)
     if options.method == "kl":
         told = progress and functools.partial(progress, "sampling the model")
         found = descend_entropy(
@@ -127,7 +143,7 @@ def prepare(
         metric = Metric.accumulate(
             start,
             dataset.atomic_numbers,
-            displaced(division.fit.positions, options),
+            displaced(division.fit.positions, options, noise),
             precision=options.precision,
             cancel=cancel,
             progress=told(total - noise),
@@ -144,6 +160,75 @@ def prepare(
         boltzmann=_test(groups, start, temperature, options.seed),
         metric=metric,
     )
+
+
+def with_file(prepared: Prepared, file: Dataset, cancel: threading.Event | None = None) -> Prepared:
+    """The same with frames that were labelled elsewhere; errors as of :func:`labels.of_file`."""
+    data, options = prepared.division.fit, prepared.options
+    found, frames = labels.of_file(prepared.dataset, file)
+    found = labels.add(
+        found, labels.FILE, frames, prepared.start, data, options, asked=len(frames), cancel=cancel
+    )
+    return dataclasses.replace(prepared, labels=found)
+
+
+def with_labels(
+    prepared: Prepared,
+    labeller: Labeller,
+    *,
+    cancel: threading.Event | None = None,
+    progress: Report | None = None,
+) -> Prepared:
+    """The same with the frames that its options ask for, labelled.
+
+    First the displaced frames; then round after round of dynamics of the head that all labels
+    before it give. Raises InputError for a labeller of another potential, or when cancelled.
+    """
+    options, data = prepared.options, prepared.division.fit
+    found = prepared.labels or labels.begin(data, labeller)
+    rounds = options.label_rounds if options.label_dynamics else 0
+    total = bool(options.label_displaced) + rounds
+
+    def told(share: float) -> None:
+        if cancel is not None and cancel.is_set():
+            raise InputError("the labelling was cancelled")
+        if progress is not None:
+            progress("labelling", share / total)
+
+    def added(kind: str, x: np.ndarray, failing: np.ndarray | None) -> labels.Labels:
+        frames, sound = labels.labelled_by(labeller, data.atomic_numbers, x)
+        failing = None if failing is None else failing[sound]
+        return labels.add(
+            found,
+            kind,
+            frames,
+            prepared.start,
+            data,
+            options,
+            asked=len(x),
+            failing=failing,
+            cancel=cancel,
+        )
+
+    told(0.0)
+    if options.label_displaced:
+        x = displaced(data.positions, options, options.label_displaced, labels.STREAM)
+        found = added(labels.DISPLACED, x, None)
+    for number in range(rounds):
+        done = total - rounds + number
+        now = dataclasses.replace(prepared, labels=found)
+        choice = now.choose()
+        model = now.checkpoint_at(choice.ridge, choice.rule)
+        x, failing = labels.own_dynamics(
+            model,
+            data,
+            options,
+            number,
+            cancel=cancel,
+            progress=lambda share, done=done: told(done + share),
+        )
+        found = added(labels.DYNAMICS, x, failing)
+    return dataclasses.replace(prepared, labels=found)
 
 
 def widened(checkpoint: Checkpoint, dataset: Dataset, options: Options) -> Checkpoint:

@@ -141,6 +141,30 @@ class Options(Settings):
         0.3, label="Largest noise", unit="Å", above=0, high=10, step=0.05, advanced=True,
         omitted=True, help="The upper end of the range of widths.",
     )
+    label_displaced: int = setting(
+        0, label="Labelled displacements", low=0, high=10**5, advanced=True, omitted=True,
+        help="Displaced frames, drawn like those of the noise metric, that the potential of the "
+        "data labels; usually 128.",
+    )
+    label_dynamics: int = setting(
+        0, label="Labelled frames of its own dynamics", low=0, high=10**5, advanced=True,
+        omitted=True,
+        help="Replicas of the head's own dynamics, of which one frame each is labelled, shortly "
+        "before the failure of those that fail; usually 32.",
+    )
+    label_rounds: int = setting(
+        1, label="Rounds of own dynamics", low=1, high=100, advanced=True, omitted=True,
+        help="Each round runs the head that the labels before it gave.",
+    )
+    label_temperature: float = setting(
+        1000.0, label="Temperature of own dynamics", unit="K", above=0, high=1e5, step=50,
+        advanced=True, omitted=True,
+        help="Hot enough that the head is led to where it fails.",
+    )
+    label_picoseconds: float = setting(
+        3.0, label="Length of own dynamics", unit="ps", above=0, high=1000, step=0.5,
+        advanced=True, omitted=True, help="Of each replica of a round.",
+    )
     energy_weight: float = setting(
         0.0, label="Energy weight", unit="1/Å²", low=0, high=1e9, advanced=True,
         help="Weight of the squared energy error (eV²) against the mean squared force component "
@@ -178,11 +202,21 @@ class Options(Settings):
                 "the Laplacian way sees positions alone: energy_weight must be 0 with it, received "
                 f"{self.energy_weight}"
             )
+        if self.labels and self.method not in ("forces", "gradient"):
+            raise InputError(
+                "labels are forces: label_displaced and label_dynamics go with the methods forces "
+                f"and gradient, received {self.method!r}"
+            )
         if self.noise_low > self.noise_high:
             raise InputError(
                 f"noise_high must be at least noise_low ({self.noise_low:g} Å), received "
                 f"{self.noise_high:g} Å"
             )
+
+    @property
+    def labels(self) -> bool:
+        """Whether frames are to be labelled."""
+        return bool(self.label_displaced or self.label_dynamics)
 
     @property
     def ridge_metric(self) -> Metric:

@@ -14,11 +14,15 @@ FEW = 6
 
 
 def add_options(
-    parser: "argparse._ActionsContainer", cls: type[Settings], *, without: tuple[str, ...] = ()
+    parser: "argparse._ActionsContainer",
+    cls: type[Settings],
+    *,
+    without: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
 ) -> None:
     """An option for every setting that has one; a refusal says what would be right."""
     for one in shown(cls, without):
-        if one.flag is False:
+        if one.flag is False or (only and one.name not in only):
             continue
         text = one.help.replace("%", "%%")
         if len(one.choices) > FEW:

@@ -53,6 +53,7 @@ KEYS = {
         "metric",
         "labels",
     ],
+    "label": ["file", "frames"],
     "simulate": [
         "run",
         "steps",
@@ -318,3 +319,23 @@ def test_nothing_to_resume_is_said(water, folder, capfd):
     out = folder / "fresh.safetensors"
     assert main(["train", str(water), "--out", str(out), "--resume", *TINY]) == 2
     assert "no interrupted training" in capfd.readouterr().err and not out.exists()
+
+
+def test_label_writes_frames_for_a_reference(call, trained, water, folder, capfd):
+    out = folder / "frames.xyz"
+    wanted = "--label-displaced 5 --label-dynamics 2 --label-picoseconds 0.02".split()
+    answer = call("label", trained, water, "--export", out, *wanted)
+    assert answer["frames"] == {"data": 8, "displaced": 5, "dynamics": 2}
+    assert out.read_text().count("kind=") == 15
+    solved = folder / "labelled.safetensors"
+    more = ["--label-displaced", "5", "--quick", "--noise-frames", "64"]
+    answer = call("solve", trained, water, "--out", solved, *more)
+    assert answer["labels"]["displaced"] == 5 and answer["labels"]["dynamics"] == 0
+    kept = solved.with_suffix(".labels.npz")
+    again = ["--labels-file", kept, "--quick", "--noise-frames", "64"]
+    found = call("solve", trained, water, "--out", folder / "again.safetensors", *again)
+    assert found["labels"] == {"displaced": 0, "dynamics": 0, "file": 5}
+    errors = [one["force_rmse_eV_per_A"]["fisher"] for one in (answer, found)]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-6)
+    assert main(["label", str(trained), str(water), "--export", str(out)]) == 2
+    assert "nothing is to be labelled" in capfd.readouterr().err

@@ -110,7 +110,9 @@ def test_the_noise_ridge_leads_from_the_plain_solution_to_the_default_head() -> 
 
 def test_the_noise_ridge_holds_the_forces_beside_the_data() -> None:
     ready = prepared()
-    far = sums.displaced(ready.division.fit.positions, dataclasses.replace(ready.options, seed=5))
+    far = sums.displaced(
+        ready.division.fit.positions, dataclasses.replace(ready.options, seed=5), 64
+    )
     elsewhere = fisher.Metric.accumulate(ready.start, wide_numbers(), far, precision="float64")
     changes = [
         fisher.head_at(ridge, ready.problem, ready.start.head) - ready.start.head
@@ -162,7 +164,7 @@ def test_the_metric_of_displaced_frames_is_unbiased_in_their_number() -> None:
     _, data = planted()
     wide = widened(start(), data, Options(head="quadratic"))
     options = Options(noise_frames=1000)
-    x = sums.displaced(data.positions, options)
+    x = sums.displaced(data.positions, options, options.noise_frames)
     width = (x - data.positions[:, None].mean(axis=(0, 1))).std()
     assert width == pytest.approx(np.hypot(0.1, np.sqrt((0.3**3 - 0.05**3) / 0.75)), rel=0.05)
     directions = np.random.default_rng(6).normal(size=(60, 40))

@@ -1,0 +1,196 @@
+"""Labels beside the data: weights, sums, planted heads, one potential only, own dynamics."""
+
+import dataclasses
+import threading
+
+import ase.io
+import numpy as np
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+from scipy.spatial.transform import Rotation
+
+from fisherdash import dataset, fisher
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.fisher import labels
+from fisherdash.fisher.solve import with_file, with_labels
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.evaluate import predict
+from fisherdash.potentials.form import HeadForm
+from fisherdash.reference import Labeller
+from fisherdash.settings import Options
+from tests.randomised import planted_dataset, random_checkpoint
+
+RNG = np.random.default_rng
+WIDE = {"precision": "float64", "test_boltzmann": False, "noise_frames": 64}
+TURN = Rotation.from_rotvec([0.3, -1.0, 2.0])
+
+
+@pytest.fixture(scope="module")
+def truth() -> Checkpoint:
+    """A head by element and quadratic, which is to be found."""
+    shared = random_checkpoint()
+    start = shared.in_form(HeadForm("quadratic", (1, 6, 8)))
+    head = start.head + 0.1 * RNG(2).normal(size=start.head.shape)
+    return start.with_head(head, start.element_bias, "truth", {})
+
+
+@pytest.fixture(scope="module")
+def data(truth: Checkpoint) -> Dataset:
+    """Few frames: they do not determine the head."""
+    return planted_dataset(truth, 14)
+
+
+def by(model: Checkpoint, scale: float = 1.0, shift: float = 0.0) -> Labeller:
+    """A labeller that is a checkpoint, its forces scaled and shifted."""
+
+    def label(numbers: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        zeros = np.zeros(len(positions)), np.zeros(positions.shape)
+        energies, forces = predict(model, Dataset(positions, *zeros, numbers))
+        return energies, scale * forces + shift
+
+    return Labeller("the truth", label)
+
+
+def test_weights_by_hand() -> None:
+    of_data = np.full((5, 2, 3), 2.0)
+    forces = np.stack([np.zeros((2, 3)), np.full((2, 3), 4.0), np.full((2, 3), -12.0)])
+    np.testing.assert_allclose(labels.weights(forces, of_data), [1, 1 / 2, 1 / 10])
+
+
+def test_labels_join_the_equations_as_more_data_would(truth, data) -> None:
+    options = Options(**WIDE)
+    ready = fisher.prepare(random_checkpoint(), data, options)
+    more = planted_dataset(truth, 6, seed=9)
+    weight = labels.weights(more.forces, ready.division.fit.forces)
+    found = labels.begin(ready.division.fit, by(truth))
+    found = labels.add(
+        found, "file", more, ready.start, ready.division.fit, options, asked=len(more)
+    )
+    whole = dataclasses.replace(ready, labels=found)
+    # One frame at a time, each as a data set of its own.
+    each = [
+        fisher.accumulate(ready.start, more.subset(np.array([k])), precision="float64")
+        for k in range(6)
+    ]
+    frames = ready.fit.frames
+    gram = ready.fit.gram + sum(w * one.gram for w, one in zip(weight, each, strict=True))
+    slope = ready.fit.gradient + sum(w * one.gradient for w, one in zip(weight, each, strict=True))
+    total = frames + weight.sum()
+    np.testing.assert_allclose(whole.problem.matrix, gram / total, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(whole.problem.target, slope / total, rtol=1e-9, atol=1e-12)
+    halves = [half.weight for half in found.halves]
+    np.testing.assert_allclose(halves, [weight[::2].sum(), weight[1::2].sum()])
+    assert whole.fit.constant(whole.start.head) == ready.fit.constant(ready.start.head)
+
+
+def test_labels_find_what_the_data_do_not_tell(truth, data) -> None:
+    start = random_checkpoint()
+    options = Options(**WIDE, ridge=1e-9, label_displaced=60, noise_high=0.1)
+    there = planted_dataset(truth, 40, seed=21)
+    without = fisher.solve(start, data, dataclasses.replace(options, label_displaced=0))
+    refit = fisher.solve(start, data, options, labeller=by(truth))
+    errors = [
+        float(np.sqrt(np.mean((predict(one.checkpoint, there)[1] - there.forces) ** 2)))
+        for one in (without, refit)
+    ]
+    assert errors[1] < 0.2 * errors[0]
+    made = refit.prepared.labels
+    assert made is not None and made.count("displaced") == len(made.frames) > 40
+    assert fisher.summary(refit)["labels"] == {"displaced": made.count("displaced"), "dynamics": 0}
+    assert refit.checkpoint.provenance["labels"]["labeller"] == "the truth"
+    own = refit.report_head
+    assert own is not None and "labels" not in own.checkpoint.provenance
+
+
+def test_another_potential_is_refused_with_the_figures(truth, data) -> None:
+    start, options = random_checkpoint(), Options(**WIDE, label_displaced=4)
+    for labeller in (by(truth, scale=1.02), by(truth, shift=0.05 * data.forces.std())):
+        with pytest.raises(InputError, match=r"is not the potential of the data.*meV/Å rms"):
+            fisher.solve(start, data, options, labeller=labeller)
+    with pytest.raises(InputError, match="is not the potential of the data"):
+        labels.begin(data, by(truth, scale=-1.0))
+    labels.begin(data, by(truth, scale=1.001))
+
+
+def test_wild_frames_are_left_out_and_counted(truth, data) -> None:
+    def wild(numbers: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        energies, forces = by(truth).label(numbers, positions)
+        if len(positions) > labels.CHECKED:
+            forces[0, 0, 0], forces[1] = 101.0, np.nan
+        return energies, forces
+
+    ready = fisher.prepare(random_checkpoint(), data, Options(**WIDE, label_displaced=12))
+    found = with_labels(ready, Labeller("wild", wild)).labels
+    assert found is not None
+    (batch,) = found.batches
+    assert (batch.frames, batch.dropped) == (10, 2)
+    assert "10 labelled frames displaced from data frames" in labels.sentences(found)[0]
+
+
+def test_own_dynamics_give_frames_from_before_failures_in_rounds(truth, data) -> None:
+    options = Options(
+        **WIDE,
+        ridge=1.0,
+        label_dynamics=4,
+        label_rounds=2,
+        label_picoseconds=0.05,
+        label_temperature=30000.0,
+    )
+    ready = fisher.prepare(random_checkpoint(), data, options)
+    x, failing = labels.own_dynamics(ready.start, ready.division.fit, options, 0)
+    assert x.shape == (4, *data.positions.shape[1:]) and failing.any()
+    again, _ = labels.own_dynamics(ready.start, ready.division.fit, options, 0)
+    np.testing.assert_array_equal(x, again)
+    other, _ = labels.own_dynamics(ready.start, ready.division.fit, options, 1)
+    assert not np.array_equal(x, other), "each round has states of its own"
+    found = with_labels(ready, by(truth)).labels
+    assert found is not None and [batch.kind for batch in found.batches] == ["dynamics"] * 2
+    assert sum(batch.failing for batch in found.batches) > 0
+    assert all(batch.frames + batch.dropped == 4 for batch in found.batches)
+
+
+def test_frames_labelled_elsewhere_give_the_same_head(truth, data, tmp_path, monkeypatch) -> None:
+    start, options = random_checkpoint(), Options(**WIDE, ridge=0.01, label_displaced=12)
+    direct = fisher.solve(start, data, options, labeller=by(truth))
+    found = labels.frames_to_label(start, direct.prepared.division.fit, options)
+    dataset.write_unlabelled(found, data.atomic_numbers, tmp_path / "frames.xyz")
+    frames = ase.io.read(tmp_path / "frames.xyz", ":")
+    assert {atoms.info["kind"] for atoms in frames} == {"data", "displaced"}
+    for atoms in frames:
+        atoms.positions = TURN.apply(atoms.positions) + 1.0  # as programs do
+        energies, forces = by(truth).label(atoms.numbers, atoms.positions[None])
+        atoms.calc = SinglePointCalculator(atoms, energy=energies[0], forces=forces[0])
+    ase.io.write(tmp_path / "labels.xyz", frames, format="extxyz")
+    file = dataset.load(tmp_path / "labels.xyz")
+    plain = dataclasses.replace(options, label_displaced=0)
+    read = fisher.solve(start, data, plain, labelled=file)
+    # Eight digits of positions and forces in the file.
+    np.testing.assert_allclose(read.checkpoint.head, direct.checkpoint.head, rtol=1e-3, atol=1e-4)
+    assert fisher.summary(read)["labels"] == {"displaced": 0, "dynamics": 0, "file": 12}
+    made = direct.prepared.labels
+    assert made is not None
+    dataset.save(made.saved(), tmp_path / "kept.npz")
+    again = fisher.solve(start, data, plain, labelled=dataset.load(tmp_path / "kept.npz"))
+    np.testing.assert_allclose(again.checkpoint.head, direct.checkpoint.head, rtol=1e-9)
+
+
+def test_files_that_cannot_be_used_are_refused(truth, data) -> None:
+    ready = fisher.prepare(random_checkpoint(), data, Options(**WIDE))
+    with pytest.raises(InputError, match="nothing but frames of the data"):
+        with_file(ready, data)
+    with pytest.raises(InputError, match="hold none of the data"):
+        with_file(ready, planted_dataset(truth, 5, seed=4))
+    turned = dataclasses.replace(data, atomic_numbers=data.atomic_numbers[::-1].copy())
+    with pytest.raises(InputError, match="same molecule in the same order"):
+        with_file(ready, turned)
+
+
+def test_labelling_can_be_cancelled(truth, data) -> None:
+    ready = fisher.prepare(random_checkpoint(), data, Options(**WIDE, label_displaced=4))
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(InputError, match="cancelled"):
+        with_labels(ready, by(truth), cancel=cancel)
+    with pytest.raises(InputError, match="labels are forces"):
+        Options(method="laplacian", label_displaced=1)
