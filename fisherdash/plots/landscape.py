@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from fisherdash.plots import figure
-from fisherdash.plots.figure import Figure, Option, SeriesStyle
+from fisherdash.plots.chart import Chart, axis, chart, curves, rounded
+from fisherdash.plots.theme import SeriesStyle
 
 if TYPE_CHECKING:
     from fisherdash.landscape import Landscape, Surface
-
-LOW_TO_HIGH = ("#fde725", "#7ad151", "#22a884", "#2a788e", "#414487", "#440154")
-"""Light is low; equal steps look equally far apart, in grey and to the colour-blind too."""
 
 UNIT = "(kcal/mol)²"
 DECADES = 4.0
@@ -57,10 +54,10 @@ def sharpness_sentence(found: "Mapping[str, Landscape]") -> str:
 
 def _number(value: float) -> str:
     """Three digits, without an exponent where people would not write one."""
-    return f"{figure.rounded(value):,g}"
+    return f"{rounded(value):,g}"
 
 
-def surface_figures(surfaces: "Mapping[str, Surface]") -> dict[str, Figure]:
+def surface_figures(surfaces: "Mapping[str, Surface]") -> dict[str, Chart]:
     """A map of the loss for each model, all with the same colours."""
     logs = {name: np.log10(one.loss) for name, one in surfaces.items()}
     everything = np.concatenate([values[np.isfinite(values)] for values in logs.values()])
@@ -69,38 +66,17 @@ def surface_figures(surfaces: "Mapping[str, Surface]") -> dict[str, Figure]:
     return {name: _map(name, one, low, high) for name, one in surfaces.items()}
 
 
-def _map(name: str, found: "Surface", low: float, high: float) -> Figure:
-    labels = [f"{step:+.3g}" if step else "0" for step in found.steps]
-    first, second = np.meshgrid(labels, labels, indexing="ij")
+def _map(name: str, found: "Surface", low: float, high: float) -> Chart:
     shown = np.where(np.isfinite(found.loss), found.loss, np.finfo(float).max)
-    source = pd.DataFrame({"a": first.ravel(), "b": second.ravel(), "log": np.log10(shown).ravel()})
-    category: Option = {"type": "category", "data": labels, "nameLocation": "middle"}
-    option: Option = {
-        "animation": False,
-        "dataset": {"source": source},
-        "tooltip": {"trigger": "item", "valueFormatter": "%.3g"},
-        "title": figure.title(name),
-        "grid": [figure.grid(top=30, bottom=96)],
-        "xAxis": {**category, "name": "along the first direction", "nameGap": 26},
-        "yAxis": {**category, "name": "along the second", "nameGap": 46},
-        "visualMap": {
-            "min": low,
-            "max": high,
-            "calculable": False,
-            "orient": "horizontal",
-            "left": "center",
-            "bottom": 4,
-            "itemHeight": 150,
-            "text": [f"log₁₀ loss {high:g}", f"{low:g}"],
-            "inRange": {"color": list(LOW_TO_HIGH)},
-        },
-        "series": [
-            {
-                "type": "heatmap",
-                "name": "log₁₀ loss",
-                "encode": {"x": "a", "y": "b", "value": "log"},
-            }
-        ],
+    heat = {
+        "type": "heatmap",
+        "x": found.steps,
+        "y": found.steps,
+        "z": np.log10(shown).T,
+        "zmin": low,
+        "zmax": high,
+        "colorbar": {"title": {"text": "log₁₀ loss"}, "thickness": 12},
+        "hovertemplate": "%{x:.3g}, %{y:.3g}: log₁₀ loss %{z:.3g}<extra></extra>",
     }
     table = pd.DataFrame(
         {
@@ -110,23 +86,31 @@ def _map(name: str, found: "Surface", low: float, high: float) -> Figure:
             "force RMSE (eV/Å)": found.force_rmse.ravel(),
         }
     )
-    alt = f"Loss of {name} on a plane: {found.here:.3g} in the middle, up to {found.loss.max():.3g}"
-    return Figure(option, alt, 420, table)
+    return chart(
+        [heat],
+        f"Loss of {name} on a plane: {found.here:.3g} in the middle, up to {found.loss.max():.3g}",
+        table,
+        x="along the first direction",
+        y="along the second",
+        height=380,
+        title=name,
+        hovermode="closest",
+    )
 
 
-def cut_figure(surfaces: "Mapping[str, Surface]", styles: Mapping[str, SeriesStyle]) -> Figure:
+def cut_figure(surfaces: "Mapping[str, Surface]", styles: Mapping[str, SeriesStyle]) -> Chart:
     """Force error of each model along the first direction through its middle, one line each."""
     steps = next(iter(surfaces.values())).steps
-    cuts = (one.force_rmse[:, len(steps) // 2] for one in surfaces.values())
-    source, series = figure.curves(steps, list(surfaces), cuts, map(styles.__getitem__, surfaces))
-    source = source.replace(np.inf, np.nan)
-    option = figure.chart(
-        source,
-        series,
-        grid=[figure.grid(top=18 + 20 * len(series))],
-        xAxis=figure.axis("step along the first direction, in parts of the weights"),
-        yAxis=figure.axis("force RMSE (eV/Å)", vertical=True, type="log", logBase=10, scale=False),
+    cuts = {
+        name: np.where(np.isinf(values := one.force_rmse[:, len(steps) // 2]), np.nan, values)
+        for name, one in surfaces.items()
+    }
+    columns = {f"{name}, force RMSE (eV/Å)": values for name, values in cuts.items()}
+    return chart(
+        curves(steps, list(cuts), cuts.values(), map(styles.__getitem__, cuts)),
+        "Force error of each model along a random direction",
+        pd.DataFrame({"step": steps, **columns}),
+        x="step along the first direction, in parts of the weights",
+        y=axis("force RMSE (eV/Å)", type="log"),
+        height=340,
     )
-    option["legend"] |= {"orient": "vertical", "left": 60, "itemHeight": 6, "itemGap": 4}
-    table = source.set_axis(["step", *(f"{name}, force RMSE (eV/Å)" for name in surfaces)], axis=1)
-    return Figure(option, "Force error of each model along a random direction", 340, table)

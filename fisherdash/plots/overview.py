@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from fisherdash.analysis import RunStatistics, Trajectories, total_energy_change
-from fisherdash.plots import figure
+from fisherdash.plots.chart import Chart, axis, chart, curves, decimate, limits
 from fisherdash.plots.drift import median_of_living, time_axis_end
-from fisherdash.plots.figure import Figure, decimate, styles
+from fisherdash.plots.theme import styles
 from fisherdash.workspace.headers import RunHeader
 
 if TYPE_CHECKING:
@@ -95,42 +95,38 @@ def error_rows(errors: "Mapping[str, Errors]") -> pd.DataFrame:
     )
 
 
-def small_multiples(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> list[Figure]:
+def small_multiples(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> list[Chart]:
     """Median ΔE_tot of the survivors over time, a small chart a run, all with the same energies.
 
     Args: runs with at least one frame, each with the name that stands above its chart.
     """
     medians = [median_of_living(total_energy_change(traj)) for _, _, traj in runs]
     everything = np.concatenate([median.ravel() for median in medians]) if medians else np.zeros(1)
-    low, high = figure.limits(np.append(everything, 0.0), robust=True) or (-1.0, 1.0)
+    energies = limits(np.append(everything, 0.0), robust=True)
     return [
-        _small(
-            name,
-            header,
-            traj,
-            median,
-            figure.axis("ΔE (meV/atom)", vertical=True, min=low, max=high),
-        )
+        _small(name, header, traj, median, energies)
         for (name, header, traj), median in zip(runs, medians, strict=True)
     ]
 
 
 def _small(
-    name: str, header: RunHeader, traj: Trajectories, median: np.ndarray, energies: figure.Option
-) -> Figure:
+    name: str,
+    header: RunHeader,
+    traj: Trajectories,
+    median: np.ndarray,
+    energies: tuple[float, float] | None,
+) -> Chart:
     times, shown = decimate(traj.times / 1000.0, median, POINTS)
     survivors = zip(traj.names, traj.survivors.sum(axis=1), strict=True)
     labels = [f"{head}: {count} of {traj.replicas}" for head, count in survivors]
-    option = figure.chart(
-        *figure.curves(times, labels, shown, styles(header.roles)),
-        title=figure.title(name),
-        grid=[figure.grid(top=40 + 18 * len(labels))],
-        xAxis=figure.axis("time (ps)", min=0, max=time_axis_end(traj, None)),
-        yAxis=energies,
+    columns = {f"{head} (meV/atom)": row for head, row in zip(traj.names, median, strict=True)}
+    return chart(
+        curves(times, labels, shown, styles(header.roles)),
+        f"Median change of total energy in the run {name}",
+        pd.DataFrame({"time (ps)": traj.times / 1000.0, **columns}),
+        x=axis("time (ps)", (0, time_axis_end(traj, None))),
+        y=axis("ΔE (meV/atom)", energies),
+        height=280,
+        title=name,
+        margin={"t": 70},
     )
-    option["legend"] |= {"top": 22, "left": 54, "orient": "vertical", "itemHeight": 6, "itemGap": 4}
-    table = figure.columns(
-        ["time (ps)", *(f"{head} (meV/atom)" for head in traj.names)],
-        [traj.times / 1000.0, *median],
-    )
-    return Figure(option, f"Median change of total energy in the run {name}", 250, table)

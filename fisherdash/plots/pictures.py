@@ -7,10 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fisherdash.plots.figure import NEUTRAL, SeriesStyle
 from fisherdash.plots.study import (
     BETTER,
-    DIVERGED,
     EFFECT_NAMES,
     LOSSES,
     Effect,
@@ -20,6 +18,7 @@ from fisherdash.plots.study import (
 )
 from fisherdash.plots.study import looks as looks_of
 from fisherdash.plots.svg import picture, round_logs
+from fisherdash.plots.theme import FAILED, NEUTRAL, SeriesStyle
 from fisherdash.study.statistics import Comparison, Condition, Findings
 from fisherdash.study.statistics.comparison import Power, models_needed
 from fisherdash.study.statistics.failures import SurvivalCurve
@@ -171,7 +170,7 @@ def losses_picture(losses: pd.DataFrame, models: pd.DataFrame) -> str:
                 rows = losses.loc[(losses["model"] == model).to_numpy(bool), :]
                 for column, _, style in LOSSES:
                     value = rows[column].to_numpy(float)
-                    look = DIVERGED if model in bad else style.colour
+                    look = FAILED if model in bad else style.colour
                     axis.plot(rows["epoch"], value, color=look, linewidth=0.8, alpha=0.6)
             axis.set(title=f"{int(frames):,} frames: {len(group)} models, {len(bad)} diverged",
                      xlabel="epoch", yscale="log")  # fmt: skip

@@ -7,8 +7,8 @@ import pandas as pd
 
 from fisherdash.analysis.drift import Origin
 from fisherdash.analysis.structure import Kind, Structure, VibrationalSpectrum
-from fisherdash.plots import figure
-from fisherdash.plots.figure import NEUTRAL, Figure, Option, SeriesStyle
+from fisherdash.plots.chart import Chart, axis, chart, curves
+from fisherdash.plots.theme import NEUTRAL, SeriesStyle
 from fisherdash.statistics import SIGNIFICANT
 from fisherdash.text import NOTHING, number
 
@@ -30,20 +30,21 @@ def _spread(found: tuple[float, float] | None, digits: int) -> str:
     return "no survivors" if found is None else f"{found[0]:.{digits}f} ± {found[1]:.{digits}f}"
 
 
-def kind_figure(kind: Kind, styles: Mapping[str, SeriesStyle]) -> Figure:
+def kind_figure(kind: Kind, styles: Mapping[str, SeriesStyle]) -> Chart:
     """Distribution of one kind: data as an area, heads as lines."""
     heads = {name: values for name, values in kind.densities.items() if name is not None}
-    source, series = _beside_data(kind.centres, kind.densities[None], heads, styles)
     what = f"{kind.name} {'length' if kind.unit == 'Å' else 'angle'} ({kind.unit})"
-    option = figure.chart(
-        source,
-        series,
-        grid=[figure.grid()],
-        xAxis=figure.axis(what),
-        yAxis=figure.axis(f"density (1/{kind.unit})", vertical=True, scale=False),
-    )
-    columns = [what, *(f"{name} (1/{kind.unit})" for name in ("data", *heads))]
-    return Figure(option, f"Distribution of the {what}", 320, source.set_axis(columns, axis=1))
+    density = f"density (1/{kind.unit})"
+    alt = f"Distribution of the {what}"
+    return _beside_data(kind.centres, kind.densities[None], heads, styles, (what, density), alt)
+
+
+def structure_figure(found: Structure, styles: Mapping[str, SeriesStyle]) -> Chart:
+    """How often two atoms are a distance apart: data as an area, heads as lines."""
+    heads = {name: h for name, h in found.heads.items() if h is not None}
+    axes = ("distance of two atoms r (Å)", "h(r) (1/Å)")
+    alt = "Distribution of distances between atoms, data and heads"
+    return _beside_data(found.centres, found.reference, heads, styles, axes, alt)
 
 
 def _beside_data(
@@ -51,27 +52,19 @@ def _beside_data(
     data: np.ndarray,
     heads: Mapping[str, np.ndarray],
     styles: Mapping[str, SeriesStyle],
-) -> tuple[pd.DataFrame, list[Option]]:
+    axes: tuple[str, str],
+    alt: str,
+) -> Chart:
+    named = {"data": data, **heads}
     looks = [SeriesStyle(NEUTRAL, "solid"), *(styles[name] for name in heads)]
-    source, series = figure.curves(x, ["data", *heads], [data, *heads.values()], looks)
-    series[0] |= {"areaStyle": {"opacity": 0.35}, "lineStyle": {"width": 1.2}}
-    return source, series
-
-
-def structure_figure(found: Structure, styles: Mapping[str, SeriesStyle]) -> Figure:
-    """How often two atoms are a distance apart: data as an area, heads as lines."""
-    heads = {name: h for name, h in found.heads.items() if h is not None}
-    source, series = _beside_data(found.centres, found.reference, heads, styles)
-    option = figure.chart(
-        source,
-        series,
-        grid=[figure.grid()],
-        dataZoom=[{"type": "inside", "filterMode": "none"}],
-        xAxis=figure.axis("distance of two atoms r (Å)", min=0),
-        yAxis=figure.axis("h(r) (1/Å)", vertical=True, scale=False),
+    traces = curves(x, list(named), named.values(), looks)
+    traces[0] |= {"fill": "tozeroy"}
+    unit = axes[1][axes[1].index("(") :]
+    table = pd.DataFrame(
+        {axes[0]: x, **{f"{name} {unit}": values for name, values in named.items()}}
     )
-    table = source.set_axis(["r (Å)", "data (1/Å)", *(f"{name} (1/Å)" for name in heads)], axis=1)
-    return Figure(option, "Distribution of distances between atoms, data and heads", 320, table)
+    y = axis(axes[1], rangemode="tozero")
+    return chart(traces, alt, table, x=axes[0], y=y, height=320)
 
 
 def structure_sentence(found: Structure) -> str:
@@ -86,25 +79,18 @@ def structure_sentence(found: Structure) -> str:
     )
 
 
-def spectrum_figure(found: VibrationalSpectrum, styles: Mapping[str, SeriesStyle]) -> Figure:
+def spectrum_figure(found: VibrationalSpectrum, styles: Mapping[str, SeriesStyle]) -> Chart:
     """S(ν) of every head of which a replica is left, in the style of the head."""
-    shown = {name: power for name, power in found.heads.items() if power is not None}
-    source, series = figure.curves(
-        found.wavenumbers,
-        list(shown),
-        (1e3 * power for power in shown.values()),
-        map(styles.__getitem__, shown),
+    shown = {name: 1e3 * power for name, power in found.heads.items() if power is not None}
+    columns = {f"{name} (10⁻³ cm)": power for name, power in shown.items()}
+    return chart(
+        curves(found.wavenumbers, list(shown), shown.values(), map(styles.__getitem__, shown)),
+        "Vibrational spectrum of each head",
+        pd.DataFrame({"ν (cm⁻¹)": found.wavenumbers, **columns}),
+        x=axis("wavenumber ν (cm⁻¹)", (0, float(found.wavenumbers[-1]))),
+        y=axis("S(ν) (10⁻³ cm)", rangemode="tozero"),
+        height=340,
     )
-    option = figure.chart(
-        source,
-        series,
-        grid=[figure.grid()],
-        dataZoom=[{"type": "inside", "filterMode": "none"}],
-        xAxis=figure.axis("wavenumber ν (cm⁻¹)", min=0, max=float(np.floor(found.wavenumbers[-1]))),
-        yAxis=figure.axis("S(ν) (10⁻³ cm)", vertical=True, scale=False),
-    )
-    table = source.set_axis(["ν (cm⁻¹)", *(f"{name} (10⁻³ cm)" for name in shown)], axis=1)
-    return Figure(option, "Vibrational spectrum of each head", 340, table)
 
 
 def spectrum_sentence(found: VibrationalSpectrum) -> str:

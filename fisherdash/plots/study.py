@@ -10,16 +10,26 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from fisherdash.plots import figure
-from fisherdash.plots.figure import DEFAULT as DEFAULT_LOOK
-from fisherdash.plots.figure import FISHER, NEUTRAL, OTHERS, Figure, Option, SeriesStyle
+from fisherdash.plots.chart import (
+    Chart,
+    axis,
+    chart,
+    curves,
+    described,
+    guide,
+    limits,
+    line,
+    panels,
+)
+from fisherdash.plots.theme import DEFAULT as DEFAULT_LOOK
+from fisherdash.plots.theme import FAILED, FISHER, NEUTRAL, OTHERS, SeriesStyle
 from fisherdash.plots.training import TRAIN, VALID
 from fisherdash.statistics import Estimate
 from fisherdash.study.statistics import DEFAULT, KINDS, Comparison, Condition
 from fisherdash.study.statistics.comparison import Power, models_needed
 from fisherdash.study.statistics.failures import SurvivalCurve
 
-KIND_COLOURS = ("#b3261e", "#e58a1f", "#e0b81c", NEUTRAL)
+KIND_COLOURS = (FAILED, "#c4650f", "#a68a00", NEUTRAL)
 """Of the kinds of failure, the worst first; the last one is steady."""
 
 _APART = (0, 1, 3, 4, 5, 2)
@@ -32,27 +42,25 @@ def looks(heads: Sequence[str]) -> dict[str, SeriesStyle]:
     return {head: order[k % len(order)] for k, head in enumerate([DEFAULT, *heads])}
 
 
-DIVERGED = "#b3261e"
 LOSSES = (
     ("train_loss_eV2", "training", TRAIN),
     ("valid_loss_eV2", "validation", VALID),
 )
-_EMPTY = "#00000000"
 
 
-def losses_figures(losses: pd.DataFrame, models: pd.DataFrame) -> list[Figure]:
+def losses_figures(losses: pd.DataFrame, models: pd.DataFrame) -> list[Chart]:
     """Training and validation losses, a figure for each number of training frames.
 
     Base-ten logarithms of eV², the same limits everywhere. A training that diverged is red.
     """
     values = losses[["train_loss_eV2", "valid_loss_eV2"]].to_numpy(float)
     positive = np.log10(values[values > 0])
-    limits = figure.limits(positive, robust=True) or (-1.0, 1.0)
+    reach = limits(positive, robust=True) or (-1.0, 1.0)
     found = []
     for frames, group in models.groupby("frames", sort=True):
         rows = losses.loc[losses["model"].isin(list(group["model"])).to_numpy(bool), :]
         if len(rows):
-            found.append(_losses(int(float(str(frames))), group, rows, limits))
+            found.append(_losses(int(float(str(frames))), group, rows, reach))
     return found
 
 
@@ -61,7 +69,7 @@ def drift_figures(
     trajectories: pd.DataFrame,
     condition: Condition,
     looks: Mapping[str, SeriesStyle],
-) -> list[Figure]:
+) -> list[Chart]:
     """Change of total energy of every member, a figure a head, all with the same axes.
 
     A line is the median over a member's surviving replicas and ends in a cross where the last
@@ -69,115 +77,104 @@ def drift_figures(
     """
     here = condition.of(curves)
     middle = here["median_meV_per_atom"].to_numpy(float)
-    limits = figure.limits(np.append(middle, 0.0), robust=True) or (-1.0, 1.0)
+    reach = limits(np.append(middle, 0.0), robust=True) or (-1.0, 1.0)
     runs = condition.of(trajectories)
     return [
-        _drift(head, condition.of(curves, head), condition.of(runs, head), limits, style)
+        _drift(head, condition.of(curves, head), condition.of(runs, head), reach, style)
         for head, style in looks.items()
         if len(condition.of(curves, head))
     ]
 
 
 def _losses(
-    frames: int, models: pd.DataFrame, rows: pd.DataFrame, limits: tuple[float, float]
-) -> Figure:
-    wide = rows.pivot(index="epoch", columns="model", values=["train_loss_eV2", "valid_loss_eV2"])
+    frames: int, models: pd.DataFrame, rows: pd.DataFrame, reach: tuple[float, float]
+) -> Chart:
     diverged = set(models.loc[(models["diverged"] == 1).to_numpy(bool), "model"])
-    columns = {"epoch": np.array(wide.index, float)}
-    series: list[Option] = []
+    traces = []
     for column, name, style in LOSSES:
-        for number, model in enumerate(wide[column].columns):
-            key = f"{name} {number}"
-            value = np.array(wide[column][model], float)
-            columns[key] = np.log10(np.where(value > 0, value, np.nan))
-            bad = model in diverged
-            shown = DIVERGED if bad else style.colour
-            look = {"type": "dotted" if bad else style.border, "width": 1.2, "opacity": 0.6}
-            label = "diverged" if bad else name
-            more = {"lineStyle": look, "connectNulls": True, "silent": True}
-            series.append(figure.line(label, "epoch", key, shown, style.border, **more))
+        wide = rows.pivot(index="epoch", columns="model", values=column).astype(float)
+        logs = wide.where(wide > 0).transform("log10")
+        bad = logs.columns.isin(list(diverged))
+        for label, look, members in (
+            (name, style, logs.loc[:, ~bad]),
+            ("diverged", SeriesStyle(FAILED, "dot"), logs.loc[:, bad]),
+        ):
+            if len(members.columns):
+                traces.append(_bundle(label, members.dropna(how="all"), look))
     count = len(models)
     title = f"{frames:,} training frames: {count} model{'s' if count != 1 else ''}"
-    option = figure.chart(
-        pd.DataFrame(columns),
-        series,
-        title=figure.title(f"{title}, {len(diverged)} diverged" if diverged else title),
-        tooltip={"show": False},
-        grid=[figure.grid(top=58)],
-        xAxis=figure.axis("epoch", min=0, minInterval=1),
-        yAxis=figure.axis("log₁₀ loss (eV²)", vertical=True, min=limits[0], max=limits[1]),
+    return chart(
+        _named_once(traces),
+        f"Losses of {title}, {len(diverged)} diverged",
+        x=axis("epoch", rangemode="tozero", tickformat="d"),
+        y=axis("log₁₀ loss (eV²)", reach),
+        height=280,
+        title=f"{title}, {len(diverged)} diverged" if diverged else title,
+        hovermode=False,
+        margin={"t": 58},
     )
-    option["legend"] |= {
-        "top": 22,
-        "left": 54,
-        "itemWidth": 18,
-        "data": sorted({s["name"] for s in series}),
-    }
-    return Figure(option, f"Losses of {title}, {len(diverged)} diverged", 250)
+
+
+def _bundle(name: str, wide: pd.DataFrame, look: SeriesStyle) -> dict:
+    """The columns of a table as one trace of thin lines with gaps between them."""
+    x, y = [], []
+    for values in wide.to_numpy(float).T:
+        x += [*wide.index, None]
+        y += [*np.where(np.isfinite(values), values, None), None]
+    thin = {"line": look.line | {"width": 1.1}, "opacity": 0.6, "hoverinfo": "skip"}
+    return line(name, np.array(x, object), np.array(y, object), look, **thin)
+
+
+def _named_once(traces: Sequence[dict]) -> list[dict]:
+    """Traces of which each name stands in the legend once."""
+    seen: set[str] = set()
+    found = []
+    for one in traces:
+        found.append(one | {"legendgroup": one["name"], "showlegend": one["name"] not in seen})
+        seen.add(one["name"])
+    return found
 
 
 def _drift(
     head: str,
     curves: pd.DataFrame,
     runs: pd.DataFrame,
-    limits: tuple[float, float],
+    reach: tuple[float, float],
     style: SeriesStyle,
-) -> Figure:
+) -> Chart:
     wide = curves.pivot(index="time_ps", columns="model", values="median_meV_per_atom").astype(
         float
     )
-    times = np.array(wide.index, float)
-    columns = {"t": times, "survivors": surviving_share(runs, times)}
-    look = {"lineStyle": {"type": style.border, "width": 1.1, "opacity": 0.55}, "silent": True}
-    series: list[Option] = []
-    ends = []
-    for number, values in enumerate(wide.to_numpy().T):
-        columns[f"m{number}"] = values
-        series.append(figure.line("median", "t", f"m{number}", style.colour, style.border, **look))
-        last = np.flatnonzero(np.isfinite(values))
-        if len(last) and last[-1] < len(values) - 1:
-            height = float(np.clip(values[last[-1]], *limits))
-            ends.append([figure.rounded(float(times[last[-1]]), 6), figure.rounded(height, 6)])
-    crosses = {
-        "type": "scatter",
-        "name": "all failed",
-        "data": ends,
-        "symbol": "path://M0,0L8,8M8,0L0,8",
-        "symbolSize": 8,
-        "color": _EMPTY,
-        "itemStyle": {"borderColor": NEUTRAL, "borderWidth": 1.6},
-        "silent": True,
-    }
-    series.append(crosses)
-    lower = {"xAxisIndex": 1, "yAxisIndex": 1}
-    series.append(figure.line("survivors", "t", "survivors", style.colour, style.border, **lower))
-    beyond = (wide.to_numpy() < limits[0]) | (wide.to_numpy() > limits[1])
+    times, values = np.array(wide.index, float), wide.to_numpy()
+    ends = _ends(times, values, reach)
+    beyond = (values < reach[0]) | (values > reach[1])
     failed, outside = int(runs["died"].sum()), int(beyond.any(axis=0).sum())
     words = f"{head}: {len(wide.columns)} models, {len(runs) - failed:,} of {len(runs):,} survive"
-    time = {"min": 0, "max": figure.rounded(float(times[-1]), 6) or 1.0}
-    option = figure.chart(
-        pd.DataFrame(columns),
-        series,
-        title=figure.title(words),
-        legend={"show": False},
-        tooltip={"show": False},
-        grid=[
-            figure.grid(top=30, height=190, bottom=None),
-            figure.grid(top=236, height=50, bottom=None),
-        ],
-        xAxis=[
-            figure.axis("", **time, gridIndex=0, axisLabel={"show": False}),
-            figure.axis("time (ps)", **time, gridIndex=1),
-        ],
-        yAxis=[
-            figure.axis("ΔE (meV/atom)", vertical=True, gridIndex=0, min=limits[0], max=limits[1]),
-            figure.axis("survivors (%)", vertical=True, gridIndex=1, min=0, max=100, interval=100,
-                        axisLabel={}),
-        ],
-    )  # fmt: skip
+    made = panels(2, 1, height=340, shared_xaxes=True, row_heights=[0.78, 0.22],
+                  vertical_spacing=0.06)  # fmt: skip
+    made.add_trace(_bundle("median", wide, style), 1, 1)
+    crosses = line("all failed", ends[:, 0], ends[:, 1], style, mode="markers", hoverinfo="skip",
+                   marker={"symbol": "x-thin-open", "color": NEUTRAL, "size": 8})  # fmt: skip
+    made.add_trace(crosses, 1, 1)
+    made.add_trace(line("survivors", times, surviving_share(runs, times), style), 2, 1)
+    made.update_yaxes(axis("ΔE (meV/atom)", reach), row=1, col=1)
+    made.update_yaxes(axis("survivors (%)", (0, 105), dtick=100), row=2, col=1)
+    made.update_xaxes(range=[0, float(times[-1]) or 1.0])
+    made.update_xaxes(title_text="time (ps)", row=2, col=1)
+    made.update_layout(title=words, showlegend=False, hovermode=False)
     lost = f"{outside} members leave the frame, {len(ends)} have no survivor"
-    alt = f"{words}, {failed:,} failed; {lost}"
-    return Figure(option, alt, 336)
+    return described(made, f"{words}, {failed:,} failed; {lost}")
+
+
+def _ends(times: np.ndarray, values: np.ndarray, reach: tuple[float, float]) -> np.ndarray:
+    """Where the curves (T, M) end before the last time: time and value within ``reach``, (E, 2)."""
+    last = [np.flatnonzero(np.isfinite(one))[-1:] for one in values.T]
+    ends = [
+        (times[place[0]], np.clip(one[place[0]], *reach))
+        for one, place in zip(values.T, last, strict=True)
+        if len(place) and place[0] < len(one) - 1
+    ]
+    return np.array(ends, float).reshape(-1, 2)
 
 
 def surviving_share(runs: pd.DataFrame, times: np.ndarray) -> np.ndarray:
@@ -196,78 +193,66 @@ def on_grid(curve: SurvivalCurve, times: np.ndarray) -> np.ndarray:
     return 100.0 * np.stack([curve.fraction, curve.low, curve.high])[:, np.maximum(place, 0)]
 
 
-def survival_figure(curves: Sequence[SurvivalCurve], looks: Mapping[str, SeriesStyle]) -> Figure:
+def survival_figure(found: Sequence[SurvivalCurve], looks: Mapping[str, SeriesStyle]) -> Chart:
     """Share of all trajectories that survive, one curve a head with its 95 % band over models."""
-    end = max((float(curve.times[-1]) for curve in curves), default=0.0) or 1.0
+    end = max((float(curve.times[-1]) for curve in found), default=0.0) or 1.0
     times = np.linspace(0.0, end, POINTS)
-    columns, table, series = {"t": times}, {"time (ps)": times}, []
-    for number, curve in enumerate(curves):
-        style = looks[curve.name]
+    table, traces = {"time (ps)": times}, []
+    for curve in found:
         share, low, high = on_grid(curve, times)
-        columns |= {f"s{number}": share, f"l{number}": low, f"w{number}": high - low}
-        name = curve.name
+        name, style = curve.name, looks[curve.name]
         table |= {f"{name} (%)": share, f"{name}, low": low, f"{name}, high": high}
         if np.isfinite(low).all():
-            series += _band(curve.name, number, style.colour)
-        series.append(figure.line(curve.name, "t", f"s{number}", style.colour, style.border, z=5))
-    option = figure.chart(
-        pd.DataFrame(columns),
-        series,
-        legend={
-            "top": 0,
-            "itemWidth": 34,
-            "itemStyle": {"opacity": 0},
-            "data": [curve.name for curve in curves],
-        },
-        grid=[figure.grid(top=60)],
-        xAxis=figure.axis("time (ps)", min=0, max=figure.rounded(end, 6)),
-        yAxis=figure.axis("survivors (%)", vertical=True, scale=False, max=100, axisLabel={}),
+            traces += band(name, times, low, high, style)
+        traces.append(line(name, times, share, style, hovertemplate="%{y:.3g} %"))
+    words = "; ".join(f"{c.name}: {c.replicas - c.deaths} of {c.replicas}" for c in found)
+    return chart(
+        traces,
+        f"Survivors at the end. {words}.",
+        pd.DataFrame(table),
+        x=axis("time (ps)", (0, end)),
+        y=axis("survivors (%)", (0, 102)),
     )
-    words = "; ".join(f"{c.name}: {c.replicas - c.deaths} of {c.replicas}" for c in curves)
-    return Figure(option, f"Survivors at the end. {words}.", 360, pd.DataFrame(table))
 
 
-def kinds_figure(counts: pd.DataFrame) -> Figure:
+def band(
+    name: str, x: np.ndarray, low: np.ndarray, high: np.ndarray, style: SeriesStyle
+) -> list[dict]:
+    """What lies between two curves, in the colour of the head and not in the legend."""
+    unseen = {"line": {"width": 0}, "showlegend": False, "hoverinfo": "skip", "legendgroup": name}
+    red, green, blue = (int(style.colour[k : k + 2], 16) for k in (1, 3, 5))
+    fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.14)"}
+    return [line(name, x, low, style, **unseen), line(name, x, high, style, **unseen, **fill)]
+
+
+def kinds_figure(counts: pd.DataFrame) -> Chart:
     """How the trajectories of each head ended, in per cent; all of them.
 
     Args: counts: heads × kinds, of :func:`fisherdash.study.statistics.failures.count_kinds`.
     """
     share = 100.0 * counts.div(counts.sum(axis=1), axis=0)
-    source = pd.DataFrame({"head": list(counts.index)})
-    for number, kind in enumerate(KINDS):
-        source[f"k{number}"] = share[kind].to_numpy()
-    series: list[Option] = [
+    bars = [
         {
             "type": "bar",
-            "stack": "all",
+            "orientation": "h",
             "name": kind,
-            "encode": {"x": f"k{number}", "y": "head"},
-            "color": colour,
-            "barMaxWidth": 26,
+            "x": share[kind].to_numpy(),
+            "y": list(counts.index),
+            "marker": {"color": colour},
+            "hovertemplate": "%{x:.3g} %",
         }
-        for number, (kind, colour) in enumerate(zip(KINDS, KIND_COLOURS, strict=True))
+        for kind, colour in zip(KINDS, KIND_COLOURS, strict=True)
     ]
-    option = figure.chart(
-        source,
-        series,
-        legend={"top": 0},
-        grid=[figure.grid(top=60, left=110)],
-        xAxis=figure.axis("share of all trajectories (%)", scale=False, max=100),
-        yAxis={"type": "category", "inverse": True},
+    return chart(
+        bars,
+        "How trajectories ended, by head",
+        counts.reset_index().rename(columns={"index": "head"}),
+        x=axis("share of all trajectories (%)", (0, 100)),
+        y=axis(autorange="reversed"),
+        height=140 + 40 * len(counts),
+        barmode="stack",
+        hovermode="y unified",
     )
-    table = counts.reset_index().rename(columns={"index": "head"})
-    return Figure(option, "How trajectories ended, by head", 120 + 40 * len(counts), table)
-
-
-def _band(name: str, number: int, colour: str) -> list[Option]:
-    """The lower bound, unseen, and on it the width of the band."""
-    unseen = {"silent": True, "tooltip": {"show": False}, "lineStyle": {"opacity": 0}}
-    low, width = (
-        figure.line(f"{name} band", "t", f"{key}{number}", colour, **unseen)
-        | {"stack": f"band {number}"}
-        for key in "lw"
-    )
-    return [low, width | {"areaStyle": {"opacity": 0.14}}]
 
 
 Effect = Literal["survivors", "life", "drift"]
@@ -293,35 +278,11 @@ def shown(one: Comparison, effect: Effect) -> Estimate:
 
 def forest_figure(
     comparisons: Sequence[Comparison], effect: Effect, looks: Mapping[str, SeriesStyle]
-) -> Figure:
+) -> Chart:
     """Every comparison's effect as a point with its 95 % interval, zero marked."""
     labels = [f"{one.second}, {one.condition.temperature:g} K" for one in comparisons]
     found = [shown(one, effect) for one in comparisons]
-    source = pd.DataFrame({"value": [one.value for one in found], "row": labels})
     spread = [x for one in found for x in (one.value, one.low, one.high) if x is not None]
-    low, high = figure.limits(np.array([*spread, 0.0])) or (-1.0, 1.0)
-    series: list[Option] = []
-    for number, (one, estimate) in enumerate(zip(comparisons, found, strict=True)):
-        colour = looks[one.second].colour if one.second in looks else NEUTRAL
-        series.append(_bar(number, estimate, colour))
-    zero = figure.mark({"xAxis": 0.0})
-    series.append({"type": "scatter", "data": [], "silent": True, "markLine": zero})
-    option = figure.chart(
-        source,
-        series,
-        legend={"show": False},
-        tooltip={"show": False},
-        grid=[figure.grid(top=12, left=150, bottom=64)],
-        xAxis=figure.axis(
-            f"{EFFECT_NAMES[effect]}\n{BETTER[effect]}",
-            min=low,
-            max=high,
-            axisLabel={"showMinLabel": False, "showMaxLabel": False},
-            nameTextStyle={"lineHeight": 15},
-            nameGap=36,
-        ),
-        yAxis={"type": "category", "inverse": True, "data": labels, "axisTick": {"show": False}},
-    )
     table = pd.DataFrame(
         {
             "head": [one.second for one in comparisons],
@@ -333,8 +294,43 @@ def forest_figure(
             "pairs": [one.n for one in found],
         }
     )
-    alt = f"Effect of each re-fitted head with its 95 % interval: {EFFECT_NAMES[effect]}"
-    return Figure(option, alt, 88 + 32 * len(labels), table)
+    made = chart(
+        [
+            _interval(row, one, estimate, looks)
+            for row, (one, estimate) in enumerate(zip(comparisons, found, strict=True))
+        ],
+        f"Effect of each re-fitted head with its 95 % interval: {EFFECT_NAMES[effect]}",
+        table,
+        x=axis(f"{EFFECT_NAMES[effect]}<br>{BETTER[effect]}", limits(np.array([*spread, 0.0]))),
+        y={"tickvals": list(range(len(labels))), "ticktext": labels,
+           "range": [len(labels) - 0.5, -0.5]},
+        height=110 + 32 * len(labels),
+        showlegend=False,
+        hovermode="closest",
+        margin={"t": 12},
+    )  # fmt: skip
+    guide(made, x=0.0)
+    return made
+
+
+def _interval(row: int, one: Comparison, found: Estimate, looks: Mapping[str, SeriesStyle]) -> dict:
+    """A point with its interval, where there are any."""
+    colour = looks[one.second].colour if one.second in looks else NEUTRAL
+    known = found.value is not None
+    bars = {}
+    if found.value is not None and found.low is not None and found.high is not None:
+        bars = {"error_x": {"array": [found.high - found.value], "color": colour,
+                            "arrayminus": [found.value - found.low]}}  # fmt: skip
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": one.second,
+        "x": [found.value] if known else [],
+        "y": [row] if known else [],
+        "marker": {"color": colour, "size": 9},
+        "hovertemplate": found.text(sign=True),
+        **bars,
+    }
 
 
 def quality_figure(
@@ -342,7 +338,7 @@ def quality_figure(
     errors: Mapping[str, float],
     effect: Effect,
     looks: Mapping[str, SeriesStyle],
-) -> Figure:
+) -> Chart:
     """The effect on each model against the force error of its default head.
 
     Args:
@@ -352,81 +348,59 @@ def quality_figure(
       looks: of the heads.
     """
     scale = {"survivors": 100.0, "life": 1.0, "drift": 1.0 / np.log(2.0)}[effect]
-    columns, parts, series = {}, [], []
-    for number, (head, found) in enumerate(effects.items()):
-        x = np.array([errors.get(name, np.nan) for name in found["model"]], float)
-        y = scale * found[effect].to_numpy(float)
-        columns |= {f"x{number}": x, f"y{number}": y}
-        parts.append(pd.DataFrame({"model": found["model"], "head": head, "error": x, "effect": y}))
-        series.append(
+    force, name = "force RMSE (eV/Å)", EFFECT_NAMES[effect]
+    parts = {
+        head: pd.DataFrame(
             {
-                "type": "scatter",
-                "name": head,
-                "encode": {"x": f"x{number}", "y": f"y{number}"},
-                "color": looks[head].colour,
-                "symbolSize": 7,
-                "itemStyle": {"opacity": 0.75},
+                "model": found["model"],
+                "head": head,
+                force: [errors.get(model, np.nan) for model in found["model"]],
+                name: scale * found[effect].to_numpy(float),
             }
         )
-    longest = max((len(values) for values in columns.values()), default=0)
-    source = pd.DataFrame(
-        {name: np.pad(v, (0, longest - len(v)), constant_values=np.nan)
-         for name, v in columns.items()}
-    )  # fmt: skip
-    if series:
-        series[0]["markLine"] = figure.mark({"yAxis": 0.0})
-    option = figure.chart(
-        source,
-        series,
-        legend={"top": 0},
-        tooltip={"trigger": "item", "valueFormatter": "%.3g"},
-        grid=[figure.grid(top=60)],
-        xAxis=figure.axis("test force RMSE of the default head (eV/Å)"),
-        yAxis=figure.axis(EFFECT_NAMES[effect], vertical=True),
+        for head, found in effects.items()
+    }
+    dots = [
+        line(
+            head, part[force].to_numpy(), part[name].to_numpy(), looks[head], mode="markers",
+            marker={"color": looks[head].colour}, opacity=0.75, text=part["model"],
+            hovertemplate="%{text}: %{x:.3g} eV/Å, %{y:.3g}",
+        )
+        for head, part in parts.items()
+    ]  # fmt: skip
+    made = chart(
+        dots,
+        "Effect of the re-fit on each model against its quality",
+        pd.concat(parts.values(), ignore_index=True) if parts else None,
+        x="test force RMSE of the default head (eV/Å)",
+        y=name,
+        height=380,
+        hovermode="closest",
     )
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    table = table.rename(columns={"error": "force RMSE (eV/Å)", "effect": EFFECT_NAMES[effect]})
-    return Figure(option, "Effect of the re-fit on each model against its quality", 380, table)
+    guide(made, y=0.0)
+    return made
 
 
-def power_figure(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) -> Figure:
+def power_figure(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) -> Chart:
     """How many models it takes to see a difference of the surviving share, one curve a head.
 
     Args: found: of the surviving share, by head.
     """
     sizes = np.array([1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0])
-    needed = [
-        np.array(models_needed(one.spread, (sizes / 100.0).tolist(), one.alpha))
-        for one in found.values()
-    ]
-    source, series = figure.curves(sizes, list(found), needed, map(looks.__getitem__, found))
-    models = max((one.models for one in found.values()), default=0)
-    if series:
-        label = {"formatter": f"this study: {models}", "position": "insideEndTop"}
-        series[0]["markLine"] = figure.mark({"yAxis": models}, label=label)
-    option = figure.chart(
-        source,
-        series,
-        grid=[figure.grid(top=60)],
-        xAxis=figure.axis(
-            "true difference of the surviving share (percentage points)", type="log", min=1, max=24
-        ),
-        yAxis=figure.axis("models for 80 % power", vertical=True, type="log"),
-    )
-    names = [f"models, {head}" for head in found]
-    table = source.set_axis(["difference (percentage points)", *names], axis=1)
-    return Figure(option, "Number of models needed against the size of the effect", 340, table)
-
-
-def _bar(row: int, found: Estimate, colour: str) -> Option:
-    dot: Option = {
-        "type": "scatter",
-        "data": [] if found.value is None else [[figure.rounded(found.value, 6), row]],
-        "color": colour,
-        "symbolSize": 9,
-        "silent": True,
+    needed = {
+        head: np.array(models_needed(one.spread, (sizes / 100.0).tolist(), one.alpha))
+        for head, one in found.items()
     }
-    if found.low is not None and found.high is not None:
-        ends = [{"coord": [figure.rounded(end, 6), row]} for end in (found.low, found.high)]
-        dot["markLine"] = figure.mark(ends, colour=colour, type="solid", width=2.2)
-    return dot
+    models = max((one.models for one in found.values()), default=0)
+    columns = {f"models, {head}": values for head, values in needed.items()}
+    made = chart(
+        curves(sizes, list(needed), needed.values(), map(looks.__getitem__, needed)),
+        "Number of models needed against the size of the effect",
+        pd.DataFrame({"difference (percentage points)": sizes, **columns}),
+        x=axis("true difference of the surviving share (percentage points)", type="log"),
+        y=axis("models for 80 % power", type="log"),
+        height=340,
+    )
+    if models:
+        guide(made, f"this study: {models}", y=models)
+    return made

@@ -124,14 +124,12 @@ def path(refit: "Refit", key: str) -> float | None:
     slider = f"{key} point"
 
     def take() -> None:
-        selected = st.session_state[f"{key} path"].selection.selected
+        selected = st.session_state[f"{key} path"].selection.point_indices
         if selected:
-            st.session_state[slider] = ridges[selected[0]["data_indices"][0]]
+            st.session_state[slider] = ridges[selected[0]]
 
     figure = figures.path_figure(refit.path, refit.ridge)
-    st.echarts_chart(
-        figure.option, alt=figure.alt, height=figure.height, key=f"{key} path", on_select=take
-    )
+    draw(figure, key=f"{key} path", table=False, on_select=take, selection_mode="points")
     st.caption(
         "Measured on the frames that choose the ridge. Click a point, or move the slider, to see "
         "that head."

@@ -5,7 +5,7 @@ import pytest
 
 from fisherdash.landscape import Landscape, Loss, Sharpness, Surface
 from fisherdash.plots import landscape as figures
-from fisherdash.plots.figure import DEFAULT, FISHER
+from fisherdash.plots.theme import DEFAULT, FISHER
 
 STEPS = np.array([-0.5, 0.0, 0.5])
 
@@ -41,19 +41,18 @@ def test_the_maps_share_their_colours_and_show_every_point(found):
     surfaces = {name: one.surface for name, one in found.items()}
     surfaces["fisher"].loss[0, 0] = np.inf
     maps = figures.surface_figures(surfaces)
-    scales = [(m.option["visualMap"]["min"], m.option["visualMap"]["max"]) for m in maps.values()]
+    scales = [(m.data[0].zmin, m.data[0].zmax) for m in maps.values()]
     assert scales[0] == scales[1] == (0.0, 2.0)
-    source = maps["default"].option["dataset"]["source"]
-    corner = source[(source["a"] == "-0.5") & (source["b"] == "0")]["log"].item()
+    heat = maps["default"].data[0]
+    corner = heat.z[list(heat.y).index(0)][list(heat.x).index(-0.5)]
     assert 10**corner == pytest.approx(surfaces["default"].loss[0, 1])
-    assert np.isfinite(maps["fisher"].option["dataset"]["source"]["log"]).all()
+    assert np.isfinite(maps["fisher"].data[0].z).all()
     assert "1 in the middle" in maps["fisher"].alt
 
 
 def test_the_cut_goes_through_the_middle_in_each_models_look(found):
     surfaces = {name: one.surface for name, one in found.items()}
     made = figures.cut_figure(surfaces, {"default": DEFAULT, "fisher": FISHER})
-    lines = {line["name"]: line for line in made.option["series"]}
-    assert lines["fisher"]["color"] == FISHER.colour
-    shown = made.option["dataset"]["source"][lines["fisher"]["encode"]["y"]]
-    np.testing.assert_array_equal(shown, surfaces["fisher"].force_rmse[:, 1])
+    lines = {line.name: line for line in made.data}
+    assert lines["fisher"].line.color == FISHER.colour
+    np.testing.assert_array_equal(lines["fisher"].y, surfaces["fisher"].force_rmse[:, 1])

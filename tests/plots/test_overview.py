@@ -52,12 +52,11 @@ def test_a_head_without_survivors_has_no_drift():
 def test_small_charts_share_their_energies_and_name_who_lives():
     slow, fast = trajectories(), trajectories(frames=80, deaths=())
     made = overview.small_multiples([("one", header(), slow), ("two", header(), fast)])
-    limits = [(figure.option["yAxis"]["min"], figure.option["yAxis"]["max"]) for figure in made]
+    limits = [figure.layout.yaxis.range for figure in made]
     assert limits[0] == limits[1] and limits[0][0] < 0 and limits[0][1] > 140
-    source = made[1].option["dataset"]["source"]
-    np.testing.assert_allclose(source["y1"], 2.0 * np.arange(80), atol=1e-4)
-    assert [line["name"] for line in made[0].option["series"]] == ["a: 5 of 5", "b: 4 of 5"]
-    assert [figure.option["title"]["text"] for figure in made] == ["one", "two"]
+    np.testing.assert_allclose(made[1].data[1].y, 2.0 * np.arange(80), atol=1e-4)
+    assert [line.name for line in made[0].data] == ["a: 5 of 5", "b: 4 of 5"]
+    assert [figure.layout.title.text for figure in made] == ["one", "two"]
 
 
 def test_models_and_their_errors_are_listed_by_name():

@@ -118,10 +118,8 @@ def test_temperature_is_that_of_the_kinetic_energy():
     assert set(source(heat)["drawn"]) == {300.0}
 
 
-def test_every_option_is_plain_data():
+def test_every_figure_of_a_re_fit_is_plain_data():
     made = [
-        drift_figure(trajectories(), STYLES),
-        temperature_figure(trajectories(), STYLES),
         refit.path_figure(PATH, 1e-6),
         refit.path_figure(PATH, np.inf),
         refit.spectrum_figure([2.0, 0.5, 0.0], 1e-3),
@@ -134,27 +132,26 @@ def test_every_option_is_plain_data():
         ),
     ]
     for one in made:
-        option = dict(one.option, dataset=None)
-        assert json.loads(json.dumps(option, allow_nan=False)) == option
+        assert "NaN" not in one.to_json() and json.loads(one.to_json())["data"]
         assert one.alt and len(one.table)
 
 
 def test_ridge_path_runs_from_the_default_head_to_the_free_one():
     made = refit.path_figure(PATH, 1e-6)
-    assert source(made)["ridge"].tolist() == ["1e-2", "1e-6", "0"]
-    assert source(made)["forces"].tolist() == [0.13, 0.12, 0.11]
+    assert list(made.data[0].x) == made.table["ridge"].tolist() == ["1e-2", "1e-6", "0"]
+    assert list(made.data[0].y) == [0.13, 0.12, 0.11]
     assert refit.shown_ridges(PATH) == [1e-2, 1e-6, 0.0]
-    marks = made.option["series"][0]["markLine"]["data"]
-    assert marks[0]["yAxis"] == 0.13 and marks[1]["xAxis"] == "1e-6"
+    default, *chosen = made.layout.shapes
+    assert default.y0 == default.y1 == 0.13
+    assert [mark.x0 for mark in chosen] == [1, 1, 1]  # the place of 1e-6, in every panel
 
 
 def test_the_best_determined_descriptors_come_first_and_endless_bars_are_cut():
     made = uncertainty.temperature_figure(HEATED)
     assert made.table["descriptor"].tolist() == [2, 1, 3]
-    low, high = made.option["yAxis"]["min"], made.option["yAxis"]["max"]
+    low, high = made.layout.yaxis.range
     assert low < 280 < 310 < high < 2000
-    ends = [end["coord"][1] for bar in made.option["series"][0]["markLine"]["data"] for end in bar]
-    assert min(ends) >= low and max(ends) <= high
+    assert list(made.data[0].error_y.array) == [3.0, 10.0, 9000.0]
 
 
 def test_the_share_that_the_data_decide_falls_with_the_eigenvalue():

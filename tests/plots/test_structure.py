@@ -5,7 +5,6 @@ import pytest
 
 from fisherdash.analysis.drift import told_apart
 from fisherdash.analysis.structure import kinds, spectra, structure
-from fisherdash.plots.figure import DEFAULT, FISHER
 from fisherdash.plots.structure import (
     kind_figure,
     kinds_table,
@@ -16,6 +15,7 @@ from fisherdash.plots.structure import (
     structure_figure,
     structure_sentence,
 )
+from fisherdash.plots.theme import DEFAULT, FISHER
 from tests.analysis import planted
 
 
@@ -31,13 +31,11 @@ def found():
 
 def test_each_head_is_drawn_in_its_look_and_the_dead_are_not(found):
     made = structure_figure(found, {"same": DEFAULT, "other": FISHER, "dead": FISHER})
-    lines = {line["name"]: line for line in made.option["series"]}
+    lines = {line.name: line for line in made.data}
     assert list(lines) == ["data", "same", "other"]
-    assert lines["other"]["color"] == FISHER.colour
-    column = lines["other"]["encode"]["y"]
-    source = made.option["dataset"]["source"]
-    np.testing.assert_array_equal(source[column], found.heads["other"])
-    peak = source[lines["other"]["encode"]["x"]][source[column].argmax()]
+    assert lines["other"].line.color == FISHER.colour and lines["data"].fill == "tozeroy"
+    np.testing.assert_array_equal(lines["other"].y, found.heads["other"])
+    peak = lines["other"].x[np.argmax(lines["other"].y)]
     assert peak == pytest.approx(1.9, abs=0.1)
 
 
@@ -55,10 +53,9 @@ def test_spectra_of_the_living_in_the_look_of_their_heads():
     by_name = {"one": velocities, "two": 2 * velocities[:1], "dead": velocities[:0]}
     found = spectra(by_name, np.ones(3), 1.0)
     made = spectrum_figure(found, STYLES)
-    lines = {line["name"]: line for line in made.option["series"]}
-    assert list(lines) == ["one", "two"] and lines["two"]["lineStyle"]["type"] == FISHER.border
-    shown = made.option["dataset"]["source"][lines["two"]["encode"]["y"]]
-    np.testing.assert_allclose(shown, 1e3 * found.heads["two"])
+    lines = {line.name: line for line in made.data}
+    assert list(lines) == ["one", "two"] and lines["two"].line.dash == FISHER.dash
+    np.testing.assert_allclose(lines["two"].y, 1e3 * found.heads["two"])
     assert "two: 1 replicas; dead: 0 replicas" in spectrum_sentence(found)
 
 
@@ -73,10 +70,9 @@ def test_bonds_and_angles_in_table_and_chart():
     assert table.loc["C–O–H (°)", "one: away from data"] == pytest.approx(0.0, abs=1e-9)
     assert table.loc["C–O (Å)", "dead"] == "no survivors"
     made = kind_figure(found[0], STYLES)
-    lines = {line["name"]: line for line in made.option["series"]}
+    lines = {line.name: line for line in made.data}
     assert list(lines) == ["data", "one"] and "C–O length (Å)" in made.alt
-    shown = made.option["dataset"]["source"][lines["one"]["encode"]["y"]]
-    np.testing.assert_array_equal(shown, found[0].densities["one"])
+    np.testing.assert_array_equal(lines["one"].y, found[0].densities["one"])
 
 
 def test_what_is_due_to_the_step_and_what_is_left():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fisherdash.plots import evidence, study
-from fisherdash.plots.figure import DEFAULT, FISHER
 from fisherdash.plots.study import kinds_figure, looks, on_grid, survival_figure
+from fisherdash.plots.theme import DEFAULT, FISHER
 from fisherdash.study.statistics import KINDS, Condition, Findings, survival
 from tests.study import planted
 
@@ -18,8 +18,14 @@ LOOKS = looks(FOUND.heads)
 CURVES = [survival(FOUND.trajectories, head, HOT) for head in LOOKS]
 
 
-def source(made):
-    return made.option["dataset"]["source"]
+def traces(made):
+    """The traces of a figure that stand in its legend, by name."""
+    return {one.name: one for one in made.data if one.showlegend is not False}
+
+
+def lines_in(trace):
+    """How many lines a trace has; each ends with a gap."""
+    return sum(value is None for value in trace.x)
 
 
 def drift_figures():
@@ -43,52 +49,57 @@ def test_default_and_the_first_re_fit_look_as_everywhere_and_no_two_alike():
 
 def test_survival_is_that_of_the_curve_and_the_band_lies_around_it():
     made = survival_figure(CURVES, LOOKS)
-    data, times = source(made), source(made)["t"].to_numpy()
-    for number, curve in enumerate(CURVES):
-        share, _, high = on_grid(curve, times)
-        np.testing.assert_array_equal(data[f"s{number}"], share)
-        np.testing.assert_allclose(data[f"l{number}"] + data[f"w{number}"], high)
+    times = made.table["time (ps)"].to_numpy()
+    for curve in CURVES:
+        share, low, high = on_grid(curve, times)
+        np.testing.assert_array_equal(traces(made)[curve.name].y, share)
+        assert traces(made)[curve.name].line.color == LOOKS[curve.name].colour
+        lower, upper, _ = (one.y for one in made.data if one.name == curve.name)
+        np.testing.assert_allclose([lower, upper], [low, high])
         assert share[0] <= 100.0 and np.all(np.diff(share) <= 0)
         alive = curve.replicas - curve.deaths
         assert share[-1] == pytest.approx(100.0 * alive / curve.replicas)
         assert f"{curve.name}: {alive} of {curve.replicas}" in made.alt
-    assert made.option["legend"]["data"] == list(LOOKS)
+    assert list(traces(made)) == list(LOOKS)
 
 
 def test_kinds_of_failure_add_up_to_every_trajectory():
     counts = FOUND.kinds[HOT]
     assert counts.to_numpy().sum() == len(HOT.of(FOUND.trajectories))
-    data = source(kinds_figure(counts))
-    np.testing.assert_allclose(data[[f"k{k}" for k in range(len(KINDS))]].sum(axis=1), 100.0)
+    bars = kinds_figure(counts).data
+    assert [bar.name for bar in bars] == list(KINDS)
+    np.testing.assert_allclose(np.sum([bar.x for bar in bars], axis=0), 100.0)
 
 
 @pytest.mark.parametrize("effect", ["survivors", "life", "drift"])
 def test_a_forest_has_every_comparison_with_its_interval(effect):
     made = study.forest_figure(FOUND.comparisons, effect, LOOKS)
-    bars = made.option["series"][:-1]
-    assert len(bars) == len(FOUND.comparisons) == 8
-    for row, (bar, one) in enumerate(zip(bars, FOUND.comparisons, strict=True)):
+    assert len(made.data) == len(FOUND.comparisons) == 8
+    for row, (bar, one) in enumerate(zip(made.data, FOUND.comparisons, strict=True)):
         found = study.shown(one, effect)
-        assert bar["data"] == [[pytest.approx(found.value, rel=1e-5), row]]
-        ends = [end["coord"][0] for end in bar["markLine"]["data"][0]]
-        assert ends == pytest.approx([found.low, found.high], rel=1e-5)
-        assert bar["color"] == LOOKS[one.second].colour
-        assert made.option["xAxis"]["min"] <= found.low < found.high <= made.option["xAxis"]["max"]
+        assert (list(bar.x), list(bar.y)) == ([found.value], [row])
+        ends = bar.x[0] - bar.error_x.arrayminus[0], bar.x[0] + bar.error_x.array[0]
+        assert ends == pytest.approx([found.low, found.high])
+        assert bar.marker.color == LOOKS[one.second].colour
+        low, high = made.layout.xaxis.range
+        assert low <= found.low < found.high <= high
 
 
 def test_every_member_and_every_trajectory_is_accounted_for():
     figures = drift_figures()
     assert len(figures) == 5
-    assert len({json.dumps(made.option["yAxis"]) for made in figures}) == 1  # equal axes
+    assert len({made.layout.yaxis.range for made in figures}) == 1  # equal axes
     for made, head in zip(figures, LOOKS, strict=True):
         runs = HOT.of(FOUND.trajectories, head)
         died = int(runs["died"].sum())
-        members = [c for c in source(made).columns if c.startswith("m")]
-        assert len(members) == 18
+        median, survivors = (
+            next(one for one in made.data if one.name == name) for name in ("median", "survivors")
+        )
+        assert lines_in(median) == 18
         assert (
             f"18 models, {len(runs) - died:,} of {len(runs):,} survive, {died:,} failed" in made.alt
         )
-        assert source(made)["survivors"].iloc[-1] == pytest.approx(100 * (1 - died / len(runs)))
+        assert survivors.y[-1] == pytest.approx(100 * (1 - died / len(runs)))
 
 
 def test_a_member_that_dies_out_ends_in_a_cross():
@@ -96,11 +107,11 @@ def test_a_member_that_dies_out_ends_in_a_cross():
     last = (curves["model"] == "m000") & (curves["head"] == "plain") & (curves["time_ps"] > 5)
     curves.loc[last, curves.columns[-3:]] = np.nan
     made = study.drift_figures(curves, FOUND.trajectories, HOT, LOOKS)[1]
-    crosses = next(s for s in made.option["series"] if s["name"] == "all failed")["data"]
+    crosses = next(one for one in made.data if one.name == "all failed").x
     before = curves.loc[~last & (curves["model"] == "m000"), "time_ps"].max()
     times = sorted(set(curves["time_ps"]))
     at_most_five = max(time for time in times if time <= 5)
-    assert [pytest.approx(at_most_five, rel=1e-4)] in [cross[:1] for cross in crosses]
+    assert at_most_five in crosses
     assert before == times[-1]  # under the other heads it lives on
 
 
@@ -108,27 +119,26 @@ def test_losses_are_grouped_by_frames_and_the_diverged_are_marked():
     figures = study.losses_figures(FOUND.whole.losses, FOUND.tables.models)
     frames = sorted(set(FOUND.tables.models["frames"]))
     assert len(figures) == len(frames)
-    shown = sum(len(source(made).columns) - 1 for made in figures)
-    assert shown == 2 * 18
-    red = [s for made in figures for s in made.option["series"] if s["name"] == "diverged"]
-    assert len(red) == 2 * FOUND.tables.models["diverged"].sum() > 0
+    assert sum(lines_in(one) for made in figures for one in made.data) == 2 * 18
+    red = sum(lines_in(one) for made in figures for one in made.data if one.name == "diverged")
+    assert red == 2 * FOUND.tables.models["diverged"].sum() > 0
     assert "1 diverged" in " ".join(made.alt for made in figures)
 
 
 def test_quality_has_a_point_for_every_model_and_head():
     made = quality()
     assert len(made.table) == 4 * 18
-    assert [series["name"] for series in made.option["series"]] == FOUND.heads
+    assert [one.name for one in made.data] == FOUND.heads
 
 
 def test_more_models_are_needed_for_smaller_effects():
     made = study.power_figure(powers(), LOOKS)
-    needed = source(made)["y0"].to_numpy()
+    needed = np.array(made.data[0].y)
     assert np.all(np.diff(needed) <= 0) and needed[0] > needed[-1] >= 6
-    assert made.option["series"][0]["markLine"]["data"] == [{"yAxis": 18}]
+    assert made.layout.shapes[0].y0 == made.layout.shapes[0].y1 == 18
 
 
-def test_every_option_is_plain_data():
+def test_every_figure_is_plain_data_even_of_nothing():
     made = [
         survival_figure(CURVES, LOOKS),
         survival_figure([], LOOKS),
@@ -143,18 +153,16 @@ def test_every_option_is_plain_data():
         *study.losses_figures(FOUND.whole.losses, FOUND.tables.models),
     ]
     for one in made:
-        option = dict(one.option, dataset=None)
-        assert json.loads(json.dumps(option, allow_nan=False)) == option
-        assert one.alt
+        assert "NaN" not in one.to_json() and json.loads(one.to_json())["layout"] and one.alt
 
 
 def test_few_models_have_points_without_bars():
     few = FOUND.trajectories.query("model < 'm004'")
     found = Findings(dataclasses.replace(FOUND.whole, trajectories=few))
     made = study.forest_figure(found.comparisons, "survivors", LOOKS)
-    assert all("markLine" not in bar for bar in made.option["series"][:-1])
+    assert all(bar.error_x.array is None for bar in made.data)
     curve = survival(few, "plain", HOT)
-    assert len(survival_figure([curve], LOOKS).option["series"]) == 1  # no band
+    assert len(survival_figure([curve], LOOKS).data) == 1  # no band
 
 
 def test_tables_hold_what_was_found():
