@@ -178,11 +178,13 @@ def solve(
     *,
     labeller: "Labeller | None" = None,
     labelled: Dataset | None = None,
+    labels_out: Path | None = None,
 ) -> "Task[JobProgress, Refit]":
     """Re-fit the last layer; its checkpoint goes into the file ``out``.
 
     The published report's own head, beside a wider one, goes into ``report_out``. Frames that were
-    labelled for it, by ``labeller``, are kept beside ``out``; ``labelled`` are some that exist.
+    labelled for it, by ``labeller``, are kept beside ``out``, or in ``labels_out`` together with
+    ``labelled`` ones that exist already.
     """
 
     def work(cancel: threading.Event, report: Report) -> Any:
@@ -205,8 +207,9 @@ def solve(
             progress=progress,
         )
         checkpoint.save(refit.checkpoint, out)
-        if options.labels and refit.prepared.labels is not None:
-            datasets.save(refit.prepared.labels.saved(), out.with_suffix(".labels.npz"))
+        kept = labels_out or (out.with_suffix(".labels.npz") if options.labels else None)
+        if kept is not None and refit.prepared.labels is not None:
+            datasets.save(refit.prepared.labels.saved(), kept)
         own = refit.report_head  # computed here, not in the thread of a page that shows it
         if report_out is not None and own is not None:
             checkpoint.save(own.checkpoint, report_out)
@@ -226,12 +229,15 @@ def label(
 
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash.fisher import labels
+        from fisherdash.fisher.refit import divide
 
         def progress(share: float) -> None:
             report(JobProgress(share, "running the model", ""))
 
         yield JobProgress(0.0, "running the model", "")
-        found = labels.frames_to_label(model, data, options, cancel=cancel, progress=progress)
+        # As solve does, from the frames that it fits: held-out ones are for judging.
+        fit = divide(data, options).fit
+        found = labels.frames_to_label(model, fit, options, cancel=cancel, progress=progress)
         datasets.write_unlabelled(found, data.atomic_numbers, out)
         return {kind: len(frames) for kind, frames in found.items()}
 

@@ -13,6 +13,7 @@ from fisherdash.cli.options import (
     read_checkpoint,
     read_checkpoints,
     read_data,
+    whole,
 )
 from fisherdash.errors import InputError
 from fisherdash.settings import (
@@ -185,6 +186,12 @@ def add_solve(parser: argparse.ArgumentParser) -> None:
         help="frames that were labelled elsewhere, some frames of the data among them",
     )
     parser.add_argument(
+        "--labels-out",
+        metavar="FILE.npz",
+        help="where labelled frames are kept (default: NAME.labels.npz beside --out, if any frame "
+        "was labelled here)",
+    )
+    parser.add_argument(
         "--details",
         action="store_true",
         help="with --json: also the path, the spectrum, the head, the posterior and the runs",
@@ -209,6 +216,17 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     # The data have been told their temperature.
     stability = from_arguments(StabilitySettings, args, seed=args.seed)
     options = from_arguments(Options, args, temperature=None, stability=stability)
+    if args.calculator and not options.labels:
+        raise InputError(
+            "--calculator has nothing to label: give --label-displaced K, --label-dynamics K, or "
+            "both."
+        )
+    labels_out = None
+    if args.labels_out:
+        if not (options.labels or args.labels_file):
+            raise InputError("--labels-out has nothing to keep: no labels were asked for or given.")
+        inputs = [args.checkpoint, args.data]
+        labels_out = output_file(args.labels_out, ".npz", inputs=inputs, option="--labels-out")
     labelled = None
     if args.labels_file:
         labelled = read_data(args.labels_file, argparse.Namespace(), console)
@@ -218,9 +236,18 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
         labeller = reference.labeller_of(data, args.calculator)
     task = tasks.solve(
-        model, data, options, out, report_out=report_out, labeller=labeller, labelled=labelled
+        model,
+        data,
+        options,
+        out,
+        report_out=report_out,
+        labeller=labeller,
+        labelled=labelled,
+        labels_out=labels_out,
     )
     refit, _ = console.follow(task)
+    for sentence in refit.labelled:
+        console.note(sentence)
     for warning in refit.warnings:
         console.note(f"warning: {warning}")
     console.note(refit.verdict)
@@ -242,6 +269,14 @@ def add_label(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--export", required=True, metavar="FILE.xyz", help="file to write")
     add_options(parser, Options, only=LABELS)
+    for kind in ("displaced", "dynamics"):
+        parser.add_argument(
+            f"--{kind}",
+            dest=f"label_{kind}",
+            type=whole(0, 10**5),
+            default=argparse.SUPPRESS,
+            help=f"the same as --label-{kind}",
+        )
     add_options(parser.add_argument_group("data"), LoadSettings, without=("temperature",))
 
 
@@ -252,6 +287,7 @@ LABELS = (
     "label_picoseconds",
     "noise_low",
     "noise_high",
+    "holdout",
     "seed",
 )
 
@@ -271,6 +307,11 @@ def label(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         )
     from fisherdash import tasks
 
+    if options.label_dynamics and model.provenance.get("made_by") != "solve":
+        console.note(
+            f"the dynamics are those of {args.checkpoint} as it is, which no re-fit has made; give "
+            "the checkpoint that solve wrote to follow its head"
+        )
     found, _ = console.follow(tasks.label(model, data, options, out))
     return {"file": out, "frames": found}
 

@@ -104,16 +104,18 @@ def _check_readable(path: str, what: str) -> None:
         raise InputError(f"the {what} {path!r} may not be read; its permissions forbid it.")
 
 
-def output_file(path: str, suffix: str = "", *, inputs: Iterable[str] = ()) -> Path:
+def output_file(
+    path: str, suffix: str = "", *, inputs: Iterable[str] = (), option: str = "--out"
+) -> Path:
     """Where a result is to go, checked before the work begins rather than after it."""
     out = Path(path)
     if out.is_dir():
-        raise InputError(f"--out {path!r} is a folder; give the name of a file in it.")
+        raise InputError(f"{option} {path!r} is a folder; give the name of a file in it.")
     if suffix and out.suffix != suffix:
-        raise InputError(f"--out {path!r} must end in {suffix}.")
+        raise InputError(f"{option} {path!r} must end in {suffix}.")
     if out.exists() and any(Path(one).exists() and out.samefile(one) for one in inputs):
-        raise InputError(f"--out {path!r} is also an input; give another name.")
-    _folder_for(out)
+        raise InputError(f"{option} {path!r} is also an input; give another name.")
+    _folder_for(out, option)
     return out
 
 
@@ -126,9 +128,11 @@ def output_folder(path: str) -> Path:
     return out
 
 
-def _folder_for(out: Path) -> None:
+def _folder_for(out: Path, option: str = "--out") -> None:
     folder = out.absolute().parent
     if not folder.is_dir():
-        raise InputError(f"--out {str(out)!r}: there is no folder {str(folder)!r}; make it first.")
+        raise InputError(
+            f"{option} {str(out)!r}: there is no folder {str(folder)!r}; make it first."
+        )
     if not os.access(folder, os.W_OK):
-        raise InputError(f"--out {str(out)!r}: nothing may be written in {str(folder)!r}.")
+        raise InputError(f"{option} {str(out)!r}: nothing may be written in {str(folder)!r}.")

@@ -249,6 +249,7 @@ def posterior(
     halves: Sequence[Equations],
     ridge: float,
     default: Float[np.ndarray, " d"],
+    labelled: float = 0.0,
 ) -> Posterior:
     """The posterior of a fit at one ridge.
 
@@ -258,15 +259,18 @@ def posterior(
         halves: those of two halves of the frames, made the same way from :func:`halved`.
         ridge: λ as in :func:`fisherdash.fisher.ridge.head_at`, the same for the halves; finite.
         default: θ₀, the centre of the ridge.
+        labelled: Σω of labelled frames that are in the normal equations but not in ``total``.
     """
+    frames = total.frames + labelled
     gram = total.gram / total.frames
     lam = ridge * whole.spectrum.unit
     head = head_at(ridge, whole, default)
     # The spread around forces, also for the fit that has not seen them.
     rows = total.frames * total.components
-    freedom = max(rows - whole.spectrum.effective_dof(ridge), 1.0)
+    taken = whole.spectrum.effective_dof(ridge) * total.frames / frames  # by these frames
+    freedom = max(rows - taken, 1.0)
     noise = 2 * total.frames * total.divergence(head) / freedom
-    covariance = _inverse(whole, lam) * noise / total.frames
+    covariance = _inverse(whole, lam) * noise / frames
 
     # The same absolute strength of the prior per frame as in the whole fit.
     heads = [head_at(_relative(lam, half), half, default) for half in halves]

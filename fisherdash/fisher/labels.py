@@ -11,7 +11,9 @@ join the normal equations,
 over M data frames, so that a frame with large forces does not outvote the data. Frames with an atom
 that feels more than 100 eV/Å, or that cannot be labelled, are left out and counted. Labels do not
 enter the constant of the energy, the Boltzmann test or any error that is reported: these are of the
-data. The two halves by which a re-fit judges itself have half of the labels each.
+data. The two halves by which a re-fit judges itself have half of the labels each. The posterior
+counts M + Σω frames where it says how sure the head is; the size of its noise and the typical error
+bar of a force are those on data frames.
 """
 
 import dataclasses
@@ -122,7 +124,23 @@ class Labels:
         """How many of which kind, by whom, and what each round added."""
         counts = {kind: self.count(kind) for kind in (DISPLACED, DYNAMICS, FILE)}
         rounds = [dataclasses.asdict(batch) for batch in self.batches]
-        return counts | {"labeller": self.labeller, "rounds": rounds}
+        dropped = sum(batch.dropped for batch in self.batches)
+        return counts | {
+            "labeller": self.labeller,
+            "dropped": dropped,
+            "sum_of_weights": float(self.weight),
+            "rounds": rounds,
+        }
+
+    def also_by(self, labeller: str) -> "Labels":
+        """The same, to which another labeller is going to add."""
+        names = self.labeller if labeller == self.labeller else f"{self.labeller}, {labeller}"
+        return dataclasses.replace(self, labeller=names)
+
+    @property
+    def weight(self) -> float:
+        """Σω over all labelled frames."""
+        return self.halves[0].weight + self.halves[1].weight
 
     def saved(self) -> Dataset:
         """The labelled frames behind the data frames that say of which potential they are."""
@@ -142,14 +160,14 @@ def joined(problem: Equations, frames: int, sums: LabelSums) -> Equations:
     )
 
 
-def begin(data: Dataset, labeller: Labeller) -> Labels:
+def begin(data: Dataset, labeller: Labeller, cancel: threading.Event | None = None) -> Labels:
     """Labels without frames, from a potential that agrees with the data on some of their frames.
 
     Raises:
-        InputError: for one of another level of theory.
+        InputError: for one of another level of theory, or when cancelled.
     """
     some = data.subset(evenly_spaced(len(data), CHECKED))
-    energies, forces = labeller.label(data.atomic_numbers, some.positions)
+    energies, forces = one_by_one(labeller, data.atomic_numbers, some.positions, cancel)
     if not np.isfinite(forces).all():
         raise InputError(f"{labeller.name} gives no forces for frames of the data")
     again = dataclasses.replace(some, energies=energies, forces=forces)
@@ -225,11 +243,44 @@ def weights(
     return 1 / (1 + ratio)
 
 
+def one_by_one(
+    labeller: Labeller,
+    atomic_numbers: np.ndarray,
+    positions: Float[np.ndarray, "frames atoms 3"],
+    cancel: threading.Event | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[Float[np.ndarray, " frames"], Float[np.ndarray, "frames atoms 3"]]:
+    """Energies and forces, NaN for frames that cannot be done: a reference may take minutes each.
+
+    Raises:
+        InputError: when cancelled.
+    """
+    energies, forces = np.full(len(positions), np.nan), np.full(positions.shape, np.nan)
+    for index in range(len(positions)):
+        if cancel is not None and cancel.is_set():
+            raise InputError(
+                f"the labelling was cancelled after {index} of {len(positions)} frames"
+            )
+        at = slice(index, index + 1)
+        energies[at], forces[at] = labeller.label(atomic_numbers, positions[at])
+        if progress is not None:
+            progress((index + 1) / len(positions))
+    return energies, forces
+
+
 def labelled_by(
-    labeller: Labeller, atomic_numbers: np.ndarray, positions: Float[np.ndarray, "frames atoms 3"]
+    labeller: Labeller,
+    atomic_numbers: np.ndarray,
+    positions: Float[np.ndarray, "frames atoms 3"],
+    *,
+    cancel: threading.Event | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[Dataset | None, np.ndarray]:
-    """The frames that can be labelled, None if that is none, and which these are."""
-    energies, forces = labeller.label(atomic_numbers, positions)
+    """The frames that can be labelled, None if that is none, and which these are.
+
+    Raises InputError when cancelled.
+    """
+    energies, forces = one_by_one(labeller, atomic_numbers, positions, cancel, progress)
     apart = _distances(positions).min(axis=1) >= CLOSEST_ATOMS
     sound = apart & np.isfinite(energies) & np.isfinite(forces).all(axis=(1, 2))
     if not sound.any():

@@ -27,7 +27,7 @@ from fisherdash.fisher.diagnostics import (
     posterior,
 )
 from fisherdash.fisher.entropy import EntropyDescent
-from fisherdash.fisher.labels import DISPLACED, DYNAMICS, FILE, Labels, LabelSums, joined, sentences
+from fisherdash.fisher.labels import DISPLACED, DYNAMICS, Labels, LabelSums, joined, sentences
 from fisherdash.fisher.moments import Equations, Metric, Moments, equations
 from fisherdash.fisher.ridge import (
     WORDS,
@@ -139,7 +139,6 @@ def warnings_of(
     """What should be known before the result is believed."""
     return (
         *(() if entropy is None else (f"{entropy.sentence}.",)),
-        *(() if prepared.labels is None else sentences(prepared.labels)),
         *_about_data(prepared),
         *_about_head(prepared, norm, descent, stability),
         *_about_errors(prepared, change, kl),
@@ -391,7 +390,12 @@ class Prepared:
         """Uncertainty of the head of one point of the path; computed once for each."""
         if ridge not in self._posteriors:
             self._posteriors[ridge] = posterior(
-                self.fit, self.problem, self.halves, ridge, self.start.head
+                self.fit,
+                self.problem,
+                self.halves,
+                ridge,
+                self.start.head,
+                0.0 if self.labels is None else self.labels.weight,
             )
         return self._posteriors[ridge]
 
@@ -525,6 +529,11 @@ class Refit:
         return found if own is None else found | {"report": getattr(own, name)["fisher"]}
 
     @property
+    def labelled(self) -> Sequence[str]:
+        """What each round of labelling added, in words."""
+        return () if self.prepared.labels is None else sentences(self.prepared.labels)
+
+    @property
     def relative_ridge(self) -> float:
         """λ over the largest eigenvalue, for either metric."""
         spec = self.prepared.problem.spectrum
@@ -587,6 +596,7 @@ def summary(refit: Refit) -> dict[str, Any]:
         "temperature_stderr_K": test.stderr,
         "consistent": test.consistent,
     }
+    labels = refit.prepared.labels
     return {
         "method": refit.prepared.options.method,
         "ridge": refit.ridge,
@@ -599,13 +609,9 @@ def summary(refit: Refit) -> dict[str, Any]:
         "kl_eV": refit.kl and {name: found.value for name, found in refit.beside("kl").items()},
         "head": refit.prepared.options.head,
         "metric": refit.prepared.options.ridge_metric,
-        "labels": _counts(refit.prepared.labels),
+        "labels": {kind: labels.count(kind) if labels else 0 for kind in (DISPLACED, DYNAMICS)},
+        "labelled": labels and labels.to_json(),
     }
-
-
-def _counts(labels: Labels | None) -> dict[str, int]:
-    found = {kind: labels.count(kind) if labels else 0 for kind in (DISPLACED, DYNAMICS)}
-    return found | ({FILE: labels.count(FILE)} if labels and labels.count(FILE) else {})
 
 
 def details(refit: Refit) -> dict[str, Any]:
@@ -641,7 +647,6 @@ def details(refit: Refit) -> dict[str, Any]:
             "p_value": test.p_descriptors,
         },
         "stability": _stability(refit),
-        "labels": refit.prepared.labels and refit.prepared.labels.to_json(),
         "relative_entropy": refit.entropy
         and {
             "picoseconds": refit.entropy.picoseconds,

@@ -67,6 +67,8 @@ def solve(
             when cancelled.
     """
     options = options or Options()
+    if labelled is not None:
+        options.check_labels()
     if options.labels and labeller is None:
         labeller = labeller_of(dataset)
     prepared = prepare(checkpoint, dataset, options, cancel=cancel, progress=progress)
@@ -185,18 +187,23 @@ def with_labels(
     before it give. Raises InputError for a labeller of another potential, or when cancelled.
     """
     options, data = prepared.options, prepared.division.fit
-    found = prepared.labels or labels.begin(data, labeller)
+    own = labels.begin(data, labeller, cancel)  # it is compared with the data in any case
+    found = own if prepared.labels is None else prepared.labels.also_by(own.labeller)
     rounds = options.label_rounds if options.label_dynamics else 0
     total = bool(options.label_displaced) + rounds
 
     def told(share: float) -> None:
-        if cancel is not None and cancel.is_set():
-            raise InputError("the labelling was cancelled")
         if progress is not None:
             progress("labelling", share / total)
 
-    def added(kind: str, x: np.ndarray, failing: np.ndarray | None) -> labels.Labels:
-        frames, sound = labels.labelled_by(labeller, data.atomic_numbers, x)
+    def added(kind: str, x: np.ndarray, failing: np.ndarray | None, done: float) -> labels.Labels:
+        frames, sound = labels.labelled_by(
+            labeller,
+            data.atomic_numbers,
+            x,
+            cancel=cancel,
+            progress=lambda share: told(done + share / 2),
+        )
         failing = None if failing is None else failing[sound]
         return labels.add(
             found,
@@ -213,7 +220,7 @@ def with_labels(
     told(0.0)
     if options.label_displaced:
         x = displaced(data.positions, options, options.label_displaced, labels.STREAM)
-        found = added(labels.DISPLACED, x, None)
+        found = added(labels.DISPLACED, x, None, 0.5)
     for number in range(rounds):
         done = total - rounds + number
         now = dataclasses.replace(prepared, labels=found)
@@ -225,9 +232,9 @@ def with_labels(
             options,
             number,
             cancel=cancel,
-            progress=lambda share, done=done: told(done + share),
+            progress=lambda share, done=done: told(done + share / 2),
         )
-        found = added(labels.DYNAMICS, x, failing)
+        found = added(labels.DYNAMICS, x, failing, done + 0.5)
     return dataclasses.replace(prepared, labels=found)
 
 

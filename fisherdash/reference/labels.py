@@ -50,11 +50,15 @@ def _gfn2_xtb(atoms: Atoms) -> Any:
 
 
 def _with(make: Callable[[Atoms], Any]) -> Label:
+    kept: list[Atoms] = []  # with their calculator, which begins from its last frame
+
     def label(atomic_numbers: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         energies = np.full(len(positions), np.nan)
         forces = np.full(positions.shape, np.nan)
-        atoms = Atoms(atomic_numbers, positions[0])
-        atoms.calc = make(atoms)
+        if not (kept and np.array_equal(kept[0].numbers, atomic_numbers)):
+            kept[:] = [Atoms(atomic_numbers, positions[0])]
+            kept[0].calc = make(kept[0])
+        atoms = kept[0]
         for index, frame in enumerate(positions):
             atoms.positions = frame
             try:

@@ -202,15 +202,20 @@ class Options(Settings):
                 "the Laplacian way sees positions alone: energy_weight must be 0 with it, received "
                 f"{self.energy_weight}"
             )
-        if self.labels and self.method not in ("forces", "gradient"):
-            raise InputError(
-                "labels are forces: label_displaced and label_dynamics go with the methods forces "
-                f"and gradient, received {self.method!r}"
-            )
+        if self.labels:
+            self.check_labels()
         if self.noise_low > self.noise_high:
             raise InputError(
                 f"noise_high must be at least noise_low ({self.noise_low:g} Å), received "
                 f"{self.noise_high:g} Å"
+            )
+
+    def check_labels(self) -> None:
+        """InputError for a method that cannot use labelled frames."""
+        if self.method not in ("forces", "gradient"):
+            raise InputError(
+                "labels are forces: labelled frames go with the methods forces and gradient, "
+                f"received {self.method!r}"
             )
 
     @property

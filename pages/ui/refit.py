@@ -58,6 +58,8 @@ NUMBER = "%.4g"
 def before_and_after(refit: "Refit") -> None:
     """The verdict, its warnings, and the numbers behind it."""
     st.markdown(f"**{plain(refit.verdict)}**")
+    for sentence in refit.labelled:
+        st.caption(plain(sentence))
     for warning in refit.warnings:
         st.warning(plain(warning), icon=":material/warning:")
     rows = {

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 
+from fisherdash import dataset
 from fisherdash.__main__ import main
 
 pytestmark = pytest.mark.slow
@@ -52,6 +54,7 @@ KEYS = {
         "head",
         "metric",
         "labels",
+        "labelled",
     ],
     "label": ["file", "frames"],
     "simulate": [
@@ -332,9 +335,17 @@ def test_label_writes_frames_for_a_reference(call, trained, water, folder, capfd
     answer = call("solve", trained, water, "--out", solved, *more)
     assert answer["labels"]["displaced"] == 5 and answer["labels"]["dynamics"] == 0
     kept = solved.with_suffix(".labels.npz")
-    again = ["--labels-file", kept, "--quick", "--noise-frames", "64"]
+    # Exported are the very frames that solve labels itself: none near a held-out one.
+    shorter = ["--displaced", "5", "--export", folder / "short.xyz"]
+    assert call("label", trained, water, *shorter)["frames"] == {"data": 8, "displaced": 5}
+    frames = ase.io.read(folder / "short.xyz", ":")
+    exported = [atoms.positions for atoms in frames if atoms.info["kind"] == "displaced"]
+    np.testing.assert_allclose(exported, dataset.load(kept).positions[-5:], atol=1e-7)
+    copy = folder / "copy.npz"
+    again = ["--labels-file", kept, "--labels-out", copy, "--quick", "--noise-frames", "64"]
     found = call("solve", trained, water, "--out", folder / "again.safetensors", *again)
-    assert found["labels"] == {"displaced": 0, "dynamics": 0, "file": 5}
+    assert found["labels"] == {"displaced": 0, "dynamics": 0}
+    assert found["labelled"]["file"] == 5 and len(dataset.load(copy)) == 13
     errors = [one["force_rmse_eV_per_A"]["fisher"] for one in (answer, found)]
     assert errors[0] == pytest.approx(errors[1], rel=1e-6)
     assert main(["label", str(trained), str(water), "--export", str(out)]) == 2

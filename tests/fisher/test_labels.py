@@ -1,6 +1,7 @@
 """Labels beside the data: weights, sums, planted heads, one potential only, own dynamics."""
 
 import dataclasses
+import itertools
 import threading
 
 import ase.io
@@ -114,10 +115,15 @@ def test_another_potential_is_refused_with_the_figures(truth, data) -> None:
 
 
 def test_wild_frames_are_left_out_and_counted(truth, data) -> None:
+    calls = itertools.count()
+
     def wild(numbers: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         energies, forces = by(truth).label(numbers, positions)
-        if len(positions) > labels.CHECKED:
-            forces[0, 0, 0], forces[1] = 101.0, np.nan
+        number = next(calls) - labels.CHECKED  # of the frame, after those of the data
+        if number == 0:
+            forces[0, 0, 0] = 101.0
+        if number == 1:
+            forces[0] = np.nan
         return energies, forces
 
     ready = fisher.prepare(random_checkpoint(), data, Options(**WIDE, label_displaced=12))
@@ -167,7 +173,8 @@ def test_frames_labelled_elsewhere_give_the_same_head(truth, data, tmp_path, mon
     read = fisher.solve(start, data, plain, labelled=file)
     # Eight digits of positions and forces in the file.
     np.testing.assert_allclose(read.checkpoint.head, direct.checkpoint.head, rtol=1e-3, atol=1e-4)
-    assert fisher.summary(read)["labels"] == {"displaced": 0, "dynamics": 0, "file": 12}
+    assert fisher.summary(read)["labels"] == {"displaced": 0, "dynamics": 0}
+    assert fisher.summary(read)["labelled"]["file"] == 12
     made = direct.prepared.labels
     assert made is not None
     dataset.save(made.saved(), tmp_path / "kept.npz")
@@ -188,9 +195,53 @@ def test_files_that_cannot_be_used_are_refused(truth, data) -> None:
 
 def test_labelling_can_be_cancelled(truth, data) -> None:
     ready = fisher.prepare(random_checkpoint(), data, Options(**WIDE, label_displaced=4))
-    cancel = threading.Event()
-    cancel.set()
+    cancel, done = threading.Event(), itertools.count(1)
+
+    def stopping(numbers: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if next(done) == labels.CHECKED + 2:
+            cancel.set()
+        return by(truth).label(numbers, positions)
+
+    with pytest.raises(InputError, match="cancelled after 2 of 4 frames"):
+        with_labels(ready, Labeller("slow", stopping), cancel=cancel)
     with pytest.raises(InputError, match="cancelled"):
         with_labels(ready, by(truth), cancel=cancel)
     with pytest.raises(InputError, match="labels are forces"):
         Options(method="laplacian", label_displaced=1)
+
+
+def test_labels_of_a_file_need_a_method_that_sees_forces(truth, data) -> None:
+    with pytest.raises(InputError, match="labels are forces"):
+        fisher.solve(truth, data, Options(method="kl"), labelled=data)
+
+
+def test_a_labeller_beside_a_file_is_compared_too(truth, data) -> None:
+    more = planted_dataset(truth, 6, seed=9)
+    file = dataclasses.replace(
+        data,
+        positions=np.concatenate([data.positions, more.positions]),
+        energies=np.concatenate([data.energies, more.energies]),
+        forces=np.concatenate([data.forces, more.forces]),
+    )
+    ready = with_file(fisher.prepare(truth, data, Options(**WIDE, label_displaced=4)), file)
+    with pytest.raises(InputError, match="is not the potential of the data"):
+        with_labels(ready, by(truth, scale=1.02))
+    both = with_labels(ready, by(truth)).labels
+    assert both is not None and [batch.kind for batch in both.batches] == ["file", "displaced"]
+    assert both.labeller.endswith(", the truth")
+
+
+def test_error_bars_count_the_labels_as_data(truth, data) -> None:
+    """Labels by weight are so many more frames: the covariance falls by M/(M + Σω)."""
+    ready = fisher.prepare(random_checkpoint(), data, Options(**WIDE))
+    plain = fisher.posterior(ready.fit, ready.problem, ready.halves, 0.1, ready.start.head)
+    more = fisher.posterior(
+        ready.fit, ready.problem, ready.halves, 0.1, ready.start.head, float(ready.fit.frames)
+    )
+    one = plain.covariance / plain.scale**2
+    two = more.covariance / more.scale**2
+    rows = ready.fit.frames * ready.fit.components
+    taken = ready.problem.spectrum.effective_dof(0.1)
+    noise = (rows - taken) / (rows - taken / 2)  # half of the directions are the labels'
+    np.testing.assert_allclose(two, one * noise / 2, rtol=1e-9)
+    assert more.half_difference == plain.half_difference, "which is measured on the data"
