@@ -181,7 +181,7 @@ def _newton(
 ) -> tuple[Float[np.ndarray, " p"], float]:
     """−(H + λμB)⁻¹g, μ the largest eigenvalue of H relative to B, and its degrees of freedom."""
     problem = Equations(hessian, -gradient, None, 1, metric)
-    ridge = ridge * float(problem.spectrum.values[0]) / problem.spectrum.unit
+    ridge = ridge * problem.spectrum.largest / max(problem.spectrum.unit, np.finfo(float).tiny)
     step = head_at(ridge, problem, np.zeros_like(gradient))
     return step, problem.spectrum.effective_dof(ridge)
 

@@ -568,9 +568,15 @@ class Spectrum:
     relative: bool = True
 
     @property
+    def largest(self) -> float:
+        """The largest eigenvalue; 0 where the metric knows no direction, as of a body without
+        forces."""
+        return float(self.values[0]) if len(self.values) else 0.0
+
+    @property
     def unit(self) -> float:
         """What λ is a multiple of, in the unit of the eigenvalues."""
-        return float(self.values[0]) if self.relative else 1.0
+        return self.largest if self.relative else 1.0
 
     @property
     def known(self) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "d rank"]]:
@@ -581,7 +587,7 @@ class Spectrum:
     def condition_number(self) -> float:
         """Largest over smallest eigenvalue; infinite if some direction is not determined."""
         full = self.rank == len(self.vectors)
-        return float(self.values[0] / self.values[-1]) if full else float("inf")
+        return self.largest / float(self.values[-1]) if full else float("inf")
 
     def effective_dof(self, ridge: float) -> float:
         """Σ_k μ_k/(μ_k + λ): the number of directions that the data decide at this ridge."""

@@ -537,7 +537,7 @@ class Refit:
     def relative_ridge(self) -> float:
         """λ over the largest eigenvalue, for either metric."""
         spec = self.prepared.problem.spectrum
-        return self.ridge * spec.unit / max(spec.values[0], np.finfo(float).tiny)
+        return self.ridge * spec.unit / max(spec.largest, np.finfo(float).tiny)
 
     @property
     def path(self) -> tuple[RidgePoint, ...]:

@@ -98,7 +98,8 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Chart:
 
 def spectrum_figure(eigenvalues: Sequence[float], ridge: float) -> Chart:
     """Eigenvalues of T relative to the largest, with the ridge: below it the data do not decide."""
-    values = np.asarray(eigenvalues) / max(eigenvalues[0], np.finfo(float).tiny)
+    known = np.asarray(eigenvalues or [0.0])  # none of a body without forces
+    values = known / max(known[0], np.finfo(float).tiny)
     share = values / np.maximum(values + ridge, np.finfo(float).tiny)
     number = np.arange(1, len(values) + 1)
     made = chart(

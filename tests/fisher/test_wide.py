@@ -33,7 +33,7 @@ from tests import networks
 from tests.fisher.test_ridge import linear_data
 from tests.md import force_fields as ff
 from tests.potentials.toy import Toy
-from tests.randomised import displaced_ethanol, planted_dataset
+from tests.randomised import displaced_ethanol, planted_dataset, random_checkpoint
 
 FORMS: tuple[Kind, ...] = ("shared", "by element", "quadratic")
 EXACT: dict[str, Any] = {"precision": "float64", "test_boltzmann": False}
@@ -401,3 +401,15 @@ def test_calculator_landscape_and_file_take_a_quadratic_head(tmp_path: Path) -> 
     assert np.abs(rounded - forces).max() < 5e-3
     found = landscape.sharpness(again, data.subset(np.arange(8)), LandscapeSettings(radius=1e-3))
     assert np.isfinite(found.value)
+
+
+def test_a_body_without_forces_keeps_its_head() -> None:
+    _, data = planted(frames=20)
+    flat = random_checkpoint()
+    body = jax.tree.map(np.zeros_like, flat.body)
+    refit = fisher.solve(
+        dataclasses.replace(flat, body=body), data, Options(noise_frames=16, **EXACT)
+    )
+    assert refit.effective_rank == 0 and refit.relative_ridge > 0
+    np.testing.assert_array_equal(refit.checkpoint.head, refit.prepared.start.head)
+    assert refit.force_change.value == 0
