@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import threading
+from types import SimpleNamespace
 
 import ase.io
 import numpy as np
@@ -154,6 +155,21 @@ def test_own_dynamics_give_frames_from_before_failures_in_rounds(truth, data) ->
     assert found is not None and [batch.kind for batch in found.batches] == ["dynamics"] * 2
     assert sum(batch.failing for batch in found.batches) > 0
     assert all(batch.frames + batch.dropped == 4 for batch in found.batches)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_frame_is_from_the_last_50_fs_before_a_failure(data, monkeypatch, truth, seed) -> None:
+    failed = np.array([-1, 101, 15, 200, -1])  # steps of 0.5 fs; a frame every 20 of them
+    times = np.broadcast_to(10.0 * np.arange(11)[:, None, None], (5, 11, 9, 3))
+    chunk = SimpleNamespace(step=200, positions=times[None], failed_step=failed[None])
+    monkeypatch.setattr(labels, "simulate", lambda *args, **more: iter([chunk]))
+    options = Options(label_dynamics=5, label_picoseconds=0.1, seed=seed)
+    x, failing = labels.own_dynamics(truth, data, options, 0)
+    taken, end = x[:, 0, 0], 0.5 * failed
+    np.testing.assert_array_equal(failing, [False, True, True, True, False])
+    assert (taken[failing] < end[failing]).all()
+    assert (taken[failing] >= np.maximum(end[failing] - labels.BEFORE_FAILURE, 0.0)).all()
+    assert (taken[~failing] > 0).all(), "the start is a frame of the data"
 
 
 def test_frames_labelled_elsewhere_give_the_same_head(truth, data, tmp_path, monkeypatch) -> None:
