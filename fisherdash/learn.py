@@ -118,14 +118,22 @@ class Objective:
         """J(θ), zero for the true gradient."""
         return float(0.5 * theta @ self.t @ theta - theta @ self.c + self.constant)
 
-    def solve(self, ridge: float, start: np.ndarray, alone: bool = False) -> np.ndarray:
-        """(T + λ I) θ = rhs + λ θ₀; λ in units of T's largest eigenvalue.
+    def solve(
+        self,
+        ridge: float,
+        start: np.ndarray,
+        alone: bool = False,
+        metric: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """(T + λ M) θ = rhs + λ M θ₀: the head, close to θ₀ as ``metric`` M measures it.
 
-        ``alone`` takes −b, which needs no forces, for c. Where T is singular, the least change.
+        Without a metric M is the identity and λ in units of T's largest eigenvalue. ``alone``
+        takes −b, which needs no forces, for c. Where T is singular, the least change.
         """
-        size = ridge * np.linalg.eigvalsh(self.t)[-1]
         rhs = (-self.b if alone else self.c) - self.t @ start
-        return start + np.linalg.lstsq(self.t + size * np.eye(len(rhs)), rhs, rcond=1e-12)[0]
+        if metric is None:
+            metric = np.linalg.eigvalsh(self.t)[-1] * np.eye(len(rhs))
+        return start + np.linalg.lstsq(self.t + ridge * metric, rhs, rcond=1e-12)[0]
 
     def descent(self, start: np.ndarray, steps: int) -> Float[np.ndarray, "steps1 K"]:
         """Gradient descent on J from θ₀ with the step 1/λ_max; the path, its start included."""
@@ -144,3 +152,12 @@ def moments(x: Points, basis: Basis) -> Objective:
         b=-basis.laplacians(x).mean(axis=0),
         constant=0.5 * float((force**2).sum(axis=1).mean()),
     )
+
+
+def noise(x: Points, basis: Basis, sigma: float, copies: int = 8, seed: int = 0) -> np.ndarray:
+    """T_σ (K, K), the mean of GᵀG over the points displaced by normal noise of width σ: a ridge
+    with this metric holds the forces where the points are not."""
+    rng = np.random.default_rng(seed)
+    moved = np.repeat(x, copies, axis=0) + sigma * rng.standard_normal((copies * len(x), 2))
+    g = basis.gradients(moved)
+    return np.einsum("nik,nil->kl", g, g) / len(moved)

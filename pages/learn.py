@@ -11,12 +11,17 @@ SOURCES: dict[lesson.Source, str] = {
     "hot": f"a sample {lesson.HOT:g} times as hot",
     "even": "spread evenly",
 }
+MODELS: dict[lesson.Model, str] = {
+    "own": "the four of the truth",
+    "gaussians": "25 round Gaussians",
+    "many": "64 narrow Gaussians",
+}
 
 
 @st.fragment
 def play() -> None:
     """The choices and the drawing; dragging asks nobody."""
-    with st.grid(4, min_column_width=170):
+    with st.grid(5, min_column_width=150):
         source = st.selectbox(
             "Points",
             list(SOURCES),
@@ -28,24 +33,32 @@ def play() -> None:
             "Number of points", [30, 100, 300, 1000, 3000, 10000], value=1000,
             help="Few points leave T nearly singular where the model has many functions.",
         )  # fmt: skip
-        exact = st.selectbox(
+        model = st.selectbox(
             "Functions φ",
-            [True, False],
-            format_func=lambda own: "the four of the truth" if own else "25 round Gaussians",
+            list(MODELS),
+            format_func=lambda name: MODELS[name],
             help="With its own four terms the model can be exact; the Gaussians, like a network, "
-            "cannot.",
+            "cannot. 64 narrow ones fit the points best and know least away from them.",
         )
         power = st.select_slider(
             "Ridge λ",
             ["none", *(f"1e{power}" for power in range(-8, 2))],
             value="none",
-            help="In units of the largest eigenvalue of T: pulls the solution towards the default "
-            "head, along the dotted line.",
+            help="Pulls the solution towards the default head, along the dotted line. In units of "
+            "the largest eigenvalue of T, or for noise a pure number.",
         )
-    made = lesson.lesson(source, count, exact, 0.0 if power == "none" else float(power))
+        noise = st.selectbox(
+            "The ridge holds",
+            [False, True],
+            format_func=lambda kind: "forces near the points" if kind else "the weights",
+            help=f"Forces: at the points displaced by noise of width {lesson.SIGMA:g}, without any "
+            "label there. That holds the landscape where the data are silent.",
+        )
+    ridge = 0.0 if power == "none" else float(power)
+    made = lesson.lesson(source, count, model, ridge, noise=noise)
     show_lesson(lesson.payload(made), key="lesson")
     st.caption(
-        "Dark is low, one band a kT, red lower than any point; dots are the points, orange arrows "
+        "One band a kT; dots are the points, orange arrows "
         "the score. In the plane of two weights: blue the default head, orange the closed form, "
         "green from points alone, violet 3,000 steps of gradient descent, dotted the path of the "
         "ridge. Your θ begins at the default head; the other weights stay where they are while "
@@ -55,33 +68,34 @@ def play() -> None:
 
 st.title("Learn")
 st.caption("Score matching in ten minutes, on the Müller–Brown potential in two dimensions.")
-st.markdown(
-    "A model whose energy is linear in its last layer, "
-    "$U_\\theta(x)=\\theta\\cdot\\varphi(x)$, has the **score** "
-    "$s_\\theta=-\\beta\\nabla U_\\theta$: the slope of the logarithm of its Boltzmann "
-    "density, $\\beta=1/kT$. The **Fisher divergence** is how far this score is from that of "
-    "the data, on average over the data:"
-)
-st.latex(
-    r"\begin{aligned}J(\theta)&=\tfrac12\,\beta^2\,\mathbb{E}\,\lVert\nabla U-G\theta\rVert^2\\"
-    r"&=\tfrac12\,\theta^{\mathsf T}T\theta-\theta^{\mathsf T}c+\text{const}\end{aligned}"
-)
-st.latex(
-    r"\begin{aligned}T&=\beta^2\,\mathbb{E}[G^{\mathsf T}G]\\"
-    r"c&=\beta^2\,\mathbb{E}[G^{\mathsf T}\nabla U]\\\theta^\star&=T^{-1}c\end{aligned}"
-)
-st.caption(
-    "φ: the fixed functions of the model (descriptors); θ: their weights (the head); "
-    "G = ∂φ/∂x: how the functions change with the position x; U: the true energy, −∇U its "
-    "force; 𝔼: mean over the points. J is a bowl in θ: its lowest point is found in one step."
-)
-st.markdown("Where the points are a Boltzmann sample, partial integration removes the forces:")
-st.latex(
-    r"\begin{aligned}c&=-b\\b&=-\beta\,\mathbb{E}[\Delta\varphi]\\"
-    r"\theta^\star&=-T^{-1}b\end{aligned}"
-)
-st.caption("Δφ: Laplacian of the functions. Positions and the temperature are then enough.")
 play()
+with st.expander("The formulas", icon=":material/function:"):
+    st.markdown(
+        "A model whose energy is linear in its last layer, "
+        "$U_\\theta(x)=\\theta\\cdot\\varphi(x)$, has the **score** "
+        "$s_\\theta=-\\beta\\nabla U_\\theta$: the slope of the logarithm of its Boltzmann "
+        "density, $\\beta=1/kT$. The **Fisher divergence** is how far this score is from that of "
+        "the data, on average over the data:"
+    )
+    st.latex(
+        r"\begin{aligned}J(\theta)&=\tfrac12\,\beta^2\,\mathbb{E}\,\lVert\nabla U-G\theta\rVert^2\\"
+        r"&=\tfrac12\,\theta^{\mathsf T}T\theta-\theta^{\mathsf T}c+\text{const}\end{aligned}"
+    )
+    st.latex(
+        r"\begin{aligned}T&=\beta^2\,\mathbb{E}[G^{\mathsf T}G]\\"
+        r"c&=\beta^2\,\mathbb{E}[G^{\mathsf T}\nabla U]\\\theta^\star&=T^{-1}c\end{aligned}"
+    )
+    st.caption(
+        "φ: the fixed functions of the model (descriptors); θ: their weights (the head); "
+        "G = ∂φ/∂x: how the functions change with the position x; U: the true energy, −∇U its "
+        "force; 𝔼: mean over the points. J is a bowl in θ: its lowest point is found in one step."
+    )
+    st.markdown("Where the points are a Boltzmann sample, partial integration removes the forces:")
+    st.latex(
+        r"\begin{aligned}c&=-b\\b&=-\beta\,\mathbb{E}[\Delta\varphi]\\"
+        r"\theta^\star&=-T^{-1}b\end{aligned}"
+    )
+    st.caption("Δφ: Laplacian of the functions. Positions and the temperature are then enough.")
 st.subheader("What to try")
 st.markdown(
     "1. Drag the circle and watch J and your landscape. Then press **Closed form**: one step.\n"
@@ -92,6 +106,9 @@ st.markdown(
     "4. Choose *25 round Gaussians*, then **Closed form** and **Run dynamics**; then the same with "
     "30 points. J is at its lowest, and yet the landscape may have holes (red) where there are no "
     "points. See what a **ridge** does to them.\n"
+    "5. Choose *64 narrow Gaussians* and **Closed form**: deep holes. Let λ = 1e-2 hold *forces "
+    "near the points*: they close, and J stays low. With λ = 1e-4 *the weights* close them "
+    "as well, but J is then twice as high.\n"
 )
 st.subheader("The same on a molecule")
 st.markdown(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fisherdash import learn, viewer
-from fisherdash.plots.figure import DEFAULT, FISHER, OTHERS
+from fisherdash.plots.theme import DEFAULT, FISHER, OTHERS
 
 GRID = 56
 SHOWN = 1200
@@ -18,6 +18,15 @@ START, PUSH, STEP, STEPS = [-0.558, 1.442], [2.0, -2.6], 0.01, 400
 SEED = 7
 
 Source = Literal["boltzmann", "hot", "even"]
+Model = Literal["own", "gaussians", "many"]
+MODELS = {
+    "own": learn.own_terms,
+    "gaussians": learn.gaussians,
+    "many": lambda: learn.gaussians(8),
+}
+"""The terms of the truth; 25 round Gaussians; 64 narrower ones, a wider set of functions."""
+SIGMA = 0.35
+"""Width of the noise of the noise ridge, in units of the plane."""
 HOT = 3.0
 """Temperature of the points that the fit wrongly takes for those of temperature 1."""
 
@@ -33,6 +42,7 @@ class Lesson:
     closed: np.ndarray
     alone: np.ndarray
     ridge: float
+    metric: np.ndarray | None
 
     def divergences(self) -> dict[str, float]:
         """J of the default head, of the fit from forces and of the fit from points alone."""
@@ -40,21 +50,26 @@ class Lesson:
         return {name: self.moments.divergence(getattr(self, name)) for name in names}
 
 
-def lesson(source: Source, count: int, exact: bool, ridge: float) -> Lesson:
+def lesson(
+    source: Source, count: int, model: Model, ridge: float, *, noise: bool = False
+) -> Lesson:
     """Points, moments and heads.
 
     Args:
       source: where the points come from; the fit takes them for a sample at temperature 1.
       count: of points.
-      exact: the model has the true potential's own terms, otherwise 25 round Gaussians.
-      ridge: λ in units of the largest eigenvalue of T; pulls towards the default head.
+      model: which functions it has, see MODELS.
+      ridge: λ, pulls towards the default head; in units of the largest eigenvalue of T, or with
+        ``noise`` a pure number.
+      noise: measure the distance by the forces at displaced points, not by the weights.
     """
     points = {
         "boltzmann": lambda: learn.sample(count, 1.0, SEED),
         "hot": lambda: learn.sample(count, HOT, SEED),
         "even": lambda: learn.scatter(count, SEED),
     }[source]()
-    basis = learn.own_terms() if exact else learn.gaussians()
+    basis = MODELS[model]()
+    metric = learn.noise(points, basis, SIGMA, seed=SEED) if noise else None
     moments = learn.moments(points, basis)
     default = _default(basis)
     return Lesson(
@@ -62,9 +77,10 @@ def lesson(source: Source, count: int, exact: bool, ridge: float) -> Lesson:
         basis,
         moments,
         default,
-        moments.solve(ridge, default),
-        moments.solve(ridge, default, alone=True),
+        moments.solve(ridge, default, metric=metric),
+        moments.solve(ridge, default, alone=True, metric=metric),
         ridge,
+        metric,
     )
 
 
@@ -81,7 +97,7 @@ def payload(made: Lesson) -> dict[str, Any]:
     ridges = [0.0, *np.logspace(-9, 2, 34)]
     descent = made.moments.descent(made.default, 3000)
     shown = np.unique(np.logspace(0, np.log10(len(descent)), 90).round().astype(int)) - 1
-    ways = [made.moments.solve(ridge, made.default) for ridge in ridges]
+    ways = [made.moments.solve(ridge, made.default, metric=made.metric) for ridge in ridges]
     return {
         "box": list(learn.BOX),
         "grid": GRID,

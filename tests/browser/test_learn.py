@@ -19,7 +19,7 @@ def test_theta_is_dragged_solved_and_descended(tab: Page, address: str) -> None:
     tab.goto(f"{address}/learn")
     plane, mine = tab.get_by_test_id("map-plane"), tab.get_by_test_id("map-mine")
     expect(plane).to_be_visible()
-    made = lesson.lesson("boltzmann", 1000, True, 0.0)
+    made = lesson.lesson("boltzmann", 1000, "own", 0.0)
     start = made.divergences()["default"]
     assert divergence(tab) == pytest.approx(start, rel=1e-9)
     before = pixels(mine)
@@ -28,9 +28,10 @@ def test_theta_is_dragged_solved_and_descended(tab: Page, address: str) -> None:
     area = plane.bounding_box()
     assert area is not None
     # From the default head at the upper right towards the bottom of the bowl at the lower left.
-    tab.mouse.move(area["x"] + 180, area["y"] + 45)
+    side = area["width"] - 30  # the rest is for the labels of the axes
+    tab.mouse.move(area["x"] + 30 + 0.8 * side, area["y"] + 8 + 0.2 * side)
     tab.mouse.down()
-    tab.mouse.move(area["x"] + 50, area["y"] + 170, steps=5)
+    tab.mouse.move(area["x"] + 30 + 0.22 * side, area["y"] + 8 + 0.76 * side, steps=5)
     tab.mouse.up()
     assert divergence(tab) < 0.5 * start
     assert differ(before, pixels(mine))
@@ -54,7 +55,7 @@ def test_the_ball_of_the_browser_is_the_ball_of_the_science(tab: Page, address: 
     tab.get_by_test_id("run").click()
     root = tab.locator(".lesson")
     expect(root).to_have_attribute("data-step", str(lesson.STEPS))
-    made = lesson.lesson("boltzmann", 1000, True, 0.0)
+    made = lesson.lesson("boltzmann", 1000, "own", 0.0)
     path = verlet(
         lambda x: made.basis.gradients(x) @ made.default,
         np.array([lesson.START]), np.array([lesson.PUSH]), lesson.STEP, lesson.STEPS,

@@ -27,24 +27,20 @@ def few_frames(root: Path, tmp_path: Path) -> bytes:
 
 
 def click_points_until(page: Page, answer: Locator, count: int) -> None:
-    """Search the chart's middle for what the pointer says can be clicked; click until it answers.
+    """Click the points of the uppermost curve, one after another, until one answers.
 
     The point of the current head is a point like the others, and a click on it changes nothing.
     """
-    canvas = page.locator("[data-testid=stEChartsChart] canvas").first
-    show(canvas)
-    box = canvas.bounding_box()
-    assert box is not None
-    for share in np.linspace(0.25, 0.75, 140):
-        x = box["x"] + share * box["width"]
-        for y in np.arange(box["y"] + 36, box["y"] + 170, 3.0):
-            page.mouse.move(x, float(y))
-            if canvas.evaluate("c => getComputedStyle(c.parentElement).cursor") == "pointer":
-                page.mouse.click(x, float(y))
-                with contextlib.suppress(AssertionError):
-                    expect(answer).to_have_count(count, timeout=ANSWER)
-                    return
-                break
+    points = page.locator("[data-testid=stPlotlyChart] .xy .scatterlayer .points path")
+    show(points.first)
+    for number in range(2, points.count()):
+        box = points.nth(number).bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        with contextlib.suppress(AssertionError):
+            expect(answer).to_have_count(count, timeout=ANSWER)
+            return
     raise AssertionError("no point of the chart answered to a click")
 
 

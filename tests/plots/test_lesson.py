@@ -15,7 +15,7 @@ def decoded(text):
 
 
 def test_landscapes_on_the_grid_are_those_of_the_heads():
-    made = lesson.lesson("boltzmann", 300, True, 0.0)
+    made = lesson.lesson("boltzmann", 300, "own", 0.0)
     sent = json.loads(json.dumps(lesson.payload(made), allow_nan=False))
     field = decoded(sent["truth"])
     model = np.array(sent["closed"]) @ decoded(sent["basis"]).reshape(4, -1)
@@ -28,7 +28,7 @@ def test_landscapes_on_the_grid_are_those_of_the_heads():
 
 def test_forces_forgive_points_that_are_no_boltzmann_sample_and_points_alone_do_not():
     for source in ("boltzmann", "hot", "even"):
-        j = lesson.lesson(source, 3000, True, 0.0).divergences()
+        j = lesson.lesson(source, 3000, "own", 0.0).divergences()
         assert j["closed"] == pytest.approx(0.0, abs=1e-6)
         assert (j["alone"] < 0.1 * j["default"]) == (source == "boltzmann")
 
@@ -37,7 +37,7 @@ def test_the_closed_form_of_gaussians_digs_holes_that_a_ridge_fills():
     """The lowest divergence is no promise: the landscape is deepest where there are no points."""
 
     def depth(ridge):
-        made = lesson.lesson("boltzmann", 1000, False, ridge)
+        made = lesson.lesson("boltzmann", 1000, "gaussians", ridge)
         grid = np.stack(np.meshgrid(*np.linspace(learn.BOX[::2], learn.BOX[1::2], 40).T), -1)
         everywhere = made.basis.values(grid.reshape(-1, 2)) @ made.closed
         return everywhere.min() - (made.basis.values(made.points) @ made.closed).min()
@@ -47,8 +47,22 @@ def test_the_closed_form_of_gaussians_digs_holes_that_a_ridge_fills():
 
 
 def test_the_ridge_and_the_descent_begin_and_end_where_they_should():
-    sent = lesson.payload(lesson.lesson("boltzmann", 300, True, 0.0))
+    sent = lesson.payload(lesson.lesson("boltzmann", 300, "own", 0.0))
     np.testing.assert_allclose(sent["descent"][0], sent["default"])
     np.testing.assert_allclose(sent["ridges"][0], sent["closed"], rtol=1e-6)
     far = np.linalg.norm(np.subtract(sent["closed"], sent["default"]))
     assert np.linalg.norm(np.subtract(sent["ridges"][-1], sent["default"])) < 0.02 * far
+
+
+def test_a_ridge_of_noise_closes_the_holes_of_many_functions_and_keeps_the_fit():
+    grid = np.stack(np.meshgrid(*np.linspace(learn.BOX[::2], learn.BOX[1::2], 40).T), -1)
+
+    def fit(ridge, noise):
+        made = lesson.lesson("boltzmann", 1000, "many", ridge, noise=noise)
+        everywhere = made.basis.values(grid.reshape(-1, 2)) @ made.closed
+        hole = (made.basis.values(made.points) @ made.closed).min() - everywhere.min()
+        return hole, made.divergences()["closed"]
+
+    plain, weights, held = fit(0.0, False), fit(1e-4, False), fit(1e-2, True)
+    assert plain[0] > 10 and max(weights[0], held[0]) < 0.1
+    assert plain[1] < held[1] < 0.6 * weights[1]

@@ -2,7 +2,7 @@
 //
 // J(θ) = ½ θᵀTθ − θᵀc + const and U_θ = Σ θ_k φ_k are evaluated here, so nothing waits.
 
-const SIDE = 224; // pixels of a picture
+const EDGE = { left: 30, bottom: 22, top: 8 }; // pixels beside a picture, for ticks and their labels
 const LEVELS = 9; // kT shown above the minimum
 const HOLE = [176, 32, 64]; // deeper than any point by more than a kT
 const lessons = new WeakMap();
@@ -24,10 +24,12 @@ export default function lesson({ data, parentElement }) {
 function build_lesson(parent) {
   const root = element("div", { class: "fd lesson" }, parent);
   const view = { root, timer: 0, running: false, step: 0, pictures: {} };
-  const maps = element("div", { class: "maps" }, root);
   const names = {
     truth: "true U", default: "default head θ₀", mine: "your θ", plane: "J(θ): drag the circle",
   };
+  const row = element("div", { class: "controls" }, root);
+  view.says = element("output", { "data-testid": "lesson-says" }, root);
+  const maps = element("div", { class: "maps" }, root);
   for (const [id, name] of Object.entries(names)) {
     const figure = element("figure", {}, maps);
     const caption = element("figcaption", {}, figure, name);
@@ -36,7 +38,10 @@ function build_lesson(parent) {
       ? "Fisher divergence over two weights; arrow keys move θ" : `Landscape: ${name}`);
     view.pictures[id] = { canvas, caption, name };
   }
-  const row = element("div", { class: "controls" }, root);
+  const scale = element("div", { class: "scale quiet" }, root);
+  element("span", {}, scale, "U above its lowest point in the sample: 0");
+  element("i", {}, scale);
+  element("span", {}, scale, `${LEVELS} kT; red: lower than any point by more than a kT`);
   element("span", {}, row, "Weights");
   view.menus = [0, 1].map((index) => {
     const menu = element("select", { "aria-label": `Weight ${index ? "up" : "across"}` }, row);
@@ -51,10 +56,10 @@ function build_lesson(parent) {
   button("to-descent", "Descend", () => descend(view));
   button("to-alone", "From points alone", () => go_to(view, "alone"));
   button("run", "Run dynamics", () => run(view));
-  view.says = element("output", { "data-testid": "lesson-says" }, root);
+  new ResizeObserver(() => view.data && draw_lesson(view)).observe(maps);
   const plane = view.pictures.plane.canvas;
   const drag = (event) => {
-    const [x, y] = [event.offsetX / plane.clientWidth, event.offsetY / plane.clientHeight];
+    const x = (event.offsetX - EDGE.left) / side_of(plane), y = (event.offsetY - EDGE.top) / side_of(plane);
     const { low, span } = view;
     move(view, low[0] + x * span[0], low[1] + (1 - y) * span[1]);
   };
@@ -222,37 +227,68 @@ function draw_lesson(view) {
     `points alone ${j(data.alone)}`;
 }
 
+const side_of = (canvas) => Math.max(canvas.clientWidth - EDGE.left, 40);
+
+// A pen whose origin is the upper left corner of the picture, and the picture's side.
 function pen_of(canvas) {
-  const ratio = window.devicePixelRatio || 1;
-  canvas.width = canvas.height = Math.round(SIDE * ratio);
+  const ratio = window.devicePixelRatio || 1, side = side_of(canvas);
+  canvas.width = Math.round((side + EDGE.left) * ratio);
+  canvas.height = Math.round((side + EDGE.top + EDGE.bottom) * ratio);
   const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  return pen;
+  pen.setTransform(ratio, 0, 0, ratio, EDGE.left * ratio, EDGE.top * ratio);
+  return [pen, side];
 }
 
-// Bands of one kT (or one level), dark where the value is low.
-function shade(pen, field, grid, level, tint) {
-  const image = new ImageData(grid, grid);
-  for (let i = 0; i < grid; i += 1) {
-    for (let j = 0; j < grid; j += 1) {
-      const at = 4 * ((grid - 1 - i) * grid + j), height = level(field[i * grid + j]);
-      const band = Math.floor(height * LEVELS) / LEVELS, clear = Math.min(1, Math.max(0, band));
-      const hole = height < -1.5 / LEVELS;
-      for (let k = 0; k < 3; k += 1) {
-        image.data[at + k] = hole ? HOLE[k] : tint[k] + (246 - tint[k]) * clear;
-      }
+// Ticks and names of both axes, outside the picture.
+function axes(pen, side, canvas, low, span, names) {
+  pen.fillStyle = pen.strokeStyle = colour(canvas, "color");
+  pen.font = "11px sans-serif";
+  pen.lineWidth = 1;
+  pen.strokeRect(0, 0, side, side);
+  span.forEach((size, way) => {
+    const rough = size / 3, power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * [1, 2, 5, 10].find((one) => one * power >= rough);
+    pen.textAlign = way ? "right" : "center";
+    pen.textBaseline = way ? "middle" : "top";
+    for (let k = Math.ceil(low[way] / step); k * step <= low[way] + size; k += 1) {
+      const at = ((k * step - low[way]) / size) * side, words = String(Number((k * step).toPrecision(3)));
+      if (way && at < side - 14) pen.fillText(words, -4, side - at);
+      else if (!way && at < side - 22) pen.fillText(words, at, side + 4);
+    }
+    if (!way) pen.fillText(names[0], side - 8, side + 4);
+    else pen.fillText(names[1], -4, 6);
+  });
+}
+
+// One value between four grid points.
+function between(field, grid, row, column) {
+  const i = Math.min(Math.floor(row), grid - 2), j = Math.min(Math.floor(column), grid - 2);
+  const [u, v, at] = [row - i, column - j, i * grid + j];
+  return (1 - u) * ((1 - v) * field[at] + v * field[at + 1])
+    + u * ((1 - v) * field[at + grid] + v * field[at + grid + 1]);
+}
+
+// Bands of one kT (or one level): strong where the value is low, the page's own light or dark above.
+function shade(pen, side, field, grid, level, dark, tint) {
+  const fine = 3 * grid, image = new ImageData(fine, fine), ground = dark ? 26 : 246;
+  for (let i = 0; i < fine; i += 1) {
+    for (let j = 0; j < fine; j += 1) {
+      const value = between(field, grid, (i * (grid - 1)) / (fine - 1), (j * (grid - 1)) / (fine - 1));
+      const at = 4 * ((fine - 1 - i) * fine + j), height = level(value), hole = height < -1.5 / LEVELS;
+      const clear = Math.min(1, Math.max(0, Math.floor(height * LEVELS) / LEVELS));
+      for (let k = 0; k < 3; k += 1) image.data[at + k] = hole ? HOLE[k] : tint[k] + (ground - tint[k]) * clear;
       image.data[at + 3] = 255;
     }
   }
   const small = document.createElement("canvas");
-  small.width = small.height = grid;
+  small.width = small.height = fine;
   small.getContext("2d").putImageData(image, 0, 0);
-  pen.imageSmoothingEnabled = true;
-  pen.drawImage(small, 0, 0, SIDE, SIDE);
+  pen.drawImage(small, 0, 0, side, side);
 }
 
 function draw_map(view, { canvas }, field, track) {
-  const { data } = view, pen = pen_of(canvas), [x0, x1, y0, y1] = data.box;
+  const { data } = view, [pen, side] = pen_of(canvas), [x0, x1, y0, y1] = data.box;
+  const dark = is_dark(view);
   // The depth at the points is the zero; what is lower has never been sampled.
   let least = Infinity;
   for (let k = 0; k < data.dots.length; k += 2) {
@@ -261,11 +297,13 @@ function draw_map(view, { canvas }, field, track) {
     const inside = column >= 0 && column < data.grid && row >= 0 && row < data.grid;
     if (inside) least = Math.min(least, field[row * data.grid + column]);
   }
-  shade(pen, field, data.grid, (value) => (value - least) / LEVELS, [40, 82, 130]);
-  const x = (value) => ((value - x0) / (x1 - x0)) * SIDE, y = (value) => (1 - (value - y0) / (y1 - y0)) * SIDE;
-  pen.fillStyle = "rgba(20, 24, 30, 0.55)";
+  shade(pen, side, field, data.grid, (value) => (value - least) / LEVELS, dark, dark ? [120, 178, 240] : [40, 82, 130]);
+  const x = (value) => ((value - x0) / (x1 - x0)) * side, y = (value) => (1 - (value - y0) / (y1 - y0)) * side;
+  axes(pen, side, canvas, [x0, y0], [x1 - x0, y1 - y0], ["x", "y"]);
+  clip(pen, side);
+  pen.fillStyle = dark ? "rgba(255, 255, 255, 0.6)" : "rgba(20, 24, 30, 0.55)";
   for (let k = 0; k < data.dots.length; k += 2) pen.fillRect(x(data.dots[k]) - 0.8, y(data.dots[k + 1]) - 0.8, 1.6, 1.6);
-  arrows(pen, field, data.grid);
+  arrows(pen, side, field, data.grid);
   if (!view.running) return;
   const path = view.tracks[track];
   pen.strokeStyle = "#e0218a";
@@ -277,8 +315,8 @@ function draw_map(view, { canvas }, field, track) {
 }
 
 // The score −β∇U on a coarse grid, long arrows cut short.
-function arrows(pen, field, grid) {
-  const every = 5, cell = SIDE / (grid - 1);
+function arrows(pen, side, field, grid) {
+  const every = 5, cell = side / (grid - 1);
   pen.strokeStyle = "rgba(255, 140, 0, 0.8)";
   pen.lineWidth = 1;
   for (let i = 3; i < grid - 1; i += every) {
@@ -297,8 +335,16 @@ function arrows(pen, field, grid) {
   }
 }
 
+const is_dark = (view) => view.root.style.colorScheme === "dark";
+
+function clip(pen, side) {
+  pen.beginPath();
+  pen.rect(0, 0, side, side);
+  pen.clip();
+}
+
 function draw_plane(view, canvas) {
-  const { data, pair, low, span } = view, pen = pen_of(canvas), grid = 48;
+  const { data, pair, low, span } = view, [pen, side] = pen_of(canvas), grid = 40, dark = is_dark(view);
   const field = new Float32Array(grid * grid), theta = [...view.theta];
   for (let i = 0; i < grid; i += 1) {
     for (let j = 0; j < grid; j += 1) {
@@ -308,8 +354,10 @@ function draw_plane(view, canvas) {
     }
   }
   const least = Math.min(...field), most = Math.max(...field);
-  shade(pen, field, grid, (value) => (value - least) / (most - least || 1), [70, 60, 110]);
-  const at = (head) => [((head[pair[0]] - low[0]) / span[0]) * SIDE, (1 - (head[pair[1]] - low[1]) / span[1]) * SIDE];
+  shade(pen, side, field, grid, (value) => (value - least) / (most - least || 1), dark, dark ? [170, 150, 230] : [70, 60, 110]);
+  axes(pen, side, canvas, low, span, pair.map((k) => `θ${k + 1}`));
+  clip(pen, side);
+  const at = (head) => [((head[pair[0]] - low[0]) / span[0]) * side, (1 - (head[pair[1]] - low[1]) / span[1]) * side];
   const line = (heads, tint, dash) => {
     pen.strokeStyle = tint;
     pen.lineWidth = 2;
@@ -324,7 +372,7 @@ function draw_plane(view, canvas) {
   disc(pen, ...at(data.default), 6, data.colours.default);
   disc(pen, ...at(data.closed), 6, data.colours.closed);
   disc(pen, ...at(data.alone), 5, data.colours.alone);
-  pen.strokeStyle = "#14181e";
+  pen.strokeStyle = dark ? "#ffffff" : "#14181e";
   pen.lineWidth = 2.5;
   pen.beginPath();
   pen.arc(...at(view.theta), 9, 0, 7);
