@@ -131,9 +131,9 @@ class Objective:
         takes −b, which needs no forces, for c. Where T is singular, the least change.
         """
         rhs = (-self.b if alone else self.c) - self.t @ start
-        if metric is None:
-            metric = np.linalg.eigvalsh(self.t)[-1] * np.eye(len(rhs))
-        return start + np.linalg.lstsq(self.t + ridge * metric, rhs, rcond=1e-12)[0]
+        size = np.linalg.eigvalsh(self.t)[-1]
+        held = size * np.eye(len(rhs)) if metric is None else metric
+        return start + np.linalg.lstsq(self.t + ridge * held, rhs, rcond=1e-12)[0]
 
     def descent(self, start: np.ndarray, steps: int) -> Float[np.ndarray, "steps1 K"]:
         """Gradient descent on J from θ₀ with the step 1/λ_max; the path, its start included."""

@@ -111,7 +111,7 @@ def test_the_science_never_imports_the_interface():
 
 LAYERS = (
     {"__init__", "errors", "units", "text", "settings", "devices"},
-    {"storage", "statistics", "trajectories", "learn"},
+    {"storage", "statistics", "trajectories", "learn", "molecules"},
     {"dataset"},
     {"reference", "potentials"},
     {"analysis"},

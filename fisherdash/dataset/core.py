@@ -11,11 +11,13 @@ bond at a few hundred kelvin (about 1.15) and the nearest non-bonded pair (about
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from ase.formula import Formula
 
+from fisherdash import molecules
 from fisherdash.dataset.checks import check_arrays
 from fisherdash.errors import InputError
 
@@ -89,6 +91,11 @@ class Dataset:
         for array in (self.positions, self.energies, self.forces):
             digest.update(np.ascontiguousarray(array, "<f8").tobytes())
         return digest.hexdigest()[:16]
+
+    def view(self, frame: int = 0) -> Any:
+        """A frame in three dimensions, as a ``py3Dmol.view`` for notebooks; negative ones count
+        from the end. InputError for a frame that is not there."""
+        return molecules.view(self.atomic_numbers, self.subset([frame]).positions)
 
     def subset(self, indices: Sequence[int] | np.ndarray | slice) -> "Dataset":
         """The frames at `indices` (integers, a boolean mask or a slice), in that order.

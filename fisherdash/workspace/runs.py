@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fisherdash import storage
+from fisherdash import molecules, storage
 from fisherdash.errors import InputError
 from fisherdash.statistics import evenly_spaced
+from fisherdash.text import joined
 from fisherdash.trajectories import Trajectories
 from fisherdash.workspace import headers, listing
 from fisherdash.workspace.headers import RunHeader, RunStatus
@@ -175,6 +176,26 @@ class Run:
         if block.shape[:2] != self.header.shape or block.shape[3:] != (self.header.num_atoms, 3):
             raise headers.damaged(path, f"{what} has shape {block.shape}")
         return block
+
+    def view(self, head: int | str = 0, replica: int = 0) -> Any:
+        """A trajectory in three dimensions up to its failure, as a ``py3Dmol.view`` for notebooks.
+
+        Args: head by its index or its name. InputError for what is not in the run.
+        """
+        names = self.header.names
+        head = names.index(head) if isinstance(head, str) and head in names else head
+        if isinstance(head, str) or not (
+            0 <= head < len(names) and 0 <= replica < self.header.shape[1]
+        ):
+            raise InputError(
+                f"{self.id} has the heads {joined(names)} and replicas 0 to "
+                f"{self.header.shape[1] - 1}, asked for head {head!r}, replica {replica}"
+            )
+        left = np.flatnonzero(self.trajectories().surviving[head, replica])
+        if not len(left):
+            raise InputError(f"{self.id} has no frame yet")
+        shown = left[:: -(-len(left) // molecules.MOST)]
+        return molecules.view(self.header.atomic_numbers, self.frames(head, replica, shown))
 
     def trajectories(self) -> Trajectories:
         """The energies so far."""
