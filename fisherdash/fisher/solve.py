@@ -248,6 +248,11 @@ def widened(checkpoint: Checkpoint, dataset: Dataset, options: Options) -> Check
     asked = HeadForm(options.head, () if options.head == "shared" else elements)
     form, features = checkpoint.form.covering(asked), checkpoint.potential.num_features
     if form.kind != "quadratic":
+        if options.reduce is not None:
+            raise InputError(
+                f"reduce is for the products of a quadratic head, received {options.reduce} for "
+                f"the head {options.head!r}; leave it out, or ask for a quadratic head"
+            )
         return checkpoint.in_form(form)
     quadratic, own = checkpoint.form.kind == "quadratic", checkpoint.head_basis
     wanted = options.reduce or most_directions(len(form.elements), features)

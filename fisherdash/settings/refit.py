@@ -123,9 +123,9 @@ class Options(Settings):
     )
     reduce: int | None = setting(
         None, label="Reduced features", low=1, high=4096, advanced=True, omitted=True,
-        unset=f"all, or as many as keep the head below {MOST_WEIGHTS:,} weights",
+        unset="automatic",
         help="Principal directions of the features' gradients that enter the products of a "
-        "quadratic head.",
+        f"quadratic head. Automatic: as many as keep it at or below {MOST_WEIGHTS:,} weights.",
     )
     noise_frames: int = setting(
         512, label="Noise frames", low=1, high=10**6, advanced=True, omitted=True,

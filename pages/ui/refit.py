@@ -30,10 +30,13 @@ def choose_options(data: Dataset) -> Options | None:
         Options,
         without=tuple(found),
         energy_weight={"disabled": positions_only},
+        reduce={"disabled": found["head"] != "quadratic"},
         temperature={"value": data.temperature},
     )
     if found["temperature"] == data.temperature:
         found["temperature"] = None
+    if found["head"] != "quadratic":
+        found["reduce"] = None
     if positions_only:
         found["energy_weight"] = 0.0
         if data.temperature is None and found["temperature"] is None:

@@ -116,6 +116,7 @@ def test_the_default_head_and_its_file_are_untouched(
     ("options", "sentence"),
     [
         ({"ridge": -1.0}, "ridge must be"),
+        ({"head": "shared", "reduce": 3}, "reduce is for the products of a quadratic head"),
         ({"ridge": "best"}, "ridge must be"),
         ({"holdout": 1.0}, "holdout must be above 0 and below 1, received 1.0"),
     ],
