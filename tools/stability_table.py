@@ -5,7 +5,7 @@
 Re-fits the head in several ways through the shell, runs NVE of all heads from the same initial
 states (not those that the stability-aware rule has seen), and prints a Markdown table: survivors
 with the p-value of the log-rank test against the default head, and the drift of the pairs that both
-survive. Nothing is left out: a head that keeps no replica alive has a row like the others.
+survive. Nothing is left out: a head without survivors has a row like the others.
 """
 
 import argparse
@@ -48,9 +48,9 @@ def row(traj: analysis.Trajectories, head: int, solved: dict[str, Any], name: st
         if solved
         else "×1",
         f"{alive} of {traj.replicas}",
-        "" if head == 0 else ("no deaths" if p is None else f"{p:.1g}"),
-        "more than half live" if died is None else f"{died:.2f}",
-        "none alive" if drift.value is None else number(drift.value, ".3f"),
+        "" if head == 0 else ("no failures" if p is None else f"{p:.1g}"),
+        "more than half survive" if died is None else f"{died:.2f}",
+        "no survivors" if drift.value is None else number(drift.value, ".3f"),
         "" if head == 0 else f"{difference.text('.3f', sign=True)}, {found.pairs} pairs",
     ]
 
@@ -65,9 +65,9 @@ COLUMNS = (
     "λ",
     "held-out force RMSE",
     "head norm",
-    "alive",
+    "survivors",
     "log-rank p",
-    "half dead after (ps)",
+    "half failed after (ps)",
     "median drift of survivors (meV/atom/ps)",
     "paired difference of drift",
 )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from fisherdash.errors import InputError
+from fisherdash.trajectories import KIND_WORDS
 
 if TYPE_CHECKING:
     from fisherdash.tasks import Task
@@ -99,7 +100,7 @@ def _rows(name: str, value: Any, unit: str) -> Iterator[Row]:
             yield f"{name}, p value", _readable(value["p_value"]), ""
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _rows(f"{name}, {key}", item, unit)
+            yield from _rows(f"{name}, {KIND_WORDS.get(key, key)}", item, unit)
     elif isinstance(value, list):
         for number, item in enumerate(value, start=1):
             yield from _rows(f"{name} {number}", item, unit)

@@ -39,7 +39,7 @@ class Candidate:
     Attributes:
         ridge: λ of the candidate; infinite for the default head.
         survivors, replicas: how many live at the end, of how many.
-        mean_life: mean time alive within the run (restricted mean survival time), ps.
+        mean_life: mean time to failure within the run (restricted mean survival time), ps.
         difference: survivors of this head less those of the default, as a share of the replicas;
             the interval resamples initial states.
         divergence: held-out, eV²/Å²; None for a confirmation.
@@ -92,8 +92,8 @@ class StabilityCheck:
         if not self.confirmation:
             default = self.tried[0]
             return (
-                f"No point of the path kept as many of {default.replicas} replicas alive over "
-                f"{where} as the default head ({default.survivors}): the default head is kept"
+                f"At no point of the path did as many of {default.replicas} replicas survive "
+                f"{where} as with the default head ({default.survivors}): the default head is kept"
             )
         default, winner = self.confirmation
         points = winner.difference.scaled(100.0)

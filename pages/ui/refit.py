@@ -211,7 +211,7 @@ def _row(one: "Candidate") -> dict[str, str | None]:
     default = math.isinf(one.ridge)
     return {
         "head": "default head" if default else f"λ = {figures.ridge_label(one.ridge)}",
-        "alive": f"{one.survivors} of {one.replicas}",
+        "survivors": f"{one.survivors} of {one.replicas}",
         "mean life (ps)": f"{one.mean_life:.3g}",
         "against default (points)": (
             None if default else one.difference.scaled(100.0).text(".0f", sign=True)
