@@ -23,7 +23,8 @@ from pages.ui.widgets import widgets
 def load_upload() -> None:
     """Check the upload and keep it in the workspace; on a mistake nothing changes."""
     upload = st.session_state["upload"]
-    said = {one.name: st.session_state[f"upload {one.name}"] or None for one in shown(LoadSettings)}
+    asked = {one.name: st.session_state[f"upload {one.name}"] for one in shown(LoadSettings)}
+    said = {name: value for name, value in asked.items() if value}
     with door("load"):
         if upload is None:
             raise InputError("Choose a file first.")
@@ -43,10 +44,10 @@ def upload_form() -> None:
     with st.form("load"):
         st.file_uploader(
             "File with positions, energies and forces of one molecule",
-            type=["npz", "xyz", "extxyz", "traj", "db", "json", "out", "log", "xml", "gz"],
             key="upload",
-            help="MD17, sGDML, rMD17 or plain npz, extended XYZ, or another format by its name; "
-            "at most 50 MB. Nothing in the file is ever executed.",
+            help="npz, (extended) XYZ, ASE traj and db, HDF5 of ANI or SPICE, a zipped DeePMD "
+            "folder, also packed with gz, bz2 or xz; any other name once a format is chosen. "
+            "At most 50 MB. Nothing in the file is ever executed.",
         )
         widgets(LoadSettings, columns=4, key="upload")
         st.form_submit_button("Load", icon=":material/upload_file:", on_click=load_upload)
@@ -112,6 +113,10 @@ def show(data: Dataset) -> None:
         st.metric("Force RMS (eV/Å)", f"{rms:.3g}", border=True)
     if data.source:
         st.caption(f"From {plain(data.source)}")
+    for warning in data.warnings:
+        st.warning(plain(warning), icon=":material/warning:")
+    for note in data.left_out:
+        st.warning(f"Left out: {plain(note)}", icon=":material/filter_alt:")
     for note in data.notes:
         st.caption(f":material/info: {plain(note)}")
 

@@ -145,6 +145,8 @@ class RunStatistics:
 
     def to_json(self) -> dict[str, Any]:
         """Numbers or null, never NaN."""
+        if len(self.against) > 1:
+            return self._every_pair()
         return {
             "pairs": self.pairs,
             "survivors": self.survivors,
@@ -153,6 +155,21 @@ class RunStatistics:
             "drift_meV_per_atom_per_ps": {name: _median(x) for name, x in self.drift.items()},
             "paired_difference": _median(self.difference) | {"p_value": self.difference.p_value},
             "logrank_p_value": self.logrank_p_value,
+            "time_to_failure_ps": self.time_to_failure,
+        }
+
+    def _every_pair(self) -> dict[str, Any]:
+        """The same for more than two heads: each comparison under the names of its pair."""
+        named = {f"{one.second} against {one.first}": one for one in self.against}
+        return {
+            "pairs": {name: one.pairs for name, one in named.items()},
+            "survivors": self.survivors,
+            "drift_meV_per_atom_per_ps": {name: _median(x) for name, x in self.drift.items()},
+            "paired_difference": {
+                name: _median(one.difference) | {"p_value": one.difference.p_value}
+                for name, one in named.items()
+            },
+            "logrank_p_value": {name: one.logrank_p_value for name, one in named.items()},
             "time_to_failure_ps": self.time_to_failure,
         }
 

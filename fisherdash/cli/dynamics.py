@@ -46,13 +46,16 @@ def simulate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     models = read_checkpoints(args.checkpoints)
     data = read_data(args.data, args, console)
     from fisherdash import tasks
+    from fisherdash.dataset.timestep import timestep_warning
 
     temperature = args.temperature or data.temperature or MDSettings.temperature
     if args.temperature is None and data.temperature is None:
-        console.note(f"the data have no temperature: starting at {temperature:g} K")
+        console.note(f"the data have no temperature: starting at {temperature:g} K (--temperature)")
     elif args.temperature is None:
         console.note(f"starting at the temperature of the data, {temperature:g} K")
     settings = from_arguments(MDSettings, args, temperature=temperature)
+    if too_long := timestep_warning(settings.timestep, data.atomic_numbers):
+        console.note(f"warning: {too_long}")
     task = tasks.simulate(models, data, settings, out, command=args.command_line)
     folder, _ = console.follow(task)
     return _simulated(folder)
@@ -94,12 +97,19 @@ def resume(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Statistics of a run: drift, survival and their paired comparison, failures counted.
 
-    The JSON has the first two heads alone; the notes speak of all.
+    With more than two heads every number of a comparison stands under the names of its pair.
     """
     folder = run_folder(args)
-    from fisherdash import analysis, workspace
+    import numpy as np
 
-    comparison = analysis.compare(workspace.open_run(folder).trajectories())
+    from fisherdash import analysis, workspace
+    from fisherdash.dataset.timestep import timestep_warning
+
+    run = workspace.open_run(folder)
+    traj = run.trajectories()
+    if too_long := timestep_warning(traj.timestep, np.array(run.header.atomic_numbers)):
+        console.note(f"warning: {too_long}")
+    comparison = analysis.compare(traj)
     console.note(comparison.sentence)
     for caution in comparison.cautions:
         console.note(caution)

@@ -65,6 +65,43 @@ def sample(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     }
 
 
+def add_inspect(parser: argparse.ArgumentParser) -> None:
+    """A data file."""
+    add_data(parser)
+    add_options(parser, LoadSettings)
+    parser.add_argument(
+        "--temperature", type=_kelvin, metavar="K", help="at which the frames were sampled"
+    )
+
+
+def _kelvin(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1e5:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1e5 K, not {text!r}")
+    return value
+
+
+def inspect(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """What is in a data file, in which units, and what speaks against it; nothing is kept."""
+    data = read_data(args.data, args, console, args.temperature)
+    return {
+        "frames": len(data),
+        "atoms": data.num_atoms,
+        "formula": data.formula,
+        "energy_mean_eV": float(data.energies.mean()),
+        "energy_std_eV": float(data.energies.std()),
+        "force_rms_eV_per_A": float((data.forces**2).mean() ** 0.5),
+        "temperature_K": data.temperature,
+        "units": dict(data.units),
+        "left_out": list(data.left_out),
+        "notes": list(data.notes),
+        "warnings": list(data.warnings),
+    }
+
+
 def add_train(parser: argparse.ArgumentParser) -> None:
     """Data, network and schedule; the defaults are the published report's."""
     add_data(parser)

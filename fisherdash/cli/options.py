@@ -41,7 +41,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="frames with energies and forces: npz, extended XYZ, or see --format",
+        help="frames, energies and forces: npz, extended XYZ, HDF5, db, DeePMD, or see --format",
     )
 
 
@@ -65,12 +65,13 @@ def read_data(
 
     ``temperature`` in K replaces what the file says.
     """
-    _check_readable(path, "data file")
+    _check_readable(path, "data file", folder=Path(path, "type.raw").is_file())
     from fisherdash import dataset
 
     settings = from_arguments(LoadSettings, args, temperature=temperature)
     data = dataset.load(path, **settings.to_json())
-    for note in data.notes:
+    told = [*data.notes, *(f"left out: {one}" for one in data.left_out)]
+    for note in [*told, *(f"warning: {one}" for one in data.warnings)]:
         console.note(f"{Path(path).name}: {note}")
     return data
 
@@ -94,11 +95,11 @@ def read_checkpoints(paths: Iterable[str]) -> dict[str, "Checkpoint"]:
     return found
 
 
-def _check_readable(path: str, what: str) -> None:
-    """InputError unless there is a readable file."""
+def _check_readable(path: str, what: str, folder: bool = False) -> None:
+    """InputError unless there is a readable file, or a folder where that may be."""
     if not Path(path).exists():
         raise InputError(f"no {what} {path!r}: there is no such file.")
-    if not Path(path).is_file():
+    if not Path(path).is_file() and not folder:
         raise InputError(f"{path!r} is a folder; a {what} was expected.")
     if not os.access(path, os.R_OK):
         raise InputError(f"the {what} {path!r} may not be read; its permissions forbid it.")

@@ -10,7 +10,7 @@ bond at a few hundred kelvin (about 1.15) and the nearest non-bonded pair (about
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,9 @@ class Dataset:
         temperature: the temperature in K at which the frames were sampled, None if unknown.
         source: where the frames came from, in a few words.
         notes: what was inferred while loading and why, plain sentences.
+        warnings: what speaks against these numbers, plain sentences.
+        left_out: frames of the file that were not taken, and why.
+        units: of the file, by quantity; empty where it was in this project's.
 
     The arrays are copied and made read-only. Raises InputError for wrong shapes, NaN or infinite
     values, unknown elements, fewer than two atoms, no frames, atoms on top of each other.
@@ -46,6 +49,9 @@ class Dataset:
     temperature: float | None = None
     source: str = ""
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    units: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         arrays = check_arrays(self.positions, self.energies, self.forces, self.atomic_numbers)
@@ -54,7 +60,8 @@ class Dataset:
             object.__setattr__(self, name, array)
         object.__setattr__(self, "temperature", check_temperature(self.temperature))
         object.__setattr__(self, "source", str(self.source))
-        object.__setattr__(self, "notes", tuple(str(note) for note in self.notes))
+        for told in ("notes", "warnings", "left_out"):
+            object.__setattr__(self, told, tuple(str(one) for one in getattr(self, told)))
 
     def __len__(self) -> int:
         """Number of frames M."""

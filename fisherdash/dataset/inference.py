@@ -1,30 +1,30 @@
-"""Which unit a file's energies are in, found from the numbers where the file does not say.
+"""Which units a file is in: as the user or the file says, otherwise found from the numbers.
 
 Evidence, strongest first:
 
 1. The total energy. An all-electron total energy is within a few per cent of the sum of its
    atoms' own (binding is a thousandth of it), so E / Σ E_atom tells 1 hartree from 27.2 eV from
    627.5 kcal/mol from 2625.5 kJ/mol beyond doubt.
-2. The size of the forces. A molecule at some hundred kelvin has a root mean square force
-   component near 1 eV/Å (23 kcal/mol/Å, 0.04 hartree/Å). It holds for energies from which atomic
+2. The work of the forces between frames that are alike, which is minus the change of the energy: it
+   tells hartree/bohr from hartree/Å, which the size of the forces cannot.
+3. The size of the forces. A molecule at some hundred kelvin has a root mean square force
+   component near 1 eV/Å (23 kcal/mol/Å, 0.02 hartree/bohr). It holds for energies from which atomic
    references were subtracted too, but is a plausibility, and is called an assumption.
+
+Where two readings stay plausible the user is asked.
 """
+
+from dataclasses import dataclass, field
 
 import numpy as np
 from ase.data import covalent_radii
 
+from fisherdash.dataset.consistency import work
 from fisherdash.errors import InputError
-from fisherdash.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL
-
-ENERGY_UNITS = {
-    "eV": 1.0,
-    "kcal/mol": KCAL_PER_MOL,
-    "kJ/mol": KJ_PER_MOL,
-    "hartree": HARTREE,
-}
-"""Unit → its size in eV."""
-
-LENGTH_UNITS = {"Å": 1.0, "bohr": BOHR, "nm": 10.0}
+from fisherdash.units import ENERGY_UNITS, HARTREE, force_size
+from fisherdash.units import energy_unit as energy_unit
+from fisherdash.units import force_unit as force_unit
+from fisherdash.units import length_unit as length_unit
 
 # Approximate total energies of H to Kr in hartree, all electrons, rounded: 1 % is enough.
 # Hydrogen is given as in a molecule, where it is bound by a fifth of its own energy.
@@ -35,39 +35,73 @@ _ATOM_HARTREE = dict(enumerate([
     1924.9, 2077.0, 2236.0, 2401.5, 2574.2, 2754.1,
 ], start=1))  # fmt: skip
 _TOTAL_TOLERANCE = 0.04
-_FORCE_BOUNDS = {"hartree": (0.003, 0.2), "eV": (0.2, 5.0), "kcal/mol": (5.0, 150.0)}
-
-_SPELLINGS = {
-    "ev": "eV", "electronvolt": "eV",
-    "kcal/mol": "kcal/mol", "kcalpermol": "kcal/mol", "kcalmol-1": "kcal/mol", "kcal": "kcal/mol",
-    "kcalmol^-1": "kcal/mol",
-    "kj/mol": "kJ/mol", "kjpermol": "kJ/mol", "kjmol-1": "kJ/mol",
-    "ha": "hartree", "hartree": "hartree", "eh": "hartree", "au": "hartree", "a.u.": "hartree",
-}  # fmt: skip
-_LENGTH_SPELLINGS = {
-    "ang": "Å", "angstrom": "Å", "angstroms": "Å", "å": "Å", "a": "Å",
-    "bohr": "bohr", "au": "bohr", "a.u.": "bohr", "a0": "bohr", "nm": "nm",
-}  # fmt: skip
-
-
-def energy_unit(text: str) -> str | None:
-    """The unit that `text` spells ("kcal/mol", "Ha", "eV" …), None if it is none we know."""
-    return _SPELLINGS.get("".join(text.lower().split()))
+_WARM = (0.2, 5.0)
+"""eV/Å, of the root mean square force of a molecule at some hundred kelvin."""
+_COLD = 0.07
+"""eV/Å; below it forces that nobody gave a unit for are asked about."""
+_SIZES = {"eV": (0.2, 5.0), "kcal/mol": (5.0, 150.0), "hartree": (0.003, 0.2)}
+"""Of the root mean square force in a unit per Å, where nothing else tells."""
+_CLEAR = 0.85
+"""Correlation of energy and work from which the slope tells the unit."""
+_RARE = ("Ry", "meV", "cm⁻¹")
+_BY_BOHR = ("hartree", "Ry", "cm⁻¹")
+"""Units of energy beside which forces per bohr are as common as forces per Å."""
+_COMMON = ("eV/Å", "kcal/mol/Å", "hartree/bohr", "kJ/mol/nm", "kJ/mol/Å", "hartree/Å")
 
 
-def length_unit(text: str) -> str | None:
-    """The unit of length that `text` spells ("Ang", "bohr" …), None if it is none we know."""
-    return _LENGTH_SPELLINGS.get("".join(text.lower().split()))
+@dataclass(frozen=True)
+class Wanted:
+    """Units that the user gave."""
+
+    units: str | None = None
+    force_units: str | None = None
+    length_units: str | None = None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Units that a file says, and how it says them.
+
+    ``certain``: they are those of the format, to which a reader has converted.
+    ``custom``: of the energy, where nothing else is known.
+    """
+
+    energy: str | None = None
+    forces: str | None = None
+    length: str | None = None
+    why: str = ""
+    certain: bool = False
+    custom: str | None = None
+
+
+@dataclass
+class Found:
+    """Units of a file, and what to tell of them."""
+
+    energy: str
+    forces: str
+    length: str
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, str]:
+        """Unit by quantity."""
+        return {"energy": self.energy, "forces": self.forces, "length": self.length}
+
+
+def check_unit(value: str | None, read, known, what: str, option: str) -> str | None:
+    """The canonical name of a unit given by the user; InputError when it is none of ours."""
+    if value is None:
+        return None
+    found = read(str(value))
+    if found is None:
+        raise InputError(f"Unknown {what} {value!r}; {option} takes {', '.join(known)}.")
+    return found
 
 
 def check_units(units: str | None) -> str | None:
-    """The canonical name of a unit given by the user; InputError when it is not one of ours."""
-    if units is None:
-        return None
-    known = energy_unit(str(units))
-    if known is None:
-        raise InputError(f"Unknown units {units!r}; use one of {', '.join(ENERGY_UNITS)}.")
-    return known
+    """The canonical name of a unit of energy; InputError when it is none of ours."""
+    return check_unit(units, energy_unit, ENERGY_UNITS, "unit of energy", "--units")
 
 
 def total_energy_evidence(energies: np.ndarray, atomic_numbers: np.ndarray) -> str | None:
@@ -82,13 +116,14 @@ def total_energy_evidence(energies: np.ndarray, atomic_numbers: np.ndarray) -> s
     return None
 
 
-def force_evidence(forces: np.ndarray) -> str | None:
-    """The unit (per Å) in which the root mean square force is that of a warm molecule."""
-    size = rms(forces)
-    for unit, (low, high) in _FORCE_BOUNDS.items():
-        if low <= size < high:
-            return unit
-    return None
+def _seen(arrays: dict[str, np.ndarray]) -> str | None:
+    """The same, a rare unit only where the forces are those of a warm molecule in it too."""
+    unit = total_energy_evidence(arrays["energies"], arrays["atomic_numbers"])
+    if unit in _RARE:
+        sizes = [rms(arrays["forces"]) * force_size(f"{unit}/{per}") for per in ("Å", "bohr")]
+        if not any(_WARM[0] <= size < _WARM[1] for size in sizes):
+            return None
+    return unit
 
 
 def rms(forces: np.ndarray) -> float:
@@ -96,59 +131,194 @@ def rms(forces: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(forces, dtype=np.float64)))) if forces.size else 0.0
 
 
-def infer_energy_unit(
-    energies: np.ndarray, forces: np.ndarray, atomic_numbers: np.ndarray
-) -> tuple[str, str]:
-    """The unit of energies (M,) and forces (M, N, 3) per Å, and a sentence that says why.
+def resolve(arrays: dict[str, np.ndarray], name: str, said: Wanted, declared: Declared) -> Found:
+    """Units of energies (M,), forces (M, N, 3) and of positions (M, N, 3), which are in Å already.
 
-    Raises InputError when neither the total energy nor the forces fit a known unit.
+    Raises InputError, naming the option, where two readings are plausible or none is.
     """
-    size = rms(forces)
-    total = total_energy_evidence(energies, atomic_numbers)
-    by_force = force_evidence(forces)
-    if total is not None:
-        note = (
-            f"Units inferred: {total}, because the mean energy {np.mean(energies):.6g} is the "
-            f"atoms' total energy in {total}"
+    if declared.certain:
+        for given, own in (
+            (said.units, declared.energy),
+            (said.force_units, declared.forces),
+            (said.length_units, declared.length),
+        ):
+            if given is not None and given != own:
+                raise InputError(
+                    f"{name} is read in {own} ({declared.why}); received the unit {given}."
+                )
+    length = _length(arrays, name, said, declared)
+    energy, why, warnings = _energy(arrays, name, said, declared)
+    forces, told, doubts = _forces(arrays, name, said, declared, (energy, length))
+    notes = [f"{why}{told}"]
+    if length != "Å":
+        by = "as given" if said.length_units else declared.why
+        notes.append(f"Lengths converted from {length} to Å, {by}.")
+    return Found(energy, forces, length, notes, [*warnings, *doubts])
+
+
+def _length(arrays: dict, name: str, said: Wanted, declared: Declared) -> str:
+    """Unit of length; asks where nobody said it and the numbers are not in Å."""
+    known = said.length_units or declared.length
+    if known or declared.certain:
+        return known or "Å"
+    nearest = nearest_over_bond(arrays["positions"][0], arrays["atomic_numbers"])
+    if nearest is not None and 1.6 < nearest < 2.3:
+        raise InputError(
+            f"{name} has nearest atoms {nearest:.2f} times as far apart as bonds are, as positions "
+            "in bohr do: add --length-units bohr (forces are then taken per bohr too unless "
+            "--force-units says otherwise), or --length-units angstrom if it is a loose cluster."
         )
-        in_eV = size * ENERGY_UNITS[total]
-        low, high = _FORCE_BOUNDS["eV"]
-        if low <= in_eV < high:
-            return total, f"{note}, and the forces are then {in_eV:.2f} eV/Å rms, as they should."
-        return total, (
-            f"{note}; but the forces are then {in_eV:.3g} eV/Å rms, unusual for a warm molecule: "
-            "check that energies and forces have the same unit."
+    return "Å"
+
+
+def nearest_over_bond(positions: np.ndarray, numbers: np.ndarray) -> float | None:
+    """Median distance of an atom's nearest neighbour over the sum of two covalent radii."""
+    if not ((numbers > 0) & (numbers < 97)).all() or len(numbers) < 2:
+        return None
+    radii = covalent_radii[numbers]
+    with np.errstate(all="ignore"):
+        distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+        ratio = distances / (radii[:, None] + radii[None])
+    np.fill_diagonal(ratio, np.inf)
+    return float(np.median(ratio.min(axis=1)))
+
+
+def _energy(
+    arrays: dict, name: str, said: Wanted, declared: Declared
+) -> tuple[str, str, list[str]]:
+    energies, numbers = arrays["energies"], arrays["atomic_numbers"]
+    seen, mean = _seen(arrays), f"{np.mean(energies):.6g}"
+    if said.units:
+        doubt = [f"The mean energy {mean} looks like {seen}, not {said.units}, which was given."]
+        return (
+            said.units,
+            f"Units: {said.units}, as given",
+            doubt if _differ(seen, said.units) else [],
         )
-    if by_force is not None:
-        return by_force, (
-            f"Units assumed: {by_force}, because the forces are then "
-            f"{size * ENERGY_UNITS[by_force]:.2f} eV/Å rms, usual for a warm molecule; the "
-            f"energies (mean {np.mean(energies):.6g}) are not total energies and cannot tell."
+    if declared.energy:
+        doubt = [f"The mean energy {mean} looks like {seen}, not {declared.energy}, which the "
+                 "file says; --units takes another one."]  # fmt: skip
+        doubtful = _differ(seen, declared.energy) and not declared.certain
+        return (
+            declared.energy,
+            f"Units: {declared.energy}, {declared.why}",
+            doubt if doubtful else [],
         )
-    raise InputError(
-        f"Cannot tell the units: forces of {size:.3g} rms and a mean energy of "
-        f"{np.mean(energies):.6g} fit none of {', '.join(ENERGY_UNITS)}; name them with units."
+    if seen:
+        why = f"because the mean energy {mean} is the atoms' total energy in {seen}"
+        return seen, f"Units inferred: {seen}, {why}", []
+    per_atom = total_energy_evidence(energies * len(numbers), numbers)
+    if per_atom and per_atom not in _RARE:
+        doubt = (
+            f"The energies look like energies per atom: the mean {mean} times {len(numbers)} atoms "
+            f"is their total energy in {per_atom}; multiply them by the number of atoms."
+        )
+        return per_atom, f"Units assumed: {per_atom}, for energies per atom", [doubt]
+    if said.force_units or declared.forces:
+        unit = (said.force_units or declared.forces or "").rpartition("/")[0]
+        return unit, f"Units assumed: {unit}, as in the unit of the forces", []
+    if declared.custom:
+        return declared.custom, f"Units: {declared.custom}, the custom of this kind of file", []
+    size, fits = rms(arrays["forces"]), []
+    for unit in ("eV", "kcal/mol", "hartree"):
+        low, high = ((0.2, 5.0), (5.0, 150.0), (0.003, 0.2))[
+            ("eV", "kcal/mol", "hartree").index(unit)
+        ]
+        fits += [unit] if low <= size < high else []
+    if not fits:
+        raise InputError(
+            f"Cannot tell the units of {name}: forces of {size:.3g} rms and a mean energy of "
+            f"{mean} are those of a warm molecule in none of {', '.join(_SIZES)}; say --units "
+            "and --force-units."
+        )
+    return (
+        fits[0],
+        (
+            f"Units assumed: {fits[0]}, from the size of the forces; the energies (mean {mean}) "
+            "are no total energies and cannot tell"
+        ),
+        [],
     )
 
 
-def length_doubt(positions: np.ndarray, atomic_numbers: np.ndarray) -> list[str]:
-    """A warning, or none, when one geometry (N, 3) said to be in Å looks like bohr.
+def _differ(seen: str | None, unit: str) -> bool:
+    return seen is not None and seen != unit
 
-    In a molecule an atom's nearest neighbour is about the sum of two covalent radii away; in bohr
-    the number is 1.9 times as large. Weakly bound atoms look the same, so this never refuses.
-    """
-    numbers = np.asarray(atomic_numbers)
-    fits = positions.shape == (*numbers.shape, 3) and len(numbers) > 1
-    if not fits or numbers.dtype.kind not in "iu" or not ((numbers > 0) & (numbers < 97)).all():
+
+def _forces(
+    arrays: dict, name: str, said: Wanted, declared: Declared, units: tuple[str, str]
+) -> tuple[str, str, list[str]]:
+    """Unit of the forces, the end of the sentence about units, and warnings."""
+    energy, length = units
+    forces = arrays["forces"]
+    given = said.force_units or declared.forces
+    if given:
+        by = "as given" if said.force_units else ("" if declared.certain else "as the file says")
+        return given, f"; forces in {given}{', ' if by else ''}{by}.", _doubt(forces, given)
+    if length != "Å":
+        unit = f"{energy}/{length}"
+        return unit, f"; forces in {unit}, per {length} as the positions are.", _doubt(forces, unit)
+    if said.units and energy not in _BY_BOHR and energy != "kJ/mol":
+        unit = f"{energy}/Å"
+        return unit, f"; forces in {unit}.", _doubt(forces, unit)
+    return _inferred_forces(arrays, name, energy)
+
+
+def _inferred_forces(arrays: dict, name: str, energy: str) -> tuple[str, str, list[str]]:
+    """Of forces beside positions in Å, of which nothing says the unit."""
+    forces = arrays["forces"]
+    wide = {"kJ/mol": "kJ/mol/nm"}.get(energy, f"{energy}/bohr")
+    readings = [f"{energy}/Å"]
+    readings += [wide] if energy in _BY_BOHR or energy == "kJ/mol" else []
+    fits = [unit for unit in readings if _COLD <= rms(forces) * force_size(unit) < _WARM[1]]
+    slope, clear = work(
+        arrays["positions"],
+        arrays["energies"] * ENERGY_UNITS[energy],
+        forces * ENERGY_UNITS[energy],
+    )
+    if slope is not None and abs(clear) > _CLEAR and len(fits) > 1:
+        near = "Å" if 0.7 < abs(slope) < 1.25 else "bohr" if 1.4 < abs(slope) < 2.1 else ""
+        if f"{energy}/{near}" in fits:
+            unit = f"{energy}/{near}"
+            size = rms(forces) * force_size(unit)
+            return (
+                unit,
+                (
+                    f"; forces in {unit}, because the energies change from frame to frame by their "
+                    f"work in that unit; {size:.2f} eV/Å rms."
+                ),
+                _doubt(forces, unit),
+            )
+    if len(fits) == 1:
+        size = rms(forces) * force_size(fits[0])
+        return fits[0], f"; forces in {fits[0]}, {size:.2f} eV/Å rms.", _doubt(forces, fits[0])
+    if fits:
+        sizes = " or ".join(f"{rms(forces) * force_size(unit):.2f}" for unit in fits)
+        raise InputError(
+            f"{name} has energies in {energy}, and its forces may be in {' or in '.join(fits)}: "
+            f"they would be {sizes} eV/Å rms, both plausible; say which with --force-units "
+            f"{fits[-1]} or --force-units {fits[0]}."
+        )
+    size = rms(forces) * force_size(readings[0])
+    other = [unit for unit in _COMMON if _WARM[0] <= rms(forces) * force_size(unit) < _WARM[1]]
+    hint = f"; in {' or '.join(other)} they would be those of a warm molecule" if other else ""
+    raise InputError(
+        f"{name} has forces of {size:.3g} eV/Å rms if they are in {readings[0]}, which no warm "
+        f"molecule has{hint}: say the units with --units and --force-units."
+    )
+
+
+def _doubt(forces: np.ndarray, unit: str) -> list[str]:
+    """A warning when forces in that unit are not those of a warm molecule."""
+    size = rms(forces) * force_size(unit)
+    if _WARM[0] / 2 <= size < _WARM[1]:
         return []
-    radii = covalent_radii[numbers]
-    distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
-    ratio = distances / (radii[:, None] + radii[None])
-    np.fill_diagonal(ratio, np.inf)
-    nearest = float(np.median(ratio.min(axis=1)))
-    if not 1.6 < nearest < 2.3:
-        return []
+    if size >= _WARM[1]:
+        return [
+            f"The forces are {size:.3g} eV/Å rms in {unit}: a warm molecule has about 1, so the "
+            "unit is wrong or the geometries are far from any that dynamics meets."
+        ]
     return [
-        f"Nearest atoms are {nearest:.2f} times as far apart as bonds are: if this is no loose "
-        "cluster, the positions are in bohr and must be converted to Å."
+        f"The forces are {size:.3g} eV/Å rms in {unit}: those of a geometry at rest, not of a warm "
+        "molecule, unless the unit is wrong."
     ]

@@ -21,7 +21,6 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -31,18 +30,12 @@ from ase.formula import Formula
 from numpy.lib import format as npy
 
 from fisherdash import storage
-from fisherdash.dataset.checks import check_arrays
+from fisherdash.dataset import keys as known
 from fisherdash.dataset.core import Dataset, check_temperature
-from fisherdash.dataset.inference import (
-    ENERGY_UNITS,
-    LENGTH_UNITS,
-    energy_unit,
-    infer_energy_unit,
-    length_doubt,
-    length_unit,
-    total_energy_evidence,
-)
+from fisherdash.dataset.inference import Declared, energy_unit, force_unit, length_unit
+from fisherdash.dataset.raw import Raw, ReadOptions, assemble
 from fisherdash.errors import InputError
+from fisherdash.units import ENERGY_UNITS, LENGTH_UNITS
 
 VERSION = 1
 LARGEST_TOTAL = 4 * 2**30
@@ -145,9 +138,7 @@ class Arrays(Mapping[str, np.ndarray]):
     @property
     def listed(self) -> str:
         """The keys in words, none of them endless."""
-        words = [f"{key[:40]}…" if len(key) > 40 else key for key in list(self)[:20]]
-        words = ["".join(c if c.isprintable() else "?" for c in word) for word in words]
-        return ", ".join([*words, "…"] if len(self) > 20 else words) or "no arrays at all"
+        return known.listed(self) if len(self) else "no arrays at all"
 
     def text(self, key: str) -> str | None:
         """The text stored under `key` (also as bytes), or None if there is none or no end to it."""
@@ -186,6 +177,8 @@ def save(dataset: Dataset, path: str | Path) -> None:
         "temperature": np.float64(np.nan if dataset.temperature is None else dataset.temperature),
         "source": np.str_(dataset.source),
         "notes": np.array(dataset.notes, dtype=np.str_),
+        "warnings": np.array(dataset.warnings, dtype=np.str_),
+        "left_out": np.array(dataset.left_out, dtype=np.str_),
         "version": np.int64(VERSION),
     }
     with storage.telling(path):
@@ -200,25 +193,6 @@ def _compact(array: np.ndarray) -> np.ndarray:
     return single if np.array_equal(single.astype(np.float64), array) else array
 
 
-_ROLES = {
-    "positions": ("positions", "R", "coords"),
-    "energies": ("energies", "E", "energy"),
-    "forces": ("forces", "F"),
-    "atomic_numbers": ("atomic_numbers", "z", "nuclear_charges", "numbers"),
-}
-_ENERGY_UNIT_KEYS = ("e_unit", "energy_unit", "energy_units", "units")
-_LENGTH_UNIT_KEYS = ("r_unit", "length_unit", "positions_unit", "coords_unit")
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """What the user said about a file; None where it is to be inferred."""
-
-    units: str | None = None
-    temperature: float | None = None
-    labels: str | None = None
-
-
 def from_arrays(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
     """The Dataset in an open npz of any known layout.
 
@@ -226,33 +200,97 @@ def from_arrays(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
     """
     if {"version", "energies", "positions"} <= set(arrays):
         return _from_project(arrays, name, options)
-    keys = _find_keys(arrays, name, options.labels)
+    keys, gradients = _find_keys(arrays, name, options)
     positions, energies, forces = (
         _real(arrays[keys[role]], keys[role], name) for role in ("positions", "energies", "forces")
     )
-    notes: list[str] = []
-    length = _length(arrays, name, notes)
-    numbers = one_molecule(arrays[keys["atomic_numbers"]], name)
-    # Checked before the units are inferred, so that inference meets only sound numbers.
-    sound = check_arrays(positions * length, energies, forces / length, numbers)
-    unit, why = _energy(arrays, name, options, keys, sound)
-    notes.append(why)
-    if length == 1.0:
-        notes += length_doubt(sound["positions"][0], sound["atomic_numbers"])
+    left_out: list[str] = []
+    numbers = known.numbers_of(arrays[keys["atomic_numbers"]], name)
+    energies = energies.reshape(energies.shape[:1]) if energies.size == len(energies) else energies
+    positions, forces, numbers = _unpadded(positions, forces, numbers, arrays)
+    raw = Raw(
+        positions, energies, forces, one_molecule(numbers, name),
+        source=f"{name} ({', '.join(keys.values())})",
+        declared=declared_units(
+            {key: text for key in arrays if (text := arrays.text(key)) is not None}, name, options
+        ),
+        gradients=gradients,
+        left_out=left_out,
+    )  # fmt: skip
     if "old_forces" in arrays and not options.labels:
-        notes.append(
+        raw.notes.append(
             "The geometries of this file were sampled with the potential of old_energies and "
             'old_forces (labels="old" loads those); they are not a Boltzmann sample of the labels '
             "loaded here."
         )
-    sound["energies"] *= ENERGY_UNITS[unit]
-    sound["forces"] *= ENERGY_UNITS[unit]
-    return Dataset(
-        **sound,
-        temperature=options.temperature,
-        source=f"{name} ({', '.join(keys.values())})",
-        notes=tuple(notes),
-    )
+    drop_unlabelled(raw)
+    return assemble(raw, name, options)
+
+
+def drop_unlabelled(raw: Raw) -> None:
+    """Leave frames out whose energy or forces are NaN, and count them."""
+    shapes = raw.positions.ndim == 3 and raw.forces.shape == raw.positions.shape
+    if not shapes or raw.energies.shape != raw.positions.shape[:1] or not len(raw.energies):
+        return
+    labelled = ~(np.isnan(raw.energies) | np.isnan(raw.forces).any(axis=(1, 2)))
+    missing = int((~labelled).sum())
+    if 0 < missing < len(labelled):
+        raw.left_out.append(
+            f"{missing} of {len(labelled)} frames without an energy or forces (NaN), the first is "
+            f"frame {int(np.argmin(labelled))}."
+        )
+        raw.positions, raw.energies = raw.positions[labelled], raw.energies[labelled]
+        raw.forces = raw.forces[labelled]
+
+
+def _unpadded(
+    positions: np.ndarray, forces: np.ndarray, numbers: np.ndarray, arrays: Arrays
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Without the atoms of number 0 behind the molecule, with which some files are filled up."""
+    if positions.ndim != 3 or forces.shape != positions.shape or not numbers.size:
+        return positions, forces, numbers
+    if numbers.dtype.kind not in "iuf" or numbers.shape[-1] != positions.shape[1]:
+        return positions, forces, numbers
+    rows = numbers.reshape(-1, numbers.shape[-1])
+    real = rows[0] != 0
+    size = int(real.sum())
+    if 0 < size < len(real) and real[:size].all() and ((rows != 0) == real).all():
+        numbers = numbers[..., :size]
+        positions, forces = positions[:, :size], forces[:, :size]
+    return positions, forces, numbers
+
+
+def declared_units(texts: Mapping[str, str], name: str, options: ReadOptions) -> Declared:
+    """What a file's texts say of its units; InputError for a unit that is none we know.
+
+    What the user says counts instead.
+    """
+    found: dict[str, str] = {}
+    why = []
+    for role, names, read, every, option in (
+        ("energy", known.ENERGY_UNITS, energy_unit, ENERGY_UNITS, "--units"),
+        ("forces", known.FORCE_UNITS, force_unit, ("eV/Å", "hartree/bohr", "…"), "--force-units"),
+        ("length", known.LENGTH_UNITS, length_unit, LENGTH_UNITS, "--length-units"),
+    ):
+        key = known.lookup(texts, names)
+        if key is None:
+            continue
+        unit = read(texts[key])
+        given = {"energy": options.units, "forces": options.force_units}
+        if given.get(role, options.length_units) is not None:
+            continue
+        if unit is None and key.lower() in ("units", "unit"):
+            continue
+        if unit is None:
+            what = "length" if role == "length" else "force" if role == "forces" else "energy"
+            raise InputError(
+                f"{name} gives {key} = {texts[key][:40]!r}, an unknown unit of {what}; known are "
+                f"{', '.join(every)}; say another with {option}."
+            )
+        found[role] = unit
+        why.append(f"{key}={texts[key]}")
+    said = f"because the file says {', '.join(why)}" if why else ""
+    return Declared(found.get("energy"), found.get("forces"), found.get("length"), said)
 
 
 def one_molecule(numbers: np.ndarray, name: str) -> np.ndarray:
@@ -285,19 +323,31 @@ def _formula(numbers: np.ndarray) -> str:
     return Formula.from_list(known).format("hill")
 
 
-def _find_keys(arrays: Arrays, name: str, labels: str | None) -> dict[str, str]:
-    keys = {}
-    for role, names in _ROLES.items():
-        if labels and role in ("energies", "forces"):
-            names = tuple(f"{labels}_{key}" for key in names)
-        found = next((key for key in names if key in arrays), None)
-        if found is None:
-            raise InputError(
-                f"{name} has no {role.replace('_', ' ')}: none of the keys {', '.join(names)} is "
-                f"there; received {arrays.listed}."
-            )
-        keys[role] = found
-    return keys
+def _find_keys(arrays: Arrays, name: str, options: ReadOptions) -> tuple[dict[str, str], bool]:
+    """Role → key, and whether the forces are called gradients."""
+    force, gradients = known.forces_key(arrays, name, options.labels, options.forces_key)
+    keys = {
+        "positions": known.lookup(arrays, known.POSITIONS),
+        "energies": known.energies_key(arrays, name, options.labels, options.energy_key),
+        "forces": force,
+        "atomic_numbers": known.lookup(arrays, known.ATOMS),
+    }
+    names = {"positions": known.POSITIONS, "energies": known.ENERGIES, "forces": known.FORCES,
+             "atomic_numbers": known.ATOMS}  # fmt: skip
+    for role, key in keys.items():
+        if key is not None:
+            continue
+        words = [f"{options.labels}_{one}" if options.labels and role in ("energies", "forces")
+                 else one for one in names[role][:4]]  # fmt: skip
+        more = {
+            "energies": " or name it with --energy-key",
+            "forces": " or name it with --forces-key",
+        }
+        raise InputError(
+            f"{name} has no {role.replace('_', ' ')}: none of the keys {', '.join(words)} is "
+            f"there{more.get(role, '')}; received {arrays.listed}."
+        )
+    return {role: key for role, key in keys.items() if key is not None}, gradients
 
 
 def _real(array: np.ndarray, key: str, name: str) -> np.ndarray:
@@ -308,75 +358,17 @@ def _real(array: np.ndarray, key: str, name: str) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _length(arrays: Arrays, name: str, notes: list[str]) -> float:
-    """Å in one unit of length of the file."""
-    key, text = _first_text(arrays, _LENGTH_UNIT_KEYS)
-    if text is None:
-        return 1.0
-    unit = length_unit(text)
-    if unit is None:
-        raise InputError(
-            f"{name} gives {key} = {text!r}, an unknown unit of length; known are "
-            f"{', '.join(LENGTH_UNITS)}."
-        )
-    if unit != "Å":
-        notes.append(f"Lengths converted from {unit} to Å, because the file says {key}={text}.")
-    return LENGTH_UNITS[unit]
-
-
-def _first_text(arrays: Arrays, keys: tuple[str, ...]) -> tuple[str, str | None]:
-    """The first of the keys under which there is a text, and the text; None if there is none."""
-    texts = ((key, arrays.text(key)) for key in keys)
-    return next((found for found in texts if found[1] is not None), ("", None))
-
-
-def _energy(
-    arrays: Arrays,
-    name: str,
-    options: ReadOptions,
-    keys: dict[str, str],
-    sound: dict[str, np.ndarray],
-) -> tuple[str, str]:
-    """The energy unit of the file and the sentence that says why."""
-    energies, forces, numbers = sound["energies"], sound["forces"], sound["atomic_numbers"]
-    if options.units is not None:
-        return options.units, given_units_note(options.units, energies, numbers)
-    key, text = _first_text(arrays, _ENERGY_UNIT_KEYS)
-    if text is not None:
-        unit = energy_unit(text)
-        if unit is None:
-            raise InputError(
-                f"{name} gives {key} = {text!r}, an unknown unit of energy; name one of "
-                f"{', '.join(ENERGY_UNITS)} with units."
-            )
-        return unit, f"Units: {unit}, because the file says {key}={text}."
-    try:
-        return infer_energy_unit(energies, forces, numbers)
-    except InputError:
-        if keys["atomic_numbers"] in ("z", "nuclear_charges"):
-            return "kcal/mol", (
-                "Units assumed: kcal/mol, the custom of MD17 files; neither the energies nor the "
-                "forces tell."
-            )
-        raise
-
-
-def given_units_note(units: str, energies: np.ndarray, numbers: np.ndarray) -> str:
-    """A sentence for units named by the user, with a warning where the energies disagree."""
-    note = f"Units: {units}, as given."
-    seen = total_energy_evidence(energies, numbers)
-    if seen in (None, units):
-        return note
-    return f"{note} The mean energy {np.mean(energies):.6g} looks like {seen} instead."
-
-
 def _from_project(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
     for key in ("forces", "atomic_numbers"):
         if key not in arrays:
             raise InputError(f"{name} has no {key.replace('_', ' ')}; received {arrays.listed}.")
-    if options.units not in (None, "eV"):
+    other = [options.units not in (None, "eV") and options.units,
+             options.force_units not in (None, "eV/Å") and options.force_units,
+             options.length_units not in (None, "Å") and options.length_units]  # fmt: skip
+    if any(other):
         raise InputError(
-            f"{name} is a FisherDash file, always in eV; received units {options.units}."
+            f"{name} is a FisherDash file, always in eV and Å; received units "
+            f"{next(filter(None, other))}."
         )
     if options.labels:
         raise InputError(
@@ -396,13 +388,22 @@ def _from_project(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
         if stored.size != 1 or stored.dtype.kind not in "iuf":
             raise InputError(f"{name} must hold one number under 'temperature'.")
         temperature = None if np.isnan(stored.item()) else check_temperature(stored.item())
-    notes = arrays["notes"] if "notes" in arrays else np.array([], dtype=np.str_)
+    sign = -1.0 if options.gradients else 1.0
+    forces = arrays["forces"]
     return Dataset(
         positions=arrays["positions"],
         energies=arrays["energies"],
-        forces=arrays["forces"],
+        forces=sign * forces if forces.dtype.kind in "iuf" else forces,
         atomic_numbers=one_molecule(arrays["atomic_numbers"], name),
         temperature=temperature,
         source=arrays.text("source") or name,
-        notes=tuple(str(n)[:1000] for n in notes.reshape(-1)[:50] if notes.dtype.kind == "U"),
+        notes=_sentences(arrays, "notes"),
+        warnings=_sentences(arrays, "warnings"),
+        left_out=_sentences(arrays, "left_out"),
     )
+
+
+def _sentences(arrays: Arrays, key: str) -> tuple[str, ...]:
+    if key not in arrays or arrays[key].dtype.kind != "U":
+        return ()
+    return tuple(str(one)[:1000] for one in arrays[key].reshape(-1)[:50])

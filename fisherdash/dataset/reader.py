@@ -2,50 +2,54 @@
 
 import io
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from fisherdash.dataset import containers
 from fisherdash.dataset.core import Dataset, check_temperature
-from fisherdash.dataset.inference import check_units
-from fisherdash.dataset.npz import Arrays, ReadOptions, from_arrays
+from fisherdash.dataset.inference import check_unit, check_units
+from fisherdash.dataset.npz import Arrays, from_arrays
+from fisherdash.dataset.raw import ReadOptions
 from fisherdash.dataset.structures import FORMATS, from_structures
 from fisherdash.dataset.temperature import hinted
 from fisherdash.errors import InputError
+from fisherdash.units import LENGTH_UNITS, force_unit, length_unit
 
 LARGEST_TEXT = 2**30
 """Bytes of a text file that are read; such files are held in memory as a whole."""
 
-_SUFFIXES = {".npz": "npz", ".xyz": "extxyz", ".extxyz": "extxyz"}
+_SUFFIXES = {
+    ".npz": "npz", ".xyz": "extxyz", ".extxyz": "extxyz", ".traj": "traj", ".db": "db",
+    ".h5": "hdf5", ".hdf5": "hdf5", ".zip": "deepmd",
+}  # fmt: skip
+ENDINGS = (*_SUFFIXES, *containers.PACKED_ENDINGS)
+"""Of files whose format need not be named."""
+_BY_NAME = {"outcar": "vasp-out", "vasprun": "vasp-xml"}
 
 
-def load(
-    path: str | Path,
-    *,
-    units: str | None = None,
-    format: str | None = None,
-    temperature: float | None = None,
-    labels: str | None = None,
-) -> Dataset:
-    """Read a data set from a file.
+def load(path: str | Path, *, format: str | None = None, **said: Any) -> Dataset:
+    """Read a data set from a file, or from a DeePMD folder.
 
     Args:
         path: an npz of a known layout, extended XYZ, or any file whose `format` is named.
-        units: unit of the energies, forces being that per unit of length; "eV", "kcal/mol",
-            "kJ/mol" or "hartree". None: as the file says, otherwise inferred, see Dataset.notes.
-        format: "npz" or one of `FORMATS` (ASE's names). None: by the suffix .npz, .xyz, .extxyz.
-        temperature: of the sample, K. None: as the file says, otherwise unknown.
-        labels: prefix of another set of labels in the file: "old" reads old_energies and
-            old_forces (rMD17), "REF" reads REF_energy and REF_forces (extended XYZ).
+        format: "npz" or one of `FORMATS`. None: by the ending of the name.
+        said: what the file does not say, as :class:`fisherdash.settings.LoadSettings`: units,
+            force_units, length_units, temperature (K), labels, energy_key, forces_key, gradients,
+            molecule.
 
     Raises InputError, one sentence, for whatever cannot be used.
     """
     path = Path(path)
-    options = ReadOptions(check_units(units), check_temperature(temperature), labels or None)
+    options = _options(said)
     name = clean_name(path.name)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; a data file is needed.")
     try:
+        if path.is_dir():
+            if not (path / "type.raw").is_file():
+                raise InputError(
+                    f"{path} is a folder; a data file is needed, or a DeePMD folder with type.raw."
+                )
+            return containers.from_deepmd(containers.deepmd_folder(path), name, options)
         with path.open("rb") as stream:
-            return _read(stream, path.stat().st_size, name, format, options)
+            return _read(stream, path.stat().st_size, name, format, options, _forces_beside(path))
     except FileNotFoundError:
         raise InputError(f"There is no file {path}.") from None
     except (OSError, ValueError) as error:
@@ -54,18 +58,35 @@ def load(
         raise InputError(f"Cannot read {path}: {error}.") from None
 
 
-def load_bytes(
-    name: str,
-    data: bytes,
-    *,
-    units: str | None = None,
-    format: str | None = None,
-    temperature: float | None = None,
-    labels: str | None = None,
-) -> Dataset:
+def load_bytes(name: str, data: bytes, *, format: str | None = None, **said: Any) -> Dataset:
     """`load` for an upload: its bytes, and its name, which is shown and never used as a path."""
-    options = ReadOptions(check_units(units), check_temperature(temperature), labels or None)
-    return _read(io.BytesIO(data), len(data), clean_name(name), format, options)
+    return _read(io.BytesIO(data), len(data), clean_name(name), format, _options(said))
+
+
+def _options(said: dict[str, Any]) -> ReadOptions:
+    said = {key: value for key, value in said.items() if value not in (None, "")}
+    lengths = check_unit(
+        said.get("length_units"), length_unit, LENGTH_UNITS, "unit of length", "--length-units"
+    )
+    forces = check_unit(
+        said.get("force_units"), force_unit, ("eV/Å", "hartree/bohr", "kcal/mol/Å", "…"),
+        "unit of force", "--force-units",
+    )  # fmt: skip
+    known = {
+        "units": check_units(said.get("units")),
+        "force_units": forces,
+        "length_units": lengths,
+        "temperature": check_temperature(said.get("temperature")),
+    }
+    return ReadOptions(**{**said, **known})
+
+
+def _forces_beside(path: Path) -> bytes | None:
+    """CP2K's file of forces beside its file of positions."""
+    other = path.with_name(path.name.replace("-pos-", "-frc-"))
+    if other == path or not other.is_file() or other.stat().st_size > LARGEST_TEXT:
+        return None
+    return other.read_bytes()
 
 
 def clean_name(name: str) -> str:
@@ -75,25 +96,50 @@ def clean_name(name: str) -> str:
 
 
 def _read(
-    stream: BinaryIO, size: int, name: str, format: str | None, options: ReadOptions
+    stream: BinaryIO,
+    size: int,
+    name: str,
+    format: str | None,
+    options: ReadOptions,
+    forces: bytes | None = None,
 ) -> Dataset:
     if size == 0:
         raise InputError(f"{name} is empty.")
-    if format is None:
-        suffix = Path(name).suffix.lower()
-        format = _SUFFIXES.get(suffix)
-        if format is None:
-            raise InputError(
-                f"{name} has the unknown suffix {suffix!r}; use {', '.join(_SUFFIXES)} or name "
-                f"the format (npz, {', '.join(FORMATS)})."
-            )
-    if format == "npz":
-        return hinted(from_arrays(Arrays(stream, name), name, options), name)
-    if format not in FORMATS:
+    if format is not None and format != "npz" and format not in FORMATS:
         raise InputError(f"Unknown format {format!r}; use npz, {', '.join(FORMATS)}.")
+    if (format or _SUFFIXES.get(Path(name).suffix.lower())) == "npz":
+        return hinted(from_arrays(Arrays(stream, name), name, options), name)
     if size > LARGEST_TEXT:
         raise InputError(
-            f"{name} has {size / 2**30:.1f} GiB; at most {LARGEST_TEXT / 2**30:.0f} GiB of "
-            f"{format} are read: convert it to npz."
+            f"{name} has {size / 2**30:.1f} GiB; at most {LARGEST_TEXT / 2**30:.0f} GiB of other "
+            "formats are read: convert it to npz."
         )
-    return hinted(from_structures(stream.read(), name, format, options), name)
+    data, inner = containers.unpacked(stream.read(), name)
+    form = format or format_of(inner, data)
+    if form == "npz":
+        return hinted(from_arrays(Arrays(io.BytesIO(data), name), name, options), name)
+    if form == "db":
+        found = containers.from_database(data, name, options)
+    elif form == "hdf5":
+        found = containers.from_hdf5(data, name, options)
+    elif form == "deepmd":
+        found = containers.from_deepmd(containers.deepmd_zip(data, name), name, options)
+    else:
+        found = from_structures(data, name, form, options, forces)
+    return hinted(found, name)
+
+
+def format_of(name: str, data: bytes) -> str:
+    """The format by the ending of the name, or by names that programs give their files."""
+    suffix = Path(name).suffix.lower()
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    for stem, form in _BY_NAME.items():
+        if name.lower().startswith(stem):
+            return form
+    if data[:14] == b"ITEM: TIMESTEP":
+        return "extxyz"  # refused there with the reason
+    raise InputError(
+        f"{name} has the unknown suffix {suffix!r}; use {', '.join(_SUFFIXES)} (also with .gz, "
+        f".bz2, .xz) or name the format with --format (npz, {', '.join(FORMATS)})."
+    )

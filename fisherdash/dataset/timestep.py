@@ -47,6 +47,5 @@ def timestep_warning(timestep: float, atomic_numbers: np.ndarray) -> str:
     return (
         f"the timestep of {timestep:g} fs is too long for the vibrations of {lightest}, which need "
         f"at most about {longest:.2g} fs: energies will not be conserved and molecules break "
-        "whatever the model; use --timestep-fs "
-        f"{min(0.5, longest / 3):.2g}"
+        "whatever the model; use --timestep-fs 0.5"
     )

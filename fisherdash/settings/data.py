@@ -9,10 +9,37 @@ from fisherdash.settings.fields import Settings, setting
 from fisherdash.settings.training import MOST_SEED
 
 Format = Literal[
-    "npz", "extxyz", "traj", "vasp-xml", "vasp-out", "espresso-out", "gpaw-out", "nwchem-out",
-    "orca-output", "gaussian-out", "castep-castep",
+    "npz", "extxyz", "traj", "db", "hdf5", "deepmd", "vasp-xml", "vasp-out", "espresso-out",
+    "aims-output", "gpaw-out", "nwchem-out", "orca-output", "gaussian-out", "castep-castep",
 ]  # fmt: skip
 FORMATS: tuple[Format, ...] = get_args(Format)
+
+Energy = Literal["eV", "kcal/mol", "kJ/mol", "hartree", "Ry", "meV", "cm⁻¹"]
+Length = Literal["Å", "bohr", "nm"]
+Force = Literal[
+    "eV/Å", "eV/bohr", "eV/nm", "kcal/mol/Å", "kcal/mol/bohr", "kcal/mol/nm", "kJ/mol/Å",
+    "kJ/mol/bohr", "kJ/mol/nm", "hartree/Å", "hartree/bohr", "hartree/nm", "Ry/Å", "Ry/bohr",
+    "Ry/nm", "meV/Å", "meV/bohr", "meV/nm", "cm⁻¹/Å", "cm⁻¹/bohr", "cm⁻¹/nm",
+]  # fmt: skip
+
+
+def _energy(text: str) -> str | None:
+    from fisherdash.units import energy_unit  # slow to import
+
+    return energy_unit(text)
+
+
+def _force(text: str) -> str | None:
+    from fisherdash.units import force_unit
+
+    return force_unit(text)
+
+
+def _length(text: str) -> str | None:
+    from fisherdash.units import length_unit
+
+    return length_unit(text)
+
 
 # A declaration reads best in few lines.
 # fmt: off
@@ -22,10 +49,18 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 class LoadSettings(Settings):
     """What a file of frames does not say, or says wrongly."""
 
-    units: Literal["eV", "kcal/mol", "kJ/mol", "hartree"] | None = setting(
-        None, label="Unit of energy", unset="inferred",
-        help="Unit of energy in the data file; forces are in this unit per Å. What is "
-        "inferred, and why, is said after loading.",
+    units: Energy | None = setting(
+        None, label="Unit of energy", unset="inferred", reads=_energy,
+        help="Unit of energy in the data file. What is inferred, and why, is said after loading.",
+    )
+    force_units: Force | None = setting(
+        None, label="Unit of force", unset="inferred", reads=_force, later=True,
+        help="Unit of the forces where it is not the unit of energy per Å: programs write "
+        "hartree/bohr more often than not.",
+    )
+    length_units: Length | None = setting(
+        None, label="Unit of length", unset="Å", reads=_length, later=True,
+        help="Unit of the positions.",
     )
     format: Format | None = setting(
         None, label="Format", unset="by its name",
@@ -39,8 +74,24 @@ class LoadSettings(Settings):
     )
     labels: str | None = setting(
         None, label="Other labels", unset="none",
-        help="Prefix of another set of labels in the data file, such as old (old_energies, "
-        "old_forces) or REF (REF_energy, REF_forces).",
+        help="What another set of labels in the data file begins or ends with, such as old "
+        "(old_energies, old_forces), REF (REF_energy, REF_forces) or dft (energy_dft).",
+    )
+    energy_key: str | None = setting(
+        None, label="Key of the energies", unset="by its name", later=True,
+        help="Name under which the data file keeps the energies, where it is none of the usual.",
+    )
+    forces_key: str | None = setting(
+        None, label="Key of the forces", unset="by its name", later=True,
+        help="Name under which the data file keeps the forces; 5-7 for columns without names.",
+    )
+    gradients: bool = setting(
+        False, label="Forces are gradients", later=True,
+        help="The forces of the data file are gradients of the energy: their sign is turned.",
+    )
+    molecule: str | None = setting(
+        None, label="Molecule", unset="the only one", later=True,
+        help="Name of the molecule to take from a file of several (HDF5 of ANI or SPICE).",
     )
 
 

@@ -10,7 +10,7 @@ the widgets of a page (``pages/ui/widgets.py``) follow, so that a new setting is
 import dataclasses
 import functools
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from fisherdash.errors import InputError
@@ -55,6 +55,7 @@ class Setting:
         advanced: a page shows it under "More settings".
         power: how a page asks for the number of a setting that has words and a number.
         later: older files lack it and mean the default.
+        reads: how the shell reads other spellings of the choices.
         omitted: as ``later``, and left out of JSON while it has the default, so that digests of
             older studies stay what they are. Or the value that files without it mean, where that is
             no longer the default.
@@ -79,6 +80,7 @@ class Setting:
     required: bool = False
     advanced: bool = False
     power: Power | None = None
+    reads: Callable[[str], Any] | None = None
     later: bool = False
     omitted: bool | str = False
 

@@ -79,6 +79,8 @@ def _readings(one: Setting, text: str) -> list[Any]:
     if one.kind is str:
         return [text]
     words = [choice for choice in one.choices if text in (choice, _hyphened(choice))]
+    if not words and one.reads is not None:
+        words = [one.reads(text)]
     if words or one.kind not in (int, float):
         return words
     try:

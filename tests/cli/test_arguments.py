@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fisherdash.__main__ import COMMANDS, main
-from fisherdash.dataset import ENERGY_UNITS
 from fisherdash.settings import LoadSettings, settings_of
+from fisherdash.units import ENERGY_UNITS
 
 
 def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:

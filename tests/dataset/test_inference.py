@@ -7,15 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fisherdash.dataset.inference import (
-    ENERGY_UNITS,
+    Declared,
+    Wanted,
     check_units,
     energy_unit,
-    infer_energy_unit,
-    length_doubt,
+    nearest_over_bond,
+    resolve,
     total_energy_evidence,
 )
 from fisherdash.errors import InputError
-from fisherdash.units import BOHR, HARTREE
+from fisherdash.units import BOHR, ENERGY_UNITS, HARTREE
 
 # All-electron total energies (hartree) near those of common density functionals.
 TOTAL = {
@@ -29,41 +30,46 @@ def thermal_forces(atoms: int, unit: str) -> np.ndarray:
     return forces / ENERGY_UNITS[unit]
 
 
+def found(energies, forces, numbers, **said):
+    count = len(forces)
+    positions = np.tile(molecule("CH3CH2OH").positions[: len(numbers)], (count, 1, 1))
+    arrays = {"positions": positions, "energies": energies, "forces": forces,
+              "atomic_numbers": np.asarray(numbers)}  # fmt: skip
+    return resolve(arrays, "x", Wanted(length_units="Å", **said), Declared())
+
+
 @pytest.mark.parametrize("unit", ENERGY_UNITS)
 @pytest.mark.parametrize("name", TOTAL)
 def test_total_energy_tells_the_unit(name, unit):
     numbers = molecule(name).numbers
     energies = np.full(5, TOTAL[name] * HARTREE / ENERGY_UNITS[unit])
-    found, note = infer_energy_unit(energies, thermal_forces(len(numbers), unit), numbers)
-    assert found == unit
-    assert note.startswith(f"Units inferred: {unit}, because")
-    assert "as they should" in note
+    assert total_energy_evidence(energies, numbers) == unit
 
 
-@pytest.mark.parametrize("unit", ["eV", "kcal/mol", "hartree"])
+@pytest.mark.parametrize("unit", ["eV", "kcal/mol"])
 @settings(deadline=None)
 @given(scale=st.floats(0.4, 2.5))
 def test_forces_tell_the_unit_when_the_energies_cannot(unit, scale):
     """Energies from which atomic references were subtracted: the finding is an assumption."""
     numbers = molecule("CH3CH2OH").numbers
     energies = np.full(5, -33.0 / ENERGY_UNITS[unit])
-    found, note = infer_energy_unit(energies, scale * thermal_forces(9, unit), numbers)
-    assert found == unit
-    assert note.startswith(f"Units assumed: {unit}, because the forces")
+    units = found(energies, scale * thermal_forces(9, unit), numbers)
+    assert units.energy == unit
+    assert units.notes[0].startswith(f"Units assumed: {unit}, from the size of the forces")
 
 
-def test_energy_and_forces_that_disagree_are_called_out():
+def test_energy_and_forces_that_disagree_are_asked_about():
     numbers = molecule("H2O").numbers
-    found, note = infer_energy_unit(
-        np.full(5, -76.4 * HARTREE), thermal_forces(3, "kcal/mol"), numbers
-    )
-    assert found == "eV"
-    assert "check that energies and forces have the same unit" in note
+    energies = np.full(5, -76.4 * HARTREE)
+    with pytest.raises(InputError, match=r"in kcal/mol/Å.*--force-units"):
+        found(energies, thermal_forces(3, "kcal/mol"), numbers)
+    units = found(energies, thermal_forces(3, "kcal/mol"), numbers, force_units="kcal/mol/Å")
+    assert (units.energy, units.forces) == ("eV", "kcal/mol/Å")
 
 
 def test_nothing_to_infer_from_is_refused():
-    with pytest.raises(InputError, match="Cannot tell the units: forces of 0 rms and a mean"):
-        infer_energy_unit(np.zeros(3), np.zeros((3, 3, 3)), np.array([8, 1, 1]))
+    with pytest.raises(InputError, match="Cannot tell the units of x: forces of 0 rms and a mean"):
+        found(np.zeros(3), np.zeros((3, 3, 3)), [8, 1, 1])
 
 
 def test_heavy_elements_give_no_evidence():
@@ -78,8 +84,7 @@ def test_spellings():
     assert check_units(None) is None
 
 
-def test_lengths_in_bohr_are_doubted():
+def test_lengths_in_bohr_are_seen():
     atoms = molecule("CH3CH2OH")
-    assert length_doubt(atoms.positions, atoms.numbers) == []
-    (doubt,) = length_doubt(atoms.positions / BOHR, atoms.numbers)
-    assert "the positions are in bohr" in doubt
+    assert nearest_over_bond(atoms.positions, atoms.numbers) < 1.3
+    assert nearest_over_bond(atoms.positions / BOHR, atoms.numbers) > 1.6

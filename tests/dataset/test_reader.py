@@ -88,9 +88,9 @@ def test_blank_text():
 
 
 def test_unknown_formats():
-    assert "unknown suffix '.dat'; use .npz, .xyz, .extxyz or name" in sentence_of("x.dat", b"1")
+    assert "unknown suffix '.dat'; use .npz, .xyz, .extxyz, .traj" in sentence_of("x.dat", b"1")
     assert "unknown suffix ''" in sentence_of("x", b"1")
-    for format in ("json", "db", "py", "bundletrajectory", "nonsense"):
+    for format in ("json", "py", "bundletrajectory", "nonsense"):
         assert f"Unknown format '{format}'; use npz," in sentence_of("x", b"1", format=format)
 
 

@@ -1,0 +1,134 @@
+"""Under which names files keep positions, energies, forces and atoms.
+
+Every published data set makes its own mixture, so each role is looked up on its own, and the user
+may name keys, or what they begin or end with.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from ase.data import atomic_numbers as symbol_numbers
+
+from fisherdash.errors import InputError
+
+POSITIONS = ("positions", "R", "coords", "coordinates", "coord", "conformations", "geometries",
+             "pos", "xyz")  # fmt: skip
+ENERGIES = ("energies", "E", "energy", "total_energy", "etot", "dft_total_energy",
+            "wb97x_dz.energy", "U")  # fmt: skip
+FORCES = ("forces", "F", "force", "wb97x_dz.forces")
+GRADIENTS = ("gradients", "gradient", "grad", "grads", "G", "dft_total_gradient", "de")
+"""Names that say that the sign is that of a gradient."""
+ATOMS = ("atomic_numbers", "z", "Z", "nuclear_charges", "numbers", "species", "atomic_number",
+         "elements", "symbols", "atom_types")  # fmt: skip
+ENERGY_UNITS = ("e_unit", "energy_unit", "energy_units", "units", "unit", "energies_unit")
+FORCE_UNITS = ("f_unit", "force_unit", "forces_unit", "force_units", "forces_units")
+LENGTH_UNITS = ("r_unit", "length_unit", "length_units", "positions_unit", "coords_unit",
+                "coordinates_unit", "position_unit", "pos_unit", "distance_unit")  # fmt: skip
+MOST_SHOWN = 20
+
+
+def lookup(store: Iterable[str], names: Iterable[str], labels: str | None = None) -> str | None:
+    """The first of the names that is stored, spelled alike if possible, else in any case.
+
+    ``labels`` is what the key begins or ends with besides.
+    """
+    keys = list(store)
+    for name in names:
+        wanted = [name]
+        if labels:
+            bare = labels.strip("_")
+            wanted = [f"{bare}_{name}", f"{name}_{bare}", f"{bare}{name}", f"{bare}-{name}"]
+        for one in wanted:
+            if one in keys:
+                return one
+    lower = {plain(key): key for key in reversed(keys)}
+    for name in names:
+        bare = labels.strip("_") if labels else ""
+        for one in (f"{bare}_{name}", f"{name}_{bare}", f"{bare}{name}") if labels else (name,):
+            if len(name) > 1 and plain(one) in lower:
+                return lower[plain(one)]
+    return None
+
+
+def plain(key: str) -> str:
+    """A key without case and with hyphens as underscores."""
+    return key.lower().replace("-", "_")
+
+
+def forces_key(
+    store: Iterable[str], name: str, labels: str | None, given: str | None
+) -> tuple[str | None, bool]:
+    """The key of the forces, and whether it names gradients."""
+    keys = list(store)
+    if given is not None:
+        return named(keys, given, "--forces-key", name), False
+    found = lookup(keys, FORCES, labels)
+    if found is not None:
+        return found, False
+    found = lookup(keys, GRADIENTS, labels)
+    return found, found is not None
+
+
+def energies_key(
+    store: Iterable[str], name: str, labels: str | None, given: str | None
+) -> str | None:
+    """The key of the energies."""
+    keys = list(store)
+    if given is not None:
+        return named(keys, given, "--energy-key", name)
+    return lookup(keys, ENERGIES, labels)
+
+
+def named(store: list[str], key: str, option: str, name: str) -> str:
+    """A key that the user gave; InputError when the file lacks it."""
+    if key in store:
+        return key
+    raise InputError(f"{name} has no key {key[:60]!r} ({option}); it has {listed(store)}.")
+
+
+def listed(keys: Iterable[str]) -> str:
+    """Keys in words, none of them endless."""
+    every = list(keys)
+    words = [f"{key[:40]}…" if len(key) > 40 else key for key in every[:MOST_SHOWN]]
+    words = ["".join(c if c.isprintable() else "?" for c in word) for word in words]
+    return ", ".join([*words, "…"] if len(every) > MOST_SHOWN else words) or "nothing at all"
+
+
+def hint(energies: list[str], forces: list[str]) -> str:
+    """What to say instead, from keys that might be meant."""
+    parts = []
+    for stem, found, option in (
+        ("energ", energies, "--energy-key"), ("forc", forces, "--forces-key"),
+    ):  # fmt: skip
+        like = [
+            key
+            for key in found
+            if stem in key.lower() or (stem == "forc" and "grad" in key.lower())
+        ]
+        if like:
+            parts.append(f"{option} {like[0][:40]}")
+    if not parts:
+        return ""
+    return f"it has {listed(dict.fromkeys([*energies, *forces]))}: say {' '.join(parts)}"
+
+
+def numbers_of(array: np.ndarray, name: str) -> np.ndarray:
+    """Atomic numbers from numbers or chemical symbols of any shape; InputError for others."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "US":
+        return array
+    words = [
+        w.decode("latin-1") if isinstance(w, bytes) else str(w) for w in array.reshape(-1).tolist()
+    ]
+    words = [word.strip() for word in words]
+    read = {"": 0, **symbol_numbers}
+    unknown = [w for w in words if w.capitalize() not in read and not (w.isascii() and w.isdigit())]
+    if unknown:
+        raise InputError(
+            f"{name} names an unknown element {unknown[0][:20]!r}; chemical symbols such as H, C "
+            "or O are needed."
+        )
+    found = [
+        0 if not w else int(w[:9]) if w.isdigit() else symbol_numbers[w.capitalize()] for w in words
+    ]
+    return np.array(found, dtype=np.int64).reshape(array.shape)
