@@ -82,9 +82,7 @@ def force_unit(text: str) -> str | None:
     if plain in ("au", "a.u.", "a.u", "atomic"):
         return "hartree/bohr"
     plain = re.sub(r"[()\[\]]", "", plain).replace("*", "/").replace("·", "/")
-    plain = (
-        re.sub(r"[/ ]?([a-zå]+0?)(\^?\{?-1\}?|⁻¹)$", r"/\1", plain) if "cm" not in plain else plain
-    )
+    plain = re.sub(r"/?(ang(?:strom)?|å|a0?|bohr|nm)(\^?\{?-1\}?|⁻¹)$", r"/\1", plain)
     energy, _, length = plain.rpartition("/")
     found = energy_unit(energy), length_unit(length)
     return f"{found[0]}/{found[1]}" if found[0] and found[1] else None

@@ -98,7 +98,9 @@ def test_given_units_override_what_the_numbers_say(arrays):
     np.testing.assert_allclose(data.energies, arrays["energies"] / KCAL_PER_MOL)
     assert "Units: eV, as given;" in data.notes[0]
     assert "looks like kcal/mol, not eV" in data.warnings[0]
-    with pytest.raises(InputError, match="Unknown units 'furlong'; use one of eV, kcal/mol"):
+    with pytest.raises(
+        InputError, match="Unknown unit of energy 'furlong'; --units takes eV, kcal"
+    ):
         load_bytes("x.npz", in_kcal(arrays, LAYOUTS[2]), units="furlong")
 
 
