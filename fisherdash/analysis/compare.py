@@ -144,10 +144,12 @@ class RunStatistics:
         return self.against[0].logrank_p_value if self.against else None
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers or null, never NaN."""
-        if len(self.against) > 1:
-            return self._every_pair()
-        return {
+        """Numbers or null, never NaN.
+
+        ``pairs``, ``paired_difference`` and ``logrank_p_value`` are of the first two heads; with
+        more than two, ``every_pair`` has them for each later head under the names of its pair.
+        """
+        found = {
             "pairs": self.pairs,
             "survivors": self.survivors,
             "exploded": {name: sum(kinds.values()) for name, kinds in self.failures.items()},
@@ -157,21 +159,17 @@ class RunStatistics:
             "logrank_p_value": self.logrank_p_value,
             "time_to_failure_ps": self.time_to_failure,
         }
-
-    def _every_pair(self) -> dict[str, Any]:
-        """The same for more than two heads: each comparison under the names of its pair."""
-        named = {f"{one.second} against {one.first}": one for one in self.against}
-        return {
-            "pairs": {name: one.pairs for name, one in named.items()},
-            "survivors": self.survivors,
-            "drift_meV_per_atom_per_ps": {name: _median(x) for name, x in self.drift.items()},
-            "paired_difference": {
-                name: _median(one.difference) | {"p_value": one.difference.p_value}
-                for name, one in named.items()
-            },
-            "logrank_p_value": {name: one.logrank_p_value for name, one in named.items()},
-            "time_to_failure_ps": self.time_to_failure,
-        }
+        if len(self.against) > 1:
+            found["every_pair"] = {
+                f"{one.second} against {one.first}": {
+                    "pairs": one.pairs,
+                    "paired_difference": _median(one.difference)
+                    | {"p_value": one.difference.p_value},
+                    "logrank_p_value": one.logrank_p_value,
+                }
+                for one in self.against
+            }
+        return found
 
     @property
     def sentence(self) -> str:

@@ -113,7 +113,11 @@ def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     console.note(comparison.sentence)
     for caution in comparison.cautions:
         console.note(caution)
-    return comparison.to_json()
+    found = comparison.to_json()
+    if "every_pair" in found and not args.json:  # a row that does not name its pair misleads
+        for key in ("pairs", "paired_difference", "logrank_p_value"):
+            del found[key]
+    return found
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:

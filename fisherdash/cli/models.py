@@ -266,7 +266,13 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         labels_out = output_file(args.labels_out, ".npz", inputs=inputs, option="--labels-out")
     labelled = None
     if args.labels_file:
-        labelled = read_data(args.labels_file, argparse.Namespace(), console)
+        labelled = read_data(
+            # Hot frames have forces that no data set has, and the frames of the data among them
+            # tell what their unit is.
+            args.labels_file,
+            argparse.Namespace(units="eV", force_units="eV/Å"),
+            console,
+        )
     labeller = None
     if options.labels:
         from fisherdash import reference

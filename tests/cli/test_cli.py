@@ -63,11 +63,14 @@ KEYS = {
         "replicas",
         "steps_per_second",
         "exploded",
+        "failures",
         "drift_meV_per_atom_per_ps",
     ],
     "compare": [
         "pairs",
         "survivors",
+        "exploded",
+        "failures",
         "drift_meV_per_atom_per_ps",
         "paired_difference",
         "logrank_p_value",
@@ -196,7 +199,7 @@ def test_solve_by_element_with_energies_and_dynamics(call, trained, water, folde
     assert call("evaluate", out, water)["frames"] == 40
 
 
-def test_solve_is_quadratic_with_the_noise_metric_by_itself(call, trained, water, folder):
+def test_solve_is_quadratic_with_the_noise_metric_by_itself(call, trained, water, folder, capfd):
     out, report = folder / "wide.safetensors", folder / "report.safetensors"
     wanted = "--reduce 4 --noise-frames 64 --details".split()
     answer = call("solve", trained, water, "--out", out, "--report-out", report, *wanted)
@@ -211,6 +214,14 @@ def test_solve_is_quadratic_with_the_noise_metric_by_itself(call, trained, water
     settings = "--replicas 4 --steps 20 --record-every 5 --timestep-fs 0.25".split()
     answer = call("simulate", trained, report, out, "--data", water, "--out", run, *settings)
     assert len(answer["exploded"]) == 3
+    assert main(["compare", str(run), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert set(KEYS["compare"]) < set(found) and len(found["every_pair"]) == 2
+    assert "wide against water" in found["every_pair"]
+    assert main(["compare", str(run)]) == 0
+    rows = capfd.readouterr().out.splitlines()
+    assert not [row for row in rows if row.startswith(("pairs", "paired", "logrank"))]
+    assert any("wide against water" in row for row in rows)
     assert main(["solve", str(trained), str(water), "--out", "a.x", "--report-out", "a.x"]) == 2
 
 

@@ -184,7 +184,7 @@ def test_frames_labelled_elsewhere_give_the_same_head(truth, data, tmp_path, mon
         energies, forces = by(truth).label(atoms.numbers, atoms.positions[None])
         atoms.calc = SinglePointCalculator(atoms, energy=energies[0], forces=forces[0])
     ase.io.write(tmp_path / "labels.xyz", frames, format="extxyz")
-    file = dataset.load(tmp_path / "labels.xyz")
+    file = dataset.load(tmp_path / "labels.xyz", units="eV", force_units="eV/Å")
     plain = dataclasses.replace(options, label_displaced=0)
     read = fisher.solve(start, data, plain, labelled=file)
     # Eight digits of positions and forces in the file.
