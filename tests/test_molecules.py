@@ -1,6 +1,7 @@
 """docs/notebook.md: its code runs, and what it draws is drawn by a browser that has no network."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -76,15 +77,22 @@ def test_the_document_runs_and_its_molecules_are_drawn_offline(
     plant_run(tmp_path / "runs" / "planted")
     frame, figure, run = cells((root / "docs" / "notebook.md").read_text())
     assert figure.alt and len(figure.table)
+    # In a thread of its own: that of the tests may have another Playwright's loop.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(draw, path, tmp_path, (frame, run)).result()
+
+
+def draw(found, folder, views):
+    """Open each view in Chromium: its canvas has a picture, and it asks for nothing."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
-        for number, made in enumerate((frame, run)):
+        browser = playwright.chromium.launch(executable_path=found, args=list(chromium.FLAGS))
+        for number, made in enumerate(views):
             html = made._make_html()
             assert "cdn" not in html.partition("data:text/javascript")[0].lower()
             page = browser.new_page()
             asked = []
             page.on("request", lambda one, asked=asked: asked.append(one.url))
-            file = tmp_path / f"{number}.html"
+            file = folder / f"{number}.html"
             file.write_text(f"<html><head><script></script></head><body>{html}</body></html>")
             page.goto(file.as_uri())
             page.locator("canvas").first.wait_for()

@@ -211,7 +211,8 @@ def test_drift_reads_drift_and_survival_together(open_page, short_run):
     assert "15 points" in texts(app)
     table = app.dataframe[-1].value
     assert table["survivors"].tolist() == ["3 of 3", "2 of 3"]
-    assert table.columns[2] == "drift (meV/atom/ps), median [95 %]"
+    assert table.columns[2] == "failures"
+    assert table.columns[3] == "drift (meV/atom/ps), median [95 %]"
     assert "python -m fisherdash compare" in app.code[0].value
 
 

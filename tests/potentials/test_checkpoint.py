@@ -254,3 +254,23 @@ def test_arrays_of_any_order_in_memory_are_written_as_they_are(tmp_path: Path) -
     again = checkpoint.load(tmp_path / "wide.safetensors")
     assert again.fingerprint == wide.fingerprint
     np.testing.assert_array_equal(again.head_basis, wide.head_basis)  # pyright: ignore
+
+
+def test_the_covariance_of_many_weights_travels_as_a_sketch(tmp_path, monkeypatch) -> None:
+    shared = random_checkpoint()
+    wide = shared.in_form(HeadForm("quadratic", (1, 6, 8)))
+    rng = np.random.default_rng(1)
+    root = rng.normal(size=(len(wide.head), len(wide.head)))
+    covariance = root @ root.T
+    known = wide.with_head(wide.head, wide.element_bias, "known", {}, covariance)
+    monkeypatch.setattr(checkpoint, "WHOLE_COVARIANCE", 8)
+    checkpoint.save(known, tmp_path / "known.safetensors")
+    found = checkpoint.load(tmp_path / "known.safetensors").head_covariance
+    assert found is not None and found.shape == covariance.shape
+    g = rng.normal(size=(200, len(wide.head)))
+    ratio = np.sqrt(np.sum((g @ found) * g, axis=1) / np.sum((g @ covariance) * g, axis=1))
+    assert abs(ratio.mean() - 1) < 0.05 and ratio.min() > 0.6 and ratio.max() < 1.4
+    assert np.linalg.matrix_rank(found) == checkpoint.SKETCH
+    monkeypatch.setattr(checkpoint, "SKETCH", 32)
+    with pytest.raises(InputError, match="head_covariance_root of known"):
+        checkpoint.load(tmp_path / "known.safetensors")
