@@ -206,7 +206,11 @@ def from_arrays(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
     )
     left_out: list[str] = []
     numbers = known.numbers_of(arrays[keys["atomic_numbers"]], name)
-    energies = energies.reshape(energies.shape[:1]) if energies.size == len(energies) else energies
+    energies = (
+        energies.reshape(energies.shape[:1])
+        if energies.ndim and energies.size == len(energies)
+        else energies
+    )
     positions, forces, numbers = _unpadded(positions, forces, numbers, arrays)
     raw = Raw(
         positions, energies, forces, one_molecule(numbers, name),
