@@ -17,6 +17,8 @@ _SMALLEST_CELL = 0.5
 """Å between two faces of a periodic cell: less than any bond."""
 _MOST_ATOMS = 300
 """Up to which wrapped molecules are put together; all pairs are looked at."""
+_CONTACT = 4.0
+"""Å of empty cell beside a larger molecule, with which it surely does not touch its images."""
 
 
 def made_whole(frames: Sequence[Frame], name: str) -> tuple[list[np.ndarray], list[str]]:
@@ -29,8 +31,8 @@ def made_whole(frames: Sequence[Frame], name: str) -> tuple[list[np.ndarray], li
             found.append(positions)
             continue
         boxed = True
-        _check_cell(cell, periodic, index, name)
-        whole = _whole(frame, positions, cell, periodic)
+        heights = _check_cell(cell, periodic, index, name)
+        whole = _whole(frame, positions, cell, heights, periodic)
         if whole is None:
             raise InputError(
                 f"{name} is periodic and atoms of frame {index} meet across the cell's boundary in "
@@ -54,6 +56,8 @@ def _box(frame: Frame) -> tuple[np.ndarray | None, np.ndarray]:
     lower = {key.lower(): value for key, value in frame.comment.items()}
     lattice, pbc = lower.get("lattice"), lower.get("pbc")
     cell = np.asarray(lattice) if lattice is not None else np.zeros(0)
+    if isinstance(lattice, str):  # no numbers, or nan among them: refused where it is periodic
+        cell = np.full(9, np.nan)
     if cell.dtype.kind != "f" or cell.size != 9:
         return None, np.zeros(3, bool)
     if pbc is None:
@@ -68,7 +72,8 @@ def _box(frame: Frame) -> tuple[np.ndarray | None, np.ndarray]:
     return cell, periodic & cell.any(axis=1)
 
 
-def _check_cell(cell: np.ndarray, periodic: np.ndarray, index: int, name: str) -> None:
+def _check_cell(cell: np.ndarray, periodic: np.ndarray, index: int, name: str) -> np.ndarray:
+    """Distances between opposite faces, Å; InputError for a cell without room."""
     from ase.cell import Cell
 
     with np.errstate(all="ignore"):
@@ -81,19 +86,26 @@ def _check_cell(cell: np.ndarray, periodic: np.ndarray, index: int, name: str) -
         heights = volume / np.linalg.norm(np.cross(whole[[1, 2, 0]], whole[[2, 0, 1]]), axis=1)
     if not (np.isfinite(heights).all() and (heights[periodic] > _SMALLEST_CELL).all()):
         raise InputError(f"{name} has a cell in frame {index} that no molecule fits into.")
+    return heights
 
 
 def _whole(
-    frame: Frame, positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray
+    frame: Frame,
+    positions: np.ndarray,
+    cell: np.ndarray,
+    heights: np.ndarray,
+    periodic: np.ndarray,
 ) -> np.ndarray | None:
     """Positions with bonds that pass no boundary; None where bonds contradict one another."""
     from ase.cell import Cell
 
+    box = np.asarray(Cell(cell).complete())
     if len(positions) > _MOST_ATOMS:
-        return positions
+        places = np.linalg.solve(box.T, positions.T).T
+        empty = (1.0 - np.ptp(places, axis=0)) * heights
+        return positions if (empty[periodic] >= _CONTACT).all() else None
     radii = covalent_radii[np.clip(frame.numbers, 0, 96)]
     reach = TOLERANCE * (radii[:, None] + radii[None])
-    box = np.asarray(Cell(cell).complete())
     with np.errstate(all="ignore"):
         straight = positions[None] - positions[:, None]
         turns = np.round(np.linalg.solve(box.T, straight.reshape(-1, 3).T).T).reshape(

@@ -88,27 +88,28 @@ def read_xyz(text: str, name: str) -> list[Frame]:
 def _frame(comment: str, lines: list[str], name: str, index: int) -> Frame:
     rows = [line.split() for line in lines]
     widths = {len(row) for row in rows}
-    if len(widths) != 1 and rows:
+    if len(widths) > 1:
+        # What has spaces in it and stands where a symbol should is told first.
+        _elements(np.array([row[0] for row in rows if row and number(row[0]) is None]), name, index)
         raise InputError(
             f"{name} has lines of different numbers of columns in frame {index}: "
             f"{', '.join(map(str, sorted(widths)[:4]))}."
         )
     pairs = {key: _value(value) for key, value in _PAIR.findall(comment)}
     described = next((v for k, v in pairs.items() if k.lower() == "properties"), None)
-    width = widths.pop() if widths else 0
+    width = widths.pop() if widths else None
     layout = (
-        _described(str(described), width, name, index) if described is not None else _usual(width)
+        _described(str(described), width, name, index)
+        if described is not None
+        else _usual(width or 0)
     )
-    table = np.array(rows, dtype=object).reshape(len(rows), width)
+    total = sum(size for _, _, _, size in layout) if width is None else width
+    table = np.array(rows, dtype=object).reshape(len(rows), total)
     columns: dict[str, np.ndarray] = {}
     numbers = None
     for key, kind, start, size in layout:
         part = table[:, start : start + size]
-        if (
-            key.lower() in ("species", "z", "numbers", "atomic_numbers")
-            and size == 1
-            and numbers is None
-        ):
+        if key.lower() in _SPECIES and size == 1 and numbers is None:
             numbers = _elements(part[:, 0], name, index)
         elif kind in "RI":
             values = _numbers(part, name, index, key)
@@ -129,7 +130,10 @@ def _usual(width: int) -> list[tuple[str, str, int, int]]:
     return found
 
 
-def _described(text: str, width: int, name: str, index: int) -> list[tuple[str, str, int, int]]:
+def _described(
+    text: str, width: int | None, name: str, index: int
+) -> list[tuple[str, str, int, int]]:
+    """Name, kind, first column and columns of every property; ``width`` is None without atoms."""
     words, found, start = text.split(":"), [], 0
     for key, kind, size in zip(words[::3], words[1::3], words[2::3], strict=False):
         if not (size.isascii() and size.isdigit()) or len(size) > 3:
@@ -139,7 +143,7 @@ def _described(text: str, width: int, name: str, index: int) -> list[tuple[str, 
             )
         found.append((key, kind.upper(), start, int(size)))
         start += int(size)
-    if start != width or len(words) % 3:
+    if width not in (None, start) or len(words) % 3:
         raise InputError(
             f"{name} announces {start} columns in frame {index} (Properties=), its lines have "
             f"{width}."
