@@ -155,7 +155,7 @@ class RunStatistics:
             "exploded": {name: sum(kinds.values()) for name, kinds in self.failures.items()},
             "failures": self.failures,
             "drift_meV_per_atom_per_ps": {name: _median(x) for name, x in self.drift.items()},
-            "paired_difference": _median(self.difference) | {"p_value": self.difference.p_value},
+            "paired_difference": _paired(self.difference),
             "logrank_p_value": self.logrank_p_value,
             "time_to_failure_ps": self.time_to_failure,
         }
@@ -163,8 +163,7 @@ class RunStatistics:
             found["every_pair"] = {
                 f"{one.second} against {one.first}": {
                     "pairs": one.pairs,
-                    "paired_difference": _median(one.difference)
-                    | {"p_value": one.difference.p_value},
+                    "paired_difference": _paired(one.difference),
                     "logrank_p_value": one.logrank_p_value,
                 }
                 for one in self.against
@@ -261,6 +260,10 @@ def compare(traj: Trajectories, seed: int = 0) -> RunStatistics:
 
 def _median(found: Estimate) -> dict[str, float | None]:
     return {"median": found.value, "low": found.low, "high": found.high}
+
+
+def _paired(found: Estimate) -> dict[str, float | None]:
+    return _median(found) | {"p_value": found.p_value}
 
 
 def _is_flat(traj: Trajectories, head: int) -> bool:

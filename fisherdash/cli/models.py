@@ -27,10 +27,13 @@ from fisherdash.settings import (
     TrainSettings,
     TutorialSettings,
     add_options,
+    converter,
     from_arguments,
+    shown,
 )
 
 if TYPE_CHECKING:
+    from fisherdash.dataset import Dataset
     from fisherdash.train import EpochReport
 
 
@@ -69,19 +72,13 @@ def add_inspect(parser: argparse.ArgumentParser) -> None:
     """A data file."""
     add_data(parser)
     add_options(parser, LoadSettings)
+    temperature = next(one for one in shown(LoadSettings) if one.name == "temperature")
     parser.add_argument(
-        "--temperature", type=_kelvin, metavar="K", help="at which the frames were sampled"
+        "--temperature",
+        type=converter(temperature),
+        metavar="K",
+        help="at which the frames were sampled",
     )
-
-
-def _kelvin(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= 1e5:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1e5 K, not {text!r}")
-    return value
 
 
 def inspect(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -253,40 +250,14 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     # The data have been told their temperature.
     stability = from_arguments(StabilitySettings, args, seed=args.seed)
     options = from_arguments(Options, args, temperature=None, stability=stability)
-    if args.calculator and not options.labels:
-        raise InputError(
-            "--calculator has nothing to label: give --label-displaced K, --label-dynamics K, or "
-            "both."
-        )
-    labels_out = None
-    if args.labels_out:
-        if not (options.labels or args.labels_file):
-            raise InputError("--labels-out has nothing to keep: no labels were asked for or given.")
-        inputs = [args.checkpoint, args.data]
-        labels_out = output_file(args.labels_out, ".npz", inputs=inputs, option="--labels-out")
-    labelled = None
-    if args.labels_file:
-        labelled = read_data(
-            # Hot frames have forces that no data set has, and the frames of the data among them
-            # tell what their unit is.
-            args.labels_file,
-            argparse.Namespace(units="eV", force_units="eV/Å"),
-            console,
-        )
-    labeller = None
-    if options.labels:
-        from fisherdash import reference
-
-        labeller = reference.labeller_of(data, args.calculator)
+    labels = _labels(args, data, options, console)
     task = tasks.solve(
         model,
         data,
         options,
         out,
         report_out=report_out,
-        labeller=labeller,
-        labelled=labelled,
-        labels_out=labels_out,
+        **labels,
     )
     refit, _ = console.follow(task)
     for sentence in refit.labelled:
@@ -304,6 +275,37 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     if refit.kl is None and not args.quick:
         console.note("the data have no temperature; --temperature K adds the KL divergence")
     return summary(refit) | ({"details": details(refit)} if args.details else {})
+
+
+def _labels(
+    args: argparse.Namespace, data: "Dataset", options: Options, console: Console
+) -> dict[str, Any]:
+    """What ``tasks.solve`` is told of labels; InputError for options that have nothing to do."""
+    if args.calculator and not options.labels:
+        raise InputError(
+            "--calculator has nothing to label: give --label-displaced K, --label-dynamics K, or "
+            "both."
+        )
+    found: dict[str, Any] = {}
+    if args.labels_out:
+        if not (options.labels or args.labels_file):
+            raise InputError("--labels-out has nothing to keep: no labels were asked for or given.")
+        found["labels_out"] = output_file(
+            args.labels_out, ".npz", inputs=[args.checkpoint, args.data], option="--labels-out"
+        )
+    if args.labels_file:
+        found["labelled"] = read_data(
+            # Hot frames have forces that no data set has, and the frames of the data among them
+            # tell what their unit is.
+            args.labels_file,
+            argparse.Namespace(units="eV", force_units="eV/Å"),
+            console,
+        )
+    if options.labels:
+        from fisherdash import reference
+
+        found["labeller"] = reference.labeller_of(data, args.calculator)
+    return found
 
 
 def add_label(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from fisherdash.dataset import keys as known
 from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import Declared
-from fisherdash.dataset.npz import declared_units, one_molecule
+from fisherdash.dataset.npz import ALWAYS_ALLOWED, declared_units, one_molecule
 from fisherdash.dataset.raw import Raw, ReadOptions, assemble
 from fisherdash.dataset.structures import collect
 from fisherdash.dataset.xyz import Frame, decode
@@ -31,8 +31,8 @@ from fisherdash.units import energy_unit, force_unit, length_unit
 
 LARGEST = 2**30
 """Bytes that a packed file may unpack to, whatever it is."""
-ALWAYS_ALLOWED = 64 * 2**20
 HIGHEST_RATIO = 50
+"""Times its own size that a packed file of more than little content may unpack to."""
 _PACKED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -43,12 +43,17 @@ _STEPS = 20_000_000
 """Steps of SQLite's machine that reading may take."""
 
 
+def _allowed(data: bytes) -> int:
+    """Bytes that packed data may unpack to."""
+    return min(LARGEST, max(ALWAYS_ALLOWED, HIGHEST_RATIO * len(data)))
+
+
 def unpacked(data: bytes, name: str) -> tuple[bytes, str]:
     """The content of a gz, bz2 or xz file and its name without that ending; others as they are."""
     opener = next((one for magic, one in _PACKED.items() if data.startswith(magic)), None)
     if opener is None:
         return data, name
-    allowed = min(LARGEST, max(ALWAYS_ALLOWED, HIGHEST_RATIO * len(data)))
+    allowed = _allowed(data)
     try:
         with opener(io.BytesIO(data)) as stream:
             content = stream.read(allowed + 1)
@@ -184,7 +189,7 @@ def deepmd_zip(data: bytes, name: str) -> dict[str, bytes]:
             members = [
                 one for one in file.infolist() if one.filename.endswith((".raw", ".npy", "nopbc"))
             ]
-            allowed = min(LARGEST, max(ALWAYS_ALLOWED, HIGHEST_RATIO * len(data)))
+            allowed = _allowed(data)
             if len(members) > 10_000 or sum(one.file_size for one in members) > allowed:
                 raise InputError(f"{name} would unpack to more than {allowed / 2**20:.0f} MiB.")
             found = {one.filename: file.read(one) for one in members}
@@ -273,21 +278,17 @@ def from_hdf5(data: bytes, name: str, options: ReadOptions) -> Dataset:
         raise InputError(
             f"{name} is not a readable HDF5 file ({type(error).__name__}): damaged or cut short."
         ) from None
-    force, gradients = known.forces_key(arrays, name, options.labels, options.forces_key)
-    keys = {
-        "positions": known.lookup(arrays, known.POSITIONS),
-        "energies": known.energies_key(arrays, name, options.labels, options.energy_key),
-        "forces": force,
-        "atomic numbers": known.lookup(arrays, known.ATOMS),
-    }
+    keys, gradients = known.roles(arrays, name, options)
     for role, key in keys.items():
         if key is None:
-            raise InputError(f"{name} has no {role}; it has {known.listed(arrays)}.")
-    found = {role: arrays[key] for role, key in keys.items() if key is not None}
+            raise InputError(
+                f"{name} has no {role.replace('_', ' ')}; it has {known.listed(arrays)}."
+            )
+    found = {role: arrays[key] for role, key in keys.items()}
     units = {role: texts.get(f"{key}/units", "") for role, key in keys.items()}
     named = {"energy_unit": units["energies"], "force_unit": units["forces"],
              "length_unit": units["positions"]}  # fmt: skip
-    numbers = known.numbers_of(found["atomic numbers"], name)
+    numbers = known.numbers_of(found["atomic_numbers"], name)
     raw = Raw(
         found["positions"], found["energies"].reshape(-1), found["forces"],
         one_molecule(numbers, name),

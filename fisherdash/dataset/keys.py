@@ -5,10 +5,12 @@ may name keys, or what they begin or end with.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers as symbol_numbers
 
+from fisherdash.dataset.raw import ReadOptions
 from fisherdash.errors import InputError
 
 POSITIONS = ("positions", "R", "coords", "coordinates", "coord", "conformations", "geometries",
@@ -77,6 +79,19 @@ def energies_key(
     if given is not None:
         return named(keys, given, "--energy-key", name)
     return lookup(keys, ENERGIES, labels)
+
+
+def roles(store: Iterable[str], name: str, options: ReadOptions) -> tuple[dict[str, Any], bool]:
+    """The key of each role, None where there is none, and whether forces are called gradients."""
+    keys = list(store)
+    forces, gradients = forces_key(keys, name, options.labels, options.forces_key)
+    found = {
+        "positions": lookup(keys, POSITIONS),
+        "energies": energies_key(keys, name, options.labels, options.energy_key),
+        "forces": forces,
+        "atomic_numbers": lookup(keys, ATOMS),
+    }
+    return found, gradients
 
 
 def named(store: list[str], key: str, option: str, name: str) -> str:

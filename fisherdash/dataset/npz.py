@@ -204,13 +204,9 @@ def from_arrays(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
     positions, energies, forces = (
         _real(arrays[keys[role]], keys[role], name) for role in ("positions", "energies", "forces")
     )
-    left_out: list[str] = []
     numbers = known.numbers_of(arrays[keys["atomic_numbers"]], name)
-    energies = (
-        energies.reshape(energies.shape[:1])
-        if energies.ndim and energies.size == len(energies)
-        else energies
-    )
+    if energies.ndim and energies.size == len(energies):  # (M, 1)
+        energies = energies.ravel()
     positions, forces, numbers = _unpadded(positions, forces, numbers, arrays)
     raw = Raw(
         positions, energies, forces, one_molecule(numbers, name),
@@ -219,7 +215,6 @@ def from_arrays(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
             {key: text for key in arrays if (text := arrays.text(key)) is not None}, name, options
         ),
         gradients=gradients,
-        left_out=left_out,
     )  # fmt: skip
     if "old_forces" in arrays and not options.labels:
         raw.notes.append(
@@ -329,13 +324,7 @@ def _formula(numbers: np.ndarray) -> str:
 
 def _find_keys(arrays: Arrays, name: str, options: ReadOptions) -> tuple[dict[str, str], bool]:
     """Role → key, and whether the forces are called gradients."""
-    force, gradients = known.forces_key(arrays, name, options.labels, options.forces_key)
-    keys = {
-        "positions": known.lookup(arrays, known.POSITIONS),
-        "energies": known.energies_key(arrays, name, options.labels, options.energy_key),
-        "forces": force,
-        "atomic_numbers": known.lookup(arrays, known.ATOMS),
-    }
+    keys, gradients = known.roles(arrays, name, options)
     names = {"positions": known.POSITIONS, "energies": known.ENERGIES, "forces": known.FORCES,
              "atomic_numbers": known.ATOMS}  # fmt: skip
     for role, key in keys.items():
@@ -351,7 +340,7 @@ def _find_keys(arrays: Arrays, name: str, options: ReadOptions) -> tuple[dict[st
             f"{name} has no {role.replace('_', ' ')}: none of the keys {', '.join(words)} is "
             f"there{more.get(role, '')}; received {arrays.listed}."
         )
-    return {role: key for role, key in keys.items() if key is not None}, gradients
+    return keys, gradients
 
 
 def _real(array: np.ndarray, key: str, name: str) -> np.ndarray:

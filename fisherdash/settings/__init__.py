@@ -14,6 +14,7 @@ from fisherdash.settings.refit import (
 from fisherdash.settings.shell import (
     add_options,
     as_options,
+    converter,
     from_arguments,
     option,
     shell_command,
