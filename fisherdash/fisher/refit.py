@@ -368,6 +368,9 @@ class Prepared:
             name=f"{self.checkpoint.name}-fisher",
             provenance={
                 "made_by": "solve",
+                # The model as it came: its head may have been written in a wider form since.
+                "parent": self.checkpoint.name,
+                "parent_fingerprint": self.checkpoint.fingerprint,
                 "method": self.options.method,
                 "ridge": ridge if math.isfinite(ridge) else None,
                 "ridge_rule": WORDS[rule],

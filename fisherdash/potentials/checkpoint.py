@@ -159,14 +159,14 @@ class Checkpoint:
         provenance: Mapping[str, Any],
         covariance: Float[np.ndarray, "descriptors descriptors"] | None = None,
     ) -> "Checkpoint":
-        """The same body under another head; the parent is written into the provenance."""
+        """The same body under another head; its provenance names this one as parent, or its own."""
         return dataclasses.replace(
             self,
             head=head,
             head_covariance=covariance,
             element_bias=element_bias,
             name=name,
-            provenance={**provenance, "parent": self.name, "parent_fingerprint": self.fingerprint},
+            provenance={"parent": self.name, "parent_fingerprint": self.fingerprint, **provenance},
         )
 
 

@@ -252,6 +252,8 @@ def test_without_options_the_head_is_quadratic_under_a_ridge_of_noise() -> None:
     assert refit.ridge == USUAL_NOISE_RIDGE
     assert refit.force_rmse["fisher"] < refit.force_rmse["default"]
     assert Options(head="shared").ridge_metric == "identity"
+    assert refit.checkpoint.provenance["parent_fingerprint"] == start().fingerprint
+    assert refit.prepared.start.fingerprint != start().fingerprint
 
 
 def test_a_head_that_cannot_be_improved_is_kept() -> None:
