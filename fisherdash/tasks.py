@@ -8,6 +8,7 @@ check the limits of a shared server and write down the same as a shell command.
 The science is imported where it is used, so that a page imports no JAX.
 """
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -262,6 +263,10 @@ def simulate(
 
         chunks = md.simulate(models, data, settings, cancel=cancel)
         yield from _described(runs.record(chunks, folder, header, models))
+        run = runs.open_run(folder)
+        if run.status == "finished" and not cancel.is_set():
+            with contextlib.suppress(InputError):  # most data do not say what labelled them
+                runs.judge_survivors(run, data)
         return folder
 
     return _simulation(folder, header, work)

@@ -45,6 +45,9 @@ class Trajectories:
             which counts as a bond.
         positions: Å, shape (H, R, K, N, 3), float32; None where they are not in memory.
         velocities: Å/fs, shape (H, R, K, N, 3), float32; None where they are not in memory.
+        reference_energy: of survivors' last frames, by the potential that labelled the data, in
+            standard deviations of the data from their mean; NaN where unknown; shape (H, R); None
+            where no frame was judged.
 
     Energies from the step of the failure on may be anything and are never used. Raises InputError
     for wrong shapes, times out of order, and energies of survivors that are not finite.
@@ -62,6 +65,7 @@ class Trajectories:
     cause: Int[np.ndarray, "heads replicas"] | None = None
     positions: Float[np.ndarray, "heads replicas frames atoms 3"] | None = None
     velocities: Float[np.ndarray, "heads replicas frames atoms 3"] | None = None
+    reference_energy: Float[np.ndarray, "heads replicas"] | None = None
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -80,7 +84,7 @@ class Trajectories:
         energies = (heads, replicas, frames)
         expected: dict[str, tuple[int, ...]] = {"times": (frames,)}
         expected |= dict.fromkeys(("potential", "kinetic"), energies)
-        expected |= dict.fromkeys(("failed_step", "cause"), energies[:2])
+        expected |= dict.fromkeys(("failed_step", "cause", "reference_energy"), energies[:2])
         expected |= dict.fromkeys(("positions", "velocities"), (*energies, self.num_atoms, 3))
         for name, shape in expected.items():
             array = getattr(self, name)
@@ -157,6 +161,7 @@ class Trajectories:
         """The trajectories of some heads alone, in this order, under other names if given."""
         rows = list(heads)
         fields = ("potential", "kinetic", "failed_step", "cause", "positions", "velocities")
+        fields += ("reference_energy",)
         arrays = {name: getattr(self, name) for name in fields}
         chosen = {name: array[rows] for name, array in arrays.items() if array is not None}
         names = names or [self.names[row] for row in rows]

@@ -13,7 +13,7 @@ import numpy as np
 
 from fisherdash.analysis.drift import fluctuations, head_drift, slopes
 from fisherdash.analysis.survival import lifetimes, logrank_p_value, time_to_failure
-from fisherdash.statistics import FEWEST, SIGNIFICANT, Estimate, paired
+from fisherdash.statistics import FEWEST, SIGNIFICANT, Estimate, median, paired
 from fisherdash.trajectories import Trajectories
 
 
@@ -100,6 +100,11 @@ STILL: Final = 1e-3
 """Change of the potential, in parts of the kinetic energy, below which a surface is flat."""
 
 
+FAR: Final = 8.0
+"""Standard deviations of the data's energies above their mean that heat alone does not explain:
+momenta of 1000 K on frames of 500 K raise ethanol's by 1.6."""
+
+
 @dataclasses.dataclass(frozen=True)
 class RunStatistics:
     """Statistics of a run.
@@ -115,6 +120,9 @@ class RunStatistics:
         time_to_failure: median over the replicas, ps, by name; None if more than half survive.
         against: every later head against the first; empty with one head.
         flat: heads whose potential hardly changes while their atoms move.
+        reference_energy: median over the survivors' last frames of the energy by the potential that
+            labelled the data, in standard deviations of the data from their mean, by name; empty
+            where no frame was judged.
     """
 
     names: tuple[str, ...]
@@ -127,6 +135,7 @@ class RunStatistics:
     time_to_failure: dict[str, float | None]
     against: tuple[Versus, ...]
     flat: tuple[str, ...] = ()
+    reference_energy: dict[str, Estimate] = dataclasses.field(default_factory=dict)
 
     @property
     def pairs(self) -> int:
@@ -158,6 +167,10 @@ class RunStatistics:
             "paired_difference": _paired(self.difference),
             "logrank_p_value": self.logrank_p_value,
             "time_to_failure_ps": self.time_to_failure,
+            "reference_energy_sd": {
+                name: _median(x) | {"survivors": x.n} for name, x in self.reference_energy.items()
+            }
+            or None,
         }
         if len(self.against) > 1:
             found["every_pair"] = {
@@ -193,6 +206,13 @@ class RunStatistics:
             f"The potential of {name} hardly changes while the atoms move: its drift is small for "
             "want of forces, as an untrained model's is."
             for name in self.flat
+        ]
+        found += [
+            f"The survivors of {name} end {value.text('.2g', sign=True)} standard deviations of "
+            "the data's energies above their mean (median, by the potential that labelled the "
+            "data): they survive in shapes that this potential would not visit."
+            for name, value in self.reference_energy.items()
+            if (value.value or 0.0) > FAR
         ]
         if not any(self.survivors.values()):
             after = max((time or 0.0) for time in self.time_to_failure.values())
@@ -255,6 +275,11 @@ def compare(traj: Trajectories, seed: int = 0) -> RunStatistics:
         time_to_failure=time_to_failure(traj),
         against=against,
         flat=tuple(name for head, name in enumerate(names) if _is_flat(traj, head)),
+        reference_energy={}
+        if traj.reference_energy is None
+        else {
+            name: median(row, seed) for name, row in zip(names, traj.reference_energy, strict=True)
+        },
     )
 
 

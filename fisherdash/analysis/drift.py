@@ -188,4 +188,5 @@ def up_to(traj: Trajectories, end: float) -> Trajectories:
         potential=traj.potential[..., keep],
         kinetic=traj.kinetic[..., keep],
         failed_step=np.where(later, -1, traj.failed_step),
+        reference_energy=None,
     )

@@ -79,7 +79,7 @@ def _simulated(folder: Path) -> dict[str, Any]:
     }
 
 
-add_resume = add_compare = add_run_folder  # everything else is in the folder
+add_resume = add_run_folder  # everything else is in the folder
 
 
 def resume(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -94,18 +94,42 @@ def resume(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     return {"model": model, **trained(kept(report))}
 
 
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """The run, and who judges where its survivors end."""
+    add_run_folder(parser)
+    parser.add_argument(
+        "--reference",
+        metavar="DATA",
+        help="judge the survivors' last frames by the potential that labelled these data: their "
+        "energies in standard deviations of the data; kept with the run. Runs on GFN2-xTB data "
+        "have it from the beginning",
+    )
+    parser.add_argument(
+        "--calculator",
+        metavar="MODULE:OBJECT",
+        help="the ASE calculator that labelled them, where the data do not say which it was",
+    )
+    add_options(parser.add_argument_group("data"), LoadSettings)
+
+
 def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Statistics of a run: drift, survival and their paired comparison, failures counted.
 
     With more than two heads every number of a comparison stands under the names of its pair.
     """
     folder = run_folder(args)
+    if args.calculator and not args.reference:
+        raise InputError("--calculator judges frames against data: give these with --reference")
     import numpy as np
 
     from fisherdash import analysis, workspace
     from fisherdash.dataset.timestep import timestep_warning
 
     run = workspace.open_run(folder)
+    if args.reference:
+        from fisherdash.workspace import runs
+
+        runs.judge_survivors(run, read_data(args.reference, args, console), args.calculator)
     traj = run.trajectories()
     if too_long := timestep_warning(traj.timestep, np.array(run.header.atomic_numbers)):
         console.note(f"warning: {too_long}")

@@ -28,11 +28,16 @@ def failure_words(kinds: Mapping[str, int]) -> str:
     return ", ".join(parts) or "none"
 
 
+REFERENCE_ENERGY = "reference energy at the end (SD of the data), median [95 %]"
+"""Name of the column."""
+
+
 def comparison_table(found: RunStatistics) -> pd.DataFrame:
     """A row a head, in words and rounded numbers, the units in the names of the columns."""
     rows = []
     for name in found.names:
         half, jitter = found.time_to_failure[name], found.fluctuation[name]
+        energy = found.reference_energy.get(name)
         rows.append(
             {
                 "head": name,
@@ -43,6 +48,7 @@ def comparison_table(found: RunStatistics) -> pd.DataFrame:
                 "median time to failure (ps)": "more than half survive"
                 if half is None
                 else f"{half:.3g}",
+                **({REFERENCE_ENERGY: energy.text(".2g", sign=True)} if energy is not None else {}),
             }
         )
     return pd.DataFrame(rows)
@@ -64,6 +70,11 @@ def comparison_numbers(found: RunStatistics) -> pd.DataFrame:
                 "drift_high": found.drift[name].high,
                 "fluctuation_meV_per_atom": found.fluctuation[name],
                 "time_to_failure_ps": found.time_to_failure[name],
+                **(
+                    {"reference_energy_sd": found.reference_energy[name].value}
+                    if found.reference_energy
+                    else {}
+                ),
             }
         )
     return pd.DataFrame(rows)

@@ -1,15 +1,21 @@
-"""Who labels frames: GFN2-xTB for data that were made with it, or a calculator of the user's."""
+"""Who labels frames: GFN2-xTB for data that were made with it, or a calculator of the user's.
+
+It also judges where trajectories ended: a head may keep all bonds and yet hold a molecule in a
+shape whose energy no sample would reach.
+"""
 
 import importlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from ase import Atoms
+from jaxtyping import Float
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.reference.sampling import METHOD, calculator
+from fisherdash.statistics import evenly_spaced
 
 Label = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -43,6 +49,43 @@ def labeller_of(data: Dataset, calculator: str | None = None) -> Labeller:
         "an ASE calculator (--calculator module:object), or label frames elsewhere ('fisherdash "
         "label --export', then --labels-file)"
     )
+
+
+DIFFERENCE: Final = 0.1
+"""Largest difference between a potential's energies and those of the data, but for a constant, in
+standard deviations of the data, that still counts as the same level of theory."""
+
+
+FEWEST_FRAMES: Final = 10
+"""Whose energies have a mean and a spread that mean something."""
+
+
+def energy_deviations(
+    labeller: Labeller, data: Dataset, positions: Float[np.ndarray, "frames atoms 3"]
+) -> Float[np.ndarray, " frames"]:
+    """Reference energies of frames, in standard deviations of the data from the data's mean.
+
+    The constant between the potential and the data is taken from eight frames of the data. NaN for
+    frames that the potential cannot do.
+
+    Raises:
+        InputError: when those eight differ by more than a constant (another level of theory), and
+            for too few data to have a spread.
+    """
+    if len(data) < FEWEST_FRAMES:
+        raise InputError(
+            f"the spread of energies needs at least {FEWEST_FRAMES} frames, received {len(data)}"
+        )
+    rows = evenly_spaced(len(data), 8)
+    known, _ = labeller.label(data.atomic_numbers, data.positions[rows])
+    apart, width = known - data.energies[rows], max(float(np.std(data.energies)), 1e-6)
+    if not np.ptp(apart) <= DIFFERENCE * width:  # also where one is NaN
+        raise InputError(
+            f"{labeller.name} does not give the energies of these data: on eight frames the "
+            f"difference varies by {np.ptp(apart):.3g} eV, where it should be one constant"
+        )
+    energies, _ = labeller.label(data.atomic_numbers, positions)
+    return (energies - np.mean(apart) - np.mean(data.energies)) / width
 
 
 def _gfn2_xtb(atoms: Atoms) -> Any:

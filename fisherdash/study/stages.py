@@ -5,6 +5,7 @@ What is finished is on disk and never done again; what was interrupted goes on f
 for each trajectory and quartiles over time are kept.
 """
 
+import contextlib
 import dataclasses
 import math
 import threading
@@ -44,7 +45,7 @@ from fisherdash.study.spec import DEFAULT_HEAD
 from fisherdash.train import EpochReport, Trainee, train_together
 from fisherdash.trajectories import FAILURES
 from fisherdash.units import KCAL_PER_MOL
-from fisherdash.workspace.runs import survivor_positions
+from fisherdash.workspace.runs import judge_survivors, survivor_positions
 
 POINTS = 21
 """Times at which a curve is kept."""
@@ -61,17 +62,20 @@ def thinned(rows: Sequence[Any], most: int) -> list[Any]:
 
 
 def trajectory_rows(traj: Trajectories, head: int) -> list[list[float | str | None]]:
-    """For each replica: duration and lifetime (ps), failed, drift (meV/atom/ps), fluctuation, kind.
+    """For each replica: duration and lifetime (ps), failed, drift (meV/atom/ps), fluctuation, kind,
+    reference energy at the end (SD of the data).
 
-    The kind of failure is one of FAILURES, None of survivors.
+    The kind of failure is one of FAILURES, None of survivors; energies are known of some survivors.
     """
     one = traj.of([head])
     slopes = analysis.slopes(one)
-    columns = (*lifetimes(one), slopes, analysis.fluctuations(one, slopes), one.kinds)
+    energies = one.reference_energy
+    energies = np.full_like(slopes, np.nan) if energies is None else energies
+    columns = (*lifetimes(one), slopes, analysis.fluctuations(one, slopes), one.kinds, energies)
     return [
         [traj.duration, life, int(failed), finite(slope), finite(width),
-         FAILURES[kind] if failed else None]
-        for life, failed, slope, width, kind in zip(*(column[0] for column in columns), strict=True)
+         FAILURES[kind] if failed else None, finite(energy)]
+        for life, failed, slope, width, kind, energy in zip(*(c[0] for c in columns), strict=True)
     ]  # fmt: skip
 
 
@@ -230,6 +234,8 @@ def simulate_members(unit: Unit, settings: MDSettings) -> None:
         # What a run costs without failures and without compilation.
         speed = run.typical_speed
         each = (settings.steps / speed if speed else seconds()) / len(models)
+    with contextlib.suppress(InputError):  # most data do not say what labelled them
+        judge_survivors(run, unit.frames.whole)
     structures = _structures(unit, run, settings)
     trajectories = run.trajectories()
     for member in members:

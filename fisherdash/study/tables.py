@@ -64,6 +64,8 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "drift_meV_per_atom_per_ps",  # of the total energy; empty for the failed
         "fluctuation_meV_per_atom",  # about the drift; empty for the failed
         "failure",  # bond, clash or not_finite; empty for survivors and in older studies
+        "reference_energy_sd",  # of some survivors' last frames by the potential of the data, in
+        # its standard deviations from its mean; empty where that potential is not at hand
     ),
     "curves": (
         "model",

@@ -24,6 +24,7 @@ from fisherdash.workspace import locks
 
 CHUNK = "chunk-{:06d}.npz"
 STATE = "state-{:06d}.npz"
+REFERENCE = "reference.npz"
 """The integrator's state once so many chunks are written."""
 
 ONLY_STATE = "state.npz"

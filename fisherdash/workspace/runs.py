@@ -4,6 +4,8 @@
     chunk-000000.npz    times (K,) fs; potential, kinetic (H, R, K) eV; positions (H, R, K, N, 3) Å;
     chunk-000001.npz    velocities (H, R, K, N, 3) Å/fs; died_step, broken_bond (H, R); step; …
     writer.lock         held by the process that writes (fisherdash.workspace.locks)
+    reference.npz       energies (H, R) of the survivors' last frames by the potential that labelled
+                        the data, in its standard deviations from its mean, and that frame's step
     state-000002.npz    the integrator's state after so many chunks, and
     model-00.safetensors, …   the heads in their order, for going on exactly
 
@@ -35,6 +37,7 @@ from fisherdash.workspace.headers import RunHeader, RunStatus
 from fisherdash.workspace.locks import FolderLock
 
 if TYPE_CHECKING:
+    from fisherdash.dataset import Dataset
     from fisherdash.potentials.checkpoint import Checkpoint
 
 
@@ -49,6 +52,8 @@ class Recorded(NamedTuple):
     speeds: tuple[float, ...] = ()
     ends: tuple[int, ...] = ()
     """Number of frames up to the end of each chunk."""
+    judged: int = -1
+    """The step whose frames the reference energies are of."""
 
 
 class Run:
@@ -109,9 +114,31 @@ class Run:
         return float(np.median(known)) if known else 0.0
 
     def refresh(self) -> bool:
-        """Read new chunks; whether there were any. InputError when a file is damaged."""
+        """Read what is new; whether anything was. InputError when a file is damaged."""
         with self._lock:
-            return self._refresh()
+            chunks = self._refresh()
+            return self._read_reference() or chunks
+
+    def _read_reference(self) -> bool:
+        """The reference energies once they are there, if they are of the last frame."""
+        path = self.folder / headers.REFERENCE
+        if self.now.judged == self.step or not path.exists():
+            return False
+        found = headers.load(path, ("step", "energies"))
+        if int(found["step"]) != self.step:
+            return False
+        try:
+            traj = dataclasses.replace(self.trajectories(), reference_energy=found["energies"])
+        except InputError as error:
+            raise headers.damaged(path, str(error)) from error
+        self.now = self.now._replace(trajectories=traj, judged=self.step)
+        return True
+
+    def keep_reference(self, energies: np.ndarray) -> None:
+        """Write the reference energies of the survivors' last frames, (H, R)."""
+        arrays = {"step": np.int64(self.step), "energies": np.asarray(energies, float)}
+        headers.save(self.folder / headers.REFERENCE, arrays)
+        self.refresh()
 
     def _refresh(self) -> bool:
         self.header, self._fields = RunHeader.read(self.folder)
@@ -490,6 +517,36 @@ def survivor_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, 
                 kept[name].append(block[head, alive[head, :, frame], place])
     empty = np.zeros((0, run.header.num_atoms, 3), np.float32)
     return {name: np.concatenate([empty, *blocks]) for name, blocks in kept.items()}
+
+
+JUDGED = 32
+"""Survivors of each head whose last frames are given to the reference potential, at most."""
+
+
+def judge_survivors(run: Run, data: "Dataset", calculator: str | None = None) -> None:
+    """Keep with a run the reference energies of its survivors' last frames.
+
+    The potential is the one that made the data, or the ASE calculator ``module:object``.
+
+    Raises:
+        InputError: for data of another molecule, without a known potential, or of another level of
+            theory than the calculator's, and for a run without frames.
+    """
+    from fisherdash.reference import energy_deviations, labeller_of
+
+    if not len(run.times):
+        raise InputError(f"the run {run.id!r} has no frames yet")
+    if tuple(data.atomic_numbers.tolist()) != run.header.atomic_numbers:
+        raise InputError(f"the run {run.id!r} is of another molecule than the data {data.formula}")
+    labeller = labeller_of(data, calculator)
+    block = run.block(len(run.now.ends) - 1)[:, :, -1]
+    found = np.full(run.header.shape, np.nan)
+    for head, survivors in enumerate(run.trajectories().survivors):
+        which = np.flatnonzero(survivors)
+        which = which[evenly_spaced(len(which), JUDGED)] if len(which) else which
+        if len(which):
+            found[head, which] = energy_deviations(labeller, data, block[head, which])
+    run.keep_reference(found)
 
 
 def last_velocities(run: Run, most: int = MOST_EVEN) -> tuple[dict[str, np.ndarray], float]:

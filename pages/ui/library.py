@@ -154,7 +154,7 @@ def comparisons_of(runs: Sequence[Run], *, quiet: bool = False) -> list[RunStati
         "the statistics",
         ("comparisons", *(run.folder for run in runs)),
         lambda: [compare(run.trajectories()) for run in runs],
-        tuple((run.step, len(run.times)) for run in runs),
+        tuple((run.step, len(run.times), run.now.judged) for run in runs),
         quiet=quiet,
     )
 

@@ -41,6 +41,7 @@ def test_exactly_the_promised_keys_and_no_nan():
             "paired_difference",
             "logrank_p_value",
             "time_to_failure_ps",
+            "reference_energy_sd",
         ]
         for name in NAMES:
             assert list(found["failures"][name]) == ["bond", "clash", "not_finite"]
@@ -50,6 +51,20 @@ def test_exactly_the_promised_keys_and_no_nan():
         for name in NAMES:
             assert set(found["drift_meV_per_atom_per_ps"][name]) == {"median", "low", "high"}
         json.dumps(found, allow_nan=False)
+
+
+def test_survivors_in_nonsense_are_told_by_their_reference_energy():
+    energies = np.stack([np.linspace(-1.0, 1.0, 24), np.linspace(20.0, 28.0, 24)])
+    energies[1, 3] = np.nan  # failed, or not judged
+    run = planted.trajectories(_slopes(1.0, 0.5), names=NAMES)
+    found = analysis.compare(dataclasses.replace(run, reference_energy=energies))
+    told = found.to_json()["reference_energy_sd"]
+    assert told[NAMES[0]]["median"] == pytest.approx(0.0)
+    assert told[NAMES[1]]["median"] == pytest.approx(np.nanmedian(energies[1]))
+    assert [one["survivors"] for one in told.values()] == [24, 23]
+    (caution,) = (one for one in found.cautions if "standard deviations" in one)
+    assert NAMES[1] in caution and "+24" in caution
+    assert _compare(_slopes(1.0, 0.5)).to_json()["reference_energy_sd"] is None
 
 
 def test_the_difference_is_that_of_absolute_slopes_in_pairs():

@@ -75,6 +75,7 @@ KEYS = {
         "paired_difference",
         "logrank_p_value",
         "time_to_failure_ps",
+        "reference_energy_sd",
     ],
 }
 
@@ -247,6 +248,13 @@ def test_simulate_and_compare(call, trained, refitted, water, folder):
         assert drift["median"] == answer["drift_meV_per_atom_per_ps"][name]
     assert list(compared["paired_difference"]) == ["median", "low", "high", "p_value"]
     assert list(compared["time_to_failure_ps"]) == names
+    # The data were made by GFN2-xTB, so it judges the survivors.
+    told = compared["reference_energy_sd"]
+    assert {name: told[name]["survivors"] for name in names} == compared["survivors"]
+    assert all(np.isfinite(one["median"]) for one in told.values() if one["survivors"])
+    again = call("compare", run, "--reference", water)
+    assert again["reference_energy_sd"] == told
+    assert main(["compare", str(run), "--calculator", "ase.calculators.emt:EMT"]) == 2
     header = json.loads((run / "run.json").read_text())
     assert header["status"] == "finished"
     assert (

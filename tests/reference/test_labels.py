@@ -9,7 +9,7 @@ from ase.calculators.lj import LennardJones
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.reference import labeller_of
+from fisherdash.reference import energy_deviations, labeller_of
 
 POSITIONS = np.array([[[0, 0, 0], [0, 0, 1.1]], [[0, 0, 0], [0, 0, 1.2]]], float)
 HYDROGEN = Dataset(POSITIONS, np.zeros(2), np.zeros((2, 2, 3)), np.array([1, 1]))
@@ -55,6 +55,24 @@ def test_a_frame_that_cannot_be_done_is_told_apart():
 def test_what_is_no_calculator_is_refused(name, sentence):
     with pytest.raises(InputError, match=sentence):
         labeller_of(HYDROGEN, name)
+
+
+def test_energies_are_measured_in_deviations_of_the_data():
+    """Known answer: the data's own frames, whatever constant their energies have."""
+    rng = np.random.default_rng(0)
+    positions = np.zeros((40, 2, 3))
+    positions[:, 1, 2] = rng.uniform(1.05, 1.3, 40)
+    mine = labeller_of(HYDROGEN, f"{__name__}:CALCULATOR")
+    energies, forces = mine.label(HYDROGEN.atomic_numbers, positions)
+    data = Dataset(positions, energies - 7.0, forces, HYDROGEN.atomic_numbers)
+    found = energy_deviations(mine, data, positions[:5])
+    expected = (energies - energies.mean()) / energies.std()
+    np.testing.assert_allclose(found, expected[:5], atol=1e-9)
+    other = dataclasses.replace(data, energies=1.3 * data.energies)
+    with pytest.raises(InputError, match="where it should be one constant"):
+        energy_deviations(mine, other, positions[:5])
+    with pytest.raises(InputError, match="at least 10 frames"):
+        energy_deviations(mine, data.subset(np.arange(4)), positions[:5])
 
 
 def test_the_data_say_who_labelled_them():

@@ -135,6 +135,7 @@ def _rows(names, head, kelvin, side, found, horizon):
             "drift_meV_per_atom_per_ps": found.drift[side].ravel(),
             "fluctuation_meV_per_atom": np.where(died, np.nan, 0.5),
             "failure": np.where(died, np.where(np.arange(len(died)) % 3, "bond", "clash"), None),
+            "reference_energy_sd": np.where(died, np.nan, 0.1),
         }
     )  # fmt: skip
 

@@ -36,7 +36,8 @@ def hot(head):
 
 def row(model="m", replica=0, lifetime=10.0, died=0, drift=0.1, duration=10.0, failure=None):
     """One trajectory."""
-    return [model, "default", 1000.0, 0.5, replica, duration, lifetime, died, drift, 0.1, failure]
+    place = [model, "default", 1000.0, 0.5, replica, duration]
+    return [*place, lifetime, died, drift, 0.1, failure, None]
 
 
 def trajectories(*rows):

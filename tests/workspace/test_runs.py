@@ -53,6 +53,23 @@ def test_energies_and_frames_come_back_exactly(folder):
     assert run.typical_speed == 101.0
 
 
+def test_reference_energies_are_those_of_the_last_frame_and_of_no_other_run(folder):
+    parts = write(folder, count=2)
+    run, energies = runs.open_run(folder), np.arange(6.0).reshape(HEADS, REPLICAS)
+    assert run.trajectories().reference_energy is None
+    run.keep_reference(energies)
+    for one in (run, runs.open_run(folder)):
+        np.testing.assert_array_equal(one.trajectories().reference_energy, energies)
+    later = chunk(2)
+    arrays = {name: getattr(later, name) for name in (*runs._SCALARS, *runs._VECTORS)}
+    arrays |= {"step": np.int64(later.step), "steps_per_second": np.float64(1.0)}
+    headers.save(folder / headers.CHUNK.format(len(parts)), arrays)
+    assert run.refresh() and run.trajectories().reference_energy is None
+    headers.save(folder / headers.REFERENCE, {"step": run.step, "energies": np.zeros(3)})
+    with pytest.raises(InputError, match=r"reference\.npz cannot be read"):
+        run.refresh()
+
+
 def test_the_header_comes_back_with_what_the_first_chunk_knew(folder):
     write(folder)
     found = runs.open_run(folder).header
