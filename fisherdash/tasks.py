@@ -293,14 +293,21 @@ def error_bars(
     """Error bars of the forces along one replica of a run, from a re-fitted head's covariance.
 
     Returns the times of at most :data:`MOST_FRAMES` evenly spaced frames, fs; and for each head the
-    root-mean-square error bar of the forces at each of them, eV/Å.
+    root-mean-square error bar of the forces at each of them, eV/Å, NaN after a failure.
     """
     from fisherdash.fisher import force_stderr
 
     frames, numbers = len(run.times), np.array(run.header.atomic_numbers)
     chosen = evenly_spaced(frames, MOST_FRAMES)
-    bars = [force_stderr(model, numbers, run.frames(head, replica, chosen)) for head in heads]
-    return run.times[chosen], [np.sqrt(np.mean(one**2, axis=(1, 2))) for one in bars]
+    surviving = run.trajectories().surviving[:, replica][:, chosen]
+    found = []
+    for head in heads:
+        bars, before = np.full(len(chosen), np.nan), surviving[head]
+        if before.any():
+            stderr = force_stderr(model, numbers, run.frames(head, replica, chosen[before]))
+            bars[before] = np.sqrt(np.mean(stderr**2, axis=(1, 2)))
+        found.append(bars)
+    return run.times[chosen], found
 
 
 def is_training(folder: Path) -> bool:

@@ -58,8 +58,7 @@ def show(runs: list[Run]) -> None:
         if rows_picked := picked.selection.rows:
             name = rows[rows_picked[0]]["run"]
             library.select("run", name)
-            onward("drift", f"{name} in detail")
-            onward("trajectories", f"{name} in 3D")
+            onward("drift", f"{name} in detail and in 3D")
     figures = overview.small_multiples([(run.id, run.header, run.trajectories()) for run in runs])
     with st.grid(3, min_column_width=300):
         for run, figure in zip(runs, figures, strict=True):

@@ -1,43 +1,114 @@
-"""Drift: how far total energy moves away and how many replicas survive, read together."""
+"""The comparison of a run on one screen: results, drift and survival, and the molecules.
+
+The address holds the run, the heads, the replica and the time, so that a link shows the same.
+"""
 
 import functools
 
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.analysis import RunStatistics
 from fisherdash.plots.drift import temperature_figure
-from fisherdash.plots.report import (
-    comparison_numbers,
-    comparison_table,
-    html_report,
-    run_picture,
-    tests_in_words,
-)
+from fisherdash.plots.report import comparison_numbers, html_report, run_picture
 from fisherdash.tasks import commands_of
-from fisherdash.workspace import Run
+from fisherdash.workspace import Run, paths
+from fisherdash.workspace.runs import extended_xyz
 from pages.ui import library, run_panels
-from pages.ui.charts import csv_button, download, draw, drift_chart, end_of, looks, show_table
-from pages.ui.progress import command, door, job_line, next_step, onward, plain, watch
+from pages.ui.charts import csv_button, download, draw, end_of, failure, linked, looks
+from pages.ui.progress import command, door, job_line, next_step, plain, watch
+
+MOST_HEADS = 4
 
 
-def statistics(found: RunStatistics) -> None:
-    """What the run says, and the table behind it."""
-    mark = "- " if len(found.sentences) > 1 else ""
-    st.markdown("\n".join(f"{mark}**{plain(sentence)}**" for sentence in found.sentences))
-    for caution in found.cautions:
-        st.caption(f":material/info: {plain(caution)}")
-    show_table(comparison_table(found), "Drift and survival of each head")
-    if words := tests_in_words(found):
-        st.caption(plain(words))
-    st.caption(
-        "Drift is that of the survivors only, so it is read together with their number. Slopes "
-        "are Theil–Sen; intervals are bootstrapped over replicas."
+def heads(run: Run) -> tuple[int, ...]:
+    """The heads to look at in 3D, at most four."""
+    names = run.header.names
+    if len(names) <= 1:
+        return (0,)
+    if not set(st.session_state.get("heads", ())) <= set(names):
+        del st.session_state["heads"]
+    chosen = st.multiselect(
+        "Heads in 3D",
+        list(names),
+        default=list(names[:3]),
+        max_selections=MOST_HEADS,
+        key="heads",
+        bind="query-params",
     )
+    return tuple(names.index(name) for name in chosen) or (0,)
 
 
-def take_away(run: Run) -> None:
-    """The comparison as a report, a picture and a table."""
+def replica(run: Run) -> int:
+    """Which replica to look at, counted from 0."""
+    count = run.header.shape[1]
+    library.only_a_number("replica")
+    if not 1 <= st.session_state.get("replica", 1) <= count:
+        st.session_state["replica"] = 1
+    number = st.number_input(
+        "Replica",
+        min_value=1,
+        max_value=count,
+        key="replica",
+        bind="query-params",
+        help="Each replica has one initial state, the same for all heads. A click on its curve "
+        "chooses it, too; a cross marks a failure.",
+    )
+    return int(number) - 1
+
+
+def choose(index: int) -> None:
+    """Show the replica whose curve was clicked."""
+    st.session_state["replica"] = index + 1
+
+
+def moment() -> float | None:
+    """Time of the address, ps; None where it is no number."""
+    try:
+        return float(st.query_params.get("time", ""))
+    except ValueError:
+        return None
+
+
+def stay(time: float) -> None:
+    """Keep the time at which the reader has stopped in the address."""
+    st.query_params["time"] = f"{time:.6g}"
+
+
+@door()
+def board(run: Run, chosen: tuple[int, ...], index: int, singles: bool) -> None:
+    """Results, curves and molecules as the run stands."""
+    job = tasks.job_in(run.folder)
+    if job is not None and job.active:
+        job_line(job)
+    run.refresh()
+    if not len(run.times):
+        st.caption("No points yet: the first frame comes when compilation is done.")
+        return
+    found = library.comparison_of(run, quiet=job is not None and job.active)
+    run_panels.cards(run, found)
+    linked(
+        run, chosen, index, "linked", choose=choose, singles=singles, moment=moment(), stay=stay,
+        drift=found and found.drift,
+    )  # fmt: skip
+
+
+def unfinished(run: Run) -> None:
+    """A run that has stopped says so, and can go on."""
+    job = tasks.job_in(run.folder)
+    if run.status == "finished" or (job is not None and job.active):
+        return
+    if job is not None:
+        job_line(job)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"This run is {run.status} after step {run.step:,} of {run.steps:,}.")
+        if st.button("Go on", icon=":material/resume:", help="From the last step on disk."):
+            with door():
+                tasks.submit_resume(run.folder)
+                st.rerun()
+
+
+def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
+    """The comparison as a report, a picture and tables; the replica for other programs."""
     traj, commands = run.trajectories(), commands_of(run)
     if not len(traj.times):
         return
@@ -58,30 +129,17 @@ def take_away(run: Run) -> None:
         )
         if found := library.comparison_of(run, quiet=True):
             csv_button(comparison_numbers(found), f"{run.id} comparison")
-        onward("trajectories", "See curves and molecules together")
-
-
-@door()
-def board(run: Run) -> None:
-    """Everything about the run as it stands."""
-    job = tasks.job_in(run.folder)
-    if job is not None:
-        job_line(job)
-    elif run.status != "finished":
-        st.caption(f"This run is {run.status} after step {run.step:,} of {run.steps:,}.")
-        if st.button("Go on", icon=":material/resume:", help="From the last step on disk."):
-            with door():
-                tasks.submit_resume(run.folder)
-                st.rerun()
-    run.refresh()
-    traj = run.trajectories()
-    if not len(traj.times):
-        st.caption("No points yet: the first frame comes when compilation is done.")
-        return
-    drift_chart(run, traj, "drift", table=run.status != "running")
-    if found := library.comparison_of(run, quiet=job is not None and job.active):
-        statistics(found)
-    draw(temperature_figure(traj, looks(run), end=end_of(run)), key="temperature", table=False)
+        for head in chosen:
+            name = run.header.names[head]
+            download(
+                f"{plain(name)}, replica {index + 1} (extended XYZ)",
+                lambda head=head: b"".join(extended_xyz(run, head, index)),
+                f"{run.id}-{paths.safe_stem(name + '.x')}-{index + 1}.xyz",
+                f"xyz {head}",
+                help="Recorded frames until a failure, with time, energies (eV), positions (Å) "
+                "and velocities (Å/fs).",
+            )
+    command(*commands)
 
 
 @st.dialog("Delete this run?")
@@ -91,37 +149,68 @@ def confirm(run: Run) -> None:
     if st.button("Delete", type="primary", icon=":material/delete:"):
         with door():
             library.forget_run(run.folder)
+            st.query_params.clear()
+            st.session_state.pop("last run", None)
+            st.session_state["next run"] = next(iter(library.run_names()), None)
             st.rerun()
 
 
 def about(run: Run) -> None:
     """What was simulated, on what, with which versions."""
     header, chosen = run.header, run.header.settings
-    with st.expander("About this run", icon=":material/info:"):
-        words = (
-            f"{chosen['replicas']} replicas of each head, {chosen['steps']:,} steps of "
-            f"{chosen['timestep']:g} fs at {chosen['temperature']:g} K, seed {chosen['seed']}, "
-            f"network in {chosen.get('precision', 'float32')}, on {header.device or 'no device'}."
-        )
-        st.markdown(plain(words))
-        for note in header.notes:
-            st.caption(plain(note))
-        versions = ", ".join(f"{name} {number}" for name, number in header.versions.items())
-        st.caption(plain(f"{header.created}; {versions}"))
-        if st.button("Delete this run", icon=":material/delete:"):
-            confirm(run)
+    words = (
+        f"{chosen['replicas']} replicas of each head, {chosen['steps']:,} steps of "
+        f"{chosen['timestep']:g} fs at {chosen['temperature']:g} K, seed {chosen['seed']}, "
+        f"network in {chosen.get('precision', 'float32')}, on {header.device or 'no device'}."
+    )
+    st.markdown(plain(words))
+    for note in header.notes:
+        st.caption(plain(note))
+    versions = ", ".join(f"{name} {number}" for name, number in header.versions.items())
+    st.caption(plain(f"{header.title}, {header.created}; {versions}"))
+    if st.button("Delete this run", icon=":material/delete:"):
+        confirm(run)
 
 
-st.title("Drift")
-st.caption("Total energy should be conserved: its drift, and how many replicas survive.")
+def tabs(run: Run, chosen: tuple[int, ...], index: int) -> None:
+    """Everything beside the one screen."""
+    words = ["Statistics", "Temperature", "Structure", "Origin of the drift", "Take away", "About"]
+    numbers, temperature, shape, origin, files, settings = st.tabs(words)
+    if not len(run.times):
+        return
+    with numbers, door():
+        if found := library.comparison_of(run):
+            run_panels.statistics(run, found)
+        for head in chosen:
+            if said := failure(run, head, index):
+                st.caption(f"{plain(run.header.names[head])}, replica {index + 1}: {said}.")
+        run_panels.error_bars(run, chosen, index)
+    with temperature:
+        traj = run.trajectories()
+        draw(temperature_figure(traj, looks(run), end=end_of(run)), key="temperature")
+    with shape:
+        run_panels.structure_section(run)
+    with origin:
+        run_panels.origin_section(run)
+    with files:
+        take_away(run, chosen, index)
+    with settings:
+        about(run)
+
+
 with door():
-    run = library.choose_run()
+    selector, which, number, every = st.columns([2, 2.2, 1, 1.2], vertical_alignment="bottom")
+    with selector:
+        run = library.choose_run()
     if run is None:
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
-        watch(tasks.job_in(run.folder), functools.partial(board, run))
-        run_panels.origin_section(run)
-        run_panels.structure_section(run)
-        take_away(run)
-        about(run)
-        command(*commands_of(run))
+        with which:
+            chosen = heads(run)
+        with number:
+            index = replica(run)
+        with every:
+            singles = st.toggle("All replicas", key="singles", help="The curve of every replica.")
+        unfinished(run)
+        watch(tasks.job_in(run.folder), functools.partial(board, run, chosen, index, singles))
+        tabs(run, chosen, index)

@@ -7,8 +7,8 @@ import streamlit as st
 from fisherdash import tasks
 from fisherdash.settings import MDSettings
 from fisherdash.workspace import Run, jobs, paths
-from pages.ui import library
-from pages.ui.charts import molecules
+from pages.ui import library, run_panels
+from pages.ui.charts import linked
 from pages.ui.progress import command, door, job_line, onward, plain, watch
 from pages.ui.unfinished import unfinished_work
 
@@ -51,25 +51,28 @@ def board(job: jobs.Job) -> None:
         return
     # The first replica is shown by its number, not by its fate, until another is clicked.
     index = int(st.session_state.get("demo replica", 0))
-    molecules(run, (0, 1), index, "demo molecules", playing=True, choose=choose)
-    traj = run.trajectories()
-    st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
-    if job.active and (found := library.comparison_of(run, quiet=True)):
+    found = library.comparison_of(run, quiet=True)
+    run_panels.cards(run, found)
+    shown = tuple(range(len(run.header.names)))
+    drift = found and found.drift
+    linked(run, shown, index, "demo molecules", playing=True, choose=choose, drift=drift)
+    if job.active and found:
         st.markdown(f"**So far:** {plain(found.sentence)}")
 
 
 st.title("FisherDash")
-st.markdown(
-    "A machine-learned force field whose energy is linear in its last layer can have that layer "
-    "re-fitted in closed form, so that its forces match the data as well as they can. "
-    "FisherDash does this re-fit on your model and your data. "
-    "Then it runs molecular dynamics with the default and with the re-fitted head from the same "
-    "starting positions and velocities. "
-    "You see side by side, with honest statistics, whether the dynamics became more stable."
-)
+job = jobs.latest("demo")
+if job is None:  # a demo needs the room
+    st.markdown(
+        "A machine-learned force field whose energy is linear in its last layer can have that "
+        "layer re-fitted in closed form, so that its forces match the data as well as they can. "
+        "FisherDash does this re-fit on your model and your data. "
+        "Then it runs molecular dynamics with the default and with the re-fitted head from the "
+        "same starting positions and velocities. "
+        "You see side by side, with honest statistics, whether the dynamics became more stable."
+    )
 
 unfinished_work("runs", "trainings")
-job = jobs.latest("demo")
 with st.container(horizontal=True, vertical_alignment="center"):
     st.button(
         "Run the demo again" if job else "Run the demo",
@@ -96,8 +99,8 @@ if job is None:
             ("train", "Train", "Train a small equivariant network and watch it learn."),
             ("refit", "Re-fit", "Re-fit the last layer, and read what it says of itself."),
             ("simulate", "Simulate", "Run dynamics of any number of models at once."),
-            ("drift", "Drift", "Energy drift and survival, read together."),
-            ("trajectories", "Trajectories", "Watch two trajectories in step in 3D."),
+            ("drift", "Drift and 3D", "Energy drift, survival and the molecules on one screen."),
+            ("compare", "Compare", "Runs and models next to each other, in numbers."),
         ):
             with st.container(border=True, height="stretch"):
                 st.page_link(f"pages/{page}.py", label=f"**{title}**")
@@ -113,7 +116,5 @@ else:
                 verdict = plain(job.info.get("verdict", ""))
                 st.caption(f"Before the dynamics, the re-fit said: {verdict}")
                 library.select("run", run.id)
-                with st.container(horizontal=True):
-                    onward("drift", "All numbers on the Drift page")
-                    onward("trajectories", "Every replica in 3D")
+                onward("drift", "All numbers, every replica")
     command(job.info["command"])

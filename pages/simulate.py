@@ -6,6 +6,7 @@ import streamlit as st
 
 from fisherdash import tasks
 from fisherdash.dataset import Dataset
+from fisherdash.dataset.timestep import timestep_warning
 from fisherdash.settings import MDSettings
 from fisherdash.workspace import jobs
 from fisherdash.workspace.limits import cost
@@ -59,6 +60,8 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
         "length, two atoms without a bond come far nearer than any in the data, or its energy is "
         "not finite; the others go on."
     )
+    if words := timestep_warning(chosen.timestep, data.atomic_numbers):
+        st.warning(words, icon=":material/warning:")
     if st.button("Simulate", type="primary", icon=":material/play_arrow:"):
         job = tasks.submit_simulation(
             dict(zip(models, paths, strict=True)), data_path, models, data, chosen
@@ -95,9 +98,7 @@ st.subheader("Simulations")
 if simulations := jobs.every("simulate"):
     active = next((job for job in simulations if job.active), None)
     watch(active, lambda: job_list("simulate"))
-    with st.container(horizontal=True):
-        onward("drift", "Watch the drift")
-        onward("trajectories", "Watch the molecules")
+    onward("drift", "Watch the drift and the molecules")
     command(simulations[0].info["command"])
 else:
-    st.caption("None since the dashboard was started; earlier runs are on the Drift page.")
+    st.caption("None was started here yet; earlier runs are on the page Drift and 3D.")

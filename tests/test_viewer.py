@@ -1,6 +1,5 @@
-"""The curves that stand beside the molecules carry the run's own numbers."""
+"""The chart beside the molecules is the figure of the run, and small enough for a live page."""
 
-import base64
 import json
 
 import numpy as np
@@ -8,64 +7,76 @@ import pytest
 
 from fisherdash import viewer
 from fisherdash.analysis import total_energy_change
-from fisherdash.plots.figure import DEFAULT, FISHER
+from fisherdash.plots.drift import BUDGET, drift_figure, plain_json
+from fisherdash.plots.theme import DEFAULT, FISHER
+from fisherdash.statistics import Estimate
 from tests.plots.planted import trajectories
 
+LOOKS = (DEFAULT, FISHER)
 ENDINGS = [[""] * 5, ["", "", "C1–C2 bond broke at 0.3 ps", "", ""]]
 
 
-def decoded(text):
-    return np.frombuffer(base64.b64decode(text), "<f4")
+def traces(made, words):
+    return [trace for trace in made.data if words in (trace.name or "")]
 
 
-@pytest.fixture
-def made():
-    return viewer.curves(trajectories(), (DEFAULT, FISHER), ENDINGS)
-
-
-def lines(made, chart):
-    return next(one for one in made["charts"] if one["id"] == chart)["lines"]
-
-
-def test_every_replica_and_the_median_are_there(made):
-    found = {(one["head"], one["replica"]): decoded(one["values"]) for one in lines(made, "drift")}
+def test_single_replicas_are_one_trace_a_head_with_gaps_and_their_numbers():
+    made = drift_figure(trajectories(), LOOKS, singles=True)
     change = total_energy_change(trajectories())
-    assert set(found) == {(h, r) for h in (0, 1) for r in range(-1, 5)}
-    for head in (0, 1):
+    found = traces(made, "replicas")
+    assert len(found) == 2
+    for head, trace in enumerate(found):
+        numbers, y = np.asarray(trace.customdata), np.asarray(trace.y)
         for replica in range(5):
-            np.testing.assert_allclose(found[head, replica], change[head, replica], atol=1e-4)
-    np.testing.assert_allclose(found[1, -1], 2.0 * np.arange(40), atol=1e-4)
-    np.testing.assert_allclose(decoded(made["times"]), 0.01 * np.arange(40), rtol=1e-6)
+            own = y[numbers == replica]
+            assert np.isnan(own[-1])  # the gap
+            np.testing.assert_allclose(own[:-1], change[head, replica], atol=1e-4)
 
 
-def test_the_dead_are_marked_where_they_died(made):
-    assert made["deaths"] == [
-        {"head": 1, "replica": 2, "time": 0.3, "words": "C1–C2 bond broke at 0.3 ps"}
-    ]
-    alive = decoded(lines(made, "alive")[1]["values"])
-    assert alive.tolist() == [5] * 30 + [4] * 10
-    assert [head["name"] for head in made["heads"]] == ["a: 5 of 5 survive", "b: 4 of 5 survive"]
+def test_the_chosen_replica_is_drawn_alone():
+    (first, second) = traces(drift_figure(trajectories(), LOOKS, chosen=3), "replicas")
+    assert set(first.customdata) == set(second.customdata) == {3}
 
 
-def test_temperature_is_that_of_the_kinetic_energy(made):
-    # three internal degrees of freedom: T = 2 · 0.1 eV / (3 k_B)
-    heat = decoded(lines(made, "temperature")[0]["values"])
-    np.testing.assert_allclose(heat, 0.2 / (3 * 8.617333e-5), rtol=1e-5)
+def test_a_cross_stands_where_a_replica_failed_and_says_how():
+    (cross,) = traces(drift_figure(trajectories(), LOOKS, endings=ENDINGS), "failures")
+    assert list(cross.customdata) == [2] and cross.x[0] == pytest.approx(0.3)
+    assert list(cross.text) == ["replica 3: C1–C2 bond broke at 0.3 ps"]
 
 
-def test_limits_hold_what_is_shown_and_everything_is_plain_data(made):
-    assert json.loads(json.dumps(made, allow_nan=False)) == made
-    for chart in made["charts"]:
-        values = np.concatenate([decoded(one["values"]) for one in chart["lines"]])
-        values = values[np.isfinite(values)]
-        assert chart["low"] < chart["high"] and chart["alt"]
-        assert np.mean((values >= chart["low"]) & (values <= chart["high"])) > 0.98
+def test_the_fitted_line_has_the_slope_and_the_label_says_it():
+    drift = {"a": Estimate(100.0, 90.0, 110.0), "b": Estimate(200.0, 180.0, 220.0)}
+    made = drift_figure(trajectories(), LOOKS, drift=drift)
+    (fit,) = traces(made, "b, fit")
+    rise = (fit.y[1] - fit.y[0]) / (fit.x[1] - fit.x[0])
+    assert rise == pytest.approx(200.0)
+    np.testing.assert_allclose(fit.y, 200.0 * np.asarray(fit.x), atol=1e-3)
+    assert traces(made, "b: +200 [+180, +220] meV/atom/ps")
 
 
-def test_long_runs_of_many_replicas_stay_small():
+def test_the_range_of_curves_that_leave_the_axis_is_known():
+    traj = trajectories(frames=1000, deaths=((0, 0, 500),))
+    assert drift_figure(trajectories(deaths=()), LOOKS).layout.meta["full"] is None
+    traj.potential[0, 0, 499] = 1e4
+    meta = drift_figure(traj, LOOKS).layout.meta
+    assert meta["full"][1] > 1e6 > meta["limits"][1]
+
+
+def test_names_of_strangers_stay_text():
+    traj = trajectories()
+    object.__setattr__(traj, "names", ("<a href='https://x.org'>%{x}", "b"))
+    made = drift_figure(traj, LOOKS, endings=ENDINGS)
+    assert "<a" not in plain_json(made) and "<extra>&lt;a" in made.data[1].hovertemplate
+
+
+def test_many_long_trajectories_stay_below_the_budget():
     traj = trajectories(frames=20_000, replicas=64, deaths=())
-    endings = [[""] * 64] * 2
-    made = viewer.curves(traj, (DEFAULT, FISHER), endings)
-    assert len(json.dumps(made)) < 1_000_000
-    assert made["end"] == pytest.approx(traj.duration)
-    assert made["deaths"] == []
+    made = drift_figure(traj, LOOKS, singles=True)
+    assert sum(len(trace.x) for trace in traces(made, "replicas")) <= BUDGET
+    assert len(plain_json(made)) < 1_500_000
+    assert json.loads(plain_json(made))["layout"]["uirevision"] == "run"
+    assert "height" not in json.loads(plain_json(made))["layout"]
+
+
+def test_the_program_is_whole_and_sets_no_markup():
+    assert "Plotly.react" in viewer.source() and "innerHTML" not in viewer.source()

@@ -1,117 +1,274 @@
-"""Energy drift with survival, and temperature.
+"""The chart of a run: energy drift with survival over one axis of time; and temperature.
 
 Drift and survival share an axis of time, because a plot of the survivors' drift alone flatters the
-head whose bad trajectories have failed.
+head whose bad trajectories have failed. Drift is small beside the oscillation of single curves, so
+what is drawn first is the running mean of the median over survivors, the band of 10 to 90 % of
+them, and the robust line whose slope is the drift; single replicas come on request.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
 from fisherdash.analysis import Trajectories, total_energy_change
-from fisherdash.plots import figure
-from fisherdash.plots.figure import NEUTRAL, POINTS, Figure, Option, SeriesStyle, decimate
+from fisherdash.plots import chart
+from fisherdash.plots.chart import Chart, axis, decimate, limits, round_above, rounded
+from fisherdash.plots.theme import NEUTRAL, Scheme, SeriesStyle
+from fisherdash.statistics import Estimate
 
-BUDGET = 120_000
-"""Numbers that one drift chart may hold; many replicas get fewer points each."""
+BUDGET = 40_000
+"""Points that one live chart may hold; many replicas get fewer each."""
+BAND = 1000
+"""Times at which the band of replicas is known."""
+_WINDOWS = 40
+"""Running means are over this part of the frames."""
 
 
 def drift_figure(
-    traj: Trajectories, styles: Sequence[SeriesStyle], *, end: float | None = None
-) -> Figure:
+    traj: Trajectories,
+    styles: Sequence[SeriesStyle],
+    *,
+    end: float | None = None,
+    drift: Mapping[str, Estimate] | None = None,
+    endings: Sequence[Sequence[str]] | None = None,
+    chosen: int | None = None,
+    singles: bool = False,
+    scheme: Scheme = "light",
+) -> Chart:
     """ΔE_tot(t) in meV per atom of all heads on the same axes; below it, the number of survivors.
+
+    Each point of a replica has its number as ``customdata``, counted from 0; ``layout.meta`` has
+    the whole range of ΔE as ``full`` where a curve leaves the axis.
 
     Args:
       traj: the run so far, with at least one frame.
       styles: of the heads.
       end: time at which a run that goes on will end, ps; the axis then grows towards it.
+      drift: slopes, meV/atom/ps, for the fitted lines; none are drawn without.
+      endings: how each replica failed in words, (H, R).
+      chosen: a replica to draw by itself.
+      singles: draw all replicas.
+      scheme: of colours.
     """
-    names, times, survivors = traj.names, traj.times / 1000.0, traj.surviving_counts()
-    change = total_energy_change(traj)
-    heads, replicas, _ = change.shape
-    median = median_of_living(change)
-    curves = np.concatenate([median, survivors, change.reshape(heads * replicas, -1)])
-    points = min(POINTS, BUDGET // len(curves))
-    shown_times, shown = decimate(times, curves, points)
-    labels = [
-        *(f"median {h}" for h in range(heads)),
-        *(f"survivors {h}" for h in range(heads)),
-        *(f"replica {h} {r}" for h in range(heads) for r in range(replicas)),
-    ]
-    source = figure.columns(["t", *labels], [shown_times, *shown])
-    series: list[Option] = []
-    for h, (name, style) in enumerate(zip(names, styles, strict=True)):
-        bold = {"lineStyle": {"type": style.border, "width": 2.6}, "z": 5}
-        series.append(figure.line(name, "t", f"median {h}", style.colour, style.border, **bold))
-        lower = {"xAxisIndex": 1, "yAxisIndex": 1, "step": "end"}
-        series.append(figure.line(name, "t", f"survivors {h}", style.colour, style.border, **lower))
-        series += [_replica(name, style, f"replica {h} {r}") for r in range(replicas)]
-    option = figure.chart(source, series, **_frame(change, traj, end))
-    ends = "; ".join(
-        f"{name}: {int(survivors[h, -1])} of {replicas} survive" for h, name in enumerate(names)
+    traj = dataclasses.replace(traj, names=tuple(map(_text, traj.names)))
+    drift = drift and {_text(name): slope for name, slope in drift.items()}
+    change, times = total_energy_change(traj), traj.times / 1000.0
+    made = chart.panels(
+        2, 1, scheme=scheme, height=448, shared_xaxes=True, vertical_spacing=0.05,
+        row_heights=[0.77, 0.23],
+    )  # fmt: skip
+    robust = not traj.survivors.all()
+    low, high = limits(np.append(change, 0.0), robust=robust) or (-1.0, 1.0)
+    shown, bands = _bands(change)
+    for h, (name, style) in enumerate(zip(traj.names, styles, strict=True)):
+        made.add_traces(_head(name, style, times[shown], bands[:, h], drift))
+    if singles:
+        made.add_traces(_replicas(traj, styles, change, range(traj.replicas)))
+    elif chosen is not None:
+        made.add_traces(_replicas(traj, styles, change, [chosen], width=1.3, opacity=0.9))
+    made.add_traces(_crosses(traj, styles, change, (low, high), endings))
+    _survivors(made, traj, styles)
+    finite = change[np.isfinite(change)]
+    outside = finite.size and (finite.min() < low or finite.max() > high)
+    full = limits(np.append(finite, 0.0)) if outside else None
+    made.update_layout(
+        meta={"limits": [low, high], "full": full and list(full)},
+        hovermode="closest",
+        uirevision="run",
+        margin={"l": 58, "r": 12, "t": 20 + 20 * len(traj.names), "b": 40},
+        legend={"orientation": "v", "y": 1.01},
     )
-    alt = f"Change of total energy per atom over {times[-1]:.3g} ps, and survivors. {ends}."
-    table = {"time (ps)": times}
-    for h, name in enumerate(names):
+    made.update_xaxes(range=[0, time_axis_end(traj, end)])
+    made.update_xaxes(title_text="time (ps)", row=2, col=1)
+    made.update_yaxes(axis("ΔE total (meV/atom)", (low, high)), row=1, col=1)
+    top = 1.08 * traj.replicas
+    made.update_yaxes(axis("survivors", (0, top), tickvals=[0, traj.replicas]), row=2, col=1)
+    return chart.described(made, _alt(traj), _numbers(traj, change))
+
+
+def plain_json(made: Chart) -> str:
+    """The chart as Plotly.js reads it; its height is its place's."""
+    made.layout.height = None
+    return str(made.to_json())
+
+
+def _head(
+    name: str,
+    style: SeriesStyle,
+    times: np.ndarray,
+    band: np.ndarray,
+    drift: Mapping[str, Estimate] | None,
+) -> list[go.Scatter]:
+    """Band, running mean and fitted line of one head; ``band`` is (3, times): 10, 50 and 90 %."""
+    slope = drift[name] if drift else None
+    label = name
+    if slope is not None and slope.value is not None:
+        label = f"{name}: {slope.text(sign=True)} meV/atom/ps"
+    quiet = {"hoverinfo": "skip", "showlegend": False, "legendgroup": name, "mode": "lines"}
+    there = np.isfinite(band[1])
+    edge = np.concatenate([band[2][there], band[0][there][::-1]])
+    around = np.concatenate([times[there], times[there][::-1]])
+    found = [
+        go.Scatter(x=around, y=edge, fill="toself", fillcolor=_faint(style.colour),
+                   line={"width": 0}, name=f"{name}, 10 to 90 %", **quiet),
+        go.Scatter(x=times, y=running_mean(band[1], max(1, len(times) // _WINDOWS)), name=label,
+                   mode="lines", legendgroup=name, line={**style.line, "width": 2.6},
+                   hovertemplate="ΔE %{y:.4g} meV/atom at %{x:.4g} ps"
+                   f"<extra>{name}: running mean of the median</extra>"),
+    ]  # fmt: skip
+    if slope is not None and slope.value is not None and there.any():
+        level = np.median(band[1][there] - slope.value * times[there])
+        ends = times[there][[0, -1]]
+        thin = {"color": style.colour, "width": 1.2, "dash": "dot"}
+        found.append(
+            go.Scatter(
+                x=ends, y=level + slope.value * ends, line=thin, name=f"{name}, fit", **quiet
+            )
+        )
+    return found
+
+
+def _bands(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of at most BAND frames, and there the 10, 50 and 90 % of the survivors, (3, H, P)."""
+    shown = np.unique(np.linspace(0, change.shape[2] - 1, BAND).astype(int))
+    ordered = np.sort(change[:, :, shown], axis=1)  # NaN comes last
+    count = np.sum(np.isfinite(ordered), axis=1)
+    found = []
+    for part in (0.1, 0.5, 0.9):
+        place = part * np.maximum(count - 1, 0)
+        below = np.floor(place).astype(int)
+        above = np.minimum(below + 1, np.maximum(count - 1, 0))
+        low, high = (np.take_along_axis(ordered, at[:, None], 1)[:, 0] for at in (below, above))
+        found.append(low + (place - below) * (high - low))
+    return shown, np.array(found)
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean over a window about each of (K,) values, fewer at the ends; NaN stays and counts not."""
+    there = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(there, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(there)])
+    at, half = np.arange(len(values)), window // 2
+    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
+    mean = (sums[high] - sums[low]) / np.maximum(counts[high] - counts[low], 1)
+    return np.where(there, mean, np.nan)
+
+
+def _replicas(
+    traj: Trajectories,
+    styles: Sequence[SeriesStyle],
+    change: np.ndarray,
+    which: Sequence[int],
+    width: float = 0.8,
+    opacity: float = 0.35,
+) -> list[go.Scatter]:
+    """Single replicas, one trace a head with a gap between two of them."""
+    heads, count = len(traj.names), len(which)
+    rows = change[:, list(which)].reshape(heads * count, -1)
+    times, shown = decimate(traj.times / 1000.0, rows, max(2, BUDGET // max(1, len(rows)) - 1))
+    gap = np.full((heads, count, 1), np.nan)
+    y = np.concatenate([shown.reshape(heads, count, -1), gap], axis=2).reshape(heads, -1)
+    x = np.tile(np.append(times, times[-1]), count)
+    numbers = np.repeat(np.asarray(which), len(times) + 1)
+    return [
+        go.Scatter(x=x, y=y[h].astype(np.float32), customdata=numbers, mode="lines",
+                   name=f"{name}, replicas", legendgroup=name, showlegend=False,
+                   line={**style.line, "width": width}, opacity=opacity, connectgaps=False,
+                   text=(numbers + 1).astype(str), hovertemplate="ΔE %{y:.4g} meV/atom at "
+                   "%{x:.4g} ps<extra>" + name + ", replica %{text}</extra>")
+        for h, (name, style) in enumerate(zip(traj.names, styles, strict=True))
+    ]  # fmt: skip
+
+
+def _crosses(
+    traj: Trajectories,
+    styles: Sequence[SeriesStyle],
+    change: np.ndarray,
+    low_high: tuple[float, float],
+    endings: Sequence[Sequence[str]] | None,
+) -> list[go.Scatter]:
+    """A cross where a replica failed, at its last energy or the edge of the axis."""
+    found = []
+    for h, (name, style) in enumerate(zip(traj.names, styles, strict=True)):
+        failed = np.flatnonzero(traj.failed_step[h] >= 0)
+        if not len(failed):
+            continue
+        last = np.maximum(np.sum(np.isfinite(change[h, failed]), axis=1) - 1, 0)
+        energy = np.nan_to_num(change[h, failed, last])
+        words = [endings[h][r] if endings else "failed" for r in failed.tolist()]
+        said = [f"replica {r + 1}: {word}" for r, word in zip(failed, words, strict=True)]
+        found.append(
+            go.Scatter(x=traj.failed_step[h, failed] * traj.timestep / 1000.0,
+                       y=np.clip(energy, *low_high), mode="markers", name=f"{name}, failures",
+                       legendgroup=name, showlegend=False, customdata=failed, cliponaxis=False,
+                       text=said,
+                       marker={"symbol": "x", "size": 8, "color": style.colour,
+                               "line": {"width": 1, "color": "white"}},
+                       hovertemplate="%{text}<extra>" + name + "</extra>")
+        )  # fmt: skip
+    return found
+
+
+def _survivors(made: Chart, traj: Trajectories, styles: Sequence[SeriesStyle]) -> None:
+    counts = traj.surviving_counts()
+    times, shown = decimate(traj.times / 1000.0, counts.astype(float), 1000)
+    for name, style, row in zip(traj.names, styles, shown, strict=True):
+        trace = go.Scatter(
+            x=times, y=row, mode="lines", name=name, legendgroup=name, showlegend=False,
+            line={**style.line, "shape": "hv"},
+            hovertemplate=f"%{{y:.0f}} of {traj.replicas} survive at %{{x:.4g}} ps"
+            f"<extra>{name}</extra>",
+        )  # fmt: skip
+        made.add_trace(trace, row=2, col=1)
+
+
+def _alt(traj: Trajectories) -> str:
+    ends = "; ".join(
+        f"{name}: {count} of {traj.replicas} survive"
+        for name, count in zip(traj.names, traj.surviving_counts()[:, -1], strict=True)
+    )
+    return f"Change of total energy per atom over {traj.duration:.3g} ps, and survivors. {ends}."
+
+
+def _numbers(traj: Trajectories, change: np.ndarray) -> pd.DataFrame:
+    median, survivors = median_of_living(change), traj.surviving_counts()
+    table = {"time (ps)": traj.times / 1000.0}
+    for h, name in enumerate(traj.names):
         table |= {f"{name}: median ΔE (meV/atom)": median[h], f"{name}: survivors": survivors[h]}
-    return Figure(option, alt, 448 + figure.below_legend(heads), pd.DataFrame(table))
+    return pd.DataFrame(table)
+
+
+def _text(name: str) -> str:
+    """A stranger's name as text: Plotly reads some HTML, and %{…} in tooltips."""
+    return name.replace("&", "&amp;").replace("<", "&lt;").replace("%{", "% {")
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.16)"
 
 
 def temperature_figure(
     traj: Trajectories, styles: Sequence[SeriesStyle], *, end: float | None = None
-) -> Figure:
+) -> Chart:
     """Mean kinetic temperature of the surviving replicas of every head, K, against time in ps."""
     names, times, temperature = traj.names, traj.times / 1000.0, traj.kinetic_temperature()
-    shown_times, shown = decimate(times, temperature, POINTS)
-    source, series = figure.curves(shown_times, names, shown, styles)
+    shown_times, shown = decimate(times, temperature)
+    made = chart.chart(
+        chart.curves(shown_times, names, shown, styles),
+        "Mean kinetic temperature of the surviving replicas over time",
+        chart.columns(["time (ps)", *(f"{name} (K)" for name in names)], [times, *temperature]),
+        x=axis("time (ps)", (0, time_axis_end(traj, end))),
+        y="kinetic temperature (K)",
+        height=300,
+    )
     if traj.temperature is not None:
-        drawn = figure.rounded(traj.temperature, 4)
-        source["drawn"] = drawn
-        words = f"momenta drawn at {drawn:g} K"
-        series.append(figure.line(words, "x", "drawn", NEUTRAL, "dotted"))
-    option = figure.chart(
-        source,
-        series,
-        grid=[figure.grid(top=figure.below_legend(len(series)))],
-        xAxis=figure.axis("time (ps)", min=0, max=time_axis_end(traj, end)),
-        yAxis=figure.axis("kinetic temperature (K)", vertical=True),
-    )
-    table = figure.columns(["time (ps)", *(f"{name} (K)" for name in names)], [times, *temperature])
-    return Figure(
-        option, "Mean kinetic temperature of the surviving replicas over time", 300, table
-    )
-
-
-def _replica(name: str, style: SeriesStyle, column: str) -> Option:
-    faint = {"type": style.border, "width": 0.8, "opacity": 0.28}
-    quiet = {"lineStyle": faint, "silent": True, "tooltip": {"show": False}, "z": 2}
-    return figure.line(name, "t", column, style.colour, style.border, **quiet)
-
-
-def _frame(change: np.ndarray, traj: Trajectories, end: float | None) -> Option:
-    replicas, failed = traj.replicas, not traj.survivors.all()
-    limits = figure.limits(np.append(change, 0.0), robust=failed)
-    low, high = limits if limits else (-1.0, 1.0)
-    top = figure.below_legend(len(traj.names))
-    time = {"min": 0, "max": time_axis_end(traj, end)}
-    return {
-        "grid": [
-            figure.grid(top=top, height=280, bottom=None),
-            figure.grid(top=top + 316, height=84, bottom=None),
-        ],
-        "axisPointer": {"link": [{"xAxisIndex": "all"}]},
-        "dataZoom": [{"type": "inside", "xAxisIndex": [0, 1], "filterMode": "none"}],
-        "xAxis": [
-            figure.axis("", **time, gridIndex=0, axisLabel={"show": False}),
-            figure.axis("time (ps)", **time, gridIndex=1),
-        ],
-        "yAxis": [
-            figure.axis("ΔE total (meV/atom)", vertical=True, gridIndex=0, min=low, max=high),
-            figure.axis("survivors", vertical=True, gridIndex=1, min=0, max=replicas,
-                        interval=max(1, replicas), scale=False, axisLabel={}),
-        ],
-    }  # fmt: skip
+        drawn = rounded(traj.temperature, 4)
+        chart.guide(made, f"momenta drawn at {drawn:g} K", NEUTRAL, y=drawn)
+    return made
 
 
 def time_axis_end(traj: Trajectories, end: float | None) -> float:
@@ -121,12 +278,12 @@ def time_axis_end(traj: Trajectories, end: float | None) -> float:
     last = traj.duration
     none = np.flatnonzero(~traj.surviving.any(axis=(0, 1)))
     first = float(traj.times[none[0]]) if len(none) else 0.0
-    if first > 0.0 and (behind := figure.round_above(1.1e-3 * first)) < last:
+    if first > 0.0 and (behind := round_above(1.1e-3 * first)) < last:
         return behind
     if end is None:
-        return figure.rounded(last, 6) or 1.0
+        return rounded(last, 6) or 1.0
     halvings = next(k for k in (4, 3, 2, 1, 0) if k == 0 or last <= 0.95 * end / 2**k)
-    return figure.rounded(end / 2**halvings, 6)
+    return rounded(end / 2**halvings, 6)
 
 
 def median_of_living(change: np.ndarray) -> np.ndarray:

@@ -3,8 +3,7 @@
 Positions travel as base64 of little-endian float32; moving through time never asks the server.
 Bonds are not sent: the viewer finds them anew in each frame, i and j being bonded while
 r_ij < tolerance (R_i + R_j) with covalent radii R, so that an exploding molecule does not drag
-sticks across the screen. Curves of energy drift, survival and temperature have the numbers of
-:mod:`fisherdash.plots.drift`, and go into pictures too.
+sticks across the screen. The chart beside them is the figure of :mod:`fisherdash.plots.drift`.
 """
 
 import base64
@@ -95,7 +94,9 @@ def payload(
     playing: bool = False,
     unit: str = "ps",
     subject: int | None = None,
-    curves: dict[str, Any] | None = None,
+    figure: str | None = None,
+    alt: str = "",
+    moment: float | None = None,
 ) -> dict[str, Any]:
     """What the viewer draws.
 
@@ -108,7 +109,9 @@ def payload(
       playing: start playing at once (unless the reader prefers reduced motion).
       unit: of the times; empty where they are the numbers of frames.
       subject: the replica that is shown; another one keeps the moment.
-      curves: charts over the same time, from :func:`fisherdash.viewer.curves`.
+      figure: a Plotly figure over the same time, as JSON.
+      alt: what it shows, in a sentence.
+      moment: the time to begin with.
     """
     atoms = np.asarray(atomic_numbers, np.int64)
     for pane in panes:
@@ -124,7 +127,9 @@ def payload(
         "playing": playing,
         "unit": unit,
         "subject": subject,
-        "curves": curves,
+        "figure": figure,
+        "alt": alt,
+        "moment": moment,
         "failure": FAILURE,
         "mark": MARK,
         "elements": symbols,
@@ -212,77 +217,3 @@ def charts(
         ),
         Chart("temperature", "T (K)", "K", 100, of_heads(2), kelvin),
     )
-
-
-def curves(
-    traj: Trajectories,
-    styles: Sequence[SeriesStyle],
-    endings: Sequence[Sequence[str]],
-    *,
-    end: float | None = None,
-) -> dict[str, Any]:
-    """The charts as the viewer takes them.
-
-    Args:
-      traj: H heads, R replicas, at least one frame.
-      styles: of the heads.
-      endings: how each replica failed in words, (H, R), empty for survivors.
-      end: time at which a run that goes on will end, ps.
-    """
-    times, made = charts(traj, styles)
-    alive = traj.survivors.sum(axis=1)
-    return {
-        "times": numbers(times),
-        "end": time_axis_end(traj, end),
-        "heads": [
-            {
-                "name": f"{name}: {alive[h]} of {traj.replicas} survive",
-                "colour": style.colour,
-                "dash": style.border,
-            }
-            for h, (name, style) in enumerate(zip(traj.names, styles, strict=True))
-        ],
-        "legend": "bold: median of the survivors; ×: failure",
-        "deaths": deaths(traj, endings),
-        "charts": [_plain(chart) for chart in made],
-    }
-
-
-def deaths(traj: Trajectories, endings: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    """Head, replica, time (ps) and circumstances of every failure."""
-    times = (traj.failed_step * traj.timestep / 1000.0).tolist()
-    return [
-        {
-            "head": int(head),
-            "replica": int(replica),
-            "time": figure.rounded(times[head][replica], 7),
-            "words": endings[head][replica],
-        }
-        for head, replica in np.argwhere(traj.failed_step >= 0)
-    ]
-
-
-def _plain(chart: Chart) -> dict[str, Any]:
-    low, high = chart.limits
-    return {
-        "id": chart.id,
-        "title": chart.title,
-        "unit": chart.unit,
-        "alt": f"{chart.title} over time, with the moment that the molecules show",
-        "height": chart.height,
-        "low": low,
-        "high": high,
-        "step": chart.step,
-        "ticks": None if chart.ticks is None else list(chart.ticks),
-        "lines": [
-            {
-                "head": line.head,
-                "replica": line.replica,
-                "name": line.name,
-                "colour": line.style.colour,
-                "dash": line.style.border,
-                "values": numbers(line.values),
-            }
-            for line in chart.lines
-        ],
-    }

@@ -579,11 +579,13 @@ BLOCK = 512
 
 
 def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
-    """Every recorded frame of one replica of one head as extended XYZ, in blocks of text.
+    """The recorded frames of one replica of one head as extended XYZ, in blocks of text.
+
+    A failed trajectory ends with the first frame after its failure, which shows what happened.
 
     Each frame carries its time, its energies and, per atom, position and velocity (Å/fs):
-    ``Properties=species:S:1:pos:R:3:velo:R:3``. A frame after the failure of the replica says
-    ``alive=F`` and has no energies. Format: https://github.com/libAtoms/extxyz.
+    ``Properties=species:S:1:pos:R:3:velo:R:3``. That last frame of a failed replica
+    says ``alive=F`` and has no energies. Format: https://github.com/libAtoms/extxyz.
 
     Raises InputError when the run has no such trajectory or no frames yet.
     """
@@ -599,8 +601,9 @@ def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
         raise InputError("the run has no frames yet")
     name = " ".join(run.header.names[head].split()).replace('"', "'").replace("\\", "/")
     alive = traj.surviving[head, replica]
-    for first in range(0, len(times), BLOCK):
-        indices = np.arange(first, min(first + BLOCK, len(times)))
+    end = min(int(alive.sum()) + 1, len(times))
+    for first in range(0, end, BLOCK):
+        indices = np.arange(first, min(first + BLOCK, end))
         positions = run.frames(head, replica, indices)
         velocities = run.frames(head, replica, indices, "velocities")
         text = io.StringIO()

@@ -5,7 +5,7 @@ the drawing of the Learn page are components that keep their node while their da
 """
 
 import mimetypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,12 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from fisherdash import viewer
-from fisherdash.analysis import Trajectories
 from fisherdash.plots.chart import Chart
-from fisherdash.plots.drift import drift_figure
+from fisherdash.plots.drift import drift_figure, plain_json
 from fisherdash.plots.figure import Figure
 from fisherdash.plots.theme import Scheme, SeriesStyle, styles, template
+from fisherdash.statistics import Estimate
 from fisherdash.workspace import Run
-from pages.ui.progress import plain
 
 
 def scheme() -> Scheme:
@@ -112,15 +111,23 @@ def csv_button(table: pd.DataFrame, name: str) -> None:
     download("Download as CSV", lambda: table.to_csv(index=False).encode(), file, f"{name} csv")
 
 
-_VIEWER = component("fisherdash_viewer", js=viewer.source(), css=viewer.stylesheet())
+# Plotly puts its style sheet into the document: inside an isolated node it would not be seen.
+_VIEWER = component(
+    "fisherdash_viewer", js=viewer.source(), css=viewer.stylesheet(), isolate_styles=False
+)
 
 
 def show_molecules(
-    payload: dict[str, Any], *, key: str, choose: Callable[[int], None] | None = None
+    payload: dict[str, Any],
+    *,
+    key: str,
+    choose: Callable[[int], None] | None = None,
+    stay: Callable[[float], None] | None = None,
 ) -> None:
     """Draw the payload of :func:`fisherdash.viewer.payload`.
 
-    ``choose`` is called with the number of the replica whose curve was clicked.
+    ``choose`` is called with the number of the replica whose curve was clicked, ``stay`` with the
+    time at which the reader has stopped.
     """
 
     def chosen() -> None:
@@ -128,7 +135,14 @@ def show_molecules(
         if choose is not None and replica is not None:
             choose(int(replica))
 
-    _VIEWER(data=payload, key=key, height="content", on_replica_change=chosen)
+    def stayed() -> None:
+        moment = st.session_state[key].moment
+        if stay is not None and moment is not None:
+            stay(float(moment))
+
+    _VIEWER(
+        data=payload, key=key, height="content", on_replica_change=chosen, on_moment_change=stayed
+    )
 
 
 _LESSON = component("fisherdash_lesson", js=viewer.lesson_source(), css=viewer.stylesheet())
@@ -150,68 +164,68 @@ def end_of(run: Run) -> float | None:
     return length if run.status == "running" else None
 
 
-def drift_chart(run: Run, traj: Trajectories, key: str, *, table: bool = True) -> None:
-    """ΔE_tot(t) and survival, with each head's number of survivors beside them."""
-    chart, beside = st.columns([5, 1])
-    with chart:
-        figure = drift_figure(traj, looks(run), end=end_of(run))
-        draw(figure, key=key, table=table)
-    with beside:
-        st.caption("Survivors")
-        for name, survivors in zip(traj.names, traj.survivors.sum(axis=1), strict=True):
-            with st.container(border=True, gap="xsmall"):
-                st.caption(plain(name))
-                label, count = f"{plain(name)}: survivors", f"{survivors} of {traj.replicas}"
-                st.metric(label, count, label_visibility="collapsed")
-        st.caption(f"{len(traj.times):,} points, {traj.duration:.3g} ps")
-
-
-def molecules(
+def linked(
     run: Run,
     heads: Sequence[int],
     replica: int,
     key: str,
     *,
+    choose: Callable[[int], None],
+    drift: Mapping[str, Estimate] | None = None,
     playing: bool = False,
-    choose: Callable[[int], None] | None = None,
+    singles: bool = False,
+    moment: float | None = None,
+    stay: Callable[[float], None] | None = None,
 ) -> None:
-    """The same replica of each head, in step; with ``choose``, under the curves of the run.
+    """Drift and survival of a run over time, and one replica of up to four heads in 3D beside it.
 
-    ``choose`` is called with the replica whose curve was clicked.
+    Args:
+        run: with at least one frame.
+        heads: whose molecules are shown.
+        replica: which is shown, from 0.
+        key: of the component on its page.
+        choose: called with the replica whose curve was clicked.
+        drift: slopes of the heads, for the fitted lines.
+        playing: start playing at once.
+        singles: draw the curve of every replica.
+        moment: time to begin with, ps.
+        stay: called with the time at which the reader has stopped, ps.
     """
-    traj, styles = run.trajectories(), looks(run)
+    traj = run.trajectories()
+    shape = [range(count) for count in run.header.shape]
+    endings = [[failure(run, head, one) for one in shape[1]] for head in shape[0]]
+    figure = drift_figure(
+        traj, looks(run), end=end_of(run), drift=drift, endings=endings, chosen=replica,
+        singles=singles, scheme=scheme(),
+    )  # fmt: skip
     frames = viewer.thinned(len(traj.times))
-    panes = []
-    for head in heads:
-        late = np.flatnonzero(~traj.surviving[head, replica, frames])
-        panes.append(
-            viewer.Pane(
-                caption=f"{run.header.names[head]}, replica {replica + 1}",
-                style=styles[head],
-                positions=run.frames(head, replica, frames),
-                died=int(late[0]) if len(late) else None,
-                ending=failure(run, head, replica),
-                name=run.header.names[head],
-                head=head,
-                broken=failed_pair(run, head, replica),
-            )
-        )
-    curves = None
-    if choose is not None:
-        shape = [range(count) for count in run.header.shape]
-        endings = [[failure(run, head, one) for one in shape[1]] for head in shape[0]]
-        curves = viewer.curves(traj, styles, endings, end=end_of(run))
     payload = viewer.payload(
         run.header.atomic_numbers,
-        panes,
+        [_pane(run, head, replica, frames) for head in heads],
         traj.times[frames] / 1000.0,
         key=f"{run.id} {'-'.join(map(str, heads))}",
         live=run.status == "running",
         playing=playing,
         subject=replica,
-        curves=curves,
+        figure=plain_json(figure),
+        alt=figure.alt,
+        moment=moment,
     )
-    show_molecules(payload, key=key, choose=choose)
+    show_molecules(payload, key=key, choose=choose, stay=stay)
+
+
+def _pane(run: Run, head: int, replica: int, frames: np.ndarray) -> viewer.Pane:
+    late = np.flatnonzero(~run.trajectories().surviving[head, replica, frames])
+    return viewer.Pane(
+        caption=f"{run.header.names[head]}, replica {replica + 1}",
+        style=looks(run)[head],
+        positions=run.frames(head, replica, frames),
+        died=int(late[0]) if len(late) else None,
+        ending=failure(run, head, replica),
+        name=run.header.names[head],
+        head=head,
+        broken=failed_pair(run, head, replica),
+    )
 
 
 def failed_pair(run: Run, head: int, replica: int) -> tuple[int, int] | None:

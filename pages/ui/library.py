@@ -85,15 +85,38 @@ def choose_models(key: str, help: str) -> tuple[list[Path], Path | None]:
 
 
 def choose_run() -> Run | None:
-    """A selector of a run of the workspace; None when there is none, InputError if damaged."""
+    """A selector of a run of the workspace, always in the address; None where there is none.
+
+    Raises InputError for a damaged run, and for a link whose run is gone: another would be taken
+    for it.
+    """
     found = {entry.folder.name: entry for entry in entries("runs")}
-    entry = choose_of("Run", found, "run") if found else None
-    if entry is None:
+    asked = st.query_params.get("run")
+    wanted = st.session_state.get("next run")
+    if wanted in found:  # else it is still to come
+        _apply("run")
+    elif "run" not in st.session_state:
+        kept = asked or st.session_state.get("last run")
+        st.session_state["run"] = kept if kept in found or asked else next(iter(found), None)
+    if not found and not asked:
         return None
-    if not entry.problem:
-        when = entry.created.replace("T", " ").removesuffix("+00:00")
-        st.caption(f"{plain(entry.title)}, {when} UTC")
-    return run_at(entry.folder)
+    missing = st.session_state["run"] not in found
+    if missing:
+        gone, st.session_state["run"] = st.session_state["run"] or asked, None
+    name = st.selectbox("Run", list(found), key="run", placeholder="Choose a run")
+    if name is None:
+        raise InputError(
+            f"there is no run called {gone} here: it was deleted, or is in another workspace"
+            if missing and gone
+            else "choose a run"
+        )
+    st.session_state["last run"] = st.query_params["run"] = name
+    return run_at(found[name].folder)
+
+
+def run_names() -> list[str]:
+    """Names of the runs of the workspace, the newest first."""
+    return [entry.folder.name for entry in entries("runs")]
 
 
 def run_at(folder: Path) -> Run:

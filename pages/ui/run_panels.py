@@ -8,12 +8,13 @@ import numpy as np
 import streamlit as st
 
 from fisherdash import tasks
-from fisherdash.analysis import structure
+from fisherdash.analysis import RunStatistics, Trajectories, structure
 from fisherdash.analysis.drift import Cause, told_apart
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.plots.figure import SeriesStyle
 from fisherdash.plots.refit import error_bar_figure
+from fisherdash.plots.report import comparison_table, tests_in_words
 from fisherdash.plots.structure import (
     kind_figure,
     kinds_table,
@@ -30,6 +31,59 @@ from pages.ui import library
 from pages.ui.charts import csv_button, draw, looks, show_table
 from pages.ui.progress import computed, door, follow, next_step, plain
 from pages.ui.widgets import switch
+
+
+def cards(run: Run, found: RunStatistics | None) -> None:
+    """The result in a card a head: drift with interval and ratio, survivors, failure, speed."""
+    traj = run.trajectories()
+    first = found and found.drift[traj.names[0]].value
+    for column, h in zip(st.columns(len(traj.names)), range(len(traj.names)), strict=True):
+        name, survivors = traj.names[h], int(traj.survivors[h].sum())
+        head, facts = plain(name), [f"{survivors} of {traj.replicas} survive"]
+        drift = "…"
+        if found is not None:
+            slope, half = found.drift[name], found.time_to_failure.get(name)
+            drift = f"{slope.text(sign=True)} meV/atom/ps" if slope.value is not None else "–"
+            if h and first and slope.value is not None:
+                facts.append(f"|drift| × {abs(slope.value / first):.2g} of the first")
+            if half is not None:
+                facts.append(f"median time to failure {half:.3g} ps")
+            wide = kinetic_deviation(traj)[h]
+            if slope.value is not None and np.isfinite(wide):
+                facts.append(f"σ of K {wide:.3g} meV/atom")
+        if not h and run.typical_speed:
+            facts.append(f"{run.typical_speed:,.3g} steps/s")
+        with column, st.container(border=True, gap="xxsmall", key=f"card {h}"):
+            st.markdown(f"**{head}** — drift {plain(drift)}")
+            st.caption(plain(", ".join(facts)))
+
+
+def kinetic_deviation(traj: Trajectories) -> np.ndarray:
+    """Standard deviation over time of each head's kinetic energy, meV/atom, in the median over its
+    survivors, (H,); NaN without one."""
+    found = np.full(len(traj.names), np.nan)
+    for h, survivors in enumerate(traj.survivors):
+        if survivors.any() and len(traj.times) > 2:
+            spread = np.std(traj.kinetic[h, survivors], axis=-1)
+            found[h] = 1e3 * float(np.median(spread)) / traj.num_atoms
+    return found
+
+
+def statistics(run: Run, found: RunStatistics) -> None:
+    """What the run says, and the table behind it."""
+    mark = "- " if len(found.sentences) > 1 else ""
+    st.markdown("\n".join(f"{mark}**{plain(sentence)}**" for sentence in found.sentences))
+    for caution in found.cautions:
+        st.caption(f":material/info: {plain(caution)}")
+    table = comparison_table(found)
+    table["σ of kinetic energy (meV/atom)"] = kinetic_deviation(run.trajectories())
+    show_table(table, "Drift and survival of each head")
+    if words := tests_in_words(found):
+        st.caption(plain(words))
+    st.caption(
+        "Drift is that of the survivors only, so it is read together with their number. Slopes "
+        "are Theil–Sen; intervals are bootstrapped over replicas."
+    )
 
 
 def structure_section(run: Run) -> None:

@@ -9,9 +9,13 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+import plotly
 import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -76,7 +80,7 @@ def _browser() -> str | None:
 
 
 _YEAR = 365 * 24 * 3600
-_NOT_PAGES = ("/_stcore/", "/static/", "/media/", "/component/", "/app/static/")
+_NOT_PAGES = ("/_stcore/", "/static/", "/media/", "/component/", "/app/")
 
 _CDN = "https://cdn.jsdelivr.net"
 """Where the 3D library is looked for when it was not installed at set-up."""
@@ -139,7 +143,18 @@ def _new_cookie(scope: Scope) -> str | None:
     return "; ".join(words)
 
 
+_PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+
+
+async def plotly_js(request: Request) -> FileResponse:
+    """Plotly.js for the linked viewer, from the Python package."""
+    return FileResponse(
+        _PLOTLY, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"}
+    )
+
+
 app = st.App(
     Path(__file__).resolve().parents[2] / "app.py",
+    routes=[Route("/app/plotly.min.js", plotly_js)],
     middleware=[Middleware(Visitors)],
 )

@@ -4,14 +4,12 @@ import re
 
 import numpy as np
 import pytest
-from playwright.sync_api import FloatRect, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import planted_positions
 from tests.browser.seeing import differ, has_colour, pixels, show, views
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-LEFT, RIGHT = 60, 20  # margins of a chart in pixels
 
 
 @pytest.fixture
@@ -19,33 +17,44 @@ def page(tab: Page, address: str) -> Page:
     """The planted run with its curves and both molecules drawn."""
     tab.goto(f"{address}/trajectories?run=planted")
     views(tab)
+    tab.wait_for_selector(".fd .plot .main-svg")
     return tab
 
 
-def box(page: Page) -> FloatRect:
-    """Where the chart of the energy drift is, scrolled into the window."""
-    chart = page.get_by_test_id("chart-drift")
-    show(chart)
-    found = chart.bounding_box()
-    assert found is not None
-    return found
+def point(page: Page, trace: str, time: float) -> tuple[float, float]:
+    """Where a trace is drawn at a time: what the pointer has to meet."""
+    show(page.get_by_test_id("chart-drift"))
+    x, y = page.evaluate(
+        """([name, time]) => {
+          const node = document.querySelector("[data-testid=chart-drift] .node");
+          const { xaxis, yaxis } = node._fullLayout, box = node.getBoundingClientRect();
+          const trace = node._fullData.find((one) => one.name === name);
+          let best = 0;
+          trace.x.forEach((x, i) => {
+            if (Math.abs(x - time) < Math.abs(trace.x[best] - time)) best = i;
+          });
+          return [
+            box.x + xaxis._offset + xaxis.l2p(trace.x[best]),
+            box.y + yaxis._offset + yaxis.l2p(trace.y[best]),
+          ];
+        }""",
+        [trace, time],
+    )
+    return x, y
 
 
-def point_at(page: Page, name: str, fraction: float) -> None:
-    """Move the pointer down the chart at a fraction of its time until the tip names the curve."""
-    area = box(page)
-    x = area["x"] + LEFT + fraction * (area["width"] - LEFT - RIGHT)
-    for y in range(8, 230, 2):
-        page.mouse.move(x, area["y"] + y)
-        tip = page.locator(".fd .tip")
-        if tip.is_visible() and tip.inner_text().startswith(name):
-            return
-    raise AssertionError(f"no curve of {name} under the pointer")
-
-
-def click_here(page: Page) -> None:
+def click_at(page: Page, trace: str, time: float) -> None:
+    x, y = point(page, trace, time)
+    page.mouse.move(x - 3, y)
+    page.mouse.move(x, y)
+    page.wait_for_selector(".fd .plot .hoverlayer .hovertext")
     page.mouse.down()
     page.mouse.up()
+
+
+def axis_range(page: Page, axis: str = "xaxis") -> list[float]:
+    node = "document.querySelector('[data-testid=chart-drift] .node')"
+    return page.evaluate(f"Array.from({node}._fullLayout.{axis}.range)")
 
 
 def frame(page: Page) -> int:
@@ -54,40 +63,96 @@ def frame(page: Page) -> int:
 
 def cursors(page: Page) -> set[str | None]:
     """The moment that each chart marks."""
-    names = ("chart-drift", "chart-alive", "chart-temperature")
-    return {page.get_by_test_id(name).get_attribute("data-cursor") for name in names}
+    return {one.get_attribute("data-cursor") for one in page.locator(".fd .plot").all()}
 
 
 def test_a_click_on_a_curve_brings_its_replica_at_its_moment(page: Page) -> None:
+    page.locator("label").filter(has_text="All replicas").click()
+    page.wait_for_function(
+        "new Set(document.querySelector('[data-testid=chart-drift] .node')._fullData"
+        ".flatMap((one) => [...(one.customdata ?? [])])).size === 3"
+    )
     before = [pixels(view) for view in views(page)]
-    point_at(page, "Fisher head, replica 3", 0.75)
-    click_here(page)
+    click_at(page, "Fisher head, replicas", 0.3)  # the first of its replicas: 0
+    expect(page.locator(".fd")).to_have_attribute("data-subject", "0")
+    page.get_by_role("spinbutton", name="Replica").fill("3")
+    page.get_by_role("spinbutton", name="Replica").press("Enter")
     expect(page.locator(".fd")).to_have_attribute("data-subject", "2")
     captions = page.locator(".fd figcaption")
     expect(captions.first).to_have_text("default head, replica 3")
     expect(captions.last).to_have_text("Fisher head, replica 3")
-    assert frame(page) == pytest.approx(0.75 * 39, abs=1)
-    assert cursors(page) == {f"{0.01 * frame(page):.2f}".rstrip("0")}
+    assert frame(page) == 30 and cursors(page) == {"0.3"}
     assert all(map(differ, before, [pixels(view) for view in views(page)]))
     expect(page.get_by_role("spinbutton", name="Replica")).to_have_value("3")
     # The address reopens the same replica.
     expect(page).to_have_url(re.compile("replica=3"))
+    expect(page).to_have_url(re.compile("time=0.3"))
+    expect(page).to_have_url(re.compile("run=planted"))
     page.reload()
+    expect(page.locator(".fd")).to_have_attribute("data-frame", "30")
     expect(page.locator(".fd figcaption").first).to_have_text("default head, replica 3")
 
 
-def test_the_slider_and_dragging_move_the_cursor_of_every_chart(page: Page) -> None:
+def test_the_slider_and_the_keys_move_the_cursor_of_the_chart(page: Page) -> None:
     slider = page.locator(".fd input[type=range]")
     slider.press("End")
     assert cursors(page) == {"0.39"}
-    area = box(page)
-    middle = area["y"] + 20
-    page.mouse.move(area["x"] + LEFT + 300, middle)
-    page.mouse.down()
-    page.mouse.move(area["x"] + LEFT + 60, middle, steps=4)
-    page.mouse.move(area["x"] + LEFT, middle, steps=4)
-    page.mouse.up()
+    page.get_by_test_id("fit").press("Home")
     assert frame(page) == 0 and cursors(page) == {"0"} and slider.input_value() == "0"
+    page.get_by_test_id("fit").press("ArrowRight")
+    assert frame(page) == 1
+
+
+def test_zoom_is_kept_through_new_data_and_a_double_click_resets_it(page: Page) -> None:
+    whole = axis_range(page)
+    left, y = point(page, "default head: 0 meV/atom/ps", 0.1)
+    right, _ = point(page, "default head: 0 meV/atom/ps", 0.3)
+    page.mouse.move(left, y)
+    page.mouse.down()
+    page.mouse.move(right, y, steps=5)
+    page.mouse.up()
+    zoomed = axis_range(page)
+    assert zoomed == pytest.approx([0.1, 0.3], abs=0.02)
+    page.get_by_role("spinbutton", name="Replica").fill("2")
+    page.get_by_role("spinbutton", name="Replica").press("Enter")
+    expect(page.locator(".fd")).to_have_attribute("data-subject", "1")
+    assert axis_range(page) == zoomed
+    page.mouse.dblclick((left + right) / 2, y)
+    page.wait_for_timeout(600)
+    assert axis_range(page) == whole
+
+
+def test_the_screen_of_a_run_fits_into_720_pixels(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.reload()
+    views(page)
+    page.wait_for_selector(".fd .plot .main-svg")
+    page.evaluate("window.scrollTo(0, 0)")
+    page.wait_for_timeout(1000)
+    for seen in (".fd .plot", ".fd .panes", ".st-key-card-0", ".st-key-card-1"):
+        box = page.locator(seen).first.bounding_box()
+        assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= 720, seen
+        assert box["x"] + box["width"] <= 1280, seen
+
+
+def test_the_wheel_zooms_in_upwards(page: Page) -> None:
+    view = views(page)[0]
+    before = pixels(view)
+    view.hover()
+    page.mouse.wheel(0, -400)
+    page.wait_for_timeout(500)
+    background = before[2, 2]
+
+    def filled(image: np.ndarray) -> float:
+        return float(np.mean(np.abs(image - background).max(axis=2) > 20))
+
+    assert filled(pixels(view)) > 1.1 * filled(before)
+
+
+def test_a_link_to_a_run_that_is_gone_shows_nothing_else(tab: Page, address: str) -> None:
+    tab.goto(f"{address}/drift?run=nonexistent")
+    expect(tab.get_by_text("there is no run called nonexistent")).to_be_visible()
+    expect(tab.locator(".fd")).to_have_count(0)
 
 
 def failing(image: np.ndarray) -> int:
@@ -110,8 +175,7 @@ def test_a_cross_leads_to_the_replica_that_died(page: Page) -> None:
     page.get_by_role("spinbutton", name="Replica").press("Enter")
     expect(page.locator(".fd")).to_have_attribute("data-subject", "1")
     expect(page.get_by_role("button", name="Failure of default head")).to_have_count(0)
-    point_at(page, "default head, replica 1: C1–C2 bond broke", 20 / 39)
-    click_here(page)
+    click_at(page, "default head, failures", 0.2)
     expect(page.locator(".fd")).to_have_attribute("data-subject", "0")
     assert frame(page) == 20
 

@@ -9,7 +9,13 @@ import pytest
 from fisherdash import fisher, viewer
 from fisherdash.plots import figure, refit
 from fisherdash.plots import refit as uncertainty
-from fisherdash.plots.drift import drift_figure, temperature_figure, time_axis_end
+from fisherdash.plots.drift import (
+    _bands,
+    drift_figure,
+    running_mean,
+    temperature_figure,
+    time_axis_end,
+)
 from fisherdash.plots.figure import DEFAULT, FISHER, decimate, styles
 from tests.plots.planted import trajectories
 
@@ -62,60 +68,75 @@ def test_decimation_of_a_rising_line_rises():
     assert np.all(np.diff(shown[0]) >= 0)
 
 
-def test_drift_is_the_planted_one_and_the_dead_are_counted():
+def test_drift_is_the_planted_one_and_the_failed_are_counted():
     made = drift_figure(trajectories(), STYLES)
-    data = source(made)
-    np.testing.assert_allclose(data["t"], 0.01 * np.arange(40))
-    np.testing.assert_allclose(data["median 0"], np.arange(40), atol=1e-4)
-    np.testing.assert_allclose(data["median 1"], 2.0 * np.arange(40), atol=1e-4)
-    assert data["survivors 1"].tolist() == [5] * 30 + [4] * 10
-    assert np.isnan(data["replica 1 2"][30:]).all() and np.isfinite(data["replica 1 2"][:30]).all()
+    data = made.table
+    np.testing.assert_allclose(data["time (ps)"], 0.01 * np.arange(40))
+    np.testing.assert_allclose(data["a: median ΔE (meV/atom)"], np.arange(40), atol=1e-4)
+    np.testing.assert_allclose(data["b: median ΔE (meV/atom)"], 2.0 * np.arange(40), atol=1e-4)
+    assert data["b: survivors"].tolist() == [5] * 30 + [4] * 10
     assert "a: 5 of 5 survive; b: 4 of 5 survive" in made.alt
-    assert made.table.columns[0] == "time (ps)"
-    assert made.points == 40
+    # The running mean of a straight line is that line, but for the ends.
+    mean = next(trace for trace in made.data if trace.name == "b")
+    np.testing.assert_allclose(mean.y[1:-1], 2.0 * np.arange(1, 39), atol=1e-4)
+
+
+def test_the_band_holds_four_fifths_of_the_replicas():
+    change = np.random.default_rng(0).normal(size=(1, 1001, 3))
+    shown, (low, middle, high) = _bands(change)
+    assert shown.tolist() == [0, 1, 2]
+    np.testing.assert_allclose([low, middle, high], np.quantile(change, [0.1, 0.5, 0.9], axis=1))
+    change[0, 1:, 2] = np.nan  # one survivor is its own band
+    assert [part[0, 2] for part in _bands(change)[1]] == [change[0, 0, 2]] * 3
+
+
+def test_a_running_mean_leaves_out_what_is_missing():
+    found = running_mean(np.array([1.0, 2.0, 6.0, np.nan, np.nan]), 3)
+    np.testing.assert_allclose(found, [1.5, 3.0, 4.0, np.nan, np.nan])
 
 
 def test_each_head_keeps_its_colour_and_dash_in_every_series():
     made = drift_figure(trajectories(), STYLES)
-    looks = {name: set() for name in ("a", "b")}
-    for series in made.option["series"]:
-        looks[series["name"]].add((series["color"], series["lineStyle"]["type"]))
-    assert looks == {"a": {(DEFAULT.colour, "solid")}, "b": {(FISHER.colour, FISHER.border)}}
+    for name, style in (("a", DEFAULT), ("b", FISHER)):
+        lines = [one.line for one in made.data if one.name == name]
+        assert len(lines) == 2  # drift and survivors
+        assert {(line.color, line.dash) for line in lines} == {(style.colour, style.dash)}
 
 
 def test_axes_name_their_units():
-    made = drift_figure(trajectories(), STYLES)
-    assert [axis["name"] for axis in made.option["yAxis"]] == ["ΔE total (meV/atom)", "survivors"]
-    assert made.option["xAxis"][1]["name"] == "time (ps)"
+    layout = drift_figure(trajectories(), STYLES).layout
+    assert layout.yaxis.title.text == "ΔE total (meV/atom)"
+    assert layout.yaxis2.title.text == "survivors" and layout.xaxis2.title.text == "time (ps)"
     heat = temperature_figure(trajectories(), STYLES)
-    assert heat.option["yAxis"]["name"] == "kinetic temperature (K)"
+    assert heat.layout.yaxis.title.text == "kinetic temperature (K)"
 
 
 @pytest.mark.parametrize(("end", "shown"), [(None, 0.39), (0.4, 0.4), (1.0, 0.5), (64.0, 4.0)])
 def test_the_axis_of_time_grows_towards_the_end_of_a_live_run(end, shown):
-    made = drift_figure(trajectories(), STYLES, end=end)  # 0.39 ps so far
-    assert [axis["max"] for axis in made.option["xAxis"]] == [shown, shown]
+    layout = drift_figure(trajectories(), STYLES, end=end).layout  # 0.39 ps so far
+    assert [layout.xaxis.range[1], layout.xaxis2.range[1]] == [shown, shown]
 
 
 def test_one_explosion_does_not_flatten_the_others():
     traj = trajectories(frames=1000, deaths=((0, 0, 500),))
-    traj.potential[0, 0, 499] = 1e4  # the last frame before its death
-    low, high = (drift_figure(traj, STYLES).option["yAxis"][0][end] for end in ("min", "max"))
+    traj.potential[0, 0, 499] = 1e4  # the last frame before its failure
+    low, high = drift_figure(traj, STYLES).layout.yaxis.range
     assert low < 0 < 1990 < high < 4000
 
 
 def test_a_head_without_survivors_has_no_median():
     deaths = [(1, replica, 10) for replica in range(5)]
-    data = source(drift_figure(trajectories(deaths=deaths), STYLES))
-    assert np.isnan(data["median 1"][10:]).all() and (data["survivors 1"][10:] == 0).all()
+    data = drift_figure(trajectories(deaths=deaths), STYLES).table
+    assert np.isnan(data["b: median ΔE (meV/atom)"][10:]).all()
+    assert (data["b: survivors"][10:] == 0).all()
 
 
 def test_temperature_is_that_of_the_kinetic_energy():
     heat = temperature_figure(trajectories(), STYLES)
     # three internal degrees of freedom: T = 2 · 0.1 eV / (3 k_B)
-    assert source(heat)["y0"][0] == pytest.approx(0.2 / (3 * 8.617333e-5), rel=1e-5)
-    assert heat.option["series"][-1]["name"] == "momenta drawn at 300 K"
-    assert set(source(heat)["drawn"]) == {300.0}
+    assert heat.data[0].y[0] == pytest.approx(0.2 / (3 * 8.617333e-5), rel=1e-5)
+    assert heat.layout.annotations[0].text == "momenta drawn at 300 K"
+    assert heat.layout.shapes[0].y0 == 300.0
 
 
 def test_every_figure_of_a_re_fit_is_plain_data():

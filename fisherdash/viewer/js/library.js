@@ -9,7 +9,7 @@ const ELSEWHERE = {
   integrity: "sha384-OsczYbldvrHgslr9fFp/i4GiLSeuw9l+QIlv99ITw8soOwXcoGeflFMLg+CU/X1d",
 };
 
-function script(url, integrity) {
+function script(url, name, integrity) {
   return new Promise((resolve, reject) => {
     const element = document.createElement("script");
     element.src = url;
@@ -17,7 +17,7 @@ function script(url, integrity) {
       element.integrity = integrity;
       element.crossOrigin = "anonymous";
     }
-    element.onload = () => (window.$3Dmol ? resolve(window.$3Dmol) : reject(new Error(url)));
+    element.onload = () => (window[name] ? resolve(window[name]) : reject(new Error(url)));
     element.onerror = () => reject(new Error(url));
     document.head.appendChild(element);
   });
@@ -27,11 +27,18 @@ function library() {
   if (window.$3Dmol) return Promise.resolve(window.$3Dmol);
   if (!window.fisherdash3Dmol) {
     // A failure is kept too: it is tried again when the page is loaded again, not at every frame.
-    window.fisherdash3Dmol = script(new URL(LIBRARY, document.baseURI).href).catch(() =>
-      script(ELSEWHERE.url, ELSEWHERE.integrity),
+    window.fisherdash3Dmol = script(new URL(LIBRARY, document.baseURI).href, "$3Dmol").catch(() =>
+      script(ELSEWHERE.url, "$3Dmol", ELSEWHERE.integrity),
     );
   }
   return window.fisherdash3Dmol;
+}
+
+// The server hands out the copy in its Python package.
+function plotly() {
+  if (window.Plotly) return Promise.resolve(window.Plotly);
+  window.fisherdashPlotly ??= script(new URL("app/plotly.min.js", document.baseURI).href, "Plotly");
+  return window.fisherdashPlotly;
 }
 
 function element(tag, attributes = {}, parent = null, text = null) {

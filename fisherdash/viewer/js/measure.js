@@ -42,18 +42,17 @@ function pick_all(view, chosen) {
   view.atoms.forEach((menu, index) => (menu.value = String(chosen[index] ?? -1)));
   view.root.dataset.chosen = chosen.join(" ");
   measure(view);
-  redraw(view);
   show(view, view.frame);
 }
 
 function measure(view) {
   const { data, chosen } = view;
   view.series = [];
-  if (view.measure_chart) {
-    view.measure_chart.host.remove();
+  if (chosen.length < 2) {
+    if (view.measure_chart) forget_plot(view, view.measure_chart);
     view.measure_chart = null;
+    return;
   }
-  if (chosen.length < 2) return arrange_charts(view);
   const angle = chosen.length === 3, unit = angle ? "°" : "Å";
   const names = atom_names(data);
   const what = chosen.map((atom) => names[atom]).join("–");
@@ -72,17 +71,25 @@ function measure(view) {
       dash: pane.dash, times: data.times, values,
     };
   });
-  if (data.curves) {
-    const all = view.series.flatMap((line) => [...line.values]).filter(Number.isFinite);
-    const [low, high] = [Math.min(...all), Math.max(...all)], room = 0.08 * (high - low) || 0.1;
-    const title = `${what} (${unit})`, alt = `${angle ? "Angle" : "Distance"} ${what} over time`;
-    view.measure_chart = make_chart(view, {
-      id: "measure", title, unit, alt, height: 120, low: low - room, high: high + room,
-      lines: view.series,
-    });
-  }
-  arrange_charts(view);
+  if (!data.figure) return;
+  const title = `${what} (${unit})`, { layout } = view.figure;
+  view.measure_chart ??= make_plot(view, "measure");
+  view.measure_chart.host.classList.add("short");
+  const traces = view.series.map((line) => ({
+    x: [...line.times], y: [...line.values], name: line.name, mode: "lines",
+    line: { color: line.colour, dash: DASHES[line.dash] },
+    hovertemplate: `%{y:.4g} ${unit} at %{x:.4g} ps`,
+  }));
+  const plain = {
+    template: layout.template, hovermode: "closest", showlegend: false, uirevision: title,
+    margin: { ...layout.margin, t: 8, b: 24 }, xaxis: { range: layout.xaxis.range },
+    yaxis: { title: { text: title } },
+  };
+  const alt = `${angle ? "Angle" : "Distance"} ${what} over time`;
+  draw_plot(view, view.measure_chart, { data: traces, layout: plain }, alt);
 }
+
+const DASHES = { solid: "solid", dashed: "dash", dotted: "dot" };
 
 function distance_of(a, b) {
   return Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);

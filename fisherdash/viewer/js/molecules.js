@@ -14,9 +14,14 @@ function arrange(view, data) {
     const figure = element("figure", {}, view.stage);
     const caption = element("figcaption", {}, figure);
     const host = element("div", { class: "canvas" }, figure);
-    view.panes.push({ figure, caption, host, gl: null, models: [] });
+    const pane = { figure, caption, host, gl: null, models: [] };
+    // 3Dmol's own wheel zooms the other way round and lets the camera enter an atom.
+    const wheel = (event) => wheeled(view, pane, event);
+    host.addEventListener("wheel", wheel, { capture: true, passive: false });
+    view.panes.push(pane);
   }
   const overlay = view.overlay && data.panes.length > 1;
+  view.stage.dataset.panes = String(overlay ? 1 : data.panes.length);
   data.panes.forEach((track, index) => {
     const pane = view.panes[index];
     pane.tracks = overlay ? (index ? [] : data.panes) : [track];
@@ -61,11 +66,59 @@ function link(view) {
   );
 }
 
+const NEAREST = 4, FARTHEST = 400; // Å from the camera to the middle of the molecule
+
+function wheeled(view, pane, event) {
+  event.preventDefault();
+  event.stopPropagation();
+  if (!pane.gl) return;
+  const factor = event.deltaY < 0 ? 1.12 : 1 / 1.12, state = pane.gl.getView();
+  const distance = 150 - state[3]; // 3Dmol's camera stands at z = 150
+  state[3] = 150 - Math.min(FARTHEST, Math.max(NEAREST, distance / factor));
+  view.panes.forEach((other) => other.gl?.setView(state));
+}
+
+function fit_views(view) {
+  for (const pane of view.panes) {
+    if (!pane.gl || pane.figure.hidden) continue;
+    pane.gl.zoomTo();
+    const { clientWidth: wide, clientHeight: high } = pane.host;
+    pane.gl.zoom(1.4 * Math.min(1, wide / Math.max(1, high)));
+    pane.gl.render();
+  }
+}
+
+// Turn so that the pair that broke or clashed lies across the view, from left to right.
+function face_failure(view, index) {
+  const { broken } = view.data.panes[index], pane = view.panes[view.overlay ? 0 : index];
+  if (!broken || !pane?.gl) return;
+  const atoms = pane.models[view.overlay ? index : 0].selectedAtoms({});
+  const [one, two] = broken.map((atom) => atoms[atom]);
+  const v = [two.x - one.x, two.y - one.y, two.z - one.z], long = Math.hypot(...v) || 1;
+  const [x, y, z] = v.map((part) => part / long);
+  // The quaternion that takes (x, y, z) to (1, 0, 0): axis v × e, half the angle.
+  const q = x < -0.9999 ? [0, 0, 1, 0] : [0, z, -y, 1 + x], norm = Math.hypot(...q);
+  const state = pane.gl.getView();
+  view.panes.forEach((other) =>
+    other.gl?.setView([...state.slice(0, 4), ...q.map((part) => part / norm)]),
+  );
+}
+
+function take_picture(view) {
+  view.panes.forEach((pane, index) => {
+    if (!pane.gl || pane.figure.hidden) return;
+    const link = element("a", { href: pane.gl.pngURI(), download: `molecule-${index + 1}.png` });
+    link.click();
+  });
+}
+
 function place(view, pane, frame) {
   const { data } = view, overlay = pane.tracks.length > 1;
   pane.tracks.forEach((track, index) => {
     const dead = track.died >= 0 && frame >= track.died;
     pane.labels[index].textContent = dead ? `${track.caption}: ${track.ending}` : track.caption;
+    // A trajectory ends at its failure: what stays is its last frame, faded.
+    pane.host.classList.toggle("over", track.died >= 0 && frame > track.died);
   });
   if (!pane.models.length) return;
   pane.gl.removeAllShapes();
@@ -73,7 +126,8 @@ function place(view, pane, frame) {
     const atoms = pane.models[index].selectedAtoms({});
     const count = data.elements.length;
     for (let i = 0; i < count; i += 1) {
-      const at = 3 * (frame * count + i);
+      const last = track.died >= 0 ? Math.min(frame, track.died) : frame;
+      const at = 3 * (last * count + i);
       const xyz = [track.xyz[at], track.xyz[at + 1], track.xyz[at + 2]];
       if (xyz.every(Number.isFinite)) [atoms[i].x, atoms[i].y, atoms[i].z] = xyz;
     }

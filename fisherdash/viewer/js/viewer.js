@@ -11,8 +11,8 @@ const NO_WEBGL =
   "This browser offers no WebGL, so molecules cannot be drawn in 3D here. " +
   "Everything else on this page works.";
 const HINT =
-  "Click a curve or a cross to see that replica at that moment; drag to move through time; " +
-  "Ctrl and the wheel zoom, a double click shows all.";
+  "Click a curve or a cross for that replica at that moment; drag to zoom, double click to reset. " +
+  "Space plays, arrows step, Home and End jump.";
 const FRAMES_PER_SECOND = 20;
 
 const mounted = new WeakMap();
@@ -36,28 +36,26 @@ export default function viewer({ data, parentElement, setTriggerValue }) {
 }
 
 function build(parent) {
-  const root = element("div", { class: "fd" }, parent);
+  const root = element("div", { class: "fd", tabindex: "-1" }, parent);
   const view = {
-    root, panes: [], all_charts: [], series: [], chosen: [], frame: 0, playing: false, overlay: false,
-    key: null, data: null, range: null, hovered: null, measure_chart: null, timer: 0, following: true,
+    root, panes: [], plots: [], series: [], chosen: [], frame: 0, playing: false, overlay: false,
+    key: null, data: null, main: null, measure_chart: null, timer: 0, told: 0, following: true,
   };
-  view.legend = element("div", { class: "legend", hidden: "" }, root);
-  view.charts = element("div", { class: "charts" }, root);
-  view.tip = element("div", { class: "tip", hidden: "" }, view.charts);
-  view.hint = element("p", { class: "hint", hidden: "" }, root, HINT);
   view.controls = controls(view);
+  view.charts = element("div", { class: "charts" }, root);
   view.notice = element("p", { class: "notice", role: "status", hidden: "" }, root);
   view.stage = element("div", { class: "panes" }, root);
   view.measuring = measure_row(view);
+  view.hint = element("p", { class: "hint quiet", hidden: "" }, root, HINT);
   view.observer = new ResizeObserver(() => {
     view.panes.forEach((pane) => pane.gl?.resize());
-    redraw(view);
+    resize_plots(view);
   });
   view.observer.observe(root);
+  root.onkeydown = (event) => key_pressed(view, event);
   view.theme = window.matchMedia("(prefers-color-scheme: dark)");
   view.recolour = () => setTimeout(() => {
     follow_theme(root);
-    redraw(view);
   }, 300);
   view.theme.addEventListener("change", view.recolour);
   follow_theme(root);
@@ -75,6 +73,17 @@ function controls(view) {
   view.label = element("output", {}, row);
   view.failures = element("span", { class: "failures" }, row);
   view.overlaid = element("button", { type: "button", "data-testid": "overlay", hidden: "" }, row);
+  view.range = element("button", { type: "button", "data-testid": "range", hidden: "" }, row);
+  view.range.title = "A curve leaves the axis of energy.";
+  view.range.onclick = () => {
+    view.whole = !view.whole;
+    fit_energy(view);
+    draw_plot(view, view.main, view.figure, view.data.alt);
+  };
+  const fit = element("button", { type: "button", "data-testid": "fit" }, row, "Fit 3D");
+  fit.onclick = () => fit_views(view);
+  const picture = element("button", { type: "button", "data-testid": "picture" }, row, "PNG");
+  picture.onclick = () => take_picture(view);
   // At the end of a run that grows one sees each new frame, unless one has paused.
   view.button.onclick = () => {
     play(view, !view.playing);
@@ -84,6 +93,7 @@ function controls(view) {
     play(view, false);
     view.following = true;
     show(view, Number(view.slider.value));
+    tell_moment(view);
   };
   view.overlaid.onclick = () => {
     view.overlay = !view.overlay;
@@ -98,6 +108,7 @@ function dismantle(view) {
   view.observer.disconnect();
   view.theme.removeEventListener("change", view.recolour);
   view.panes.forEach(release);
+  view.plots.forEach((plot) => forget_plot(view, plot));
   view.root.remove();
 }
 
@@ -110,55 +121,27 @@ function receive(view, data) {
   Object.assign(view, { data, key: data.key });
   follow_theme(view.root);
   data.panes.forEach((pane) => (pane.xyz = decode(pane.positions)));
-  if (another) Object.assign(view, { frame: 0, range: null, chosen: [], following: true });
+  if (another) Object.assign(view, { frame: nearest(data.times, data.moment ?? 0), whole: false, chosen: [], following: true });
   else if (data.live && at_end && view.following && !view.playing) view.frame = data.times.length - 1;
   else view.frame = nearest(data.times, time);
   view.slider.max = String(Math.max(0, data.times.length - 1));
   view.controls.hidden = data.times.length < 2;
-  view.measuring.hidden = !data.curves;
+  view.measuring.hidden = view.hint.hidden = !data.figure;
   if (another) fill_menus(view, data);
   receive_curves(view, data);
   measure(view);
   arrange(view, data);
   buttons(view);
-  redraw(view);
   library().then(
     ($3Dmol) => draw(view, $3Dmol, another),
     () => say(view, NO_LIBRARY),
   );
 }
 
-function receive_curves(view, { curves }) {
-  view.legend.hidden = view.hint.hidden = !curves;
-  if (!curves) return;
-  const times = decode(curves.times);
-  for (const spec of curves.charts) {
-    for (const line of spec.lines) Object.assign(line, { times, values: decode(line.values) });
-    const there = view.all_charts.find((chart) => chart.spec.id === spec.id);
-    if (there) {
-      there.spec = spec;
-      there.base.setAttribute("aria-label", spec.alt);
-    } else view.all_charts.push(make_chart(view, spec));
-  }
-  view.legend.replaceChildren();
-  for (const { name, colour: tint, dash } of curves.heads) {
-    const item = element("span", { class: "item" }, view.legend);
-    const line = element("span", { class: "line" }, item);
-    line.style.borderTop = `3px ${dash} ${tint}`;
-    element("span", {}, item, name);
-  }
-  element("span", { class: "item quiet" }, view.legend, curves.legend);
-}
-
-function arrange_charts(view) {
-  view.all_charts = view.all_charts.filter((chart) => chart.spec.id !== "measure");
-  if (view.measure_chart) view.all_charts.push(view.measure_chart);
-}
-
 function buttons(view) {
   const { data } = view;
   view.failures.replaceChildren();
-  data.panes.forEach((pane) => {
+  data.panes.forEach((pane, index) => {
     if (pane.died < 0) return;
     const label = `Failure of ${pane.name}`;
     const button = element("button", { type: "button", title: pane.ending }, view.failures, label);
@@ -166,6 +149,7 @@ function buttons(view) {
     button.onclick = () => {
       play(view, false);
       show(view, pane.died);
+      face_failure(view, index);
     };
   });
   view.overlaid.hidden = data.panes.length < 2;
@@ -187,7 +171,7 @@ function say(view, sentence) {
   view.notice.textContent = sentence;
   view.notice.hidden = false;
   view.stage.hidden = true;
-  view.controls.hidden = !view.data.curves;
+  view.controls.hidden = !view.data.figure;
 }
 
 function draw(view, $3Dmol, another) {
@@ -207,11 +191,7 @@ function draw(view, $3Dmol, another) {
   if (another) view.panes.forEach((pane) => populate(view, pane));
   show(view, view.frame);
   if (another) {
-    view.panes.forEach((pane) => {
-      pane.gl.zoomTo();
-      pane.gl.zoom(1.3);
-      pane.gl.render();
-    });
+    fit_views(view);
     link(view);
     const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     play(view, Boolean(view.data.playing) && !calm);
@@ -226,12 +206,23 @@ function choose(view, replica) {
   view.tell?.("replica", replica);
 }
 
+// The address keeps the moment once it has stayed for a while.
+function tell_moment(view) {
+  clearTimeout(view.told);
+  if (!view.data.figure || view.playing) return;
+  const time = view.data.times[view.frame];
+  view.told = setTimeout(() => {
+    if (!view.playing && view.root.isConnected) view.tell?.("moment", time);
+  }, 700);
+}
+
 function seek(view, time, exactly = null) {
   play(view, false);
-  // A mark of death lies between two frames: the later one shows what happened.
+  // A failure lies between two frames: the later one shows what happened.
   const at = nearest(view.data.times, time);
   const late = exactly && view.data.times[at] < time - 1e-6;
   show(view, late ? at + 1 : at);
+  tell_moment(view);
 }
 
 function show(view, frame) {
@@ -280,4 +271,19 @@ function play(view, wanted) {
     view.timer = requestAnimationFrame(tick);
   };
   view.timer = requestAnimationFrame(tick);
+}
+
+// Keys work wherever in the viewer the focus is, except in fields that have their own.
+function key_pressed(view, event) {
+  if (["SELECT", "INPUT"].includes(event.target.tagName) && event.key !== " ") return;
+  if (event.target.tagName === "BUTTON" && event.key === " ") return;
+  const last = view.data.times.length - 1;
+  const target = {
+    ArrowLeft: view.frame - 1, ArrowRight: view.frame + 1, Home: 0, End: last,
+  }[event.key];
+  if (target === undefined && event.key !== " ") return;
+  event.preventDefault();
+  if (event.key === " ") return view.button.onclick();
+  play(view, false);
+  show(view, target);
 }
