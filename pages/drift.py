@@ -77,6 +77,8 @@ def stay(time: float) -> None:
 @door()
 def board(run: Run, chosen: tuple[int, ...], index: int, singles: bool) -> None:
     """Results, curves and molecules as the run stands."""
+    if st.session_state.get("replica", index + 1) != index + 1:
+        st.rerun()  # a click on a curve runs this part alone; the field stands outside of it
     job = tasks.job_in(run.folder)
     if job is not None and job.active:
         job_line(job)

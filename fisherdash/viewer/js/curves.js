@@ -1,13 +1,14 @@
 // Charts over time, drawn by Plotly.js on nodes that stay while their data change.
 //
-// `uirevision` keeps a reader's zoom through updates. The moment that the molecules show is a line
+// A reader's zoom is carried through updates by hand: `uirevision` was seen to lose it in some of
+// them (Plotly.js of Python's 7.1, two axes of time that match). The moment that the molecules show is a line
 // above the plot: as a shape of the layout it would cost a redraw at every frame.
 
 const NO_PLOTLY =
   "The chart needs plotly.min.js from the server, which did not answer: reload this page.";
 const CONFIG = {
-  displaylogo: false, doubleClick: "reset", scrollZoom: false, responsive: false,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  displaylogo: false, doubleClick: false, scrollZoom: false, responsive: false,
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "resetScale2d"],
   toImageButtonOptions: { format: "svg" },
 };
 
@@ -27,7 +28,7 @@ function draw_plot(view, plot, { data, layout }, alt) {
     async (Plotly) => {
       if (!view.root.isConnected) return;
       const begun = performance.now();
-      await Plotly.react(plot.node, data, { ...layout, autosize: true }, CONFIG);
+      await Plotly.react(plot.node, data, zoomed(plot, layout), CONFIG);
       view.root.dataset.redraw = String(Math.round(performance.now() - begun));
       if (!plot.drawn) listen(view, plot);
       plot.drawn = true;
@@ -37,7 +38,30 @@ function draw_plot(view, plot, { data, layout }, alt) {
   );
 }
 
+const AXES = ["xaxis", "xaxis2", "yaxis", "yaxis2"];
+const same = (one, two) => one?.[0] === two?.[0] && one?.[1] === two?.[1];
+
+// The layout with the ranges that the reader has chosen, those that differ from the ones given.
+function zoomed(plot, layout) {
+  const made = { ...layout, autosize: true }, given = plot.given ?? {};
+  plot.given = {};
+  for (const name of AXES) {
+    if (!layout[name]?.range) continue;
+    const [now, before] = [plot.node._fullLayout?.[name]?.range, given[name]];
+    plot.given[name] = [...layout[name].range];
+    const range = now && before && !same(now, before) ? now : layout[name].range;
+    made[name] = { ...layout[name], range: [...range] };
+  }
+  return made;
+}
+
+function reset(plot) {
+  const ranges = Object.entries(plot.given).map(([name, range]) => [`${name}.range`, [...range]]);
+  window.Plotly.relayout(plot.node, Object.fromEntries(ranges));
+}
+
 function listen(view, plot) {
+  plot.node.on("plotly_doubleclick", () => reset(plot));
   plot.node.on("plotly_click", ({ points: [point] }) => {
     const replica = point.customdata;
     seek(view, point.x, point.data.mode === "markers");

@@ -78,6 +78,7 @@ function controls(view) {
   view.range.onclick = () => {
     view.whole = !view.whole;
     fit_energy(view);
+    delete view.main.given?.yaxis; // asked for now, so it wins over an earlier zoom
     draw_plot(view, view.main, view.figure, view.data.alt);
   };
   const fit = element("button", { type: "button", "data-testid": "fit" }, row, "Fit 3D");
