@@ -10,6 +10,10 @@ keep_compilations()
 wake_devices()
 
 st.set_page_config(page_title="FisherDash", page_icon="static/icon.png", layout="wide")
+st.html(
+    "<style>[data-testid=stMainBlockContainer] { padding: 3.75rem clamp(1rem, 2.5vw, 4rem) 3rem }"
+    "</style>"
+)
 welcome = may_enter()
 
 page = st.navigation(

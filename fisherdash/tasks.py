@@ -487,13 +487,15 @@ def submit_resume(folder: Path) -> Job:
 
 
 def submit_demo(model_path: Path, data_path: Path, settings: MDSettings) -> Job:
-    """Load, re-fit (a tenth of the progress) and simulate both heads in one job."""
+    """Load, re-fit (a tenth of the progress) and simulate in one job: the default head, the
+    published report's own and the wide one."""
     folder = paths.new_path("runs", "demo", "")
     out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
+    own = out.with_name(f"{out.stem}-report.safetensors")
     options = Options(test_boltzmann=False)
     commands = (
-        shell_command("solve", model_path, data_path, options, out=out),
-        shell_command("simulate", model_path, out, settings, data=data_path, out=folder),
+        shell_command("solve", model_path, data_path, options, out=out, report_out=own),
+        shell_command("simulate", model_path, own, out, settings, data=data_path, out=folder),
     )
     info: dict[str, Any] = {"run": folder, "out": out, "command": "\n".join(commands)}
 
@@ -502,11 +504,15 @@ def submit_demo(model_path: Path, data_path: Path, settings: MDSettings) -> Job:
 
         yield JobProgress(0.0, "loading")
         model, data = checkpoint.load(model_path), datasets.load(data_path)
-        first = solve(model, data, options, out)
+        first = solve(model, data, options, out, report_out=own)
         refit = yield from _part(first, 0.0, 0.1, cancel, report)
         info["verdict"] = refit.verdict
-        models = {"default head": model, "Fisher head": refit.checkpoint}
-        second = simulate(models, data, settings, folder, command=commands[1])
+        models, roles = {"default head": model}, {}
+        if (shared := refit.report_head) is not None:
+            models["report's Fisher head"] = shared.checkpoint
+            roles["report's Fisher head"] = "other"
+        models["wide Fisher head"] = refit.checkpoint
+        second = simulate(models, data, settings, folder, command=commands[1], roles=roles)
         info["sizes"] = second.info["sizes"]
         return (yield from _part(second, 0.1, 1.0, cancel, report))
 

@@ -57,7 +57,7 @@ def board(job: jobs.Job) -> None:
     drift = found and found.drift
     linked(run, shown, index, "demo molecules", playing=True, choose=choose, drift=drift)
     if job.active and found:
-        st.markdown(f"**So far:** {plain(found.sentence)}")
+        st.caption("So far:\n" + "\n".join(f"- {plain(one)}" for one in found.sentences))
 
 
 st.title("FisherDash")
@@ -83,10 +83,10 @@ with st.container(horizontal=True, vertical_alignment="center"):
         key="run demo",
     )
     st.caption(
-        f"Re-fits a deliberately under-trained ethanol model, then simulates {DEMO.replicas} "
-        f"molecules with each head for {DEMO.steps * DEMO.timestep / 1000:g} ps at "
-        f"{DEMO.temperature:g} K, hot on purpose so that instabilities show soon. "
-        "The first points come within a minute."
+        "Re-fits a deliberately under-trained ethanol model twice, with the published report's "
+        f"head and with a wider one, then simulates {DEMO.replicas} molecules with each head for "
+        f"{DEMO.steps * DEMO.timestep / 1000:g} ps at {DEMO.temperature:g} K, hot on "
+        "purpose so that instabilities show soon. The first points come within a minute."
     )
 if st.session_state.pop("no samples", False):
     st.error("There is no sample model or no sample data; train a model on the Train page first.")
@@ -112,7 +112,7 @@ else:
             if run := demo_run(job):
                 st.subheader("What it says")
                 if found := library.comparison_of(run):
-                    st.markdown(plain(found.sentence))
+                    st.markdown("\n".join(f"- {plain(one)}" for one in found.sentences))
                 verdict = plain(job.info.get("verdict", ""))
                 st.caption(f"Before the dynamics, the re-fit said: {verdict}")
                 library.select("run", run.id)

@@ -78,8 +78,8 @@ def drift_figure(
         meta={"limits": [low, high], "full": full and list(full)},
         hovermode="closest",
         uirevision="run",
-        margin={"l": 58, "r": 12, "t": 20 + 20 * len(traj.names), "b": 40},
-        legend={"orientation": "v", "y": 1.01},
+        margin={"l": 58, "r": 12, "t": 12 + 19 * len(traj.names), "b": 40},
+        legend={"orientation": "v", "y": 1.01, "tracegroupgap": 0, "font": {"size": 12}},
     )
     made.update_xaxes(range=[0, time_axis_end(traj, end)])
     made.update_xaxes(title_text="time (ps)", row=2, col=1)

@@ -39,23 +39,22 @@ def cards(run: Run, found: RunStatistics | None) -> None:
     first = found and found.drift[traj.names[0]].value
     for column, h in zip(st.columns(len(traj.names)), range(len(traj.names)), strict=True):
         name, survivors = traj.names[h], int(traj.survivors[h].sum())
-        head, facts = plain(name), [f"{survivors} of {traj.replicas} survive"]
-        drift = "…"
+        drift, facts = "drift …", []
         if found is not None:
             slope, half = found.drift[name], found.time_to_failure.get(name)
-            drift = f"{slope.text(sign=True)} meV/atom/ps" if slope.value is not None else "–"
+            drift = f"drift {slope.text('.2g', sign=True, unit='meV/atom/ps')}"
             if h and first and slope.value is not None:
-                facts.append(f"|drift| × {abs(slope.value / first):.2g} of the first")
+                facts.append(f"×\u00a0{abs(slope.value / first):.2g} of the first")
             if half is not None:
-                facts.append(f"median time to failure {half:.3g} ps")
+                facts.append(f"median time to failure {half:.2g} ps")
             wide = kinetic_deviation(traj)[h]
             if slope.value is not None and np.isfinite(wide):
-                facts.append(f"σ of K {wide:.3g} meV/atom")
+                facts.append(f"σ of K {wide:.2g} meV/atom")
         if not h and run.typical_speed:
             facts.append(f"{run.typical_speed:,.3g} steps/s")
-        with column, st.container(border=True, gap="xxsmall", key=f"card {h}"):
-            st.markdown(f"**{head}** — drift {plain(drift)}")
-            st.caption(plain(", ".join(facts)))
+        with column, st.container(border=True, gap=None, key=f"card {h}", height="stretch"):
+            st.markdown(f"**{plain(name)}** — {survivors} of {traj.replicas} survive")
+            st.caption(plain(", ".join((drift, *facts))))
 
 
 def kinetic_deviation(traj: Trajectories) -> np.ndarray:

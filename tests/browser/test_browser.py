@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, TimeoutError, expect
 
+from fisherdash.plots.theme import styles
 from tests.browser.seeing import differ, fill, has_colour, pixels, views
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-POINTS = re.compile(r"([\d,]+) points, ")
 STEP = re.compile(r"step ([\d,]+) of ([\d,]+)")
 
 
@@ -37,7 +37,7 @@ def wait_above(page: Page, pattern: re.Pattern[str], least: int) -> int:
 def test_a_bookmark_opened_first_finds_the_whole_app(tab: Page, address: str) -> None:
     """The first request of a fresh server: a folder called pages/ would be taken for the app."""
     tab.goto(f"{address}/drift?run=planted")
-    expect(tab.get_by_role("heading", name="Drift")).to_be_visible()
+    expect(tab.get_by_role("heading", name="Drift and 3D")).to_be_attached()
     links = tab.locator("[data-testid=stSidebarNav] a")
     expect(links).to_contain_text(
         [
@@ -46,13 +46,12 @@ def test_a_bookmark_opened_first_finds_the_whole_app(tab: Page, address: str) ->
             "Train",
             "Re-fit",
             "Simulate",
-            "Drift",
-            "Trajectories",
+            "Drift and 3D",
             "Compare",
             "Learn",
         ]
     )
-    expect(tab.get_by_text("Survivors", exact=True).first).to_be_visible()
+    expect(tab.get_by_text("2 of 3 survive").first).to_be_visible()
 
 
 def test_the_demo_runs_live_to_its_verdict(tab: Page, address: str) -> None:
@@ -64,16 +63,16 @@ def test_the_demo_runs_live_to_its_verdict(tab: Page, address: str) -> None:
     expect(main.get_by_text("running").first).to_be_visible()
 
     # The live curves: both heads are there, and points keep coming without anything being rebuilt.
-    first = wait_above(tab, POINTS, 0)
     viewer, chart = tab.locator(".fd"), tab.get_by_test_id("chart-drift")
+    viewer.wait_for()
     viewer.evaluate("element => { element.dataset.kept = 'yes' }")
     before = pixels(chart)
-    assert wait_above(tab, POINTS, first) > first
+    grown_beyond(viewer, "frames", int(viewer.get_attribute("data-frames") or 0))
     wait_drawn(tab, chart, before)
     after = pixels(chart)
-    assert has_colour(after, "#2f7ed8") and has_colour(after, "#e0620d")
-    for name in ("default head: ", "Fisher head: "):
-        expect(tab.locator(".fd .legend").get_by_text(name)).to_contain_text("of 16 survive")
+    assert all(has_colour(after, one.colour) for one in styles(("default", "fisher")))
+    for name in ("default head", "report's Fisher head", "wide Fisher head"):
+        expect(main.get_by_text(re.compile(f"^{name} — .* of 16 survive")).first).to_be_visible()
 
     with contextlib.suppress(TimeoutError):  # a fast machine is at the end by itself
         tab.get_by_role("button", name="Cancel").click(timeout=5_000)
@@ -102,8 +101,8 @@ def test_a_long_run_is_paused_survives_a_refresh_and_is_cancelled(
     assert re.search(r"[\d.]+ steps/s", main.inner_text())
 
     # Paused at its end, the molecules stand still while the run goes on; played, they move again.
-    tab.get_by_role("link", name="Watch the molecules").click()
-    expect(tab.get_by_role("heading", name="Trajectories")).to_be_visible()
+    tab.get_by_role("link", name="Watch the drift and the molecules").click()
+    expect(tab.get_by_role("heading", name="Drift and 3D")).to_be_attached()
     views(tab)
     viewer, play = tab.locator(".fd"), tab.get_by_test_id("play")
     viewer.locator("input[type=range]").press("End")
@@ -170,7 +169,7 @@ def frame_changes(page: Page, view: Locator) -> bool:
 
 def test_trajectories_play_in_step_and_follow_the_slider(tab: Page, address: str) -> None:
     tab.goto(f"{address}/trajectories?run=planted")
-    expect(tab.get_by_role("heading", name="Trajectories")).to_be_visible()
+    expect(tab.get_by_role("heading", name="Drift and 3D")).to_be_attached()
     at_start = [pixels(view) for view in views(tab)]
     captions = tab.locator(".fd figcaption").all_inner_texts()
     assert captions[0].startswith("default head") and captions[1].startswith("Fisher head")

@@ -21,7 +21,8 @@ def taken(page: Page, name: str) -> str:
 
 
 def test_a_trajectory_arrives_as_extended_xyz(tab: Page, address: str) -> None:
-    tab.goto(f"{address}/trajectories?run=planted&replica=2")
+    tab.goto(f"{address}/trajectories?run=planted&replica=2")  # leads to the page of the run
+    tab.get_by_role("tab", name="Take away").click()
     text = taken(tab, "Fisher head, replica 2 (extended XYZ)")
     frames = ase.io.read(io.StringIO(text), index=":", format="extxyz")
     assert isinstance(frames, list)
@@ -31,6 +32,7 @@ def test_a_trajectory_arrives_as_extended_xyz(tab: Page, address: str) -> None:
 
 def test_the_report_and_the_table_say_what_the_page_says(tab: Page, address: str) -> None:
     tab.goto(f"{address}/drift?run=planted")
+    tab.get_by_role("tab", name="Take away").click()
     report = taken(tab, "Report (HTML)")
     assert "2 of 3" in report and "<svg" in report and "<script" not in report
     assert "python -m fisherdash compare" in report

@@ -26,10 +26,8 @@ def metrics(app):
 
 def survivors(app):
     """Head → "n of m", as the cards of a run say it."""
-    heads = [item.value for item in app.markdown if " — drift " in item.value]
-    counts = [item.value for item in app.caption if " survive" in item.value]
-    names = (head.split("**")[1] for head in heads)
-    return dict(zip(names, (count.split(" survive")[0] for count in counts), strict=True))
+    cards = (item.value.split("** — ") for item in app.markdown if "** — " in item.value)
+    return {name.strip("*"): said.removesuffix(" survive") for name, said in cards}
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ function fit_views(view) {
     if (!pane.gl || pane.figure.hidden) continue;
     pane.gl.zoomTo();
     const { clientWidth: wide, clientHeight: high } = pane.host;
-    pane.gl.zoom(1.4 * Math.min(1, wide / Math.max(1, high)));
+    pane.gl.zoom(1.75 * Math.min(1, wide / Math.max(1, high)));
     pane.gl.render();
   }
 }
