@@ -145,14 +145,15 @@ def read_tables(folder: Path) -> Tables:
             raise InputError(f"{folder} holds no study: {name}.csv is missing") from error
         except (OSError, ValueError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not a table of a study: {error}") from error
-        for column in _LATER & {*columns} - {*read.columns}:
-            read[column] = None
+        for column in _LATER:
+            if column in columns and column not in read:
+                read[column] = None
         found[name] = read
     return Tables(**found)
 
 
 _TEXT: Final = {"model", "data", "recipe", "head", "stage", "device", "failure"}
-_LATER: Final = {"failure"}
+_LATER: Final = ("failure", "reference_energy_sd")
 """Last columns of their tables, which older studies lack."""
 
 _Rows = dict[str, list[list[Any]]]

@@ -36,10 +36,10 @@ def has_colour(image: np.ndarray, hexadecimal: str, tolerance: int = 40) -> bool
     return int(np.sum(np.abs(image - wanted).max(axis=2) < tolerance)) > 20
 
 
-def views(page: Page) -> list[Locator]:
-    """The two 3D views, once something is drawn in them."""
+def views(page: Page, count: int = 2) -> list[Locator]:
+    """The 3D views, once something is drawn in them."""
     canvases = page.locator(".fd .canvas canvas")
-    expect(canvases).to_have_count(2)
+    expect(canvases).to_have_count(count)
     show(canvases.first)
     deadline = time.monotonic() + PATIENCE / 1000
     while min(colours(pixels(view)) for view in canvases.all()) < 50:

@@ -80,8 +80,8 @@ def test_the_demo_runs_live_to_its_verdict(tab: Page, address: str) -> None:
     expect(tab.get_by_role("button", name="Run the demo again")).to_be_enabled()
     assert viewer.get_attribute("data-kept") == "yes", "the viewer was mounted anew"
 
-    # Two molecules, really drawn and really moving: looked at last, when the processor is free.
-    moved = [frame_changes(tab, view) for view in views(tab)]
+    # Three molecules, really drawn and really moving: looked at last, when the processor is free.
+    moved = [frame_changes(tab, view) for view in views(tab, 3)]
     assert all(moved), "the molecules do not move while playing"
 
 
