@@ -46,6 +46,34 @@ def xyz(atomic_numbers: Sequence[int] | np.ndarray, positions: np.ndarray) -> st
     )
 
 
+def side_by_side(
+    atomic_numbers: Sequence[int] | np.ndarray,
+    trajectories: Sequence[np.ndarray],
+    *,
+    width: int = 900,
+    height: int = 320,
+) -> str:
+    """HTML of trajectories (F, N, 3) in Å beside each other, turned together and playing in step.
+
+    Those that end early stay at their last frame. Raises InputError as :func:`view` does.
+    """
+    import py3Dmol
+
+    if not all(len(one) and np.isfinite(one).all() for one in trajectories):
+        raise InputError("only one frame or more of finite positions can be drawn")
+    count, longest = len(trajectories), max(map(len, trajectories))
+    shown = np.unique(np.linspace(0, longest - 1, MOST).astype(int))
+    made = py3Dmol.view(width=width, height=height, viewergrid=(1, count), js=library())
+    for k, one in enumerate(trajectories):
+        frames = one[np.minimum(shown, len(one) - 1)]
+        made.addModelsAsFrames(xyz(atomic_numbers, frames), "xyz", viewer=(0, k))
+        made.setStyle(STYLE, viewer=(0, k))
+        made.zoomTo(viewer=(0, k))
+        if longest > 1:
+            made.animate({"loop": "forward", "interval": 40}, viewer=(0, k))
+    return str(made._make_html())
+
+
 def view(
     atomic_numbers: Sequence[int] | np.ndarray,
     positions: np.ndarray,

@@ -9,7 +9,7 @@ import streamlit as st
 
 from fisherdash import tasks
 from fisherdash.plots.drift import temperature_figure
-from fisherdash.plots.report import comparison_numbers, html_report, run_picture
+from fisherdash.plots.report import comparison_numbers, run_picture, run_report
 from fisherdash.tasks import commands_of
 from fisherdash.workspace import Run, paths
 from fisherdash.workspace.runs import extended_xyz
@@ -121,11 +121,11 @@ def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         download(
             "Report (HTML)",
-            lambda: html_report(run.header, traj, commands).encode(),
+            lambda: run_report(run, commands).encode(),
             f"{run.id}.html",
             icon=":material/description:",
-            help="One file with the numbers, the curves, the settings and the commands; it needs "
-            "no network to be read.",
+            help="One file with the numbers, the curves, molecules to turn, the settings and the "
+            "commands; it needs no network to be read.",
         )
         download(
             "Figure (SVG)",

@@ -196,7 +196,7 @@ def _whole(found: "Run", ending: str) -> str:
 
     traj = found.trajectories()
     if ending == ".html":
-        return report.html_report(found.header, traj, tasks.commands_of(found))
+        return report.run_report(found, tasks.commands_of(found))
     if ending == ".svg":
         return report.run_picture(traj, found.header.roles)
     return report.comparison_numbers(analysis.compare(traj)).to_csv(index=False)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from fisherdash.plots.figure import DEFAULT, FISHER
 from fisherdash.plots.svg import picture, round_logs
+from fisherdash.plots.theme import DEFAULT, FISHER
 
 if TYPE_CHECKING:
     from fisherdash.bench.dynamics import Growth

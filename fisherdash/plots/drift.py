@@ -234,7 +234,7 @@ def _alt(traj: Trajectories) -> str:
 
 
 def _numbers(traj: Trajectories, change: np.ndarray) -> pd.DataFrame:
-    median, survivors = median_of_living(change), traj.surviving_counts()
+    median, survivors = median_of_survivors(change), traj.surviving_counts()
     table = {"time (ps)": traj.times / 1000.0}
     for h, name in enumerate(traj.names):
         table |= {f"{name}: median ΔE (meV/atom)": median[h], f"{name}: survivors": survivors[h]}
@@ -286,7 +286,7 @@ def time_axis_end(traj: Trajectories, end: float | None) -> float:
     return rounded(end / 2**halvings, 6)
 
 
-def median_of_living(change: np.ndarray) -> np.ndarray:
+def median_of_survivors(change: np.ndarray) -> np.ndarray:
     """Median over the surviving replicas of (H, R, K), NaN where none is left."""
     empty = np.all(np.isnan(change), axis=1)
     return np.where(empty, np.nan, np.nanmedian(np.where(empty[:, None], 0.0, change), axis=1))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fisherdash.analysis import RunStatistics, Trajectories, total_energy_change
 from fisherdash.plots.chart import Chart, axis, chart, curves, decimate, limits
-from fisherdash.plots.drift import median_of_living, time_axis_end
+from fisherdash.plots.drift import median_of_survivors, time_axis_end
 from fisherdash.plots.theme import styles
 from fisherdash.workspace.headers import RunHeader
 
@@ -100,7 +100,7 @@ def small_multiples(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> list
 
     Args: runs with at least one frame, each with the name that stands above its chart.
     """
-    medians = [median_of_living(total_energy_change(traj)) for _, _, traj in runs]
+    medians = [median_of_survivors(total_energy_change(traj)) for _, _, traj in runs]
     everything = np.concatenate([median.ravel() for median in medians]) if medians else np.zeros(1)
     energies = limits(np.append(everything, 0.0), robust=True)
     return [

@@ -1,6 +1,7 @@
 """A comparison as tables, as a picture, and as one HTML file with the commands that repeat it.
 
-Nothing in that file is loaded from elsewhere and nothing in it runs; every text is escaped.
+Nothing in that file is loaded from elsewhere: Plotly.js and 3Dmol.js are inside, and what they draw
+is numbers. Every text is escaped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,14 +9,24 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ase
+import numpy as np
 import pandas as pd
 
-from fisherdash.analysis import RunStatistics, Trajectories, Versus, compare
-from fisherdash.plots.drift import time_axis_end
-from fisherdash.plots.figure import styles
+from fisherdash import molecules
+from fisherdash.analysis import RunStatistics, Trajectories, Versus, compare, total_energy_change
+from fisherdash.errors import InputError
+from fisherdash.plots.chart import Chart, decimate, limits
+from fisherdash.plots.drift import (
+    BUDGET,
+    drift_figure,
+    median_of_survivors,
+    temperature_figure,
+    time_axis_end,
+)
+from fisherdash.plots.theme import styles, template
 from fisherdash.text import number
 from fisherdash.trajectories import KIND_WORDS
-from fisherdash.viewer import charts
+from fisherdash.workspace import Run
 from fisherdash.workspace.headers import RunHeader
 
 if TYPE_CHECKING:
@@ -103,52 +114,98 @@ def _tests(one: Versus) -> str:
     return "; ".join(words) + "." if words else ""
 
 
-POINTS = 800
-"""Points of each curve in the picture."""
-FAINT: Any = {"linewidth": 0.6, "alpha": 0.3}
-
 STYLE = """
 body { font: 16px/1.5 sans-serif; color: #1c2430; max-width: 920px; margin: 2rem auto; }
 table { border-collapse: collapse; }
 th, td { border: 1px solid #d5dbe3; padding: .3rem .6rem; text-align: left; }
 pre { background: #f3f5f8; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-svg { width: 100%; height: auto; } .quiet { color: #5b6572; font-size: .9rem; }
+.wide { overflow-x: auto; margin: 1rem 0; } .quiet { color: #5b6572; font-size: .9rem; }
 """
+
+
+POINTS = 800
+"""Points of each curve in the picture."""
 
 
 def run_picture(traj: Trajectories, roles: Sequence[str]) -> str:
     """The curves of a run as SVG: change of energy, survivors and temperature over time."""
     from fisherdash.plots.svg import picture  # Matplotlib is slow to import
 
-    times, made = charts(traj, styles(roles), POINTS)
+    looks = list(zip(traj.names, styles(roles), strict=True))
+    heads, replicas = traj.failed_step.shape
+    change, kelvin = total_energy_change(traj), traj.kinetic_temperature()
+    parts = (median_of_survivors(change), traj.surviving_counts(), kelvin)
+    rows = np.concatenate([*parts, change.reshape(heads * replicas, -1)])
+    times, shown = decimate(traj.times / 1000.0, rows, min(POINTS, BUDGET // len(rows)))
+    single = shown[3 * heads :].reshape(heads, replicas, -1)
+    failed = bool((traj.failed_step >= 0).any())
+    panels = [
+        ("drift", "ΔE total (meV/atom)", limits(np.append(change, 0.0), robust=failed)),
+        ("survivors", "survivors", (0.0, 1.06 * replicas)),
+        ("temperature", "T (K)", limits(kelvin, robust=True)),
+    ]
 
     def draw(axes: "list[Axes]") -> None:
-        for axis, chart in zip(axes, made, strict=True):
-            way = "steps-post" if chart.step else "default"
-            for line in chart.lines:
-                bold = {"linewidth": 1.8, "label": line.name} if line.replica < 0 else FAINT
-                axis.plot(times, line.values, color=line.style.colour, linestyle=line.style.border,
-                          drawstyle=way, gid=f"{chart.id} {line.name}", **bold)  # fmt: skip
-            axis.set(ylabel=chart.title, ylim=chart.limits)
-            if chart.ticks is not None:
-                axis.set_yticks(chart.ticks)
+        for part, (axis, (key, words, ends)) in enumerate(zip(axes, panels, strict=True)):
+            way: Any = "steps-post" if key == "survivors" else "default"
+            for h, (name, style) in enumerate(looks):
+                like: Any = {"color": style.colour, "linestyle": style.border, "drawstyle": way,
+                             "gid": f"{key} {name}"}  # fmt: skip
+                if key == "drift":
+                    axis.plot(times, single[h].T, linewidth=0.6, alpha=0.3, **like)
+                axis.plot(times, shown[part * heads + h], linewidth=1.8, label=name, **like)
+            axis.set(ylabel=words, ylim=ends)
+        axes[1].set_yticks([0, replicas])
         axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
         axes[-1].set(xlabel="time (ps)", xlim=(0, time_axis_end(traj, None)))
 
-    heights = [chart.height for chart in made]
-    text = picture(draw, rows=len(made), height=6.0, sharex=True, height_ratios=heights)
+    text = picture(draw, rows=3, height=6.0, sharex=True, height_ratios=[230, 70, 100])
     return text[text.index("<svg") :]
 
 
-def html_report(header: RunHeader, traj: Trajectories, commands: Sequence[str]) -> str:
+def run_report(run: Run, commands: Sequence[str]) -> str:
+    """The report of a run, with the trajectories of one initial state in 3D.
+
+    It is the first state from which a head failed, or the first of all.
+    """
+    traj = run.trajectories()
+    failed = np.flatnonzero((traj.failed_step >= 0).any(axis=0))
+    replica = int(failed[0]) if len(failed) else 0
+    shown = [np.flatnonzero(row) for row in traj.surviving[:, replica]]
+    try:
+        scene = molecules.side_by_side(
+            run.header.atomic_numbers,
+            [run.frames(h, replica, which[:: -(-len(which) // FRAMES)])
+             for h, which in enumerate(shown)],
+        )  # fmt: skip
+    except (InputError, ZeroDivisionError):  # no 3Dmol.js, or nothing before the first failure
+        scene = ""
+    if scene:
+        ends = [
+            f"{name} until {traj.times[which[-1]] / 1000.0:.3g} ps"
+            for name, which in zip(traj.names, shown, strict=True)
+        ]
+        words = f"Replica {replica + 1}, from left to right: {', '.join(ends)}."
+        scene = f'<div class="wide">{scene}</div><p class="quiet">{escape(words)}</p>'
+    return html_report(run.header, traj, commands, scene)
+
+
+FRAMES = molecules.MOST
+"""Of each trajectory in 3D."""
+
+
+def html_report(
+    header: RunHeader, traj: Trajectories, commands: Sequence[str], scene: str = ""
+) -> str:
     """The report of a run with at least one frame.
 
     Args:
       header: of the run.
       traj: its energies.
       commands: shell commands that repeat the numbers, in their order.
+      scene: HTML of the molecules.
     """
-    found = compare(traj)
+    found, looks = compare(traj), styles(header.roles)
     chosen = header.settings
     facts = {
         "molecule": ase.Atoms(header.atomic_numbers).get_chemical_formula(),
@@ -168,14 +225,17 @@ def html_report(header: RunHeader, traj: Trajectories, commands: Sequence[str]) 
     cells = (f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
     body = [
         f"<h1>{escape(header.title)}</h1>",
-        f"<p><strong>{escape(found.sentence)}</strong></p>",
+        *(f"<p><strong>{escape(sentence)}</strong></p>" for sentence in found.sentences),
         *(f"<p>{escape(caution)}</p>" for caution in found.cautions),
         _table(comparison_table(found)),
         f'<p class="quiet">{escape(tests_in_words(found))} Drift is that of the survivors only, so '
         "it is read together with their number. Slopes are Theil–Sen; intervals are bootstrapped "
         "over replicas.</p>",
-        run_picture(traj, header.roles),
-        '<p class="quiet">Bold: median of the survivors. Faint: each replica until it fails.</p>',
+        _plotly(drift_figure(traj, looks, drift=found.drift), "drift", library=True),
+        '<p class="quiet">Line: running mean of the median of the survivors, with the fitted drift '
+        "dotted. Band: 10 to 90 % of them. Crosses: failures.</p>",
+        _plotly(temperature_figure(traj, looks), "temperature"),
+        scene,
         "<h2>How it was made</h2>",
         f"<table>{''.join(cells)}</table>",
         *(f'<p class="quiet">{escape(note)}</p>' for note in header.notes),
@@ -189,6 +249,15 @@ def html_report(header: RunHeader, traj: Trajectories, commands: Sequence[str]) 
         f"<title>{escape(header.title)}</title><style>{STYLE}</style></head>"
         f"<body>{''.join(body)}</body></html>"
     )
+
+
+def _plotly(made: Chart, name: str, library: bool = False) -> str:
+    """The chart as HTML of its own, with Plotly.js where it comes first."""
+    made.update_layout(template=template("light"))
+    drawn = made.to_html(
+        full_html=False, include_plotlyjs=library, div_id=name, config={"displaylogo": False}
+    )
+    return f'<div class="wide" role="figure" aria-label="{escape(made.alt)}">{drawn}</div>'
 
 
 def _table(frame: pd.DataFrame) -> str:

@@ -15,11 +15,8 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 
-from fisherdash.analysis import Trajectories, total_energy_change
 from fisherdash.dataset.core import TOLERANCE
-from fisherdash.plots import figure
-from fisherdash.plots.drift import BUDGET, median_of_living, time_axis_end
-from fisherdash.plots.figure import ELEMENTS, POINTS, SeriesStyle, decimate
+from fisherdash.plots.theme import ELEMENTS, SeriesStyle
 
 FRAMES = 600
 """Frames sent of each trajectory; longer ones are thinned evenly."""
@@ -157,63 +154,3 @@ def payload(
 def numbers(values: np.ndarray) -> str:
     """An array as base64 of little-endian float32."""
     return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode("ascii")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One curve: its head, its replica (−1 for all of them), and a value at every shown time."""
-
-    head: int
-    replica: int
-    name: str
-    style: SeriesStyle
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Curves with one axis of values; ``step`` for values that hold until the next time."""
-
-    id: str
-    title: str
-    unit: str
-    height: int
-    lines: tuple[Line, ...]
-    limits: tuple[float, float]
-    ticks: tuple[float, ...] | None = None
-    step: bool = False
-
-
-def charts(
-    traj: Trajectories, styles: Sequence[SeriesStyle], points: int = POINTS
-) -> tuple[np.ndarray, tuple[Chart, ...]]:
-    """Shown times in ps, (P,), and the charts of a run with at least one frame."""
-    heads, replicas = traj.failed_step.shape
-    change, temperature = total_energy_change(traj), traj.kinetic_temperature()
-    parts = (median_of_living(change), traj.surviving_counts(), temperature)
-    rows = np.concatenate([*parts, change.reshape(heads * replicas, -1)])
-    times, shown = decimate(traj.times / 1000.0, rows, min(points, BUDGET // len(rows)))
-    looks = list(zip(traj.names, styles, strict=True))
-
-    def of_heads(part: int) -> tuple[Line, ...]:
-        return tuple(
-            Line(h, -1, name, style, shown[part * heads + h])
-            for h, (name, style) in enumerate(looks)
-        )
-
-    each = tuple(
-        Line(h, r, f"{name}, replica {r + 1}", style, shown[3 * heads + h * replicas + r])
-        for h, (name, style) in enumerate(looks)
-        for r in range(replicas)
-    )
-    failed = bool(np.any(traj.failed_step >= 0))
-    drift = figure.limits(np.append(change, 0.0), robust=failed) or (-1.0, 1.0)
-    kelvin = figure.limits(temperature, robust=True) or (0.0, 1.0)
-    everyone = (0.0, replicas * 1.06)
-    return times, (
-        Chart("drift", "ΔE total (meV/atom)", "meV/atom", 230, each + of_heads(0), drift),
-        Chart(
-            "alive", "survivors", "survivors", 70, of_heads(1), everyone, (0, replicas), step=True
-        ),
-        Chart("temperature", "T (K)", "K", 100, of_heads(2), kelvin),
-    )

@@ -17,7 +17,6 @@ from streamlit.components.v2 import component
 from fisherdash import viewer
 from fisherdash.plots.chart import Chart
 from fisherdash.plots.drift import drift_figure, plain_json
-from fisherdash.plots.figure import Figure
 from fisherdash.plots.theme import Scheme, SeriesStyle, styles, template
 from fisherdash.statistics import Estimate
 from fisherdash.workspace import Run
@@ -36,7 +35,7 @@ CONFIG: dict[str, Any] = {
 """Of Plotly in the browser: zoom, pan, reset, and a picture to take away."""
 
 
-def draw(figure: Chart | Figure, *, key: str, table: bool = True, **more: Any) -> Any:
+def draw(figure: Chart, *, key: str, table: bool = True, **more: Any) -> Any:
     """Show a finished chart in the visitor's colours; the table of its numbers is folded away.
 
     Each change of data makes a new node, so a live chart is a component that keeps its own.
@@ -48,17 +47,14 @@ def draw(figure: Chart | Figure, *, key: str, table: bool = True, **more: Any) -
         more: of ``st.plotly_chart``, for example ``on_select``.
     Returns: what ``st.plotly_chart`` returns.
     """
-    if isinstance(figure, Figure):
-        found = st.echarts_chart(figure.option, alt=figure.alt, height=figure.height, key=key)
-    else:
-        figure.update_layout(template=template(scheme()))
-        found = st.plotly_chart(figure, theme=None, config=CONFIG, alt=figure.alt, key=key, **more)
+    figure.update_layout(template=template(scheme()))
+    found = st.plotly_chart(figure, theme=None, config=CONFIG, alt=figure.alt, key=key, **more)
     if table and len(figure.table):
         numbers(figure, key)
     return found
 
 
-def numbers(figure: Chart | Figure, name: str) -> None:
+def numbers(figure: Chart, name: str) -> None:
     """The numbers of a figure, folded away."""
     with st.expander("The numbers", icon=":material/table:"):
         show_table(figure.table, figure.alt, rounded=False, height=260)

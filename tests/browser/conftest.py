@@ -110,7 +110,7 @@ def strangers(profile: BrowserContext) -> Iterator[list[str]]:
 
     def note(request: object) -> None:
         url = urlsplit(request.url)  # type: ignore[attr-defined]
-        if url.scheme not in ("data", "blob") and url.hostname != "127.0.0.1":
+        if url.scheme not in ("data", "blob", "file") and url.hostname != "127.0.0.1":
             found.append(request.url)  # type: ignore[attr-defined]
 
     profile.on("request", note)

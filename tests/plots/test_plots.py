@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fisherdash import fisher, viewer
-from fisherdash.plots import figure, refit
+from fisherdash.plots import refit
 from fisherdash.plots import refit as uncertainty
+from fisherdash.plots.chart import decimate, limits
 from fisherdash.plots.drift import (
     _bands,
     drift_figure,
@@ -16,7 +17,7 @@ from fisherdash.plots.drift import (
     temperature_figure,
     time_axis_end,
 )
-from fisherdash.plots.figure import DEFAULT, FISHER, decimate, styles
+from fisherdash.plots.theme import DEFAULT, FISHER, styles
 from tests.plots.planted import trajectories
 
 STYLES = (DEFAULT, FISHER)
@@ -181,8 +182,8 @@ def test_the_share_that_the_data_decide_falls_with_the_eigenvalue():
 
 
 def test_limits_of_nothing_and_of_a_constant():
-    assert figure.limits(np.array([np.nan, np.inf]), robust=True) is None
-    low, high = figure.limits(np.full(9, 5.0))
+    assert limits(np.array([np.nan, np.inf]), robust=True) is None
+    low, high = limits(np.full(9, 5.0))
     assert low < 5.0 < high
 
 
@@ -190,14 +191,14 @@ def test_limits_of_nothing_and_of_a_constant():
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 def test_limits_hold_all_values_and_little_more(scale, offset):
     values = scale * (offset + np.random.default_rng(3).normal(size=200))
-    low, high = figure.limits(values)
+    low, high = limits(values)
     span = values.max() - values.min()
     assert low < values.min() and values.max() < high
     assert high - low < 1.3 * span
 
 
 def test_limits_do_not_blow_up_a_difference_of_no_consequence():
-    low, high = figure.limits(np.array([1.0, 1.001]), least=0.05)
+    low, high = limits(np.array([1.0, 1.001]), least=0.05)
     assert low < 0.98 and high > 1.02
 
 

@@ -1,5 +1,6 @@
-"""What is taken away stands on its own: the page's numbers, nothing loaded, nothing that runs."""
+"""What is taken away stands on its own: the page's numbers, nothing loaded from elsewhere."""
 
+import dataclasses
 import re
 import xml.etree.ElementTree as ET
 
@@ -9,7 +10,7 @@ import pytest
 from fisherdash.analysis import compare
 from fisherdash.plots import report
 from fisherdash.plots import report as tables
-from fisherdash.plots.figure import DEFAULT, FISHER
+from fisherdash.plots.theme import DEFAULT, FISHER
 from fisherdash.workspace.headers import RunHeader
 from tests.plots.planted import trajectories
 from tests.workspace.recorded import SETTINGS
@@ -32,13 +33,21 @@ def header():
 def test_the_report_has_the_numbers_and_the_commands_and_needs_nothing(header):
     traj = trajectories()
     text = report.html_report(header, traj, ("python -m fisherdash compare 'a run'",))
+    assert text.count("plotly.js v") == 1 and text.count("Plotly.newPlot(") >= 2
+    text = re.sub("<script.*?</script>", "", text, flags=re.S)  # Plotly.js and the charts' numbers
     found = compare(traj)
     assert "<td>H2O</td>" in text
     assert "4 of 5" in text and found.drift["b"].text(sign=True) in text
     assert found.sentence.split(":")[0] in text
     assert "python -m fisherdash compare &#x27;a run&#x27;" in text
-    assert "<script" not in text and "started &lt;here&gt;" in text
+    assert "started &lt;here&gt;" in text
     assert not re.search(r"(src|href|url\()\s*=?\s*[\"']?https?:", text)
+
+
+def test_a_head_with_markup_for_a_name_stays_text(header):
+    traj = dataclasses.replace(trajectories(), names=(NASTY, "b"))
+    text = report.html_report(dataclasses.replace(header, names=(NASTY, "b")), traj, (NASTY,))
+    assert NASTY not in text and "<script>alert" not in text
 
 
 def curves_of(picture):
@@ -46,17 +55,17 @@ def curves_of(picture):
     found, space = {}, "{http://www.w3.org/2000/svg}"
     for group in ET.fromstring(picture).iter(f"{space}g"):
         name = group.get("id", "").partition(" ")[0]
-        if name in ("drift", "alive", "temperature"):
+        if name in ("drift", "survivors", "temperature"):
             found.setdefault(name, []).extend(path.attrib for path in group.iter(f"{space}path"))
     return found
 
 
 def test_the_picture_is_well_formed_and_draws_every_replica(header):
     found = curves_of(report.run_picture(trajectories(), header.roles))
-    # drift: 2 × 5 replicas and 2 medians; alive and temperature: 2 each
+    # drift: 2 × 5 replicas and 2 medians; survivors and temperature: 2 each
     assert {name: len(paths) for name, paths in found.items()} == {
         "drift": 12,
-        "alive": 2,
+        "survivors": 2,
         "temperature": 2,
     }
     colours = {re.search("stroke: (#.{6})", one["style"])[1] for one in found["drift"]}
@@ -66,7 +75,7 @@ def test_the_picture_is_well_formed_and_draws_every_replica(header):
 def test_survivors_are_drawn_in_steps_and_the_same_run_gives_the_same_bytes(header):
     one, other = (report.run_picture(trajectories(), header.roles) for _ in range(2))
     assert one == other
-    points = re.findall(r"[\d.]+ [\d.]+", curves_of(one)["alive"][1]["d"])
+    points = re.findall(r"[\d.]+ [\d.]+", curves_of(one)["survivors"][1]["d"])
     x, y = np.array([point.split() for point in points], float).T
     assert np.all((np.diff(x) == 0) | (np.diff(y) == 0)) and len(set(y)) == 2
 
