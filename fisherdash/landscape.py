@@ -42,6 +42,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.devices import blocks
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.form import HeadForm
 from fisherdash.potentials.head import Head, energy_and_forces
 from fisherdash.potentials.potential import Potential, as_precision
@@ -372,6 +373,10 @@ class Progress:
     found: dict[str, Landscape]
 
 
+ANOTHER_ZERO = 10.0
+"""Mean error of the energy, eV, that no model makes on data like its own."""
+
+
 def survey(
     models: Mapping[str, Checkpoint],
     dataset: Dataset,
@@ -383,9 +388,21 @@ def survey(
     """Look around each model, by name; a report before each of them and one at the end.
 
     ``watch`` is called with the share done and the model's name, within a model too. Raises
-    InputError if the molecule does not fit a model, or ``cancel`` was set.
+    InputError if the molecule does not fit a model, its energies have another zero than the data's
+    (a loss of 10⁹ then hides all else), or ``cancel`` was set.
     """
     frames = evenly(dataset, settings.frames)
+    few = evenly(frames, 8)
+    for name, model in models.items():
+        energies, _ = predict(model, few)
+        off = float(np.mean(energies - few.energies))
+        trained = "data_fingerprint" in model.provenance  # others' zero of energy says nothing
+        if trained and abs(off) > ANOTHER_ZERO:
+            raise InputError(
+                f"the energies of {name} lie {off:+.4g} eV off those of these data, which are of "
+                "another level of theory or have another zero of energy: a loss landscape needs "
+                "frames like those that the model was trained on"
+            )
     found: dict[str, Landscape] = {}
     for index, (name, model) in enumerate(models.items()):
         yield Progress(index / len(models), name, dict(found))

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from fisherdash.landscape import Landscape
     from fisherdash.md import Chunk
     from fisherdash.potentials.checkpoint import Checkpoint
-    from fisherdash.potentials.evaluate import Errors
+    from fisherdash.potentials.evaluate import Predicted
     from fisherdash.reference import Labeller, SampleProgress
     from fisherdash.study import Progress as StudyProgress
     from fisherdash.study import Spec
@@ -317,21 +317,22 @@ def is_training(folder: Path) -> bool:
 
 def evaluate(
     models: "Mapping[str, Checkpoint]", data: Dataset, title: str = ""
-) -> "Task[JobProgress, dict[str, Errors]]":
-    """Errors of several models on the same frames, by the models' names."""
+) -> "Task[JobProgress, dict[str, Predicted]]":
+    """What several models give for the same frames, by the models' names."""
 
     def work(cancel: threading.Event, report: Report) -> Any:
-        from fisherdash.potentials.evaluate import evaluate
+        from fisherdash.potentials.evaluate import predicted
 
-        found: dict[str, Errors] = {}
+        found: dict[str, Predicted] = {}
         for done, (name, model) in enumerate(models.items()):
             if cancel.is_set():
                 return None
             yield JobProgress(done / len(models), "evaluating", name)
-            found[name] = evaluate(model, data)
+            found[name] = predicted(model, data)
         return found
 
-    return Task("evaluate", title, work, keeps=False)
+    roles = [headers.role_of(model) for model in models.values()]
+    return Task("evaluate", title, work, info={"roles": roles}, keeps=False)
 
 
 def landscape(

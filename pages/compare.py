@@ -1,17 +1,25 @@
 """Compare: any number of runs and models in tables to sort, with small charts of their drift."""
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import pandas as pd
 import streamlit as st
+from ase.data import chemical_symbols
 
-from fisherdash import tasks
-from fisherdash.plots import overview
+from fisherdash import tasks, viewer
+from fisherdash.plots import overview, parity
+from fisherdash.plots.theme import NEUTRAL, SeriesStyle, styles
 from fisherdash.settings import shell_command
 from fisherdash.workspace import Run, entries, jobs
 from pages.ui import landscape, library
-from pages.ui.charts import csv_button, download_file, draw, show_table
+from pages.ui.charts import csv_button, download_file, draw, show_molecules, show_table
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import command, door, follow, next_step, onward
+from pages.ui.progress import command, door, follow, next_step, onward, plain
 from pages.ui.widgets import switch
+
+if TYPE_CHECKING:
+    from fisherdash.potentials.evaluate import Predicted
 
 
 def chosen_runs() -> list[Run]:
@@ -82,10 +90,50 @@ def evaluation() -> None:
         return
     follow(job)
     if job.status == "finished" and job.result:
-        table = overview.error_rows(job.result)
-        show_table(table, "Errors")
-        csv_button(table, "errors")
+        errors(job.result, job.info["roles"])
     command(job.info["command"])
+
+
+def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
+    """Errors in a table, by element, by size of force, and point by point."""
+    table = overview.error_rows(found)
+    show_table(table, "Errors")
+    csv_button(table, "errors")
+    for name, one in found.items():
+        if one.caution:
+            st.warning(plain(f"{name}: {one.caution}."), icon=":material/warning:")
+    by_element, by_size = st.columns(2)
+    with by_element:
+        st.markdown("**Force RMSE by element**")
+        show_table(parity.element_rows(found), "Force RMSE by element")
+    with by_size:
+        looks = dict(zip(found, styles(roles), strict=True))
+        draw(parity.magnitude_figure(found, looks), key="by size", table=False)
+    name = st.selectbox("Point by point", list(found), key="parity of")
+    one = found[name]
+    left, right = st.columns(2)
+    with left:
+        forces = draw(parity.force_parity(one), key="force parity", table=False, on_select="rerun")
+    with right:
+        energies = draw(
+            parity.energy_parity(one), key="energy parity", table=False, on_select="rerun"
+        )
+    picked = [*forces.selection.points, *energies.selection.points]
+    if not picked:
+        st.caption("Click a point to see its frame.")
+        return
+    frame, atom = map(int, picked[-1]["customdata"][:2])
+    data = one.data
+    where = f"Frame {frame + 1:,} of {len(data):,}"
+    if atom >= 0:
+        off = np.linalg.norm(one.forces[frame, atom] - data.forces[frame, atom])
+        symbol = chemical_symbols[data.atomic_numbers[atom]]
+        where += f", atom {symbol}{atom + 1}: the force is off by {off:.3g} eV/Å"
+    pane = viewer.Pane(where, SeriesStyle(NEUTRAL, "solid"), data.positions[frame : frame + 1])
+    key = f"{data.fingerprint} {frame} {atom}"
+    numbers = data.atomic_numbers.tolist()
+    payload = viewer.payload(numbers, [pane], np.array([frame + 1.0]), key=key, unit="")
+    show_molecules(payload, key="parity frame")
 
 
 def models_table() -> None:

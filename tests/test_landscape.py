@@ -94,6 +94,15 @@ def test_the_loss_is_the_one_that_training_lowers(model, data):
     assert found.force_rmse == pytest.approx(rmse, rel=1e-10)
 
 
+def test_data_of_another_zero_of_energy_are_refused(model, data):
+    other = dataclasses.replace(data, energies=data.energies - 4000.0)
+    settings = LandscapeSettings(frames=10, surfaces=False)
+    trained = dataclasses.replace(model, provenance={"data_fingerprint": "0123456789abcdef"})
+    with pytest.raises(InputError, match=r"lie \+3\d\d\d eV off .* another level of theory"):
+        list(survey({"one": trained}, other, settings))
+    assert list(survey({"one": model}, other, settings))[-1].found["one"].surface is None
+
+
 def test_over_the_head_the_loss_is_a_quadratic_of_known_sharpness(model, data, quadratic):
     gradient, hessian = quadratic
     unit = gradient / np.linalg.norm(gradient)

@@ -187,7 +187,10 @@ def evaluate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     from fisherdash import tasks
 
     found, _ = console.follow(tasks.evaluate({args.checkpoint: model}, data))
-    errors = found[args.checkpoint]
+    one = found[args.checkpoint]
+    if one.caution:
+        console.note(f"warning: {one.caution}")
+    errors = one.errors()
     return {
         "force_rmse_eV_per_A": errors.force_rmse,
         "force_mae_eV_per_A": errors.force_mae,

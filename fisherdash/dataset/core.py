@@ -139,6 +139,11 @@ def check_temperature(value: float | None) -> float | None:
     return temperature
 
 
+def split_order(frames: int, seed: int) -> np.ndarray:
+    """Indices of all frames in the order in which :func:`split` takes them."""
+    return np.random.default_rng(seed).permutation(frames)
+
+
 def split(dataset: Dataset, train: int, valid: int, seed: int) -> tuple[Dataset, Dataset]:
     """Two disjoint random subsets with `train` and `valid` frames; the same seed, the same split.
 
@@ -152,7 +157,7 @@ def split(dataset: Dataset, train: int, valid: int, seed: int) -> tuple[Dataset,
             f"The data set has {len(dataset)} frames, too few for {train} training and {valid} "
             f"validation frames ({train + valid} together)."
         )
-    order = np.random.default_rng(seed).permutation(len(dataset))
+    order = split_order(len(dataset), seed)
     return dataset.subset(order[:train]), dataset.subset(order[train : train + valid])
 
 

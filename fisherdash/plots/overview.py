@@ -14,7 +14,7 @@ from fisherdash.workspace.headers import RunHeader
 
 if TYPE_CHECKING:
     from fisherdash.potentials.checkpoint import Checkpoint
-    from fisherdash.potentials.evaluate import Errors
+    from fisherdash.potentials.evaluate import Predicted
 
 POINTS = 600
 
@@ -38,14 +38,14 @@ def run_rows(
             {
                 "run": name,
                 "head": head,
+                "start (K)": float(chosen["temperature"]),
+                "length (ps)": found.duration,
                 "survivors (%)": 100.0 * found.survivors[head] / found.replicas,
                 "drift (meV/atom/ps)": drift.value,
                 "drift, low": drift.low,
                 "drift, high": drift.high,
                 "median time to failure (ps)": found.time_to_failure[head],
                 "replicas": found.replicas,
-                "length (ps)": found.duration,
-                "start (K)": float(chosen["temperature"]),
                 "fluctuation (meV/atom)": found.fluctuation[head],
                 "head norm (eV)": float(np.linalg.norm(model.head)) if model else None,
                 "step (fs)": float(chosen["timestep"]),
@@ -78,21 +78,24 @@ def model_rows(models: "Mapping[str, Checkpoint]") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def error_rows(errors: "Mapping[str, Errors]") -> pd.DataFrame:
-    """Errors of several checkpoints on the same frames."""
-    return pd.DataFrame(
-        [
+def error_rows(found: "Mapping[str, Predicted]") -> pd.DataFrame:
+    """Errors of several checkpoints on the same frames, and on those that each has not seen."""
+    rows = []
+    for name, one in found.items():
+        errors, new = one.errors(), ~one.seen
+        rows.append(
             {
                 "model": name,
-                "force RMSE (eV/Å)": found.force_rmse,
-                "force MAE (eV/Å)": found.force_mae,
-                "energy RMSE (eV)": found.energy_rmse,
-                "energy MAE (eV)": found.energy_mae,
-                "frames": found.frames,
+                "force RMSE (eV/Å)": errors.force_rmse,
+                "force MAE (eV/Å)": errors.force_mae,
+                "energy RMSE (eV)": errors.energy_rmse,
+                "energy MAE (eV)": errors.energy_mae,
+                "frames": errors.frames,
+                "seen in training": int(one.seen.sum()),
+                "force RMSE on unseen (eV/Å)": one.errors(new).force_rmse if new.any() else None,
             }
-            for name, found in errors.items()
-        ]
-    )
+        )
+    return pd.DataFrame(rows)
 
 
 def small_multiples(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> list[Chart]:

@@ -5,9 +5,9 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from fisherdash.dataset import Dataset
+from fisherdash.dataset import Dataset, split_order
 from fisherdash.devices import blocks
 from fisherdash.potentials import head
 from fisherdash.potentials.checkpoint import Checkpoint
@@ -46,14 +46,79 @@ def predict(
     return np.concatenate(energies) + constant, np.concatenate(forces)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a model gives for the frames of a data set.
+
+    Attributes:
+        data: the frames, M of N atoms.
+        energies: eV, the constant included, (M,).
+        forces: eV/Å, (M, N, 3).
+        seen: frames that the model was trained on, or its head re-fitted to, as far as it tells,
+            (M,).
+    """
+
+    data: Dataset
+    energies: Float[np.ndarray, " frames"]
+    forces: Float[np.ndarray, "frames atoms 3"]
+    seen: Bool[np.ndarray, " frames"]
+
+    def errors(self, rows: np.ndarray | slice = slice(None)) -> Errors:
+        """Over all frames, or those of ``rows``."""
+        energy_error = (self.energies - self.data.energies)[rows]
+        force_error = (self.forces - self.data.forces)[rows]
+        return Errors(
+            force_rmse=float(np.sqrt(np.mean(force_error**2))),
+            force_mae=float(np.mean(np.abs(force_error))),
+            energy_rmse=float(np.sqrt(np.mean(energy_error**2))),
+            energy_mae=float(np.mean(np.abs(energy_error))),
+            frames=len(energy_error),
+        )
+
+    @property
+    def caution(self) -> str | None:
+        """That errors are on frames the model has seen, and what they are on the others."""
+        count, all_of_them = int(self.seen.sum()), len(self.seen)
+        if not count:
+            return None
+        said = f"{count:,} of these {all_of_them:,} frames were used to train or re-fit this model"
+        if count == all_of_them:
+            return f"{said}: its errors on frames that it has not seen are larger"
+        rest = self.errors(~self.seen)
+        return (
+            f"{said}; on the other {rest.frames:,} its force RMSE is {rest.force_rmse:.4g} eV/Å "
+            f"and its energy RMSE {rest.energy_rmse:.4g} eV"
+        )
+
+
+def seen_frames(checkpoint: Checkpoint, data: Dataset) -> Bool[np.ndarray, " frames"]:
+    """Which frames of ``data`` the model was trained on or re-fitted to, as its provenance tells.
+
+    A training names the hash of its frames and the seed of its split: where the same split of
+    ``data`` has that hash, its training and validation frames are known. False for all else.
+    """
+    told, seen = checkpoint.provenance, np.zeros(len(data), bool)
+    known = told.get("data_fingerprint")
+    if known == data.fingerprint:
+        return ~seen
+    train, valid = told.get("frames"), told.get("valid_frames")
+    seed = (told.get("settings") or {}).get("seed")
+    if not all(isinstance(one, int) for one in (train, valid, seed)):
+        return seen
+    if train < 1 or valid < 0 or train + valid > len(data):
+        return seen
+    order = split_order(len(data), seed)
+    if data.subset(order[:train]).fingerprint == known:
+        seen[order[: train + valid]] = True
+    return seen
+
+
 def evaluate(checkpoint: Checkpoint, dataset: Dataset) -> Errors:
     """Errors over all frames of ``dataset``; raises InputError as :func:`predict` does."""
+    return predicted(checkpoint, dataset).errors()
+
+
+def predicted(checkpoint: Checkpoint, dataset: Dataset) -> Predicted:
+    """Energies and forces beside those of the data; raises InputError as :func:`predict` does."""
     energies, forces = predict(checkpoint, dataset)
-    energy_error, force_error = energies - dataset.energies, forces - dataset.forces
-    return Errors(
-        force_rmse=float(np.sqrt(np.mean(force_error**2))),
-        force_mae=float(np.mean(np.abs(force_error))),
-        energy_rmse=float(np.sqrt(np.mean(energy_error**2))),
-        energy_mae=float(np.mean(np.abs(energy_error))),
-        frames=len(dataset),
-    )
+    return Predicted(dataset, energies, forces, seen_frames(checkpoint, dataset))

@@ -278,7 +278,7 @@ def test_compare_evaluates_models_on_the_same_frames(open_page, water, model):
     app.run()
     assert not app.exception
     shown = app.dataframe[1].value.loc[0, "force RMSE (eV/Å)"]
-    assert shown == job.result["tiny"].force_rmse > 0.1
+    assert shown == job.result["tiny"].errors().force_rmse > 0.1
 
 
 def test_an_address_chooses_the_run(open_page, short_run):

@@ -1,13 +1,15 @@
 """Tables over runs and models carry each one's own numbers; small charts share their scale."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from fisherdash.analysis import compare
 from fisherdash.plots import overview
-from fisherdash.potentials.evaluate import Errors
 from fisherdash.workspace.headers import RunHeader
 from tests.plots.planted import trajectories
+from tests.plots.test_parity import found as planted_errors
 from tests.randomised import random_checkpoint
 from tests.workspace.recorded import SETTINGS
 
@@ -64,5 +66,8 @@ def test_models_and_their_errors_are_listed_by_name():
     table = overview.model_rows({"m": model})
     assert table.loc[0, "fingerprint"] == model.fingerprint
     assert table.loc[0, "parameters"] == model.num_parameters
-    errors = overview.error_rows({"m": Errors(0.1, 0.08, 0.02, 0.01, 7)})
-    assert errors.loc[0, "force RMSE (eV/Å)"] == 0.1 and errors.loc[0, "frames"] == 7
+    one, seen = planted_errors(), np.arange(400) < 100
+    errors = overview.error_rows({"m": dataclasses.replace(one, seen=seen)}).loc[0]
+    assert errors["force RMSE (eV/Å)"] == one.errors().force_rmse
+    assert (errors["frames"], errors["seen in training"]) == (400, 100)
+    assert errors["force RMSE on unseen (eV/Å)"] == one.errors(~seen).force_rmse
