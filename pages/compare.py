@@ -59,7 +59,7 @@ def show(runs: list[Run]) -> None:
     st.caption(
         "Drift is the median over the survivors with its 95 % interval, so read it together with "
         "their share. Click a column to sort, a row to choose its run; the paired test of the "
-        "heads of one run is on the Drift page."
+        "heads of one run is on the page Drift and 3D."
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         csv_button(table, "runs")

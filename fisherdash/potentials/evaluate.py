@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -101,10 +102,11 @@ def seen_frames(checkpoint: Checkpoint, data: Dataset) -> Bool[np.ndarray, " fra
     known = told.get("data_fingerprint")
     if known == data.fingerprint:
         return ~seen
-    train, valid = told.get("frames"), told.get("valid_frames")
-    seed = (told.get("settings") or {}).get("seed")
-    if not all(isinstance(one, int) for one in (train, valid, seed)):
+    numbers: list[Any] = [told.get("frames"), told.get("valid_frames")]
+    numbers.append((told.get("settings") or {}).get("seed"))
+    if not all(isinstance(one, int) for one in numbers):
         return seen
+    train, valid, seed = numbers
     if train < 1 or valid < 0 or train + valid > len(data):
         return seen
     order = split_order(len(data), seed)
