@@ -15,11 +15,9 @@ from fisherdash.workspace import Run, paths
 from fisherdash.workspace.runs import extended_xyz
 from pages.ui import library, run_panels
 from pages.ui.charts import csv_button, download, draw, end_of, failure, linked, looks
-from pages.ui.progress import command, door, job_line, next_step, plain, watch
+from pages.ui.progress import command, door, heading, job_line, next_step, plain, watch
 
 MOST_HEADS = 4
-# The room belongs to the charts: the heading is there for screen readers and outlines only.
-HEADING = '<h1 style="position: absolute; height: 1px; overflow: hidden">Drift and 3D</h1>'
 
 
 def heads(run: Run) -> tuple[int, ...]:
@@ -207,7 +205,7 @@ def tabs(run: Run, chosen: tuple[int, ...], index: int) -> None:
 with door():
     selector, which, number, every = st.columns([2, 2.2, 1, 1.2], vertical_alignment="bottom")
     with selector, st.container(gap=None):
-        st.html(HEADING)
+        st.html(heading("Drift and 3D"))
         run = library.choose_run()
     if run is None:
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")

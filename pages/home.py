@@ -9,7 +9,7 @@ from fisherdash.settings import MDSettings
 from fisherdash.workspace import Run, jobs, paths
 from pages.ui import library, run_panels
 from pages.ui.charts import linked
-from pages.ui.progress import command, door, job_line, onward, plain, watch
+from pages.ui.progress import command, door, heading, job_line, onward, plain, watch
 from pages.ui.unfinished import unfinished_work
 
 # Hot on purpose: what a weak model does wrong shows within picoseconds instead of long runs.
@@ -43,8 +43,7 @@ def choose(index: int) -> None:
 
 @door()
 def board(job: jobs.Job) -> None:
-    """State of the demo, its curves so far and both molecules."""
-    job_line(job)
+    """The curves of the demo so far, and its molecules."""
     run = demo_run(job)
     if run is None:
         st.caption("The curves begin when the simulation does.")
@@ -60,9 +59,31 @@ def board(job: jobs.Job) -> None:
         st.caption("So far:\n" + "\n".join(f"- {plain(one)}" for one in found.sentences))
 
 
-st.title("FisherDash")
+def demo_button(job: jobs.Job | None) -> None:
+    """Start the demo, or start it again."""
+    about = (
+        "Re-fits a deliberately under-trained ethanol model twice, with the published report's "
+        f"head and with a wider one, then simulates {DEMO.replicas} molecules with each head for "
+        f"{DEMO.steps * DEMO.timestep / 1000:g} ps at {DEMO.temperature:g} K, hot on purpose so "
+        "that instabilities show soon. The first points come within two minutes."
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Run the demo again" if job else "Run the demo",
+            type="secondary" if job else "primary",
+            icon=":material/play_arrow:",
+            on_click=start,
+            disabled=job is not None and job.active,
+            key="run demo",
+            help=about if job else None,
+        )
+        if job is None:
+            st.caption(about)
+
+
 job = jobs.latest("demo")
-if job is None:  # a demo needs the room
+if job is None:
+    st.title("FisherDash")
     st.markdown(
         "A machine-learned force field whose energy is linear in its last layer can have that "
         "layer re-fitted in closed form, so that its forces match the data as well as they can. "
@@ -71,23 +92,15 @@ if job is None:  # a demo needs the room
         "same starting positions and velocities. "
         "You see side by side, with honest statistics, whether the dynamics became more stable."
     )
-
-unfinished_work("runs", "trainings")
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.button(
-        "Run the demo again" if job else "Run the demo",
-        type="primary",
-        icon=":material/play_arrow:",
-        on_click=start,
-        disabled=job is not None and job.active,
-        key="run demo",
-    )
-    st.caption(
-        "Re-fits a deliberately under-trained ethanol model twice, with the published report's "
-        f"head and with a wider one, then simulates {DEMO.replicas} molecules with each head for "
-        f"{DEMO.steps * DEMO.timestep / 1000:g} ps at {DEMO.temperature:g} K, hot on "
-        "purpose so that instabilities show soon. The first points come within a minute."
-    )
+    unfinished_work("runs", "trainings")
+    demo_button(job)
+else:  # the room belongs to the demo
+    left, right = st.columns([1, 3.4], vertical_alignment="center")
+    with left, st.container(gap=None):
+        st.html(heading("FisherDash"))
+        demo_button(job)
+    with right:
+        watch(job, functools.partial(job_line, job))
 if st.session_state.pop("no samples", False):
     st.error("There is no sample model or no sample data; train a model on the Train page first.")
 
@@ -118,3 +131,4 @@ else:
                 library.select("run", run.id)
                 onward("drift", "All numbers, every replica")
     command(job.info["command"])
+    unfinished_work("runs", "trainings")

@@ -198,6 +198,11 @@ def next_step(sentence: str, page: str, label: str) -> None:
     onward(page, label)
 
 
+def heading(words: str) -> str:
+    """A heading for screen readers and outlines, where the room belongs to charts."""
+    return f'<h1 style="position: absolute; height: 1px; overflow: hidden">{words}</h1>'
+
+
 def onward(page: str, label: str) -> None:
     """A link to another page, by its file's name."""
     st.page_link(f"pages/{page}.py", label=plain(label), icon=":material/arrow_forward:")
