@@ -38,7 +38,7 @@ class Pane:
         caption: shown above it.
         style: the head's colour and dash.
         positions: (F, N, 3) Å.
-        died: frame from which on the trajectory has failed, or None.
+        failed: frame from which on the trajectory has failed, or None.
         ending: how it failed, in words.
         name: of the head; the caption where it is left out.
         head: its index in the run.
@@ -48,7 +48,7 @@ class Pane:
     caption: str
     style: SeriesStyle
     positions: np.ndarray
-    died: int | None = None
+    failed: int | None = None
     ending: str = ""
     name: str = ""
     head: int = 0
@@ -140,7 +140,7 @@ def payload(
                 "colour": pane.style.colour,
                 "dash": pane.style.border,
                 "positions": numbers(pane.positions),
-                "died": -1 if pane.died is None else int(pane.died),
+                "failed": -1 if pane.failed is None else int(pane.failed),
                 "ending": pane.ending,
                 "name": pane.name or pane.caption,
                 "head": pane.head,

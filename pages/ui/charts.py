@@ -216,7 +216,7 @@ def _pane(run: Run, head: int, replica: int, frames: np.ndarray) -> viewer.Pane:
         caption=f"{run.header.names[head]}, replica {replica + 1}",
         style=looks(run)[head],
         positions=run.frames(head, replica, frames),
-        died=int(late[0]) if len(late) else None,
+        failed=int(late[0]) if len(late) else None,
         ending=failure(run, head, replica),
         name=run.header.names[head],
         head=head,

@@ -52,8 +52,8 @@ def plant_run(folder: Path, frames: int = 40, replicas: int = 3) -> None:
         degrees_of_freedom=21,
         device="none",
     )
-    died = np.full((2, replicas), -1)
-    died[0, 0] = 20 * (frames // 2)
+    failed = np.full((2, replicas), -1)
+    failed[0, 0] = 20 * (frames // 2)
     level = 1e-3 * (np.array([[0.0], [0.4]]) + np.arange(replicas))
     change = 9.0 * level[..., None] * (np.arange(frames) > 0)
     writer = RunWriter(folder, header)
@@ -64,8 +64,8 @@ def plant_run(folder: Path, frames: int = 40, replicas: int = 3) -> None:
             kinetic=np.ones((2, replicas, frames)),
             positions=planted_positions(frames, replicas),
             velocities=planted_velocities(frames, replicas),
-            failed_step=died,
-            cause=np.where(died >= 0, 0, -1),
+            failed_step=failed,
+            cause=np.where(failed >= 0, 0, -1),
             step=settings["steps"],
             steps_per_second=100.0,
             state=None,

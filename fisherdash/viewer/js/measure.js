@@ -58,7 +58,7 @@ function measure(view) {
   const what = chosen.map((atom) => names[atom]).join("–");
   view.series = data.panes.map((pane) => {
     const values = new Float32Array(data.times.length).fill(NaN);
-    const end = pane.died >= 0 ? pane.died + 1 : data.times.length;
+    const end = pane.failed >= 0 ? pane.failed + 1 : data.times.length;
     for (let frame = 0; frame < end; frame += 1) {
       const at = (atom) => {
         const from = 3 * (frame * data.elements.length + atom);

@@ -115,10 +115,10 @@ function take_picture(view) {
 function place(view, pane, frame) {
   const { data } = view, overlay = pane.tracks.length > 1;
   pane.tracks.forEach((track, index) => {
-    const dead = track.died >= 0 && frame >= track.died;
-    pane.labels[index].textContent = dead ? `${track.caption}: ${track.ending}` : track.caption;
+    const over = track.failed >= 0 && frame >= track.failed;
+    pane.labels[index].textContent = over ? `${track.caption}: ${track.ending}` : track.caption;
     // A trajectory ends at its failure: what stays is its last frame, faded.
-    pane.host.classList.toggle("over", track.died >= 0 && frame > track.died);
+    pane.host.classList.toggle("over", track.failed >= 0 && frame > track.failed);
   });
   if (!pane.models.length) return;
   pane.gl.removeAllShapes();
@@ -126,15 +126,15 @@ function place(view, pane, frame) {
     const atoms = pane.models[index].selectedAtoms({});
     const count = data.elements.length;
     for (let i = 0; i < count; i += 1) {
-      const last = track.died >= 0 ? Math.min(frame, track.died) : frame;
+      const last = track.failed >= 0 ? Math.min(frame, track.failed) : frame;
       const at = 3 * (last * count + i);
       const xyz = [track.xyz[at], track.xyz[at + 1], track.xyz[at + 2]];
       if (xyz.every(Number.isFinite)) [atoms[i].x, atoms[i].y, atoms[i].z] = xyz;
     }
     bond(atoms, data);
     pane.models[index].setStyle({}, look(track, data, overlay));
-    const dead = track.died >= 0 && frame >= track.died;
-    if (dead && track.broken) {
+    const over = track.failed >= 0 && frame >= track.failed;
+    if (over && track.broken) {
       unbond(atoms, ...track.broken);
       dashes(pane, atoms, track.broken, data.failure, 0.09);
     }

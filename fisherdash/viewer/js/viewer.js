@@ -143,13 +143,13 @@ function buttons(view) {
   const { data } = view;
   view.failures.replaceChildren();
   data.panes.forEach((pane, index) => {
-    if (pane.died < 0) return;
+    if (pane.failed < 0) return;
     const label = `Failure of ${pane.name}`;
     const button = element("button", { type: "button", title: pane.ending }, view.failures, label);
     button.style.borderColor = data.failure;
     button.onclick = () => {
       play(view, false);
-      show(view, pane.died);
+      show(view, pane.failed);
       face_failure(view, index);
     };
   });
