@@ -7,6 +7,7 @@ looks it up. A :class:`Record` stands for an object that the file asks to be mad
 import dataclasses
 import math
 import reprlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,26 @@ class Record:
 
     def parts(self) -> dict[str, Any]:
         """The modules that torch would find in it, by their names."""
-        found = self.get("_modules")
+        found = self.state.get("_modules") if isinstance(self.state, dict) else None
         return found if isinstance(found, dict) else {}
+
+    def modules(self) -> Iterator["Record"]:
+        """It and all modules within it, each once, however deep and whatever holds what."""
+        seen: dict[int, Record] = {id(self): self}
+        ahead = [self]
+        while ahead:
+            one = ahead.pop()
+            yield one
+            for inner in one.parts().values():
+                if isinstance(inner, Record) and id(inner) not in seen:
+                    seen[id(inner)] = inner
+                    ahead.append(inner)
+
+    def trained(self) -> int:
+        """How many numbers its own parameters have, without those of its parts."""
+        own = self.state.get("_parameters") if isinstance(self.state, dict) else None
+        tensors = own.values() if isinstance(own, dict) else ()
+        return sum(math.prod(one.shape) for one in tensors if isinstance(one, Tensor))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

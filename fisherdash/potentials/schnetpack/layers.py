@@ -26,7 +26,7 @@ from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
 EXACT: Any = jax.lax.Precision.HIGHEST
 """On accelerators the default would round float32 products to fewer bits than forces bear."""
 
-PAIR_NUMBERS: Final = 1_000_000
+PAIR_NUMBERS: Final = 300_000
 """Numbers between the layers, for all pairs of a block of frames, that stay in a CPU's cache."""
 
 Layer = Mapping[str, Float[Array, "..."]]

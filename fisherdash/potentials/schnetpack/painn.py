@@ -47,8 +47,8 @@ class PaiNN(Network):
     epsilon: float = setting(1e-8, above=0, high=1)
 
     FIELDS: ClassVar[str] = "a PaiNN configuration has the fields"
-    family: ClassVar[str] = "schnetpack-painn"
-    precisions: ClassVar[tuple[str, ...]] = ("float32", "float64")
+    family = "schnetpack-painn"
+    precisions = ("float32", "float64")
 
     @property
     def elements(self) -> tuple[int, ...]:

@@ -15,8 +15,7 @@ from jaxtyping import Float
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.inert import Named, Record, Tensor
-from fisherdash.potentials.potential import Parameters
-from fisherdash.potentials.schnetpack.layers import Network
+from fisherdash.potentials.potential import Parameters, Potential
 from fisherdash.potentials.schnetpack.painn import PaiNN
 from fisherdash.settings import MAX_ATOMIC_NUMBER
 
@@ -42,15 +41,17 @@ class Found:
         head: θ.
         element_bias: constants of the energy by atomic number, (119,).
         elements: that the file says it knows; None where it does not say.
+        parameters: how many numbers were trained, as the library counts them.
         readout: in words, how the energy is made from features.
         notes: what the user should know.
     """
 
-    potential: Network
+    potential: Potential
     body: Parameters
     head: Float[np.ndarray, " features"]
     element_bias: Float[np.ndarray, " elements"]
     elements: tuple[int, ...] | None
+    parameters: int
     readout: str
     notes: tuple[str, ...] = ()
 
@@ -88,6 +89,7 @@ def read(model: Record) -> Found:
         head=head,
         element_bias=bias,
         elements=elements,
+        parameters=sum(part.trained() for part in model.modules()),
         readout=f"sum over atoms of a network {' → '.join([*hidden, '1'])}, linear at its end",
         notes=notes,
     )
