@@ -75,14 +75,14 @@ class Record:
 
     def modules(self) -> Iterator["Record"]:
         """It and all modules within it, each once, however deep and whatever holds what."""
-        seen: dict[int, Record] = {id(self): self}
-        ahead = [self]
+        seen = {id(self)}
+        ahead: list[Record] = [self]
         while ahead:
             one = ahead.pop()
             yield one
             for inner in one.parts().values():
                 if isinstance(inner, Record) and id(inner) not in seen:
-                    seen[id(inner)] = inner
+                    seen.add(id(inner))
                     ahead.append(inner)
 
     def trained(self) -> int:
