@@ -22,6 +22,7 @@ from fisherdash.settings import ImportSettings
 from fisherdash.text import joined
 from fisherdash.units import ENERGY_UNITS
 
+LIBRARY = "SchNetPack"
 _OTHERS = {
     "mace": "MACE",
     "nequip": "NequIP",
@@ -89,6 +90,29 @@ def load_bytes(
     Raises:
         InputError: for anything that cannot be taken over, with the reason.
     """
+    checkpoint, found = taken_over(data, settings, source=source, name=name)
+    tested = probe(checkpoint)
+    if not tested.passed:
+        raise InputError(
+            f"{source} does not behave as a potential that is linear in its last layer: off by "
+            f"{tested.head_error:.1e} (at most {MOST_HEAD_ERROR:.0e}), its forces off the slope of "
+            f"its energy by {tested.force_error:.1e} (at most {MOST_FORCE_ERROR:.0e})"
+        )
+    notes = list(found.notes)
+    if settings.elements is None and found.elements is None:
+        notes.append(
+            "the file does not say which elements the model was trained on; all "
+            f"{len(checkpoint.elements)} that it has numbers for are taken: give --elements to "
+            "name them"
+        )
+    unit = checkpoint.provenance["energy_unit"]
+    return Imported(checkpoint, tested, LIBRARY, found.readout, unit, tuple(notes))
+
+
+def taken_over(
+    data: bytes, settings: ImportSettings, *, source: str, name: str
+) -> tuple[Checkpoint, reading.Found]:
+    """The checkpoint before it is probed, and what was found; as :func:`load_bytes` otherwise."""
     model = inert.load_bytes(data, source)
     if not reading.is_schnetpack(model):
         raise InputError(f"{source} {_unknown(model)}")
@@ -110,7 +134,7 @@ def load_bytes(
         name=name,
         provenance={
             "made_by": "import",
-            "library": "SchNetPack",
+            "library": LIBRARY,
             "file": source,
             "file_sha256": hashlib.sha256(data).hexdigest(),
             "energy_unit": settings.energy_unit,
@@ -118,22 +142,7 @@ def load_bytes(
             "parameters": found.parameters,
         },
     )
-    found_probe = probe(checkpoint)
-    if not found_probe.passed:
-        raise InputError(
-            f"{source} does not behave as a potential that is linear in its last layer: off by "
-            f"{found_probe.head_error:.1e} (at most {MOST_HEAD_ERROR:.0e}), its forces off the "
-            f"slope of its energy by {found_probe.force_error:.1e} (at most {MOST_FORCE_ERROR:.0e})"
-        )
-    notes = list(found.notes)
-    if settings.elements is None and found.elements is None:
-        notes.append(
-            "the file does not say which elements the model was trained on; all "
-            f"{len(elements)} that it has numbers for are taken: give --elements to name them"
-        )
-    return Imported(
-        checkpoint, found_probe, "SchNetPack", found.readout, settings.energy_unit, tuple(notes)
-    )
+    return checkpoint, found
 
 
 def _unknown(model: Any) -> str:

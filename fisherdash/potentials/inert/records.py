@@ -137,8 +137,8 @@ class Tensor:
         if not fits:
             raise InputError(
                 f"a tensor of the file has the shape {reprlib.repr(self.shape)}, the strides "
-                f"{reprlib.repr(self.strides)} and the offset {self.offset!r:.40}, which do not "
-                f"fit the {self.storage.size} numbers of its storage"
+                f"{reprlib.repr(self.strides)} and the offset {reprlib.repr(self.offset)}, which "
+                f"do not fit the {self.storage.size} numbers of its storage"
             )
 
     def array(self) -> Shaped[np.ndarray, "..."]:
@@ -170,8 +170,8 @@ def storage_of(archive: Archive, folder: str, pid: Any) -> Storage:
     sound = type(size) is int and size >= 0 and bytes_there is not None
     if not sound or (item is not None and size * item != bytes_there):
         raise InputError(
-            f"the file speaks of {size!r:.40} numbers of the kind {kind!r:.60} in the entry "
-            f"{reprlib.repr(entry)}, which has {bytes_there or 'no'} bytes"
+            f"the file speaks of {reprlib.repr(size)} numbers of the kind {kind!r:.60} in the "
+            f"entry {reprlib.repr(entry)}, which has {bytes_there or 'no'} bytes"
         )
     return Storage(kind, entry, size)
 

@@ -77,10 +77,12 @@ def read(model: Record) -> Found:
         )
     atomwise = _readout(part(model, "output_modules"))
     layers = in_order(part(atomwise, "outnet"))
+    if not layers:
+        raise InputError("the network that makes the energy of an atom has no layers")
     common, body = _common(representation, layers)
     make, arrays = {"PaiNN": _painn}[representation.kind](representation, common)
     head, last_bias = _last(layers[-1])
-    bias, elements, notes = _offsets(model, atomwise.get("output_key"))
+    bias, elements, notes = _offsets(model, _word(atomwise, "output_key"))
     bias[1:] += last_bias
     hidden = [f"{_inputs(layer)}" for layer in layers]
     return Found(
@@ -112,14 +114,15 @@ def _readout(modules: Record) -> Record:
     way, outputs = atomwise.get("aggregation_mode"), atomwise.get("n_out", 1)
     if way != "sum" or outputs != 1:
         raise InputError(
-            f"the energy is made of {outputs!r:.20} outputs of every atom by {way!r:.40}; only a "
-            "sum of one output over the atoms is linear in the weights of its last layer"
+            f"the energy is made of {reprlib.repr(outputs)} outputs of every atom by "
+            f"{reprlib.repr(way)}; only a sum of one output over the atoms is linear in the "
+            "weights of its last layer"
         )
+    wanted = _word(atomwise, "output_key")
     for forces in found:
-        wanted = atomwise.get("output_key")
-        if forces.kind == "Forces" and forces.get("energy_key") != wanted:
+        if forces.kind == "Forces" and _word(forces, "energy_key") != wanted:
             raise InputError(
-                f"forces are made of {forces.get('energy_key')!r:.40} and not of {wanted!r:.40}"
+                f"forces are made of {_word(forces, 'energy_key')} and not of {wanted}"
             )
     return atomwise
 
@@ -132,14 +135,14 @@ def _last(layer: Record) -> tuple[np.ndarray, float]:
             f"the last layer ends with {_function(activation)}, so the energy is not linear in its "
             "weights"
         )
-    weight, bias = array(layer, "weight"), layer.get("bias")
+    weight, bias = array(layer, "weight", 2), layer.get("bias")
     if weight.shape[0] != 1:
         raise InputError(f"the last layer has {weight.shape[0]} outputs; the energy is one")
     return weight[0].astype(np.float64), float(array(layer, "bias")[0]) if bias is not None else 0.0
 
 
 def _offsets(
-    model: Record, energy: Any
+    model: Record, energy: str
 ) -> tuple[np.ndarray, tuple[int, ...] | None, tuple[str, ...]]:
     """Constants of the energy by element, the elements that have one, and notes."""
     bias = np.zeros(MAX_ATOMIC_NUMBER + 1)
@@ -147,7 +150,7 @@ def _offsets(
     for one in in_order(part(model, "postprocessors")):
         if one.kind in _HARMLESS:
             continue
-        if one.kind != "AddOffsets" or one.get("_property") != energy:
+        if one.kind != "AddOffsets" or _word(one, "_property") != energy:
             raise InputError(f"the file processes its results by {_name(one)}, which is not read")
         if not one.get("is_extensive", True):
             raise InputError("the offset of the energy does not grow with the number of atoms")
@@ -181,13 +184,13 @@ def _common(representation: Record, layers: list[Record]) -> tuple[dict[str, Any
         )
     if cutoff.kind != "CosineCutoff":
         raise InputError(f"the cutoff is {_name(cutoff)}; CosineCutoff is read")
-    table = array(embedding, "weight")[: MAX_ATOMIC_NUMBER + 1]
+    table = array(embedding, "weight", 2)[: MAX_ATOMIC_NUMBER + 1]
     if _BASES[basis.kind] == "gaussian":
-        radial = {name: array(basis, name) for name in ("offsets", "widths")}
+        radial = {name: array(basis, name, 1) for name in ("offsets", "widths")}
         if np.any(radial["widths"] == 0):
             raise InputError("a radial function of the file has no width")
     else:
-        radial = {"frequencies": array(basis, "freqs")}
+        radial = {"frequencies": array(basis, "freqs", 1)}
     hidden = [linear(layer) for layer in layers[:-1]]
     fields = {
         "width": table.shape[-1],
@@ -233,12 +236,12 @@ def _painn(representation: Record, common: dict[str, Any]) -> tuple[PaiNN, Param
         used.add(common["activation"])
     if len(used) != 1:
         raise InputError(f"the network has different activations, {sorted(used)}; one is read")
-    epsilons = {mix.get("epsilon", 1e-8) for mix in mixing}
+    epsilons = {_number(mix, "epsilon", 1e-8) for mix in mixing}
     fields = common | {
         "activation": used.pop(),
         "iterations": len(rounds),
         "shared_filters": bool(representation.get("share_filters")),
-        "epsilon": epsilons.pop() if len(epsilons) == 1 else None,
+        "epsilon": epsilons.pop() if len(epsilons) == 1 else 0.0,  # as none: it is refused
     }
     return PaiNN(**fields), arrays
 
@@ -269,12 +272,20 @@ def only(record: Record, kinds: set[str], where: str) -> None:
             raise InputError(f"the file has {_name(one)} {where}, which is not read")
 
 
-def array(record: Record, name: str) -> Float[np.ndarray, "..."]:
-    """Numbers of a module, in the precision that they have; InputError if there are none."""
+def array(record: Record, name: str, dimensions: int | None = None) -> Float[np.ndarray, "..."]:
+    """Numbers of a module, in the precision that they have; InputError if there are none.
+
+    Or if they have not so many dimensions as are asked for.
+    """
     found = record.get(name)
     values = found.array() if isinstance(found, Tensor) else np.zeros(0)
     if not values.size or not np.issubdtype(values.dtype, np.floating):
         raise InputError(f"{_name(record)} of the file has no numbers {name!r}")
+    if dimensions not in (None, values.ndim):
+        raise InputError(
+            f"the numbers {name!r} of {_name(record)} have the shape {values.shape}, which has not "
+            f"{dimensions} dimensions"
+        )
     if not np.isfinite(values).all():
         raise InputError(f"the numbers {name!r} of {_name(record)} are not all finite")
     return values.astype(np.float32) if values.dtype == np.float16 else values
@@ -282,11 +293,9 @@ def array(record: Record, name: str) -> Float[np.ndarray, "..."]:
 
 def linear(record: Record) -> dict[str, np.ndarray]:
     """Weight as (inputs, outputs), and the bias where there is one."""
-    weight = array(record, "weight")
-    if weight.ndim != 2:
-        raise InputError(f"the weight of {_name(record)} has the shape {weight.shape}")
+    weight = array(record, "weight", 2)
     found = {"weight": np.ascontiguousarray(weight.T)}
-    return found if record.get("bias") is None else found | {"bias": array(record, "bias")}
+    return found if record.get("bias") is None else found | {"bias": array(record, "bias", 1)}
 
 
 def two_layers(record: Record) -> tuple[Record, Record]:
@@ -316,7 +325,19 @@ def _function(value: Any) -> str:
 
 
 def _inputs(layer: Record) -> int:
-    return array(layer, "weight").shape[-1]
+    return array(layer, "weight", 2).shape[-1]
+
+
+def _word(record: Record, attribute: str) -> str:
+    """An attribute that is a word; anything else as it may be shown."""
+    value = record.get(attribute)
+    return value[:100] if isinstance(value, str) else reprlib.repr(value)
+
+
+def _number(record: Record, attribute: str, default: float) -> float:
+    """An attribute that is a number; 0 for anything else."""
+    value = record.get(attribute, default)
+    return value if isinstance(value, float) else 0.0
 
 
 def _name(record: Record) -> str:
