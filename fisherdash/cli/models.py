@@ -431,7 +431,7 @@ def convert(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 def add_import(parser: argparse.ArgumentParser) -> None:
     """The file, and the facts that are not in it."""
-    parser.add_argument("model", metavar="FILE", help="SchNetPack's best_model (PaiNN)")
+    parser.add_argument("model", metavar="FILE", help="SchNetPack's best_model (PaiNN or SchNet)")
     parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
     add_options(parser, ImportSettings)
 

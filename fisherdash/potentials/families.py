@@ -6,7 +6,7 @@ from typing import Any, Final
 from fisherdash.errors import InputError
 from fisherdash.potentials.e3x import E3x
 from fisherdash.potentials.potential import Potential, Trainable
-from fisherdash.potentials.schnetpack import PaiNN
+from fisherdash.potentials.schnetpack import PaiNN, SchNet
 from fisherdash.settings import ModelConfig
 
 DEFAULT: Final = "e3x"
@@ -15,6 +15,7 @@ DEFAULT: Final = "e3x"
 FAMILIES: Final[Mapping[str, Callable[[Any], Potential]]] = {
     E3x.family: lambda fields: E3x(ModelConfig.from_json(fields)),
     PaiNN.family: PaiNN.from_json,
+    SchNet.family: SchNet.from_json,
 }
 """Name → what makes the potential of the fields in a file."""
 

@@ -247,7 +247,8 @@ def msgpack_made(chance: random.Random, data: bytes) -> bytes:
 
 _CODES = (b"N", b"]", b"}", b")", b"(", b"t", b"R", b"b", b"s", b"u", b"a", b"e", b"0", b"1", b"2",
           b"\x81", b"\x85", b"\x87", b"h\x00", b"q\x00", b"K\xff", b"Q", b"cos\nsystem\n", b"\x94",
-          b"X\x02\x00\x00\x00_m", b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", b"G\xff" * 8)  # fmt: skip
+          b"X\x02\x00\x00\x00_m", b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f",
+          b"G" + b"\xff" * 8)  # fmt: skip
 
 
 def pickle_made(chance: random.Random, data: bytes) -> bytes:

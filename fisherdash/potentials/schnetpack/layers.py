@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from fisherdash.errors import InputError
+from fisherdash.potentials.potential import Neighbours, Result
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
 
 EXACT: Any = jax.lax.Precision.HIGHEST
@@ -70,6 +71,11 @@ class Network(Settings):
     hidden: tuple[int, ...] = (64,)
     embeddings: int = setting(100, low=2, high=MAX_ATOMIC_NUMBER + 1)
 
+    precisions = ("float32", "float64")
+    # With JAX 0.10 on CPUs, the products with zeros that jet makes of layers give numbers that were
+    # never written, at some sizes and silently.
+    taylor = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         whole = isinstance(self.hidden, (list, tuple)) and len(self.hidden) <= 8
@@ -85,6 +91,19 @@ class Network(Settings):
     def num_features(self) -> int:
         """F, what the last layer sees of an atom."""
         return self.hidden[-1] if self.hidden else self.width
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """All that have an embedding, trained or not."""
+        return tuple(range(1, self.embeddings))
+
+    def with_neighbours(
+        self,
+        evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours], Result],
+        positions: Float[Array, "frames atoms 3"],
+    ) -> Result:
+        """All pairs are evaluated, so there is nothing to find."""
+        return evaluate(positions, None)
 
 
 def dense_shapes(inputs: int, outputs: int, bias: bool = True) -> dict[str, tuple[int, ...]]:

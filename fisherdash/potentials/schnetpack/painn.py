@@ -13,13 +13,12 @@ The features h are the input of the last linear layer on q; the energy has no ot
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, Result
+from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom
 from fisherdash.potentials.schnetpack.layers import (
     ACTIVATIONS,
     Network,
@@ -48,15 +47,6 @@ class PaiNN(Network):
 
     FIELDS: ClassVar[str] = "a PaiNN configuration has the fields"
     family = "schnetpack-painn"
-    precisions = ("float32", "float64")
-    # On CPUs of XLA in JAX 0.10 the products with zeros that jet makes of layers read memory that
-    # was never written, at some sizes and silently.
-    taylor = False
-
-    @property
-    def elements(self) -> tuple[int, ...]:
-        """All that have an embedding, trained or not."""
-        return tuple(range(1, self.embeddings))
 
     def shapes(self) -> Parameters:
         """Of the weights; those of layers as (inputs, outputs)."""
@@ -129,14 +119,6 @@ class PaiNN(Network):
         found = dense(layers["second"], activation(dense(layers["first"], context)))
         a, b, c = jnp.split(found, 3, axis=-1)
         return q + a + c * jnp.sum(v * w, axis=2), mu + b[:, :, None] * w
-
-    def with_neighbours(
-        self,
-        evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours], Result],
-        positions: Float[Array, "frames atoms 3"],
-    ) -> Result:
-        """All pairs are evaluated, so there is nothing to find."""
-        return evaluate(positions, None)
 
     def frames_per_block(self, atoms: int) -> int:
         """As many as keep the filters of all pairs in the cache."""

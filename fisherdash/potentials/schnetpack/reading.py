@@ -1,8 +1,8 @@
 """From the records of a file that SchNetPack wrote to a potential, its weights and its head.
 
-SchNetPack 2 saves ``NeuralNetworkPotential``: a representation (PaiNN), output modules (a small
-network on every atom whose outputs are summed to the energy, and forces by differentiation) and
-postprocessors (offsets of the energy). Everything that is in the file is either taken over or
+SchNetPack 2 saves ``NeuralNetworkPotential``: a representation (PaiNN or SchNet), output modules (a
+small network on every atom whose outputs are summed to the energy, and forces by differentiation)
+and postprocessors (offsets of the energy). Everything that is in the file is either taken over or
 refused by its name: nothing that changes the energy is passed over.
 """
 
@@ -17,10 +17,11 @@ from fisherdash.errors import InputError
 from fisherdash.potentials.inert import Named, Record, Tensor
 from fisherdash.potentials.potential import Parameters, Potential
 from fisherdash.potentials.schnetpack.painn import PaiNN
+from fisherdash.potentials.schnetpack.schnet import SchNet
 from fisherdash.settings import MAX_ATOMIC_NUMBER
 
 ROOT = "NeuralNetworkPotential"
-REPRESENTATIONS = {"PaiNN": PaiNN}
+REPRESENTATIONS = ("PaiNN", "SchNet")
 _BASES = {"GaussianRBF": "gaussian", "BesselRBF": "bessel"}
 _ACTIVATIONS = {
     "torch.nn.functional.silu": "silu",
@@ -80,13 +81,14 @@ def read(model: Record) -> Found:
     if not layers:
         raise InputError("the network that makes the energy of an atom has no layers")
     common, body = _common(representation, layers)
-    make, arrays = {"PaiNN": _painn}[representation.kind](representation, common)
+    network = _painn if representation.kind == "PaiNN" else _schnet
+    made, arrays = network(representation, common)
     head, last_bias = _last(layers[-1])
     bias, elements, notes = _offsets(model, _word(atomwise, "output_key"))
     bias[1:] += last_bias
     hidden = [f"{_inputs(layer)}" for layer in layers]
     return Found(
-        potential=make,
+        potential=made,
         body=body | arrays,
         head=head,
         element_bias=bias,
@@ -231,19 +233,49 @@ def _painn(representation: Record, common: dict[str, Any]) -> tuple[PaiNN, Param
             "vectors": vectors,
         }
         inner.append(first)
-    used = {one_activation([layer]) for layer in inner}
-    if common["hidden"]:
-        used.add(common["activation"])
-    if len(used) != 1:
-        raise InputError(f"the network has different activations, {sorted(used)}; one is read")
     epsilons = {_number(mix, "epsilon", 1e-8) for mix in mixing}
     fields = common | {
-        "activation": used.pop(),
+        "activation": _only_activation(inner, common),
         "iterations": len(rounds),
         "shared_filters": bool(representation.get("share_filters")),
         "epsilon": epsilons.pop() if len(epsilons) == 1 else 0.0,  # as none: it is refused
     }
     return PaiNN(**fields), arrays
+
+
+def _schnet(representation: Record, common: dict[str, Any]) -> tuple[SchNet, Parameters]:
+    rounds = in_order(part(representation, "interactions"))
+    arrays: Parameters = {}
+    inner: list[Record] = []
+    for n, message in enumerate(rounds):
+        filters = two_layers(part(message, "filter_network"))
+        outward = two_layers(part(message, "f2out"))
+        inner += [filters[0], outward[0]]
+        arrays[f"message_{n}"] = {
+            "filter_first": linear(filters[0]),
+            "filter_second": linear(filters[1]),
+            "inward": linear(part(message, "in2f")),
+            "outward_first": linear(outward[0]),
+            "outward_second": linear(outward[1]),
+        }
+    fields = common | {
+        "activation": _only_activation(inner, common),
+        "iterations": len(rounds),
+        "filters": arrays["message_0"]["inward"]["weight"].shape[1] if rounds else 0,
+    }
+    return SchNet(**fields), arrays
+
+
+def _only_activation(inner: list[Record], common: dict[str, Any]) -> str:
+    """The activation of these layers and those of the output; InputError if they differ."""
+    if not inner:
+        raise InputError("the network has no rounds of messages")
+    used = {one_activation([layer]) for layer in inner}
+    if common["hidden"]:
+        used.add(common["activation"])
+    if len(used) != 1:
+        raise InputError(f"the network has different activations, {sorted(used)}; one is read")
+    return used.pop()
 
 
 # Records. -----------------------------------------------------------------------------------------

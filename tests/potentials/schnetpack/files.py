@@ -10,6 +10,7 @@ from tests.potentials.torchfile import Fn, Obj, listed, module
 
 SILU = Fn("torch.nn.functional.silu")
 SOFTPLUS = Fn("schnetpack.nn.activations.shifted_softplus")
+RADIAL = 6
 IDENTITY = module("torch.nn.modules.linear.Identity")
 
 
@@ -29,6 +30,29 @@ class Maker:
             return module("schnetpack.nn.base.Dense", own, parts={"activation": IDENTITY})
         return module("schnetpack.nn.base.Dense", own, activation=activation)
 
+    def common(self, width: int, cutoff: float, basis: str) -> dict[str, Obj]:
+        """Embedding, radial functions and cutoff."""
+        radial = {"freqs": np.arange(1, RADIAL + 1) * np.pi / cutoff}
+        if basis == "gaussian":
+            widths = np.full(RADIAL, cutoff / (RADIAL - 1))
+            radial = {"offsets": np.linspace(0, cutoff, RADIAL), "widths": widths}
+        radial = {name: value.astype(self.dtype) for name, value in radial.items()}
+        name = {"gaussian": "GaussianRBF", "bessel": "BesselRBF"}[basis]
+        table = {"weight": self.numbers(10, width)}
+        return {
+            "cutoff_fn": module("schnetpack.nn.cutoff.CosineCutoff",
+                                buffers={"cutoff": np.array([cutoff], self.dtype)}),
+            "radial_basis": module(f"schnetpack.nn.radial.{name}", buffers=radial, n_rbf=RADIAL),
+            "embedding": module("torch.nn.modules.sparse.Embedding", table),
+            "electronic_embeddings": listed(),
+        }  # fmt: skip
+
+    def output(self, width: int, hidden: tuple[int, ...], activation: Fn) -> list[Obj]:
+        """The layers that make the energy of an atom."""
+        sizes = (width, *hidden)
+        layers = [self.dense(*pair, activation) for pair in zip(sizes, hidden, strict=False)]
+        return [*layers, self.dense(sizes[-1], 1)]
+
 
 def painn(
     *,
@@ -45,11 +69,7 @@ def painn(
     offsets: dict | None = None,
 ) -> Obj:
     """A model of SchNetPack 2.1 with PaiNN."""
-    make, k = Maker(seed, dtype), 6
-    radial = {"freqs": np.arange(1, k + 1) * np.pi / cutoff}
-    if basis == "gaussian":
-        radial = {"offsets": np.linspace(0, cutoff, k), "widths": np.full(k, cutoff / (k - 1))}
-    radial = {name: value.astype(dtype) for name, value in radial.items()}
+    make = Maker(seed, dtype)
 
     def message() -> Obj:
         net = listed(make.dense(width, width, activation), make.dense(width, 3 * width),
@@ -68,23 +88,47 @@ def painn(
     repeated = 1 if shared_rounds else rounds
     messages = [message() for _ in range(repeated)] * (rounds // repeated)
     mixings = [mixing() for _ in range(repeated)] * (rounds // repeated)
-    name = {"gaussian": "GaussianRBF", "bessel": "BesselRBF"}[basis]
     parts = {
-        "cutoff_fn": module("schnetpack.nn.cutoff.CosineCutoff",
-                            buffers={"cutoff": np.array([cutoff], dtype)}),
-        "radial_basis": module(f"schnetpack.nn.radial.{name}", buffers=radial, n_rbf=k),
-        "embedding": module("torch.nn.modules.sparse.Embedding",
-                            {"weight": make.numbers(10, width)}),
-        "electronic_embeddings": listed(),
-        "filter_net": make.dense(k, filters),
+        **make.common(width, cutoff, basis),
+        "filter_net": make.dense(RADIAL, filters),
         "interactions": listed(*messages),
         "mixing": listed(*mixings),
-    }  # fmt: skip
+    }
     representation = module("schnetpack.representation.painn.PaiNN", parts=parts,
                             share_filters=shared_filters)  # fmt: skip
-    sizes = (width, *hidden)
-    layers = [make.dense(*pair, activation) for pair in zip(sizes, hidden, strict=False)]
-    return potential(representation, [*layers, make.dense(sizes[-1], 1)], offsets)
+    return potential(representation, make.output(width, hidden, activation), offsets)
+
+
+def schnet(
+    *,
+    width: int = 5,
+    filters: int = 6,
+    rounds: int = 2,
+    hidden: tuple[int, ...] = (4,),
+    basis: str = "gaussian",
+    activation: Fn | None = None,
+    cutoff: float = 3.0,
+    seed: int = 0,
+    dtype: str = "f8",
+    offsets: dict | None = None,
+) -> Obj:
+    """A model of SchNetPack 2.1 with SchNet; its output has silu, so that has all of it here."""
+    make, activation = Maker(seed, dtype), activation or SOFTPLUS
+
+    def two(inputs: int, outputs: int) -> Obj:
+        layers = make.dense(inputs, outputs, activation), make.dense(outputs, outputs)
+        return listed(*layers, kind="Sequential")
+
+    messages = [
+        module("schnetpack.representation.schnet.SchNetInteraction", parts={
+            "in2f": make.dense(width, filters, bias=False),
+            "f2out": two(filters, width),
+            "filter_network": two(RADIAL, filters),
+        }) for _ in range(rounds)
+    ]  # fmt: skip
+    parts = {**make.common(width, cutoff, basis), "interactions": listed(*messages)}
+    representation = module("schnetpack.representation.schnet.SchNet", parts=parts)
+    return potential(representation, make.output(width, hidden, activation), offsets)
 
 
 def potential(representation: Obj, layers: list[Obj], offsets: dict | None = None) -> Obj:
@@ -145,52 +189,64 @@ def energy(described: Obj, numbers: np.ndarray, x: np.ndarray) -> float:
         v = v if own["bias"] is None else v + own["bias"]
         return activations[layer.state["activation"]](v) if "activation" in layer.state else v
 
-    def both(net: Obj, v: np.ndarray) -> list[np.ndarray]:
+    def through(net: Obj, v: np.ndarray) -> np.ndarray:
         for layer in net.state["_modules"].values():
             v = dense(layer, v)
-        return np.split(v, 3)
+        return v
 
     radial = inside(net, "radial_basis").state["_buffers"]
     cutoff = float(inside(net, "cutoff_fn").state["_buffers"]["cutoff"][0])
     table = inside(net, "embedding").state["_parameters"]["weight"].astype(float)
-    atoms, width = len(numbers), table.shape[1]
 
-    def filters(d: float, n: int) -> list[np.ndarray]:
+    def phi(d: float) -> np.ndarray:
         if "freqs" in radial:
-            phi = np.sin(radial["freqs"] * d) / d
-        else:
-            phi = np.exp(-((d - radial["offsets"]) ** 2) / (2 * radial["widths"] ** 2))
-        w = dense(inside(net, "filter_net"), phi) * (1 + np.cos(np.pi * d / cutoff)) / 2
-        n = 0 if net.state["share_filters"] else n
-        return np.split(w[3 * width * n : 3 * width * (n + 1)], 3)
+            return np.sin(radial["freqs"] * d) / d
+        return np.exp(-((d - radial["offsets"]) ** 2) / (2 * radial["widths"] ** 2))
 
+    pairs = [
+        (i, j, (x[j] - x[i]) / d, phi(d), (1 + np.cos(np.pi * d / cutoff)) / 2)
+        for i, j in np.ndindex(len(numbers), len(numbers))
+        if i != j and (d := float(np.linalg.norm(x[j] - x[i]))) < cutoff
+    ]
     q = [table[z] for z in numbers]
-    mu = [np.zeros((3, width)) for _ in numbers]
+    of_kind = _painn if net.name.endswith("PaiNN") else _schnet
+    q = of_kind(net, dense, through, pairs, q)
+    outnet = inside(described, "output_modules", 0, "outnet")
+    return sum(float(through(outnet, v)[0]) for v in q)
+
+
+def _painn(net: Obj, dense, through, pairs, q: list[np.ndarray]) -> list[np.ndarray]:
+    width = len(q[0])
+    mu = [np.zeros((3, width)) for _ in q]
     rounds = zip(inside(net, "interactions").state["_modules"].values(),
                  inside(net, "mixing").state["_modules"].values(), strict=True)  # fmt: skip
     for n, (message, mixing) in enumerate(rounds):
-        sent = [both(inside(message, "interatomic_context_net"), v) for v in q]
+        context = inside(message, "interatomic_context_net")
+        sent = [np.split(through(context, v), 3) for v in q]
         dq, dmu = [np.zeros(width) for _ in q], [np.zeros((3, width)) for _ in q]
-        for i in range(atoms):
-            for j in range(atoms):
-                r = x[j] - x[i]
-                d = float(np.linalg.norm(r))
-                if i != j and d < cutoff:
-                    w = filters(d, n)
-                    dq[i] += w[0] * sent[j][0]
-                    dmu[i] += np.outer(r / d, w[1] * sent[j][1]) + w[2] * sent[j][2] * mu[j]
-        for i in range(atoms):
+        first = 0 if net.state["share_filters"] else 3 * width * n
+        for i, j, along, phi, near in pairs:
+            w = dense(inside(net, "filter_net"), phi)[first : first + 3 * width] * near
+            w = np.split(w, 3)
+            dq[i] += w[0] * sent[j][0]
+            dmu[i] += np.outer(along, w[1] * sent[j][1]) + w[2] * sent[j][2] * mu[j]
+        for i in range(len(q)):
             q[i], mu[i] = q[i] + dq[i], mu[i] + dmu[i]
             vectors = inside(mixing, "mu_channel_mix").state["_parameters"]["weight"]
             v, w = np.split(mu[i] @ vectors.T, 2, axis=1)
             length = np.sqrt(np.sum(v * v, axis=0) + 1e-8)
             net_mix = inside(mixing, "intraatomic_context_net")
-            a, b, c = both(net_mix, np.concatenate([q[i], length]))
+            a, b, c = np.split(through(net_mix, np.concatenate([q[i], length])), 3)
             q[i] = q[i] + a + c * np.sum(v * w, axis=0)
             mu[i] = mu[i] + b * w
-    total = 0.0
-    for v in q:
-        for layer in inside(described, "output_modules", 0, "outnet").state["_modules"].values():
-            v = dense(layer, v)
-        total += float(v[0])
-    return total
+    return q
+
+
+def _schnet(net: Obj, dense, through, pairs, q: list[np.ndarray]) -> list[np.ndarray]:
+    for message in inside(net, "interactions").state["_modules"].values():
+        sent = [dense(inside(message, "in2f"), v) for v in q]
+        arrived = [np.zeros_like(sent[0]) for _ in q]
+        for i, j, _, phi, near in pairs:
+            arrived[i] += through(inside(message, "filter_network"), phi) * near * sent[j]
+        q = [v + through(inside(message, "f2out"), a) for v, a in zip(q, arrived, strict=True)]
+    return q

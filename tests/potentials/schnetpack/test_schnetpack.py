@@ -29,6 +29,8 @@ VARIANTS = {
     "two hidden layers": {"hidden": (4, 3)},
     "softplus": {"activation": files.SOFTPLUS},
     "one round": {"rounds": 1, "cutoff": 1.9},
+    "schnet": {"make": files.schnet},
+    "schnet, bessel, silu": {"make": files.schnet, "basis": "bessel", "activation": files.SILU},
 }
 
 
@@ -49,14 +51,20 @@ def evaluate(found: reading.Found, positions, numbers=NUMBERS, theta=None):
     return run(found.potential, body, theta, jnp.asarray(positions), numbers)
 
 
+@pytest.fixture(scope="module", params=["painn", "schnet"])
+def make(request: pytest.FixtureRequest):
+    return getattr(files, request.param)
+
+
 @pytest.fixture(scope="module")
-def plain() -> reading.Found:
-    return read(files.painn())
+def plain(make) -> reading.Found:
+    return read(make())
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_energies_are_those_of_the_definition(variant: str) -> None:
-    described = files.painn(**VARIANTS[variant])
+    how = dict(VARIANTS[variant])
+    described = how.pop("make", files.painn)(**how)
     found, positions = read(described), displaced_ethanol(2)
     energies, _ = evaluate(found, positions)
     expected = np.array([files.energy(described, ETHANOL, x) for x in positions])
@@ -93,14 +101,14 @@ def test_nothing_changes_under_motions_mirrors_and_permutations(plain) -> None:
     np.testing.assert_allclose(permuted[1], forces[:, order], rtol=1e-9, atol=1e-9)
 
 
-def test_another_head_in_the_file_changes_the_energy_by_its_descriptors(plain) -> None:
+def test_another_head_in_the_file_changes_the_energy_by_its_descriptors(plain, make) -> None:
     positions = jnp.asarray(displaced_ethanol(2))
     body = jax.tree.map(jnp.asarray, plain.body)
     g = Derivatives.of(plain.potential, SHARED, body, None, NUMBERS, positions)
     before, forces = evaluate(plain, positions)
     for seed in range(3):
         v = np.random.default_rng(seed).normal(size=len(plain.head))
-        described = files.painn()
+        described = make()
         weights = files.last_layer(described).state["_parameters"]
         weights["weight"] = weights["weight"] + v
         after, pulled = evaluate(read(described), positions)
@@ -109,6 +117,7 @@ def test_another_head_in_the_file_changes_the_energy_by_its_descriptors(plain) -
         np.testing.assert_allclose(pulled - forces, -slope, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_descriptors_are_those_of_automatic_differentiation(plain) -> None:
     positions = jnp.asarray(displaced_ethanol(20))
     body = jax.tree.map(jnp.asarray, plain.body)
@@ -153,10 +162,10 @@ def test_atoms_beyond_the_cutoff_are_alone_and_the_energy_is_continuous_there(pl
     assert np.abs(pair(2.0)[1]).max() > 1e-2
 
 
-def test_single_precision_is_near_double(plain) -> None:
+def test_single_precision_is_near_double(plain, make) -> None:
     positions = displaced_ethanol(2)
     exact = evaluate(plain, positions)
-    single = read(files.painn(dtype="f4"))
+    single = read(make(dtype="f4"))
     assert single.body["embedding"].dtype == np.float32
     rough = evaluate(single, positions)
     np.testing.assert_allclose(rough[1], exact[1], atol=2e-4 * np.abs(exact[1]).max())
@@ -188,6 +197,15 @@ def test_offsets_of_the_energy_become_constants_of_the_elements() -> None:
     off.state["do_postprocessing"] = False
     assert "left out" in read(off).notes[0]
     np.testing.assert_array_equal(read(off).element_bias, bare.element_bias)
+
+
+def test_schnet_without_rounds_or_with_other_layers_is_refused() -> None:
+    with pytest.raises(InputError, match="different activations"):
+        read(files.changed(files.schnet(), (*OUT, "outnet", 0), activation=files.SILU))
+    with pytest.raises(InputError, match="no rounds"):
+        read(_with(files.schnet(hidden=()), REP, "interactions", listed()))
+    found = read(files.schnet()).potential
+    assert (found.family, found.width, found.filters) == ("schnetpack-schnet", 5, 6)
 
 
 def test_what_was_found_is_counted_as_the_library_does() -> None:
