@@ -9,11 +9,11 @@ from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
     add_checkpoint,
     add_data,
+    check_model_file,
     output_file,
     read_checkpoint,
     read_checkpoints,
     read_data,
-    read_model_file,
     whole,
 )
 from fisherdash.errors import InputError
@@ -431,7 +431,11 @@ def convert(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 def add_import(parser: argparse.ArgumentParser) -> None:
     """The file, and the facts that are not in it."""
-    parser.add_argument("model", metavar="FILE", help="SchNetPack's best_model (PaiNN or SchNet)")
+    parser.add_argument(
+        "model",
+        metavar="FILE",
+        help="SchNetPack's best_model (PaiNN or SchNet), or a folder of NeuroChem (ANI: train0)",
+    )
     parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
     add_options(parser, ImportSettings)
 
@@ -443,12 +447,11 @@ def import_model(args: argparse.Namespace, console: Console) -> Mapping[str, Any
     slope.
     """
     out = output_file(args.out, inputs=[args.model])
-    data = read_model_file(args.model)
+    check_model_file(args.model)
     from fisherdash.potentials import checkpoint, foreign
 
     settings = from_arguments(ImportSettings, args)
-    source = Path(args.model).name
-    imported = foreign.load_bytes(data, settings, source=source, name=out.stem)
+    imported = foreign.load(Path(args.model), settings, name=out.stem)
     checkpoint.save(imported.checkpoint, out)
     for note in imported.notes:
         console.note(note)

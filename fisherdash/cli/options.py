@@ -89,15 +89,9 @@ def read_checkpoint(path: str) -> "Checkpoint":
     return checkpoint.load(path)
 
 
-def read_model_file(path: str) -> bytes:
-    """The bytes of another program's model; InputError if they cannot be read or are too many."""
-    _check_readable(path, "model file")
-    from fisherdash.potentials.inert import MOST_BYTES
-
-    size = Path(path).stat().st_size
-    if size > MOST_BYTES:
-        raise InputError(f"{path!r} has {size} bytes; a model has at most {MOST_BYTES}.")
-    return Path(path).read_bytes()
+def check_model_file(path: str) -> None:
+    """InputError unless another program's model can be read there, a file or a folder."""
+    _check_readable(path, "model file", folder=True)
 
 
 def read_checkpoints(paths: Iterable[str]) -> dict[str, "Checkpoint"]:

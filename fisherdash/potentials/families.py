@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fisherdash.errors import InputError
+from fisherdash.potentials.ani import Ani
 from fisherdash.potentials.e3x import E3x
 from fisherdash.potentials.potential import Potential, Trainable
 from fisherdash.potentials.schnetpack import PaiNN, SchNet
@@ -16,6 +17,7 @@ FAMILIES: Final[Mapping[str, Callable[[Any], Potential]]] = {
     E3x.family: lambda fields: E3x(ModelConfig.from_json(fields)),
     PaiNN.family: PaiNN.from_json,
     SchNet.family: SchNet.from_json,
+    Ani.family: Ani.from_json,
 }
 """Name → what makes the potential of the fields in a file."""
 

@@ -8,21 +8,24 @@ and the forces are its slope. The unit of energy is not in such files and has to
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ase.data import atomic_numbers, chemical_symbols
 
 from fisherdash.errors import InputError
 from fisherdash.potentials import inert
+from fisherdash.potentials.ani import reading as ani
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.found import Found
 from fisherdash.potentials.inert import Record
 from fisherdash.potentials.probe import MOST_FORCE_ERROR, MOST_HEAD_ERROR, Probe, probe
-from fisherdash.potentials.schnetpack import reading
+from fisherdash.potentials.schnetpack import reading as schnetpack
 from fisherdash.settings import ImportSettings
 from fisherdash.text import joined
 from fisherdash.units import ENERGY_UNITS
 
-LIBRARY = "SchNetPack"
 _OTHERS = {
     "mace": "MACE",
     "nequip": "NequIP",
@@ -33,6 +36,10 @@ _OTHERS = {
     "matgl": "MatGL",
 }
 """Packages whose models are known by name and not read."""
+
+
+FEW_FILES = 500
+"""Of a folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,13 +83,39 @@ class Imported:
         }
 
 
+def load(path: Path, settings: ImportSettings, *, name: str) -> Imported:
+    """The checkpoint that a file or a folder becomes, see :func:`load_bytes`."""
+    if not path.is_dir():
+        if path.stat().st_size > inert.MOST_BYTES:
+            raise InputError(f"{path.name} has more than {inert.MOST_BYTES} bytes; no model has")
+        return load_bytes(path.read_bytes(), settings, source=path.name, name=name)
+    return load_bytes(_files(path), settings, source=path.resolve().name, name=name)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """Files of a folder and of its folder "networks", by their names there."""
+    inside = [*folder.iterdir(), *(folder / "networks").glob("*")]
+    paths = [path for path in inside if path.is_file() and not path.is_symlink()]
+    size = sum(path.stat().st_size for path in paths)
+    if len(paths) > FEW_FILES or size > inert.MOST_BYTES:
+        raise InputError(
+            f"{folder.name} has {len(paths)} files of {size} bytes; a folder of NeuroChem has at "
+            f"most {FEW_FILES}, of {inert.MOST_BYTES}"
+        )
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
 def load_bytes(
-    data: bytes, settings: ImportSettings, *, source: str = "the upload", name: str = "model"
+    data: bytes | Mapping[str, bytes],
+    settings: ImportSettings,
+    *,
+    source: str = "the upload",
+    name: str = "model",
 ) -> Imported:
     """The checkpoint that a file of another program becomes.
 
     Args:
-        data: the file.
+        data: the file, or the files of a folder by their names in it.
         settings: what it does not say.
         source: name of the file, for sentences and provenance.
         name: for the checkpoint.
@@ -106,43 +139,64 @@ def load_bytes(
             "name them"
         )
     unit = checkpoint.provenance["energy_unit"]
-    return Imported(checkpoint, tested, LIBRARY, found.readout, unit, tuple(notes))
+    return Imported(checkpoint, tested, found.library, found.readout, unit, tuple(notes))
 
 
 def taken_over(
-    data: bytes, settings: ImportSettings, *, source: str, name: str
-) -> tuple[Checkpoint, reading.Found]:
+    data: bytes | Mapping[str, bytes], settings: ImportSettings, *, source: str, name: str
+) -> tuple[Checkpoint, Found]:
     """The checkpoint before it is probed, and what was found; as :func:`load_bytes` otherwise."""
-    model = inert.load_bytes(data, source)
-    if not reading.is_schnetpack(model):
-        raise InputError(f"{source} {_unknown(model)}")
-    found = reading.read(model)
+    found = _found(data, source)
     if settings.energy_unit is None:
         raise InputError(
             f"{source} does not say in which unit its energies are; give --units, one of "
-            f"{', '.join(ENERGY_UNITS)} (SchNetPack's rMD17 models: kcal/mol)"
+            f"{', '.join(ENERGY_UNITS)} ({found.hint})"
         )
     unit = ENERGY_UNITS[settings.energy_unit]
     elements = _elements(settings.elements, found.potential.elements, found.elements)
-    precision = str(found.body["embedding"].dtype)
     checkpoint = Checkpoint(
         potential=found.potential,
         body=found.body,
         head=found.head * unit,
+        form=found.form,
         element_bias=found.element_bias * unit,
         elements=elements,
         name=name,
         provenance={
             "made_by": "import",
-            "library": LIBRARY,
+            "library": found.library,
             "file": source,
-            "file_sha256": hashlib.sha256(data).hexdigest(),
+            "file_sha256": _digest(data),
             "energy_unit": settings.energy_unit,
-            "precision": precision,
+            "precision": found.precision,
             "parameters": found.parameters,
         },
     )
     return checkpoint, found
+
+
+def _found(data: bytes | Mapping[str, bytes], source: str) -> Found:
+    """What the file or the folder holds; InputError, with the reason, if it is not read."""
+    if isinstance(data, Mapping):
+        if ani.MAIN not in data:
+            raise InputError(
+                f"{source} is a folder without {ani.MAIN}: no network of NeuroChem (an ensemble "
+                "has several such folders, train0, train1, …; give one of them)"
+            )
+        return ani.read(data, source)
+    model = inert.load_bytes(data, source)
+    if not schnetpack.is_schnetpack(model):
+        raise InputError(f"{source} {_unknown(model)}")
+    return schnetpack.read(model)
+
+
+def _digest(data: bytes | Mapping[str, bytes]) -> str:
+    if not isinstance(data, Mapping):
+        return hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256()
+    for name, content in sorted(data.items()):
+        digest.update(name.encode() + hashlib.sha256(content).digest())
+    return digest.hexdigest()
 
 
 def _unknown(model: Any) -> str:
@@ -158,7 +212,7 @@ def _unknown(model: Any) -> str:
     whose = f"a model of {_OTHERS[package]}" if package in _OTHERS else "a model"
     return (
         f"holds {whose}, {model.name[:100]}, which is not read; models of SchNetPack "
-        f"({' and '.join(reading.REPRESENTATIONS)}) are"
+        f"({' and '.join(schnetpack.REPRESENTATIONS)}) are"
     )
 
 

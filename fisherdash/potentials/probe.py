@@ -1,7 +1,7 @@
 """Whether a potential is what re-fits need: linear in its head, and forces the slope of its energy.
 
-With θ₀ the head as it came, v any other and D = Σ_i h_i, an energy that is linear in its last layer
-has
+With θ₀ the head as it came, v any other and D = Σ_i h_i over all atoms or those of an element, an
+energy that is linear in its last layer has
 
     U(θ₀ + v) − U(θ₀) = v·D,    F(θ₀ + v) − F(θ₀) = −Gv,    G = ∂D/∂x,
 
@@ -23,14 +23,13 @@ from jaxtyping import Float
 from fisherdash.errors import InputError
 from fisherdash.potentials import head as heads
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.form import SHARED
-from fisherdash.potentials.head import Head
+from fisherdash.potentials.head import Descriptors, Head
 
 MOST_HEAD_ERROR = 1e-9
 MOST_FORCE_ERROR = 1e-6
 HEADS = 3
 """Random v."""
-_FRAMES, _SPACING, _JITTER, _STEP = 4, 1.3, 0.15, 1e-3
+_FRAMES, _SPACING, _JITTER, _STEP = 4, 1.3, 0.15, 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,17 +51,19 @@ class Probe:
 
 
 def probe(checkpoint: Checkpoint, seed: int = 0) -> Probe:
-    """The deviations of a checkpoint with a shared head; nothing of it is changed."""
-    if checkpoint.form != SHARED:
-        raise InputError("only a head that all elements share can be probed")
+    """The deviations of a checkpoint with a linear head; nothing of it is changed."""
+    form = checkpoint.form
+    if form.kind == "quadratic":
+        raise InputError("only a head without products of features can be probed")
     rng = np.random.default_rng(seed)
     numbers = jnp.asarray(_atoms(checkpoint.elements))
     frames = jnp.asarray(_clusters(rng, len(numbers)))
     params, _ = checkpoint.on_device("float64")
     potential, theta = checkpoint.potential, checkpoint.head
     evaluate = jax.jit(
-        lambda head, x: heads.energy_and_forces(potential, SHARED, params, Head(head), numbers, x)
+        lambda head, x: heads.energy_and_forces(potential, form, params, Head(head), numbers, x)
     )
+    phi = Descriptors(form, None, numbers)
 
     @jax.jit
     def pushed(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -70,7 +71,7 @@ def probe(checkpoint: Checkpoint, seed: int = 0) -> Probe:
 
         def sums(x: jax.Array) -> jax.Array:
             found = potential.features(params, numbers, x, forward_mode=True).features
-            return jnp.sum(found, axis=1)
+            return phi.linear(found)
 
         values, push = jax.linearize(sums, x)
         axes = jnp.eye(x[0].size).reshape(-1, 1, *x.shape[1:])

@@ -187,7 +187,7 @@ def test_refusals_of_the_shell_are_one_line_each(model_file, tmp_path, capfd) ->
         (["import", model_file, "--out", out], "give --units"),
         (["import", model_file, "--out", out, "--units", "pounds"], "'kcal/mol'"),
         (["import", tmp_path / "none", "--out", out, "--units", "eV"], "no such file"),
-        (["import", tmp_path, "--out", out, "--units", "eV"], "is a folder"),
+        (["import", tmp_path, "--out", out, "--units", "eV"], "without inputtrain.ipt"),
         (["import", other, "--out", out, "--units", "eV"], "weights without their model"),
         (["import", model_file, "--out", model_file, "--units", "eV"], "also an input"),
         (["train", model, "--out", out], "solve"),

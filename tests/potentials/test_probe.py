@@ -9,6 +9,7 @@ import pytest
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.form import HeadForm
 from fisherdash.potentials.potential import PerAtom
 from fisherdash.potentials.probe import probe
 from tests.potentials.toy import Toy
@@ -51,6 +52,8 @@ def test_what_is_not_what_it_says_fails() -> None:
     assert different.head_error > 1e-7 and not different.passed
 
 
-def test_a_wider_head_is_refused() -> None:
-    with pytest.raises(InputError, match="share"):
-        probe(checkpoint(Toy()).by_element([1, 6, 8]))
+def test_a_head_by_element_passes_and_one_with_products_is_refused() -> None:
+    linear = checkpoint(Toy()).by_element([1, 6, 8])
+    assert probe(linear).passed
+    with pytest.raises(InputError, match="products"):
+        probe(linear.in_form(HeadForm("quadratic", (1, 6, 8))))

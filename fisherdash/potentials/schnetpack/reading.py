@@ -6,7 +6,6 @@ and postprocessors (offsets of the energy). Everything that is in the file is ei
 refused by its name: nothing that changes the energy is passed over.
 """
 
-import dataclasses
 import reprlib
 from typing import Any
 
@@ -14,8 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from fisherdash.errors import InputError
+from fisherdash.potentials.found import Found
 from fisherdash.potentials.inert import Named, Record, Tensor
-from fisherdash.potentials.potential import Parameters, Potential
+from fisherdash.potentials.potential import Parameters
 from fisherdash.potentials.schnetpack.painn import PaiNN
 from fisherdash.potentials.schnetpack.schnet import SchNet
 from fisherdash.settings import MAX_ATOMIC_NUMBER
@@ -31,30 +31,6 @@ _ACTIVATIONS = {
 _IDENTITY = "torch.nn.modules.linear.Identity"
 _HARMLESS = {"CastTo64", "CastTo32", "PairwiseDistances", "Forces"}
 """Modules that change no energy: casts, distances, and forces as the gradient of the energy."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What a file holds, energies still in its own unit.
-
-    Attributes:
-        potential, body: the network and its weights.
-        head: θ.
-        element_bias: constants of the energy by atomic number, (119,).
-        elements: that the file says it knows; None where it does not say.
-        parameters: how many numbers were trained, as the library counts them.
-        readout: in words, how the energy is made from features.
-        notes: what the user should know.
-    """
-
-    potential: Potential
-    body: Parameters
-    head: Float[np.ndarray, " features"]
-    element_bias: Float[np.ndarray, " elements"]
-    elements: tuple[int, ...] | None
-    parameters: int
-    readout: str
-    notes: tuple[str, ...] = ()
 
 
 def is_schnetpack(model: Any) -> bool:
@@ -88,12 +64,15 @@ def read(model: Record) -> Found:
     bias[1:] += last_bias
     hidden = [f"{_inputs(layer)}" for layer in layers]
     return Found(
+        library="SchNetPack",
         potential=made,
         body=body | arrays,
         head=head,
         element_bias=bias,
         elements=elements,
         parameters=sum(part.trained() for part in model.modules()),
+        precision=str(body["embedding"].dtype),
+        hint="SchNetPack's rMD17 models: kcal/mol",
         readout=f"sum over atoms of a network {' → '.join([*hidden, '1'])}, linear at its end",
         notes=notes,
     )

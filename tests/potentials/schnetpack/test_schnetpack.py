@@ -12,6 +12,7 @@ from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives
 from fisherdash.potentials import families, head, inert
 from fisherdash.potentials.form import SHARED
+from fisherdash.potentials.found import Found
 from fisherdash.potentials.head import Head
 from fisherdash.potentials.potential import Potential
 from fisherdash.potentials.schnetpack import PaiNN, reading
@@ -34,7 +35,7 @@ VARIANTS = {
 }
 
 
-def read(described) -> reading.Found:
+def read(described) -> Found:
     """What the reader makes of a description."""
     return reading.read(inert.load_bytes(saved(described)))
 
@@ -44,7 +45,7 @@ def run(potential, body, theta, positions, numbers=NUMBERS):
     return head.energy_and_forces(potential, SHARED, body, Head(theta), numbers, positions)
 
 
-def evaluate(found: reading.Found, positions, numbers=NUMBERS, theta=None):
+def evaluate(found: Found, positions, numbers=NUMBERS, theta=None):
     """Energies and forces in the unit of the file, without constants."""
     theta = jnp.asarray(found.head if theta is None else theta)
     body = jax.tree.map(jnp.asarray, found.body)
@@ -57,7 +58,7 @@ def make(request: pytest.FixtureRequest):
 
 
 @pytest.fixture(scope="module")
-def plain(make) -> reading.Found:
+def plain(make) -> Found:
     return read(make())
 
 
