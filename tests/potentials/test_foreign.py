@@ -20,6 +20,7 @@ from fisherdash.potentials.head import energy_and_forces
 from fisherdash.settings import ImportSettings
 from fisherdash.units import KCAL_PER_MOL
 from tests.potentials import torchfile
+from tests.potentials.ani import folders
 from tests.potentials.schnetpack import files
 from tests.potentials.torchfile import module, saved
 from tests.randomised import ETHANOL, displaced_ethanol
@@ -212,6 +213,37 @@ def test_the_published_painn_has_its_published_error(shared_data, shared_models)
     assert errors.force_rmse == pytest.approx(0.0174, rel=0.01)
     assert errors.force_mae == pytest.approx(0.00735, rel=0.01)
     assert errors.energy_mae < 0.002
+
+
+def test_a_folder_of_neurochem_becomes_a_checkpoint_with_a_head_by_element(tmp_path) -> None:
+    folder = tmp_path / "train0"
+    (folder / "networks").mkdir(parents=True)
+    for name, content in folders.files().items():
+        (folder / name).write_bytes(content)
+    (folder / "outside").symlink_to("/etc/passwd")
+    found = foreign.load(folder, ImportSettings(energy_unit="hartree"), name="ani")
+    assert found.probe.passed and found.checkpoint.form.kind == "by element"
+    assert found.summary()["elements"] == ["H", "C", "O"] and found.notes == ()
+    checkpoint.save(found.checkpoint, tmp_path / "ani.safetensors")
+    again = checkpoint.load(tmp_path / "ani.safetensors")
+    assert again.fingerprint == found.checkpoint.fingerprint
+    with pytest.raises(InputError, match="ANI models: hartree"):
+        foreign.load(folder, ImportSettings(), name="ani")
+    (folder / "inputtrain.ipt").unlink()
+    with pytest.raises(InputError, match="give one of them"):
+        foreign.load(folder, KCAL, name="ani")
+
+
+def test_the_published_ani_is_as_far_from_other_labels_as_it_is_known_to_be(
+    shared_data, shared_models
+) -> None:
+    """312 meV/Å of one member: another level of theory, found with the library itself."""
+    folder = shared_models / "ani" / "ani-1x_8x" / "train0"
+    found = foreign.load(folder, ImportSettings(energy_unit="hartree"), name="ani")
+    assert found.checkpoint.provenance["parameters"] == 326_660 and found.probe.passed
+    assert len(found.checkpoint.head) == 4 * 96
+    errors = evaluate(found.checkpoint, load(shared_data / "rmd17_ethanol_test_01.npz"))
+    assert errors.force_rmse == pytest.approx(0.312, rel=0.01)
 
 
 def test_other_published_models_are_named(shared_models) -> None:

@@ -27,6 +27,8 @@ from fisherdash.potentials.potential import Parameters
 from fisherdash.settings import MAX_ATOMIC_NUMBER
 
 MAIN = "inputtrain.ipt"
+LONGEST_TEXT = 20_000
+"""Bytes, so that a search in it ends soon whatever it holds; they have some thousand."""
 _CELU, _LINEAR = "9", "6"
 """NeuroChem's numbers of activations."""
 _ONE = ("Rcr", "Rca", "EtaR", "Zeta", "EtaA")
@@ -94,6 +96,10 @@ def read(files: Mapping[str, bytes], source: str) -> Found:
 def _text(files: Mapping[str, bytes], name: str, source: str) -> str:
     if name not in files:
         raise InputError(f"{source} has no file {name[:100]!r}, which a folder of NeuroChem has")
+    if len(files[name]) > LONGEST_TEXT:
+        raise InputError(
+            f"{name[:100]!r} of {source} has {len(files[name])} bytes; at most {LONGEST_TEXT} are read"
+        )
     return files[name].decode("utf-8", "replace")
 
 
@@ -136,7 +142,8 @@ def _depth(layers: Layers, source: str) -> int:
 def _constants(text: str, source: str) -> dict[str, list]:
     """Numbers by their names, and the symbols of ``Atyp``."""
     found: dict[str, list] = {}
-    for name, value in re.findall(r"^(\w+)\s*=\s*(.+?)\s*$", text, re.M):
+    for line in text.splitlines():
+        name, _, value = (part.strip() for part in line.partition("="))
         words = value.strip("[]").split(",")
         if name == "Atyp":
             found[name] = [word.strip() for word in words]
