@@ -98,7 +98,8 @@ def _text(files: Mapping[str, bytes], name: str, source: str) -> str:
         raise InputError(f"{source} has no file {name[:100]!r}, which a folder of NeuroChem has")
     if len(files[name]) > LONGEST_TEXT:
         raise InputError(
-            f"{name[:100]!r} of {source} has {len(files[name])} bytes; at most {LONGEST_TEXT} are read"
+            f"{name[:100]!r} of {source} has {len(files[name])} bytes; at most {LONGEST_TEXT} are "
+            "read"
         )
     return files[name].decode("utf-8", "replace")
 
@@ -115,7 +116,8 @@ def _layers(main: str, source: str) -> Layers:
     for symbol, inside in re.findall(r"atom_net\s+([A-Z][a-z]?)\s*\$(.*?)\$", main, re.S):
         sizes: list[tuple[int, str]] = []
         for layer in re.findall(r"layer\s*\[(.*?)\]", inside, re.S):
-            said = dict(re.findall(r"(\w+)\s*=\s*([^;\s]+)\s*;", layer))
+            pairs = (part.partition("=") for part in layer.split(";"))
+            said = {key.strip(): value.strip() for key, _, value in pairs}
             nodes = said.get("nodes", "")
             if not re.fullmatch(r"[0-9]{1,6}", nodes) or said.get("type", "0") != "0":
                 raise InputError(f"{source} has a layer of {symbol} that is not read: {said}")
