@@ -61,6 +61,9 @@ COMMANDS: Final = {
     "convert": Command(
         "make a checkpoint of an E3x tutorial's parameters", models.add_convert, models.convert
     ),
+    "import": Command(
+        "make a checkpoint of another program's model", models.add_import, models.import_model
+    ),
     "bench": Command(
         "how fast this machine is, beside the usual ways to do the same",
         system.add_bench,

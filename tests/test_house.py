@@ -198,6 +198,7 @@ TESTED_ELSEWHERE = {
     "errors": "cli/test_console",  # InputError: how it is told
     "potentials/evaluate": "potentials/test_checkpoint",
     "potentials/families": "potentials/test_checkpoint",  # what a file names is what is loaded
+    "potentials/found": "potentials/test_foreign",  # what readings find
     "potentials/potential": "potentials/test_head",  # the protocol, with a toy that follows it
     "workspace/headers": "workspace/test_runs",  # written and read with every run
     "workspace/joblog": "test_doctor",  # which points at it

@@ -1,4 +1,4 @@
-"""Commands about data and models: sample, train, evaluate, solve, landscape, convert."""
+"""Commands about data and models: sample, train, evaluate, solve, landscape, convert, import."""
 
 import argparse
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
     add_checkpoint,
     add_data,
+    check_model_file,
     output_file,
     read_checkpoint,
     read_checkpoints,
@@ -17,6 +18,7 @@ from fisherdash.cli.options import (
 )
 from fisherdash.errors import InputError
 from fisherdash.settings import (
+    ImportSettings,
     LandscapeSettings,
     LoadSettings,
     ModelConfig,
@@ -425,3 +427,32 @@ def convert(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         "elements": list(model.elements),
         "parameters": model.num_parameters,
     }
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """The file, and the facts that are not in it."""
+    parser.add_argument(
+        "model",
+        metavar="FILE",
+        help="SchNetPack's best_model (PaiNN or SchNet), or a folder of NeuroChem (ANI: train0)",
+    )
+    parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
+    add_options(parser, ImportSettings)
+
+
+def import_model(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Make a checkpoint of another program's model, with its last linear layer as the head.
+
+    Nothing in the file is run. The result is checked: energies linear in the head, forces their
+    slope.
+    """
+    out = output_file(args.out, inputs=[args.model])
+    check_model_file(args.model)
+    from fisherdash.potentials import checkpoint, foreign
+
+    settings = from_arguments(ImportSettings, args)
+    imported = foreign.load(Path(args.model), settings, name=out.stem)
+    checkpoint.save(imported.checkpoint, out)
+    for note in imported.notes:
+        console.note(note)
+    return imported.summary()

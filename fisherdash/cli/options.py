@@ -66,6 +66,11 @@ def read_data(
     ``temperature`` in K replaces what the file says.
     """
     _check_readable(path, "data file", folder=Path(path, "type.raw").is_file())
+    if Path(path).suffix == ".safetensors":
+        raise InputError(
+            f"{path!r} is a model and not a file of frames: train makes a network of its own from "
+            "frames, and solve re-fits the head of a model that is there."
+        )
     from fisherdash import dataset
 
     settings = from_arguments(LoadSettings, args, temperature=temperature)
@@ -82,6 +87,11 @@ def read_checkpoint(path: str) -> "Checkpoint":
     from fisherdash.potentials import checkpoint
 
     return checkpoint.load(path)
+
+
+def check_model_file(path: str) -> None:
+    """InputError unless another program's model can be read there, a file or a folder."""
+    _check_readable(path, "model file", folder=True)
 
 
 def read_checkpoints(paths: Iterable[str]) -> dict[str, "Checkpoint"]:

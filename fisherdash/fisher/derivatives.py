@@ -2,9 +2,10 @@
 
 A molecule has few coordinates and a potential many intermediate numbers, so derivatives are pushed
 forward, one direction at a time for all frames together. For the Laplacian Δφ = Σ_x ∂²φ/∂x² a
-second-order Taylor series is pushed along each direction; only its sum is kept. What is pushed
-through the potential are its features, or their sums over atoms where the descriptors are linear in
-them; what a head's products add follows by the product rule.
+second-order Taylor series is pushed along each direction, or a derivative of a derivative where the
+potential asks for that; only its sum is kept. What is pushed through the potential are its
+features, or their sums over atoms where the descriptors are linear in them; what a head's products
+add follows by the product rule.
 
 Directions along which a molecule deforms: what translations and rotations leave to compute.
 
@@ -21,7 +22,7 @@ part and these three.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -127,12 +128,15 @@ class Derivatives(NamedTuple):
             per_atom = potential.features(params, atomic_numbers, x, forward_mode=True)
             return phi.carried(per_atom.features), per_atom.fixed
 
+        def second(carried: Array, directions: Array) -> Any:
+            return _second(phi, evaluate, carried, positions, directions, potential.taylor)
+
         directions, acceleration = _axes(positions), None
         if internal:
             directions, acceleration = internal_directions(positions)
         if laplacian is True:
             carried, fixed = evaluate(positions)
-            total, (columns, slopes) = _second(phi, evaluate, carried, positions, directions)
+            total, (columns, slopes) = second(carried, directions)
             g = _along_axes(columns, directions)
             if acceleration is not None:
                 turned = acceleration.reshape(positions.shape[0], -1)
@@ -150,7 +154,7 @@ class Derivatives(NamedTuple):
             if laplacian:
                 assert key is not None
                 probes = jax.random.rademacher(key, (laplacian, *positions.shape), positions.dtype)
-                total = _second(phi, evaluate, carried, positions, probes)[0] / laplacian
+                total = second(carried, probes)[0] / laplacian
         apart = None
         if fixed is not None and slopes is not None:
             apart = Fixed(fixed, _along_axes(slopes[..., None], directions)[..., 0])
@@ -163,15 +167,28 @@ def _second(
     carried: Array,
     positions: Float[Array, "frames atoms 3"],
     directions: Float[Array, "directions frames atoms 3"],
+    taylor: bool,
 ) -> tuple[Float[Array, "frames p"], tuple[Array, Array | None]]:
     """Sum over the directions v of vᵀ(∇∇φ)v, and v·∇ of φ and of U₀ along each of them."""
 
+    def pushed(direction: Array) -> tuple[Array, Array, Array | None]:
+        """First and second derivative of the carried numbers, and the first one of U₀."""
+        if taylor:
+            series = ((direction, jnp.zeros_like(direction)),)
+            _, ((first, second), slopes) = jet.jet(evaluate, (positions,), series)
+            return first, second, None if slopes is None else slopes[0]
+
+        def slope(x: Array) -> tuple[Array, Array | None]:
+            return jax.jvp(evaluate, (x,), (direction,))[1]
+
+        (first, fixed), (second, _) = jax.jvp(slope, (positions,), (direction,))
+        return first, second, fixed
+
     def along(total: tuple[Array, Array], direction: Array):
-        series = ((direction, jnp.zeros_like(direction)),)
-        _, ((first, second), slopes) = jet.jet(evaluate, (positions,), series)
+        first, second, fixed = pushed(direction)
         curvature, squares = total
         total = curvature + second, squares + phi.twice_squares(first)
-        return total, (phi.push(carried, first), None if slopes is None else slopes[0])
+        return total, (phi.push(carried, first), fixed)
 
     squares = jnp.zeros_like(jax.eval_shape(phi.twice_squares, carried))
     (curvature, squares), columns = jax.lax.scan(

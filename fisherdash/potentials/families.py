@@ -1,21 +1,35 @@
 """The kinds of potentials by name: the one place beside their own packages that names them."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from fisherdash.errors import InputError
+from fisherdash.potentials.ani import Ani
 from fisherdash.potentials.e3x import E3x
 from fisherdash.potentials.potential import Potential, Trainable
+from fisherdash.potentials.schnetpack import PaiNN, SchNet
 from fisherdash.settings import ModelConfig
 
-DEFAULT = "e3x"
+DEFAULT: Final = "e3x"
 """The family of files that name none."""
+
+FAMILIES: Final[Mapping[str, Callable[[Any], Potential]]] = {
+    E3x.family: lambda fields: E3x(ModelConfig.from_json(fields)),
+    PaiNN.family: PaiNN.from_json,
+    SchNet.family: SchNet.from_json,
+    Ani.family: Ani.from_json,
+}
+"""Name → what makes the potential of the fields in a file."""
 
 
 def from_json(family: str, fields: Any) -> Potential:
     """The potential whose ``to_json`` gave these fields; InputError for others."""
-    if family != E3x.family:
-        raise InputError(f"the family of a potential is {E3x.family!r}, received {family!r}")
-    return E3x(ModelConfig.from_json(fields))
+    if not isinstance(family, str) or family not in FAMILIES:
+        raise InputError(
+            f"the family of a potential is one of {', '.join(map(repr, FAMILIES))}, received "
+            f"{family!r:.60}"
+        )
+    return FAMILIES[family](fields)
 
 
 def trainable(config: ModelConfig) -> Trainable:

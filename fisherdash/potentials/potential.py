@@ -68,6 +68,11 @@ class Potential(Protocol):
         """In which it can be evaluated: "float32", "float64" or both."""
         ...
 
+    @property
+    def taylor(self) -> bool:
+        """Whether ``jet`` may push Taylor series through the features; else ``jvp`` of ``jvp``."""
+        ...
+
     def to_json(self) -> dict[str, Any]:
         """What rebuilds it, JSON-able, see :func:`fisherdash.potentials.from_json`."""
         ...

@@ -1,6 +1,12 @@
 """Every setting, declared once: neither JAX nor Streamlit is imported here."""
 
-from fisherdash.settings.data import FORMATS, LoadSettings, SampleSettings, SplitSettings
+from fisherdash.settings.data import (
+    FORMATS,
+    ImportSettings,
+    LoadSettings,
+    SampleSettings,
+    SplitSettings,
+)
 from fisherdash.settings.dynamics import LandscapeSettings, MDSettings, Precision, Scope
 from fisherdash.settings.fields import Settings, like, setting, settings_of, shown
 from fisherdash.settings.refit import (

@@ -96,6 +96,21 @@ class LoadSettings(Settings):
 
 
 @dataclasses.dataclass(frozen=True)
+class ImportSettings(Settings):
+    """What a file of another program does not say about its model."""
+
+    energy_unit: Energy | None = setting(
+        None, label="Energies in training", flag="--units", unset="asked for", reads=_energy,
+        help="Unit of the energies that the model was trained on; such files do not say it.",
+    )
+    elements: str | None = setting(
+        None, label="Elements", unset="all that it has numbers for",
+        help="Symbols of the elements that the model was trained on, such as H,C,O; others are "
+        "refused later.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class SplitSettings(Settings):
     """How many frames of a data set are learned from, and how many choose the weights to keep."""
 

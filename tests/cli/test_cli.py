@@ -18,6 +18,8 @@ import pytest
 
 from fisherdash import dataset
 from fisherdash.__main__ import main
+from tests.potentials import torchfile
+from tests.potentials.schnetpack.files import painn
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +35,22 @@ KEYS = {
         "valid_energy_rmse_eV",
         "seconds_per_epoch",
         "compile_seconds",
+    ],
+    "import": [
+        "family",
+        "library",
+        "parameters",
+        "descriptors",
+        "readout",
+        "fixed_terms",
+        "elements",
+        "cutoff_A",
+        "precision",
+        "energy_unit",
+        "probe_relative_error",
+        "force_relative_error",
+        "fingerprint",
+        "notes",
     ],
     "evaluate": [
         "force_rmse_eV_per_A",
@@ -143,6 +161,13 @@ def test_train(call, folder, water):
     assert answer["epochs"] == 2 and answer["parameters"] > 100
     assert 0 < answer["valid_force_mae_eV_per_A"] < answer["valid_force_rmse_eV_per_A"]
     assert out.is_file() and not out.with_name("other.safetensors.unfinished.npz").exists()
+
+
+def test_import(call, folder):
+    model, out = folder / "best_model", folder / "imported.safetensors"
+    model.write_bytes(torchfile.saved(painn(width=3, rounds=1, hidden=(2,), dtype="f4")))
+    answer = call("import", model, "--out", out, "--units", "kcal/mol", "--elements", "H,O")
+    assert (answer["descriptors"], answer["elements"]) == (2, ["H", "O"]) and out.is_file()
 
 
 def test_train_says_how_many_frames_there_are(folder, water, capfd):

@@ -245,6 +245,39 @@ def msgpack_made(chance: random.Random, data: bytes) -> bytes:
         return data
 
 
+_CODES = (b"N", b"]", b"}", b")", b"(", b"t", b"R", b"b", b"s", b"u", b"a", b"e", b"0", b"1", b"2",
+          b"\x81", b"\x85", b"\x87", b"h\x00", b"q\x00", b"K\xff", b"Q", b"cos\nsystem\n", b"\x94",
+          b"X\x02\x00\x00\x00_m", b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f",
+          b"G" + b"\xff" * 8)  # fmt: skip
+
+
+def pickle_made(chance: random.Random, data: bytes) -> bytes:
+    """A whole model whose description is another, in an archive that is sound again."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            entries = {name: file.read(name) for name in file.namelist()}
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return data
+    for name in list(entries):
+        if name.endswith("data.pkl"):
+            program = entries[name]
+            for _ in range(chance.choice((1, 1, 2, 5))):
+                at = chance.randrange(1 + len(program))
+                if chance.random() < 0.5:
+                    skipped = at + chance.choice((0, 1, 2, 9))
+                    program = program[:at] + chance.choice(_CODES) + program[skipped:]
+                else:
+                    program = chance.choice(GENERAL)(chance, program)
+            entries[name] = program
+        elif chance.random() < 0.05:
+            entries[name] = chance.choice((b"", bytes(4), entries[name] * 2, b"\xff" * 40))
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for name, content in entries.items():
+            file.writestr(name, content)
+    return stream.getvalue()
+
+
 def xyz_made(chance: random.Random, data: bytes) -> bytes:
     """Comment lines and counts of an XYZ file, written by somebody who knows the parser."""
     lines = data.split(b"\n")

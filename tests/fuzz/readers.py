@@ -14,8 +14,9 @@ from pathlib import Path
 
 from fisherdash import dataset
 from fisherdash.errors import InputError
-from fisherdash.potentials import checkpoint
+from fisherdash.potentials import checkpoint, foreign
 from fisherdash.potentials.e3x import tutorial
+from fisherdash.settings import ImportSettings
 from fisherdash.study import read_spec
 from fisherdash.workspace import open_run, paths
 from tests.fuzz import damage, seeds
@@ -72,6 +73,11 @@ def _checkpoint(data: bytes, chance: random.Random) -> object:
     return found.fingerprint, found.num_parameters
 
 
+def _foreign(data: bytes, chance: random.Random) -> object:
+    asked = ImportSettings(energy_unit="eV", elements=chance.choice((None, "H,C", "H, Xx")))
+    return foreign.taken_over(data, asked, source="x", name="x")[0].fingerprint
+
+
 def _tutorial(data: bytes, chance: random.Random) -> object:
     return tutorial.load_bytes(data, cutoff=5.0, energy_unit="eV").fingerprint
 
@@ -110,6 +116,8 @@ READERS = {
         Reader("structures", seeds.structure_files, (damage.xyz_made, damage.xyz_made,
                damage.xml_made), _structures, 3),
         Reader("checkpoint", seeds.checkpoint_files, (damage.safetensors_made,), _checkpoint, 2),
+        Reader("foreign", seeds.foreign_files, (damage.pickle_made, damage.pickle_made,
+               damage.zip_made), _foreign, 2),
         Reader("tutorial", seeds.tutorial_files, (damage.msgpack_made,), _tutorial, 2),
         Reader("study", seeds.studies, (damage.toml_made, damage.toml_made), _study, 2),
         Reader("run", seeds.run_headers, (damage.json_made,), _run, 1),

@@ -16,6 +16,8 @@ from fisherdash import dataset
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.form import HeadForm
 from fisherdash.settings import ModelConfig
+from tests.potentials import torchfile
+from tests.potentials.schnetpack.files import painn
 from tests.randomised import random_checkpoint
 
 _KCAL = 23.0605
@@ -102,6 +104,18 @@ def checkpoint_files() -> list[bytes]:
             checkpoint.save(model, Path(folder) / "m.safetensors")
             found.append((Path(folder) / "m.safetensors").read_bytes())
     return found
+
+
+def foreign_files() -> list[bytes]:
+    """Models that SchNetPack saved whole."""
+    references = np.linspace(-5.0, 0.0, 10)
+    return [
+        torchfile.saved(described)
+        for described in (
+            painn(width=3, rounds=1, hidden=(2,), dtype="f4", offsets={"mean": -2.0}),
+            painn(width=2, hidden=(), basis="bessel", offsets={"atomref": references}),
+        )
+    ]
 
 
 def tutorial_tree() -> dict[str, Any]:

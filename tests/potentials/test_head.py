@@ -120,6 +120,17 @@ def test_jacobian_and_laplacian_are_those_of_automatic_differentiation(name: str
         assert plain.laplacian is None and plain.fixed is None
 
 
+def test_a_laplacian_without_taylor_series_is_the_same(name: str) -> None:
+    positions = jnp.asarray(displaced_ethanol(2))
+    for springs in (False, True):
+        one, other = (
+            derive(Toy(FEATURES, springs, taylor), name, positions, True, True)
+            for taylor in (True, False)
+        )
+        for found, expected in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
 def test_estimated_laplacians_are_unbiased() -> None:
     positions = jnp.asarray(np.repeat(displaced_ethanol(1), 1000, axis=0))
     exact = derive(NETWORK, "reduced", positions[:1], True).laplacian[0]

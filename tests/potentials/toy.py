@@ -19,6 +19,7 @@ class Toy:
     cutoff = 50.0
     elements = (1, 6, 8)
     precisions = ("float32", "float64")
+    taylor: bool = True
 
     def to_json(self):
         return dataclasses.asdict(self)

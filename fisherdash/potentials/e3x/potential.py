@@ -34,6 +34,7 @@ class E3x:
     family = "e3x"
     elements = tuple(range(1, MAX_ATOMIC_NUMBER + 1))
     precisions = ("float32", "float64")
+    taylor = True
 
     @property
     def num_features(self) -> int:

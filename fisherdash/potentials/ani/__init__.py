@@ -1,0 +1,6 @@
+"""ANI potentials as potentials, evaluated in JAX from the files of NeuroChem.
+
+``network`` is the potential and ``reading`` takes a folder of files apart.
+"""
+
+from fisherdash.potentials.ani.network import Ani

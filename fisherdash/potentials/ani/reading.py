@@ -1,0 +1,228 @@
+"""From a folder that NeuroChem wrote to a potential, its weights and its head.
+
+One trained network is a folder (``train0``) with
+
+    inputtrain.ipt      names of the other files, and layers of the network of every element
+    rHCNO-….params      constants of the symmetry functions
+    sae_linfit.dat      energies of single atoms
+    networks/ANN-X.nnf-lN.wparam, .bparam
+                        weights (outputs × inputs) and biases of layer N of element X, as float32
+
+An ensemble is several such folders; one of them is read.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+
+import numpy as np
+from ase.data import atomic_numbers
+from jaxtyping import Float
+
+from fisherdash.errors import InputError
+from fisherdash.potentials.ani.network import Ani
+from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.found import Found
+from fisherdash.potentials.potential import Parameters
+from fisherdash.settings import MAX_ATOMIC_NUMBER
+
+MAIN = "inputtrain.ipt"
+LONGEST_TEXT = 20_000
+"""Bytes, so that a search in it ends soon whatever it holds; they have some thousand."""
+_CELU, _LINEAR = "9", "6"
+"""NeuroChem's numbers of activations."""
+_ONE = ("Rcr", "Rca", "EtaR", "Zeta", "EtaA")
+_SEVERAL = ("ShfR", "ShfZ", "ShfA")
+Layers = dict[str, list[int]]
+
+
+def read(files: Mapping[str, bytes], source: str) -> Found:
+    """The potential; InputError, with the reason, for what is not supported.
+
+    Args:
+        files: content of the files by their names within the folder, "networks/…" included.
+        source: what the folder is called, for sentences.
+    """
+    main = _text(files, MAIN, source)
+    layers = _layers(main, source)
+    constants = _constants(_text(files, _named(main, "sflparamsfile"), source), source)
+    symbols = constants.pop("Atyp")
+    if set(symbols) != set(layers):
+        raise InputError(
+            f"{source} has symmetry functions for {', '.join(symbols)} and networks for "
+            f"{', '.join(layers)}"
+        )
+    widths = tuple(max(layers[one][n] for one in symbols) for n in range(_depth(layers, source)))
+    potential = Ani(
+        species=tuple(atomic_numbers[one] for one in symbols),
+        widths=widths,
+        radial_cutoff=constants["Rcr"][0],
+        angular_cutoff=constants["Rca"][0],
+        radial_eta=constants["EtaR"][0],
+        angular_eta=constants["EtaA"][0],
+        zeta=_whole(constants["Zeta"][0], source),
+        radial_shifts=len(constants["ShfR"]),
+        angular_shifts=len(constants["ShfA"]),
+        angles=len(constants["ShfZ"]),
+    )
+    body, last, biases, parameters = _weights(files, potential, symbols, layers, source)
+    body["symmetry"] = {
+        name: np.array(constants[short], np.float32)
+        for name, short in (
+            ("radial_shifts", "ShfR"), ("angular_shifts", "ShfA"), ("angles", "ShfZ")
+        )
+    }  # fmt: skip
+    bias = np.zeros(MAX_ATOMIC_NUMBER + 1)
+    atoms = _atom_energies(_text(files, _named(main, "atomEnergyFile"), source), symbols, source)
+    order = np.argsort(potential.species)
+    for one, z, constant in zip(symbols, potential.species, biases, strict=True):
+        bias[z] = atoms[one] + constant
+    said = ", ".join(f"{one} {' → '.join(map(str, layers[one]))} → 1" for one in symbols)
+    return Found(
+        library="ANI (NeuroChem)",
+        potential=potential,
+        body=body,
+        head=last[order].astype(np.float64).ravel(),
+        form=HeadForm("by element", potential.elements),
+        element_bias=bias,
+        elements=potential.elements,
+        parameters=parameters,
+        precision="float32",
+        readout=f"sum over atoms of a network for each element ({said}), linear at its end",
+        hint="ANI models: hartree",
+    )
+
+
+def _text(files: Mapping[str, bytes], name: str, source: str) -> str:
+    if name not in files:
+        raise InputError(f"{source} has no file {name[:100]!r}, which a folder of NeuroChem has")
+    if len(files[name]) > LONGEST_TEXT:
+        raise InputError(
+            f"{name[:100]!r} of {source} has {len(files[name])} bytes; at most {LONGEST_TEXT} are "
+            "read"
+        )
+    return files[name].decode("utf-8", "replace")
+
+
+def _named(main: str, key: str) -> str:
+    """The file that the main one names, by the last part of its name: it is in the folder."""
+    found = re.search(rf"^{key}=([^\s!]+)", main, re.M)
+    return found.group(1).rpartition("/")[2] if found else key
+
+
+def _layers(main: str, source: str) -> Layers:
+    """Symbol → widths of the layers before the last one."""
+    found: Layers = {}
+    for symbol, inside in re.findall(r"atom_net\s+([A-Z][a-z]?)\s*\$(.*?)\$", main, re.S):
+        sizes: list[tuple[int, str]] = []
+        for layer in re.findall(r"layer\s*\[(.*?)\]", inside, re.S):
+            pairs = (part.partition("=") for part in layer.split(";"))
+            said = {key.strip(): value.strip() for key, _, value in pairs}
+            nodes = said.get("nodes", "")
+            if not re.fullmatch(r"[0-9]{1,6}", nodes) or said.get("type", "0") != "0":
+                raise InputError(f"{source} has a layer of {symbol} that is not read: {said}")
+            sizes.append((int(nodes), said.get("activation", "")))
+        hidden = [activation for _, activation in sizes[:-1]]
+        if len(sizes) < 2 or sizes[-1] != (1, _LINEAR) or set(hidden) != {_CELU}:
+            raise InputError(
+                f"the network of {symbol} in {source} has the layers (nodes, activation) "
+                f"{sizes[:8]}; layers of CELU (9) are read that end in one linear output (6)"
+            )
+        found[symbol] = [size for size, _ in sizes[:-1]]
+    if not found or any(one not in atomic_numbers for one in found):
+        raise InputError(f"{source} describes no networks of elements")
+    return found
+
+
+def _depth(layers: Layers, source: str) -> int:
+    depths = {len(one) for one in layers.values()}
+    if len(depths) != 1:
+        raise InputError(f"the networks of {source} have different numbers of layers, {depths}")
+    return depths.pop()
+
+
+def _constants(text: str, source: str) -> dict[str, list]:
+    """Numbers by their names, and the symbols of ``Atyp``."""
+    found: dict[str, list] = {}
+    for line in text.splitlines():
+        name, _, value = (part.strip() for part in line.partition("="))
+        words = value.strip("[]").split(",")
+        if name == "Atyp":
+            found[name] = [word.strip() for word in words]
+        elif name in (*_ONE, *_SEVERAL):
+            found[name] = [_number(word, source) for word in words]
+    counts = {name: len(found.get(name, [])) for name in (*_ONE, *_SEVERAL, "Atyp")}
+    if any(counts[name] != 1 for name in _ONE) or not all(counts.values()):
+        raise InputError(
+            f"the symmetry functions of {source} have these numbers of constants: {counts}; one of "
+            f"{', '.join(_ONE)} and some of the others are read"
+        )
+    return found
+
+
+def _number(word: str, source: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{source} has {word[:40]!r} in place of a number")
+    return value
+
+
+def _whole(value: float, source: str) -> int:
+    if value != round(value):
+        raise InputError(f"the exponent ζ of {source} is {value}; whole numbers are read")
+    return round(value)
+
+
+def _atom_energies(text: str, symbols: list[str], source: str) -> dict[str, float]:
+    found = re.findall(r"^([A-Z][a-z]?)\s*,\s*\d+\s*=\s*(\S+)", text, re.M)
+    energies = {symbol: _number(value, source) for symbol, value in found}
+    missing = [one for one in symbols if one not in energies]
+    if missing:
+        raise InputError(f"{source} has no energy of the single atoms {', '.join(missing)}")
+    return energies
+
+
+def _weights(
+    files: Mapping[str, bytes], potential: Ani, symbols: list[str], layers: Layers, source: str
+) -> tuple[Parameters, np.ndarray, np.ndarray, int]:
+    """Layers filled up to the widest, weights and biases of the last ones, and their number."""
+    count, depth = len(symbols), len(potential.widths)
+    body: Parameters = {
+        name: {part: np.zeros(shape.shape, np.float32) for part, shape in inner.items()}
+        for name, inner in potential.shapes().items()
+    }
+    last = np.zeros((count, potential.num_features), np.float32)
+    biases = np.zeros(count)
+    parameters = 0
+    for s, symbol in enumerate(symbols):
+        sizes = [potential.inputs, *layers[symbol], 1]
+        for n in range(depth + 1):
+            stem = f"networks/ANN-{symbol}.nnf-l{n + 1}"
+            inputs, outputs = sizes[n], sizes[n + 1]
+            weight = _floats(files, f"{stem}.wparam", inputs * outputs, source)
+            bias = _floats(files, f"{stem}.bparam", outputs, source)
+            weight = weight.reshape(outputs, inputs).T
+            parameters += weight.size + bias.size
+            if n < depth:
+                body[f"layer_{n}"]["weight"][s, :inputs, :outputs] = weight
+                body[f"layer_{n}"]["bias"][s, :outputs] = bias
+            else:
+                last[s, :inputs], biases[s] = weight[:, 0], float(bias[0])
+    return body, last, biases, parameters
+
+
+def _floats(
+    files: Mapping[str, bytes], name: str, count: int, source: str
+) -> Float[np.ndarray, " n"]:
+    data = files.get(name, b"")
+    if len(data) != 4 * count:
+        raise InputError(
+            f"{name[:100]!r} of {source} has {len(data)} bytes; {count} numbers take {4 * count}"
+        )
+    values = np.frombuffer(data, "<f4")
+    if not np.isfinite(values).all():
+        raise InputError(f"the numbers in {name[:100]!r} of {source} are not all finite")
+    return values

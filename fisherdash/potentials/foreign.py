@@ -1,0 +1,232 @@
+"""The door for other people's models: a file becomes one of our checkpoints, or is refused.
+
+What kind of file it is follows from the names of classes that the inert reader sees. The network is
+taken over with all of its parameters, its last linear layer becomes the head, and every constant of
+the energy goes into the element biases. A probe then shows that the energy is linear in the head
+and the forces are its slope. The unit of energy is not in such files and has to be told.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ase.data import atomic_numbers, chemical_symbols
+
+from fisherdash.errors import InputError
+from fisherdash.potentials import inert
+from fisherdash.potentials.ani import reading as ani
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.found import Found
+from fisherdash.potentials.inert import Record
+from fisherdash.potentials.probe import MOST_FORCE_ERROR, MOST_HEAD_ERROR, Probe, probe
+from fisherdash.potentials.schnetpack import reading as schnetpack
+from fisherdash.settings import ImportSettings
+from fisherdash.text import joined
+from fisherdash.units import ENERGY_UNITS
+
+_OTHERS = {
+    "mace": "MACE",
+    "nequip": "NequIP",
+    "allegro": "Allegro",
+    "torchani": "TorchANI",
+    "so3krates_torch": "SO3LR",
+    "chgnet": "CHGNet",
+    "matgl": "MatGL",
+}
+"""Packages whose models are known by name and not read."""
+
+
+FEW_FILES = 500
+"""Of a folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """A file that became a checkpoint.
+
+    Attributes:
+        checkpoint: the model.
+        probe: how well it passed.
+        library: whose file it was.
+        readout: in words, how the energy is made.
+        energy_unit: of the file.
+        notes: what the user should know.
+    """
+
+    checkpoint: Checkpoint
+    probe: Probe
+    library: str
+    readout: str
+    energy_unit: str
+    notes: tuple[str, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """What ``fisherdash import --json`` prints."""
+        model = self.checkpoint
+        return {
+            "family": model.potential.family,
+            "library": self.library,
+            "parameters": model.provenance["parameters"],
+            "descriptors": len(model.head),
+            "readout": self.readout,
+            "fixed_terms": [],
+            "elements": [chemical_symbols[z] for z in model.elements],
+            "cutoff_A": model.potential.cutoff,
+            "precision": model.provenance["precision"],
+            "energy_unit": self.energy_unit,
+            "probe_relative_error": self.probe.head_error,
+            "force_relative_error": self.probe.force_error,
+            "fingerprint": model.fingerprint,
+            "notes": list(self.notes),
+        }
+
+
+def load(path: Path, settings: ImportSettings, *, name: str) -> Imported:
+    """The checkpoint that a file or a folder becomes, see :func:`load_bytes`."""
+    if not path.is_dir():
+        if path.stat().st_size > inert.MOST_BYTES:
+            raise InputError(f"{path.name} has more than {inert.MOST_BYTES} bytes; no model has")
+        return load_bytes(path.read_bytes(), settings, source=path.name, name=name)
+    return load_bytes(_files(path), settings, source=path.resolve().name, name=name)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """Files of a folder and of its folder "networks", by their names there."""
+    inside = [*folder.iterdir(), *(folder / "networks").glob("*")]
+    paths = [path for path in inside if path.is_file() and not path.is_symlink()]
+    size = sum(path.stat().st_size for path in paths)
+    if len(paths) > FEW_FILES or size > inert.MOST_BYTES:
+        raise InputError(
+            f"{folder.name} has {len(paths)} files of {size} bytes; a folder of NeuroChem has at "
+            f"most {FEW_FILES}, of {inert.MOST_BYTES}"
+        )
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def load_bytes(
+    data: bytes | Mapping[str, bytes],
+    settings: ImportSettings,
+    *,
+    source: str = "the upload",
+    name: str = "model",
+) -> Imported:
+    """The checkpoint that a file of another program becomes.
+
+    Args:
+        data: the file, or the files of a folder by their names in it.
+        settings: what it does not say.
+        source: name of the file, for sentences and provenance.
+        name: for the checkpoint.
+
+    Raises:
+        InputError: for anything that cannot be taken over, with the reason.
+    """
+    checkpoint, found = taken_over(data, settings, source=source, name=name)
+    tested = probe(checkpoint)
+    if not tested.passed:
+        raise InputError(
+            f"{source} does not behave as a potential that is linear in its last layer: off by "
+            f"{tested.head_error:.1e} (at most {MOST_HEAD_ERROR:.0e}), its forces off the slope of "
+            f"its energy by {tested.force_error:.1e} (at most {MOST_FORCE_ERROR:.0e})"
+        )
+    notes = list(found.notes)
+    if settings.elements is None and found.elements is None:
+        notes.append(
+            "the file does not say which elements the model was trained on; all "
+            f"{len(checkpoint.elements)} that it has numbers for are taken: give --elements to "
+            "name them"
+        )
+    unit = checkpoint.provenance["energy_unit"]
+    return Imported(checkpoint, tested, found.library, found.readout, unit, tuple(notes))
+
+
+def taken_over(
+    data: bytes | Mapping[str, bytes], settings: ImportSettings, *, source: str, name: str
+) -> tuple[Checkpoint, Found]:
+    """The checkpoint before it is probed, and what was found; as :func:`load_bytes` otherwise."""
+    found = _found(data, source)
+    if settings.energy_unit is None:
+        raise InputError(
+            f"{source} does not say in which unit its energies are; give --units, one of "
+            f"{', '.join(ENERGY_UNITS)} ({found.hint})"
+        )
+    unit = ENERGY_UNITS[settings.energy_unit]
+    elements = _elements(settings.elements, found.potential.elements, found.elements)
+    checkpoint = Checkpoint(
+        potential=found.potential,
+        body=found.body,
+        head=found.head * unit,
+        form=found.form,
+        element_bias=found.element_bias * unit,
+        elements=elements,
+        name=name,
+        provenance={
+            "made_by": "import",
+            "library": found.library,
+            "file": source,
+            "file_sha256": _digest(data),
+            "energy_unit": settings.energy_unit,
+            "precision": found.precision,
+            "parameters": found.parameters,
+        },
+    )
+    return checkpoint, found
+
+
+def _found(data: bytes | Mapping[str, bytes], source: str) -> Found:
+    """What the file or the folder holds; InputError, with the reason, if it is not read."""
+    if isinstance(data, Mapping):
+        if ani.MAIN not in data:
+            raise InputError(
+                f"{source} is a folder without {ani.MAIN}: no network of NeuroChem (an ensemble "
+                "has several such folders, train0, train1, …; give one of them)"
+            )
+        return ani.read(data, source)
+    model = inert.load_bytes(data, source)
+    if not schnetpack.is_schnetpack(model):
+        raise InputError(f"{source} {_unknown(model)}")
+    return schnetpack.read(model)
+
+
+def _digest(data: bytes | Mapping[str, bytes]) -> str:
+    if not isinstance(data, Mapping):
+        return hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256()
+    for name, content in sorted(data.items()):
+        digest.update(name.encode() + hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
+def _unknown(model: Any) -> str:
+    """Why a file is not read, as the rest of a sentence."""
+    if isinstance(model, dict):
+        return (
+            "holds a dictionary, weights without their model; save the model itself with "
+            "torch.save(model, file)"
+        )
+    if not isinstance(model, Record):
+        return f"holds a {type(model).__name__} and no model"
+    package = model.name.partition(".")[0]
+    whose = f"a model of {_OTHERS[package]}" if package in _OTHERS else "a model"
+    return (
+        f"holds {whose}, {model.name[:100]}, which is not read; models of SchNetPack "
+        f"({' and '.join(schnetpack.REPRESENTATIONS)}) are"
+    )
+
+
+def _elements(
+    asked: str | None, possible: tuple[int, ...], said: tuple[int, ...] | None
+) -> tuple[int, ...]:
+    """Atomic numbers from symbols that were asked for, or what the file says or allows."""
+    if asked is None:
+        return tuple(z for z in said or possible if z in possible)
+    words = asked.replace(",", " ").split()
+    unknown = [word for word in words if not 1 <= atomic_numbers.get(word, 0) <= possible[-1]]
+    if unknown or not words:
+        raise InputError(
+            f"the elements are symbols such as H,C,O that the model has numbers for, received "
+            f"{joined(map(repr, unknown)) if words else repr(asked)}"
+        )
+    return tuple(sorted({atomic_numbers[word] for word in words}))
