@@ -51,6 +51,8 @@ MIN_FRAMES = 10
 FEW_FRAMES = 50
 WIDE = 0.1
 GROWN = 5.0
+ANOTHER_LEVEL = 0.1
+"""RMSE of the forces, eV/Å, above which a published model and the labels disagree in kind."""
 ANOTHER_ZERO = 1.0
 """Mean error of the energy in eV that no sound model of the same data makes."""
 
@@ -223,7 +225,7 @@ def _about_errors(
             f"uncertain by {by}; "
             f"{'at least ' + str(FEW_FRAMES) + ' are better.' if few else 'hold out more.'}"
         )
-    energies, _ = prepared.default_errors
+    energies, forces = prepared.default_errors
     off = energies - prepared.division.report.energies
     if abs(off.mean()) > ANOTHER_ZERO and abs(off.mean()) > 10 * off.std():
         yield (
@@ -236,6 +238,14 @@ def _about_errors(
         yield (
             f"The KL divergence rests on {effective:.1f} effective of {frames} frames: "
             "take it as a lower bound at best."
+        )
+    rmse = float(np.sqrt(np.mean((forces - prepared.division.report.forces) ** 2)))
+    if checkpoint.provenance.get("made_by") == "import" and rmse > ANOTHER_LEVEL:
+        yield (
+            f"The forces of this model lie {rmse:.3g} eV/Å (RMSE) off these labels: another level "
+            "of theory, most likely. A re-fit then moves the model to these labels and makes a "
+            "specialist of it, for this molecule; the identity metric (--metric identity) moves "
+            "it furthest, a ridge of noise holds it where it is."
         )
     trained_on = checkpoint.provenance.get("frames")
     if checkpoint.provenance.get("made_by") == "train" and trained_on:

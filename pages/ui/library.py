@@ -16,7 +16,7 @@ from fisherdash import dataset as datasets
 from fisherdash.analysis import RunStatistics, compare
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.settings import TutorialSettings, shown
+from fisherdash.settings import ImportSettings, TutorialSettings, shown
 from fisherdash.workspace import Run, limits, open_run, ownership, paths, users
 from fisherdash.workspace.listing import delete, entries
 from pages.ui.progress import attempt, complaint, computed, door, plain
@@ -238,7 +238,18 @@ def own_model() -> None:
             on_change=_bring_tutorial,
             help="All other hyperparameters are read off the shapes of the arrays.",
         )
+    st.markdown("or a model of SchNetPack (PaiNN, SchNet), which does not say its unit of energy:")
+    widgets(ImportSettings, columns=2, key="foreign")
+    st.file_uploader(
+        "SchNetPack model (best_model)",
+        key="foreign model",
+        on_change=_bring_foreign,
+        help="A whole model as torch.save writes it. It is read as numbers and names; nothing in "
+        "it is ever executed. Its last linear layer becomes the head.",
+    )
     complaint("model")
+    if notes := st.session_state.pop("model notes", ()):
+        st.info(plain(" ".join(notes)), icon=":material/info:")
 
 
 def _bring_checkpoint() -> None:
@@ -252,6 +263,26 @@ def _bring_tutorial() -> None:
 
     fields = {one.name: st.session_state[f"tutorial {one.name}"] for one in shown(TutorialSettings)}
     _bring("tutorial model", lambda data, name: tutorial.load_bytes(data, **fields, name=name))
+
+
+def _bring_foreign() -> None:
+    from fisherdash.potentials import foreign
+
+    def read(data: bytes, name: str) -> "Checkpoint":
+        settings = ImportSettings(
+            **{one.name: st.session_state[f"foreign {one.name}"] or None
+               for one in shown(ImportSettings)}
+        )  # fmt: skip
+        stem = paths.safe_stem(name)
+        imported = foreign.load_bytes(data, settings, source=name, name=stem)
+        st.session_state["model notes"] = [
+            f"{imported.library}: {imported.readout}, cutoff "
+            f"{imported.checkpoint.potential.cutoff:g} Å.",
+            *(f"{note[0].upper()}{note[1:]}." for note in imported.notes),
+        ]
+        return imported.checkpoint
+
+    _bring("foreign model", read)
 
 
 def _bring(key: str, read: "Callable[[bytes, str], Checkpoint]") -> None:

@@ -10,6 +10,8 @@ from fisherdash.potentials import checkpoint as checkpoints
 from fisherdash.workspace import jobs, ownership, paths
 from pages.ui.progress import plain
 from tests.pages.conftest import settled
+from tests.potentials.schnetpack import files
+from tests.potentials.torchfile import saved
 
 PATIENCE = 180.0
 
@@ -104,6 +106,22 @@ def test_a_bad_checkpoint_is_one_sentence_and_leaves_the_chosen_one(open_page, w
     app.file_uploader(key="own model").upload("bad.safetensors", b"\x00" * 64).run()
     assert len(app.error) == 1 and "bad.safetensors" in app.error[0].value
     assert app.selectbox(key="model").value == "tiny"
+
+
+def test_a_model_of_another_library_becomes_a_checkpoint(open_page, water, model):
+    app = open_page("refit")
+    upload = saved(files.painn(width=4, hidden=(4,), cutoff=3.0, seed=1, dtype="f4"))
+    app.file_uploader(key="foreign model").upload("best_model", upload).run()
+    assert "--units" in app.error[0].value or "unit" in app.error[0].value
+    assert app.selectbox(key="model").value == "tiny"
+    app.selectbox(key="foreign energy_unit").select("kcal/mol").run()
+    app.text_input(key="foreign elements").set_value("H,O").run()
+    app.file_uploader(key="foreign model").upload("best_model", upload).run()
+    assert not app.exception and not app.error
+    assert app.selectbox(key="model").value == "best_model"
+    assert "SchNetPack" in texts(app)
+    found = checkpoints.load(paths.folder("checkpoints") / "best_model.safetensors")
+    assert found.elements == (1, 8) and found.provenance["energy_unit"] == "kcal/mol"
 
 
 def test_tutorial_parameters_become_a_checkpoint(open_page, water, model):

@@ -13,11 +13,12 @@ import pytest
 from fisherdash.__main__ import main
 from fisherdash.dataset import Dataset, load, save
 from fisherdash.errors import InputError
+from fisherdash.fisher import solve
 from fisherdash.md import initial, integrator
 from fisherdash.potentials import checkpoint, foreign, probe
 from fisherdash.potentials.evaluate import evaluate, predict
 from fisherdash.potentials.head import energy_and_forces
-from fisherdash.settings import ImportSettings
+from fisherdash.settings import ImportSettings, Options
 from fisherdash.units import KCAL_PER_MOL
 from tests.potentials import torchfile
 from tests.potentials.ani import folders
@@ -68,6 +69,23 @@ def test_a_file_becomes_a_checkpoint_in_our_units(imported) -> None:
     described = files.painn(**BIG)
     expected = [files.energy(described, ETHANOL, x) - 9000 for x in positions]
     np.testing.assert_allclose(energies, np.array(expected) * KCAL_PER_MOL, rtol=1e-7)
+
+
+def test_labels_of_another_level_of_theory_are_called_a_move(imported) -> None:
+    """Only where the disagreement is one of kind, and only for models from elsewhere."""
+    model, positions = imported.checkpoint, displaced_ethanol(40)
+    blank = Dataset(positions, np.zeros(40), np.zeros_like(positions), ETHANOL, temperature=300.0)
+    energies, forces = predict(model, blank)
+    own = dataclasses.replace(blank, energies=energies, forces=forces)
+    push = 0.3 * np.random.default_rng(1).normal(size=forces.shape)
+    other = dataclasses.replace(own, forces=forces + push)
+    options = Options(head="shared", metric="identity", ridge=1e-3, test_boltzmann=False)
+    said = " ".join(solve(model, other, options).warnings)
+    assert "another level of theory" in said and "0.3" in said
+    assert "moves the model to these labels" in said
+    assert "level of theory" not in " ".join(solve(model, own, options).warnings)
+    home = dataclasses.replace(model, provenance={})
+    assert "moves the model" not in " ".join(solve(home, other, options).warnings)
 
 
 def test_it_is_saved_and_loaded_like_any_other(imported, tmp_path) -> None:
