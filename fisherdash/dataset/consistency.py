@@ -3,13 +3,16 @@
 For an isolated molecule Σ F = 0 and Σ r × F = 0, for its energy does not change when it is moved or
 turned. Along a short way the energy changes by minus the work, ΔE ≈ −½ (F₁ + F₂)·Δx, exactly so
 where the energy is quadratic; the frames are laid on one another first (W. Kabsch, Acta Cryst. A32,
-922 (1976)), for turning costs no energy.
+922 (1976)), for turning costs no energy. A bond to hydrogen is a spring whose stiffness is known
+from spectra within a fifth, and the force on hydrogen along it is minus that of the spring: this
+needs no energies and no frames that are alike.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from fisherdash.dataset.core import TOLERANCE, reference_bonds
 from fisherdash.errors import InputError
 
 _LARGEST = 0.02
@@ -19,7 +22,19 @@ _ALL_PAIRS = 24
 """Up to so many frames every pair is looked at."""
 _FEWEST = 6
 _CLEAR = 0.8
-"""Correlation of energy and work from which a slope is believed."""
+_CLEAR_OF_FEW = 0.95
+"""Correlation of energy and work, or of stretch and force, from which a slope is believed; of few
+frames, all of whose pairs are taken however far apart."""
+_STIFF = {5: 22.0, 6: 30.0, 7: 40.0, 8: 46.0, 9: 55.0, 14: 17.0, 15: 20.0, 16: 25.0, 17: 30.0,
+          34: 21.0, 35: 24.0}  # fmt: skip
+"""eV/Å² of a bond between hydrogen and an element, about 16 N/m each (G. Herzberg, Molecular Spectra
+and Molecular Structure II, 1945); somewhat less where it is stretched far."""
+_USUAL = (0.58, 1.7)
+"""Of stiffness in the right units; two units of force differ by 1.89 or more."""
+_APART = 1.5
+"""Hydrogen whose second heavy neighbour is nearer than this times its first is shared, and soft."""
+_SPRINGS = 8
+"""Fewest stretches, beyond the mean of each bond, of which a stiffness is made."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +43,11 @@ class Examined:
 
     Attributes:
         warnings: one sentence each.
-        sign: 1 where energies fall as forces work, −1 where they rise, None if neither is clear.
-        slope: energy change over minus the work, where it is clear.
+        sign: 1 of forces, −1 of gradients, None if neither is clear.
     """
 
     warnings: tuple[str, ...] = ()
     sign: int | None = None
-    slope: float | None = None
 
 
 def refuse_zero(forces: np.ndarray, name: str) -> None:
@@ -51,26 +64,60 @@ def examine(arrays: dict[str, np.ndarray]) -> Examined:
     positions, forces, energies = (arrays[key] for key in ("positions", "forces", "energies"))
     with np.errstate(all="ignore"):
         warnings = [*_zeros(forces), *_rigid(positions, forces)]
-        slope, correlation = work(positions, energies, forces)
-    if slope is None:
-        return Examined(tuple(warnings))
-    if correlation < -_CLEAR:
+        slope = work(positions, energies, forces)
+        springs = stiffness(positions, forces, arrays["atomic_numbers"])
+    evidence = slope if springs is None else springs
+    sign = None if evidence is None else 1 if evidence > 0 else -1
+    if sign == -1:
+        how = "Energies rise where the forces say that they fall" if slope is not None else (
+            "Bonds to hydrogen are pushed further where they are long")  # fmt: skip
         warnings.append(
-            "Energies rise where the forces say that they fall: these are gradients, not forces, "
-            "and a temperature computed from them is negative; load them with --gradients, which "
-            "turns the sign."
+            f"{how}: these are gradients, not forces, and a temperature computed from them is "
+            "negative; load them with --gradients, which turns the sign."
         )
-        return Examined(tuple(warnings), -1, slope)
-    if correlation < _CLEAR:
-        return Examined(tuple(warnings))
     # 1/N for energies per atom, 1.9 or 0.53 for hartree/bohr read as hartree/Å or the reverse.
-    if not 0.65 < slope < 1.4:
+    elif slope is not None and not 0.65 < slope < 1.4:
         warnings.append(
             f"Energies change {slope:.2g} times as much as the work of the forces between frames "
             "that are alike: energies and forces are not in the units that were taken, or are not "
             "of the same calculation."
         )
-    return Examined(tuple(warnings), 1, slope)
+    if springs is not None and not _USUAL[0] < abs(springs) < _USUAL[1]:
+        warnings.append(
+            f"By these forces bonds to hydrogen are {abs(springs):.2g} times as stiff as they are "
+            "in molecules: forces or lengths are not in the units that were taken."
+        )
+    return Examined(tuple(warnings), sign)
+
+
+def stiffness(positions: np.ndarray, forces: np.ndarray, numbers: np.ndarray) -> float | None:
+    """Of bonds to hydrogen, over what is usual: near 1 in the right units, −1 for gradients.
+
+    Args: positions (M, N, 3) Å, forces (M, N, 3), numbers (N,). None where no bond tells it.
+    """
+    heavy = np.flatnonzero(numbers > 1)
+    stretch, pull, free = [], [], 0
+    pairs, _ = reference_bonds(numbers, positions[0], TOLERANCE)
+    for hydrogen in np.flatnonzero(numbers == 1):
+        bonded = pairs[(pairs == hydrogen).any(axis=1)].sum(axis=1) - hydrogen
+        if len(bonded) != 1 or int(numbers[bonded[0]]) not in _STIFF:
+            continue
+        reach = np.linalg.norm(positions[:, heavy] - positions[:, [hydrogen]], axis=-1)
+        along = positions[:, hydrogen] - positions[:, bonded[0]]
+        length = np.linalg.norm(along, axis=-1)
+        if len(heavy) > 1 and not (np.partition(reach, 1)[:, 1] > _APART * length).all():
+            continue
+        force = (forces[:, hydrogen] * along).sum(axis=-1) / length
+        stretch.append(length - length.mean())
+        pull.append((force - force.mean()) / _STIFF[int(numbers[bonded[0]])])
+        free += len(length) - 1
+    if free < _SPRINGS:
+        return None
+    x, y = np.concatenate(stretch), np.concatenate(pull)
+    both = float((x @ x) * (y @ y)) ** 0.5
+    if not (np.isfinite(both) and both > 0) or abs(x @ y) < _CLEAR * both:
+        return None
+    return -float(x @ y / (x @ x))
 
 
 def _zeros(forces: np.ndarray) -> list[str]:
@@ -113,16 +160,11 @@ def _middle(values: np.ndarray) -> float:
     return float(np.median(finite)) if finite.size else 0.0
 
 
-def work(
-    positions: np.ndarray, energies: np.ndarray, forces: np.ndarray
-) -> tuple[float | None, float]:
-    """Slope of the energy change on minus the work between alike frames, and their correlation.
-
-    None and 0 where there are too few pairs.
-    """
+def work(positions: np.ndarray, energies: np.ndarray, forces: np.ndarray) -> float | None:
+    """Slope of the energy change on minus the work between alike frames; None if none is clear."""
     pairs = _pairs(positions)
     if len(pairs) < _FEWEST:
-        return None, 0.0
+        return None
     first, second = positions[pairs[:, 0]], positions[pairs[:, 1]]
     moved, turned = _laid_on(first, second, forces[pairs[:, 1]])
     way = moved - (first - first.mean(axis=1, keepdims=True))
@@ -131,11 +173,11 @@ def work(
     lengths = np.sqrt(np.square(way).sum(axis=(1, 2)))
     near = lengths <= np.median(lengths) if len(pairs) >= 4 * _FEWEST else lengths > -1
     done, change = done[near], change[near]
-    total = float(done @ done)
-    both = total * float(change @ change)
-    if not (np.isfinite(both) and both > 0):
-        return None, 0.0
-    return float(done @ change) / total, float(done @ change) / both**0.5
+    both = float((done @ done) * (change @ change)) ** 0.5
+    least = _CLEAR if len(positions) > _ALL_PAIRS else _CLEAR_OF_FEW
+    if not (np.isfinite(both) and both > 0) or abs(done @ change) < least * both:
+        return None
+    return float(done @ change / (done @ done))
 
 
 def _pairs(positions: np.ndarray) -> np.ndarray:

@@ -5,8 +5,9 @@ Evidence, strongest first:
 1. The total energy. An all-electron total energy is within a few per cent of the sum of its
    atoms' own (binding is a thousandth of it), so E / Σ E_atom tells 1 hartree from 27.2 eV from
    627.5 kcal/mol from 2625.5 kJ/mol beyond doubt.
-2. The work of the forces between frames that are alike, which is minus the change of the energy: it
-   tells hartree/bohr from hartree/Å, which the size of the forces cannot.
+2. The stiffness of bonds to hydrogen, known within a fifth, and the work of the forces between frames
+   that are alike, which is minus the change of the energy: they tell hartree/bohr from hartree/Å,
+   which the size of the forces cannot.
 3. The size of the forces. A molecule at some hundred kelvin has a root mean square force
    component near 1 eV/Å (23 kcal/mol/Å, 0.02 hartree/bohr). It holds for energies from which atomic
    references were subtracted too, but is a plausibility, and is called an assumption.
@@ -19,7 +20,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase.data import covalent_radii
 
-from fisherdash.dataset.consistency import work
+from fisherdash.dataset.consistency import stiffness, work
+from fisherdash.dataset.core import reference_bonds
 from fisherdash.errors import InputError
 from fisherdash.units import ENERGY_UNITS, HARTREE, force_size
 from fisherdash.units import energy_unit as energy_unit
@@ -41,8 +43,11 @@ _COLD = 0.07
 """eV/Å; below it forces that nobody gave a unit for are asked about."""
 _SIZES = {"eV": (0.2, 5.0), "kcal/mol": (5.0, 150.0), "hartree": (0.003, 0.2)}
 """Of the root mean square force in a unit per Å, where nothing else tells."""
-_CLEAR = 0.85
-"""Correlation of energy and work from which the slope tells the unit."""
+_FEW = 10
+"""Frames up to which large forces of a geometry far from rest are told, not warned of."""
+_AT_REST = 5.0
+"""eV/Å²: where bonds vary by no more than the forces over this, small forces are those of geometries
+at rest; a bond has at least 15."""
 _RARE = ("Ry", "meV", "cm⁻¹")
 _BY_BOHR = ("hartree", "Ry", "cm⁻¹")
 """Units of energy beside which forces per bohr are as common as forces per Å."""
@@ -64,6 +69,7 @@ class Declared:
 
     ``certain``: they are those of the format, to which a reader has converted.
     ``custom``: of the energy, where nothing else is known.
+    ``by``: how the unit of forces is said.
     """
 
     energy: str | None = None
@@ -72,6 +78,7 @@ class Declared:
     why: str = ""
     certain: bool = False
     custom: str | None = None
+    by: str = ", as the file says"
 
 
 @dataclass
@@ -148,8 +155,9 @@ def resolve(arrays: dict[str, np.ndarray], name: str, said: Wanted, declared: De
                 )
     length = _length(arrays, name, said, declared)
     energy, why, warnings = _energy(arrays, name, said, declared)
-    forces, told, doubts = _forces(arrays, name, said, declared, (energy, length))
-    notes = [f"{why}{told}"]
+    forces, told = _forces(arrays, name, said, declared, (energy, length))
+    quiet, doubts = _size(arrays, forces, declared)
+    notes = [f"{why}{told}", *quiet]
     if length != "Å":
         by = "as given" if said.length_units else declared.why
         notes.append(f"Lengths converted from {length} to Å, {by}.")
@@ -219,12 +227,8 @@ def _energy(
         return unit, f"Units assumed: {unit}, as in the unit of the forces", []
     if declared.custom:
         return declared.custom, f"Units: {declared.custom}, the custom of this kind of file", []
-    size, fits = rms(arrays["forces"]), []
-    for unit in ("eV", "kcal/mol", "hartree"):
-        low, high = ((0.2, 5.0), (5.0, 150.0), (0.003, 0.2))[
-            ("eV", "kcal/mol", "hartree").index(unit)
-        ]
-        fits += [unit] if low <= size < high else []
+    size = rms(arrays["forces"])
+    fits = [unit for unit, (low, high) in _SIZES.items() if low <= size < high]
     if not fits:
         raise InputError(
             f"Cannot tell the units of {name}: forces of {size:.3g} rms and a mean energy of "
@@ -247,78 +251,102 @@ def _differ(seen: str | None, unit: str) -> bool:
 
 def _forces(
     arrays: dict, name: str, said: Wanted, declared: Declared, units: tuple[str, str]
-) -> tuple[str, str, list[str]]:
-    """Unit of the forces, the end of the sentence about units, and warnings."""
+) -> tuple[str, str]:
+    """Unit of the forces, and the end of the sentence about units."""
     energy, length = units
-    forces = arrays["forces"]
     given = said.force_units or declared.forces
     if given:
-        by = "as given" if said.force_units else ("" if declared.certain else "as the file says")
-        return given, f"; forces in {given}{', ' if by else ''}{by}.", _doubt(forces, given)
+        by = ", as given" if said.force_units else "" if declared.certain else declared.by
+        return given, f"; forces in {given}{by}."
     if length != "Å":
         unit = f"{energy}/{length}"
-        return unit, f"; forces in {unit}, per {length} as the positions are.", _doubt(forces, unit)
+        return unit, f"; forces in {unit}, per {length} as the positions are."
     if said.units and energy not in _BY_BOHR and energy != "kJ/mol":
         unit = f"{energy}/Å"
-        return unit, f"; forces in {unit}.", _doubt(forces, unit)
+        return unit, f"; forces in {unit}."
     return _inferred_forces(arrays, name, energy)
 
 
-def _inferred_forces(arrays: dict, name: str, energy: str) -> tuple[str, str, list[str]]:
+def _inferred_forces(arrays: dict, name: str, energy: str) -> tuple[str, str]:
     """Of forces beside positions in Å, of which nothing says the unit."""
-    forces = arrays["forces"]
-    wide = {"kJ/mol": "kJ/mol/nm"}.get(energy, f"{energy}/bohr")
-    readings = [f"{energy}/Å"]
-    readings += [wide] if energy in _BY_BOHR or energy == "kJ/mol" else []
-    fits = [unit for unit in readings if _COLD <= rms(forces) * force_size(unit) < _WARM[1]]
-    slope, clear = work(
-        arrays["positions"],
-        arrays["energies"] * ENERGY_UNITS[energy],
-        forces * ENERGY_UNITS[energy],
-    )
-    if slope is not None and abs(clear) > _CLEAR and len(fits) > 1:
-        near = "Å" if 0.7 < abs(slope) < 1.25 else "bohr" if 1.4 < abs(slope) < 2.1 else ""
-        if f"{energy}/{near}" in fits:
-            unit = f"{energy}/{near}"
-            size = rms(forces) * force_size(unit)
-            return (
-                unit,
-                (
-                    f"; forces in {unit}, because the energies change from frame to frame by their "
-                    f"work in that unit; {size:.2f} eV/Å rms."
-                ),
-                _doubt(forces, unit),
-            )
+    size = rms(arrays["forces"])
+    readings = {f"{energy}/Å": 1.0}
+    if energy in _BY_BOHR or energy == "kJ/mol":
+        wide = "nm" if energy == "kJ/mol" else "bohr"
+        readings[f"{energy}/{wide}"] = force_size(f"eV/{wide}")
+    fits = [unit for unit in readings if _COLD <= size * force_size(unit) < _WARM[1]]
+    why = ""
+    if len(fits) > 1:
+        likely, why = _by_evidence(arrays, energy, readings)
+        fits = likely or fits
+    elif not fits and len(readings) == 1 and _at_rest(arrays, size * ENERGY_UNITS[energy]):
+        fits = list(readings)
     if len(fits) == 1:
-        size = rms(forces) * force_size(fits[0])
-        return fits[0], f"; forces in {fits[0]}, {size:.2f} eV/Å rms.", _doubt(forces, fits[0])
+        return fits[0], f"; forces in {fits[0]}, {why}{size * force_size(fits[0]):.3g} eV/Å rms."
     if fits:
-        sizes = " or ".join(f"{rms(forces) * force_size(unit):.2f}" for unit in fits)
+        sizes = " or ".join(f"{size * force_size(unit):.2f}" for unit in fits)
         raise InputError(
             f"{name} has energies in {energy}, and its forces may be in {' or in '.join(fits)}: "
             f"they would be {sizes} eV/Å rms, both plausible; say which with --force-units "
             f"{fits[-1]} or --force-units {fits[0]}."
         )
-    size = rms(forces) * force_size(readings[0])
-    other = [unit for unit in _COMMON if _WARM[0] <= rms(forces) * force_size(unit) < _WARM[1]]
+    first = next(iter(readings))
+    other = [unit for unit in _COMMON if _WARM[0] <= size * force_size(unit) < _WARM[1]]
     hint = f"; in {' or '.join(other)} they would be those of a warm molecule" if other else ""
     raise InputError(
-        f"{name} has forces of {size:.3g} eV/Å rms if they are in {readings[0]}, which no warm "
-        f"molecule has{hint}: say the units with --units and --force-units."
+        f"{name} has forces of {size * force_size(first):.3g} eV/Å rms if they are in {first}, "
+        f"which no warm molecule has{hint}: say the units with --units and --force-units."
     )
 
 
-def _doubt(forces: np.ndarray, unit: str) -> list[str]:
-    """A warning when forces in that unit are not those of a warm molecule."""
-    size = rms(forces) * force_size(unit)
+def _by_evidence(arrays: dict, energy: str, readings: dict[str, float]) -> tuple[list[str], str]:
+    """The one reading that bonds to hydrogen or the work of the forces allow, if any, and why."""
+    size = ENERGY_UNITS[energy]
+    forces = arrays["forces"] * size
+    with np.errstate(all="ignore"):
+        springs = stiffness(arrays["positions"], forces, arrays["atomic_numbers"])
+        slope = work(arrays["positions"], arrays["energies"] * size, forces)
+    fits, why = set(readings), []
+    for measured, low, what in (
+        (slope and 1 / slope, 0.75, "the energies change from frame to frame by their work"),
+        (springs, 0.7, "bonds to hydrogen are as stiff as usual"),
+    ):
+        likely = {
+            u for u, per in readings.items() if measured and low < abs(measured) * per < 1 / low
+        }
+        if likely:
+            fits &= likely
+            why.append(what)
+    return (list(fits), f"because {' and '.join(why)} in that unit; ") if why else ([], "")
+
+
+def _at_rest(arrays: dict, size: float) -> bool:
+    """Whether forces of that rms (eV/Å) are small, and rightly so, for the bonds hardly vary."""
+    positions = arrays["positions"]
+    pairs, _ = reference_bonds(arrays["atomic_numbers"], positions[0])
+    if not 0 < size < _WARM[0] / 2 or not len(pairs):
+        return False
+    with np.errstate(all="ignore"):
+        lengths = np.linalg.norm(positions[:, pairs[:, 0]] - positions[:, pairs[:, 1]], axis=-1)
+        return bool(size > _AT_REST * rms(lengths - lengths.mean(axis=0)))
+
+
+def _size(arrays: dict, unit: str, declared: Declared) -> tuple[list[str], list[str]]:
+    """What to tell of the size of the forces in that unit: quietly, and as a warning."""
+    size = rms(arrays["forces"]) * force_size(unit)
+    said = f"The forces are {size:.3g} eV/Å rms{'' if unit == 'eV/Å' else f' in {unit}'}"
     if _WARM[0] / 2 <= size < _WARM[1]:
-        return []
+        return [], []
     if size >= _WARM[1]:
-        return [
-            f"The forces are {size:.3g} eV/Å rms in {unit}: a warm molecule has about 1, so the "
-            "unit is wrong or the geometries are far from any that dynamics meets."
+        if declared.certain and len(arrays["forces"]) < _FEW:
+            return [f"{said}: the geometry is far from any that dynamics meets."], []
+        return [], [
+            f"{said}: a warm molecule has about 1, so the unit is wrong or the geometries are far "
+            "from any that dynamics meets."
         ]
-    return [
-        f"The forces are {size:.3g} eV/Å rms in {unit}: those of a geometry at rest, not of a warm "
-        "molecule, unless the unit is wrong."
+    if _at_rest(arrays, size):
+        return [f"{said}: those of geometries at rest, not of a warm molecule."], []
+    return [], [
+        f"{said}: a warm molecule has about 1, and these bonds vary as those of one, so the unit "
+        "is wrong."
     ]

@@ -86,8 +86,7 @@ def assemble(raw: Raw, name: str, options: ReadOptions) -> Dataset:
                 "--force-units."
             )
         notes.append(
-            "Columns 5 to 7 are taken as forces: the energies change from frame to frame as minus "
-            "their work."
+            "Columns 5 to 7 are taken as forces: energies fall, or bonds pull, as forces say."
         )
     return Dataset(
         **sound,

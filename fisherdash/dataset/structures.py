@@ -6,6 +6,7 @@ them unpickles or evaluates what it reads.
 
 import contextlib
 import io
+import logging
 import re
 import tempfile
 import warnings
@@ -100,6 +101,7 @@ def _check_orientation(text: str, name: str) -> None:
 def _by_ase(data: bytes, name: str, form: str) -> list[Atoms]:
     from ase.io.formats import ioformats  # slow to import
 
+    logging.getLogger("ase").setLevel(logging.CRITICAL)  # what it would tell is told here
     try:
         if form == "traj":
             frames = read_trajectory(data)
@@ -290,7 +292,11 @@ def _prefix(keys: list[str]) -> str:
 def _declared(frames: Sequence[Frame], name: str, form: str, options: ReadOptions) -> Declared:
     if form in ("db", "deepmd"):
         return Declared(
-            options.units or "eV", options.force_units or "eV/Å", None, "the custom of the format"
+            options.units or "eV",
+            options.force_units or "eV/Å",
+            None,
+            "the custom of the format",
+            by="",
         )
     if form != "extxyz":
         return Declared("eV", "eV/Å", "Å", f"to which {form} is converted", certain=True)
