@@ -17,6 +17,8 @@ from fisherdash.errors import InputError
 
 _LARGEST = 0.02
 """Of net force and torque, in parts of what they are a sum of; sound files have below 0.002."""
+_NOISE = 0.05
+"""eV/Å that forces on an atom may be wrong by, as on the grids of density functionals."""
 _MOST_FRAMES = 400
 _ALL_PAIRS = 24
 """Up to so many frames every pair is looked at."""
@@ -27,8 +29,8 @@ _CLEAR_OF_FEW = 0.95
 frames, all of whose pairs are taken however far apart."""
 _STIFF = {5: 22.0, 6: 30.0, 7: 40.0, 8: 46.0, 9: 55.0, 14: 17.0, 15: 20.0, 16: 25.0, 17: 30.0,
           34: 21.0, 35: 24.0}  # fmt: skip
-"""eV/Å² of a bond between hydrogen and an element, about 16 N/m each (G. Herzberg, Molecular Spectra
-and Molecular Structure II, 1945); somewhat less where it is stretched far."""
+"""eV/Å² (16 N/m) of a bond between hydrogen and an element at the amplitudes of a warm molecule, a
+tenth below those of G. Herzberg, Molecular Spectra and Molecular Structure II (1945)."""
 _USUAL = (0.58, 1.7)
 """Of stiffness in the right units; two units of force differ by 1.89 or more."""
 _APART = 1.5
@@ -132,7 +134,7 @@ def _zeros(forces: np.ndarray) -> list[str]:
 
 def _rigid(positions: np.ndarray, forces: np.ndarray) -> list[str]:
     """Warnings of a net force or torque."""
-    size = np.linalg.norm(forces, axis=-1)
+    size = np.linalg.norm(forces, axis=-1) + _NOISE
     net = np.linalg.norm(forces.sum(axis=1), axis=-1) / size.sum(axis=1)
     arms = positions - positions.mean(axis=1, keepdims=True)
     scale = (np.linalg.norm(arms, axis=-1) * size).sum(axis=1)

@@ -5,9 +5,9 @@ Evidence, strongest first:
 1. The total energy. An all-electron total energy is within a few per cent of the sum of its
    atoms' own (binding is a thousandth of it), so E / Σ E_atom tells 1 hartree from 27.2 eV from
    627.5 kcal/mol from 2625.5 kJ/mol beyond doubt.
-2. The stiffness of bonds to hydrogen, known within a fifth, and the work of the forces between frames
-   that are alike, which is minus the change of the energy: they tell hartree/bohr from hartree/Å,
-   which the size of the forces cannot.
+2. The stiffness of bonds to hydrogen, known within a fifth, and the work of the forces between
+   frames that are alike, which is minus the change of the energy: they tell hartree/bohr from
+   hartree/Å, which the size of the forces cannot.
 3. The size of the forces. A molecule at some hundred kelvin has a root mean square force
    component near 1 eV/Å (23 kcal/mol/Å, 0.02 hartree/bohr). It holds for energies from which atomic
    references were subtracted too, but is a plausibility, and is called an assumption.
@@ -46,7 +46,7 @@ _SIZES = {"eV": (0.2, 5.0), "kcal/mol": (5.0, 150.0), "hartree": (0.003, 0.2)}
 _FEW = 10
 """Frames up to which large forces of a geometry far from rest are told, not warned of."""
 _AT_REST = 5.0
-"""eV/Å²: where bonds vary by no more than the forces over this, small forces are those of geometries
+"""eV/Å²: where bonds vary by no more than forces over this, small forces are those of a geometry
 at rest; a bond has at least 15."""
 _RARE = ("Ry", "meV", "cm⁻¹")
 _BY_BOHR = ("hartree", "Ry", "cm⁻¹")

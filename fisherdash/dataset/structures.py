@@ -25,7 +25,7 @@ from fisherdash.dataset.checks import check_count, check_elements
 from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import Declared
 from fisherdash.dataset.npz import declared_units, describe_difference
-from fisherdash.dataset.orca import read_orca
+from fisherdash.dataset.programs import OWN, read_output
 from fisherdash.dataset.raw import Raw, ReadOptions, assemble
 from fisherdash.dataset.temperature import from_comments
 from fisherdash.dataset.trajectory import read_trajectory
@@ -35,7 +35,10 @@ from fisherdash.errors import InputError
 FORMATS = tuple(form for form in settings.FORMATS if form != "npz")
 """Formats with energies and forces that are read; most by ASE's names."""
 
-_OWN = ("extxyz", "orca-output")
+_PROGRAMS = tuple(one for one in FORMATS if one not in ("extxyz", "traj", "db", "hdf5", "deepmd"))
+"""Outputs, which may end anywhere."""
+_UNFINISHED = {"aims-output": {"non_convergence_ok": True}}
+"""With which ASE reads a run that has no end yet."""
 _FREE_ENERGY = ("free_energy",)
 """Forces are the gradient of the free energy where the electrons are smeared."""
 
@@ -70,8 +73,8 @@ def _frames(data: bytes, name: str, form: str) -> list[Frame]:
         text = decode(data, name)
         _refuse_others(text, name)
         return read_xyz(text, name)
-    if form == "orca-output":
-        return read_orca(decode(data, name), name)
+    if form in OWN:
+        return read_output(decode(data, name), name, form)
     if form == "gaussian-out":
         _check_orientation(decode(data, name), name)
     return [_frame(atoms) for atoms in _by_ase(data, name, form)]
@@ -115,10 +118,10 @@ def _by_ase(data: bytes, name: str, form: str) -> list[Atoms]:
             ):
                 warnings.simplefilter("ignore")
                 stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-                place = Path(folder) / ("OUTCAR" if form == "vasp-out" else "output")
+                place = Path(folder) / "output"
                 place.write_text(decode(data, name), encoding="utf-8")
                 with place.open(encoding="utf-8") as stream:
-                    frames = kind.read(stream, *index)
+                    frames = kind.read(stream, *index, **_UNFINISHED.get(form, {}))
                     frames = [frames] if isinstance(frames, Atoms) else list(frames)
     except InputError:
         raise
@@ -167,6 +170,9 @@ def _with_forces(frames: list[Frame], forces: list[Frame], name: str) -> list[Fr
 def collect(frames: Sequence[Frame], name: str, form: str, options: ReadOptions) -> Raw:
     """Frames of one molecule with labels; single atoms and frames without labels are left out."""
     left_out: list[str] = []
+    if form in _PROGRAMS and 0 < len(frames[-1].numbers) < len(frames[0].numbers):
+        frames = frames[:-1]
+        left_out.append(f"1 of {len(frames) + 1} frames, the last one, which is cut short.")
     frames = _molecules(frames, left_out)
     numbers = frames[0].numbers
     check_count(len(check_elements(numbers)))

@@ -10,7 +10,8 @@ from fisherdash.settings.training import MOST_SEED
 
 Format = Literal[
     "npz", "extxyz", "traj", "db", "hdf5", "deepmd", "vasp-xml", "vasp-out", "espresso-out",
-    "aims-output", "gpaw-out", "nwchem-out", "orca-output", "gaussian-out", "castep-castep",
+    "aims-output", "gpaw-out", "nwchem-out", "orca-output", "gaussian-out", "psi4-out",
+    "qchem-out", "turbomole-gradient", "castep-castep",
 ]  # fmt: skip
 FORMATS: tuple[Format, ...] = get_args(Format)
 
