@@ -1,9 +1,11 @@
 """Checks of the arrays of a data set; each refusal is one sentence."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from ase.data import atomic_numbers as symbol_numbers
 from ase.data import chemical_symbols
 
 from fisherdash.errors import InputError
@@ -83,6 +85,29 @@ def check_elements(atomic_numbers: Any) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
+def elements(words: Sequence[str], who: str, where: str = "") -> np.ndarray:
+    """Atomic numbers, shape (N,), of symbols, labels such as H1 or C_2, or numbers; "" is 0.
+
+    InputError, "``who`` an unknown element … ``where``", for any other word.
+    """
+    found = []
+    for word in words:
+        symbol = word.strip().capitalize()
+        bare = re.sub(r"[\d_].*$", "", symbol)
+        if not symbol:
+            found.append(0)
+        elif word.isascii() and symbol.isdigit() and len(symbol) < 4:
+            found.append(int(symbol))
+        elif symbol in symbol_numbers or (bare in symbol_numbers and bare != "X"):
+            found.append(symbol_numbers[bare])
+        else:
+            raise InputError(
+                f"{who} an unknown element {word.strip()[:20]!r}{where}; chemical symbols such as "
+                "H, C or O are needed."
+            )
+    return np.array(found, dtype=np.int64)
+
+
 def check_count(atoms: int) -> None:
     """InputError for a molecule of more atoms than can be worked with."""
     if atoms > MOST_ATOMS:
@@ -114,7 +139,8 @@ def _check_apart(positions: np.ndarray, atomic_numbers: np.ndarray) -> None:
             raise InputError(
                 f"Atoms {i} ({chemical_symbols[atomic_numbers[i]]}) and {j} "
                 f"({chemical_symbols[atomic_numbers[j]]}) of frame {frame} are {distance:.3g} Å "
-                "apart, which no molecule is; positions must be in Å."
+                "apart, which no molecule is; positions must be in Å, or in the unit that "
+                "--length-units names."
             )
 
 

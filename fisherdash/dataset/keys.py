@@ -8,20 +8,21 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers as symbol_numbers
 
+from fisherdash.dataset.checks import elements
 from fisherdash.dataset.raw import ReadOptions
 from fisherdash.errors import InputError
 
 POSITIONS = ("positions", "R", "coords", "coordinates", "coord", "conformations", "geometries",
-             "pos", "xyz")  # fmt: skip
+             "geometry", "nuclear_coordinates", "pos", "xyz", "atXYZ", "r")  # fmt: skip
 ENERGIES = ("energies", "E", "energy", "total_energy", "etot", "dft_total_energy",
-            "wb97x_dz.energy", "U")  # fmt: skip
-FORCES = ("forces", "F", "force", "wb97x_dz.forces")
+            "wb97x_dz.energy", "potential_energy", "epot", "PotEng", "ePBE0+MBD", "U",
+            "free_energy")  # fmt: skip
+FORCES = ("forces", "F", "force", "wb97x_dz.forces", "totFOR")
 GRADIENTS = ("gradients", "gradient", "grad", "grads", "G", "dft_total_gradient", "de")
 """Names that say that the sign is that of a gradient."""
 ATOMS = ("atomic_numbers", "z", "Z", "nuclear_charges", "numbers", "species", "atomic_number",
-         "elements", "symbols", "atom_types")  # fmt: skip
+         "elements", "symbols", "atom_types", "atNUM")  # fmt: skip
 ENERGY_UNITS = ("e_unit", "energy_unit", "energy_units", "units", "unit", "energies_unit")
 FORCE_UNITS = ("f_unit", "force_unit", "forces_unit", "force_units", "forces_units")
 LENGTH_UNITS = ("r_unit", "length_unit", "length_units", "positions_unit", "coords_unit",
@@ -53,8 +54,8 @@ def lookup(store: Iterable[str], names: Iterable[str], labels: str | None = None
 
 
 def plain(key: str) -> str:
-    """A key without case and with hyphens as underscores."""
-    return key.lower().replace("-", "_")
+    """A key without case, hyphens and underscores."""
+    return key.lower().replace("-", "").replace("_", "")
 
 
 def forces_key(
@@ -63,7 +64,7 @@ def forces_key(
     """The key of the forces, and whether it names gradients."""
     keys = list(store)
     if given is not None:
-        return named(keys, given, "--forces-key", name), False
+        return named(keys, given, "--forces-key", name), "grad" in given.lower()
     found = lookup(keys, FORCES, labels)
     if found is not None:
         return found, False
@@ -111,20 +112,20 @@ def listed(keys: Iterable[str]) -> str:
 
 def hint(energies: list[str], forces: list[str]) -> str:
     """What to say instead, from keys that might be meant."""
-    parts = []
-    for stem, found, option in (
-        ("energ", energies, "--energy-key"), ("forc", forces, "--forces-key"),
-    ):  # fmt: skip
+    parts: list[str] = []
+    seen: list[str] = []
+    for stems, found, option in (
+        (("energ", "epot", "etot"), energies, "--energy-key"),
+        (("forc", "frc", "grad"), forces, "--forces-key"),
+    ):
         like = [
-            key
-            for key in found
-            if stem in key.lower() or (stem == "forc" and "grad" in key.lower())
-        ]
+            key for key in found
+            if any(stem in key.lower() for stem in stems) and "unit" not in key.lower()
+        ]  # fmt: skip
         if like:
+            seen += like
             parts.append(f"{option} {like[0][:40]}")
-    if not parts:
-        return ""
-    return f"it has {listed(dict.fromkeys([*energies, *forces]))}: say {' '.join(parts)}"
+    return f"it has {listed(dict.fromkeys(seen))}: say {' '.join(parts)}" if parts else ""
 
 
 def numbers_of(array: np.ndarray, name: str) -> np.ndarray:
@@ -135,15 +136,4 @@ def numbers_of(array: np.ndarray, name: str) -> np.ndarray:
     words = [
         w.decode("latin-1") if isinstance(w, bytes) else str(w) for w in array.reshape(-1).tolist()
     ]
-    words = [word.strip() for word in words]
-    read = {"": 0, **symbol_numbers}
-    unknown = [w for w in words if w.capitalize() not in read and not (w.isascii() and w.isdigit())]
-    if unknown:
-        raise InputError(
-            f"{name} names an unknown element {unknown[0][:20]!r}; chemical symbols such as H, C "
-            "or O are needed."
-        )
-    found = [
-        0 if not w else int(w[:9]) if w.isdigit() else symbol_numbers[w.capitalize()] for w in words
-    ]
-    return np.array(found, dtype=np.int64).reshape(array.shape)
+    return elements(words, f"{name} names").reshape(array.shape)

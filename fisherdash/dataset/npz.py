@@ -332,13 +332,13 @@ def _find_keys(arrays: Arrays, name: str, options: ReadOptions) -> tuple[dict[st
             continue
         words = [f"{options.labels}_{one}" if options.labels and role in ("energies", "forces")
                  else one for one in names[role][:4]]  # fmt: skip
-        more = {
-            "energies": " or name it with --energy-key",
-            "forces": " or name it with --forces-key",
-        }
+        option = {"energies": "--energy-key", "forces": "--forces-key"}.get(role, "")
+        like = known.hint(*([] if keys[one] else list(arrays) for one in ("energies", "forces")))
+        like = like if option else ""
+        more = f"; {like}" if like else f", or name it with {option}" if option else ""
         raise InputError(
             f"{name} has no {role.replace('_', ' ')}: none of the keys {', '.join(words)} is "
-            f"there{more.get(role, '')}; received {arrays.listed}."
+            f"there{more}; received {arrays.listed}."
         )
     return keys, gradients
 

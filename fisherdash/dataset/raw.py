@@ -61,13 +61,13 @@ def assemble(raw: Raw, name: str, options: ReadOptions) -> Dataset:
         raw.numbers,
     )  # fmt: skip
     refuse_zero(sound["forces"], name)
-    sign = -1.0 if raw.gradients != options.gradients else 1.0
+    sign = -1.0 if raw.gradients or options.gradients else 1.0
     sound["forces"] *= sign
     found = resolve(sound, name, options, raw.declared)
     sound["energies"] *= ENERGY_UNITS[found.energy]
     sound["forces"] *= force_size(found.forces)
     notes = [*found.notes]
-    if raw.gradients and not options.gradients:
+    if raw.gradients:
         notes.append("The file names gradients of the energy; the forces are minus those.")
     elif options.gradients:
         notes.append("The sign of the forces was turned, as asked: they were called gradients.")

@@ -243,6 +243,7 @@ def _labels(
     gradients = unnamed = False
     if options.forces_key is not None:
         force = options.forces_key if options.forces_key in vectors else None
+        gradients = "grad" in options.forces_key.lower()
     else:
         force, gradients = known.forces_key(vectors, name, options.labels, None)
     if force is None and options.forces_key is None and "5-7" in columns and not options.labels:
@@ -263,25 +264,37 @@ def _one(value: Any) -> bool:
 
 def _missing(frame: Frame, found: tuple, name: str, options: ReadOptions, form: str) -> str:
     """The sentence for a file in which no frame has energy and forces, with what it has instead."""
-    energies = [key for key, value in frame.comment.items() if _one(value)]
-    vectors = [key for key, value in frame.columns.items() if key != "pos" and value.ndim == 2]
+    energies = [] if found[0] is not None else [
+        key for key, value in frame.comment.items() if _one(value)
+    ]  # fmt: skip
+    vectors = [] if found[1] is not None else [
+        key for key, value in frame.columns.items() if key != "pos" and value.ndim == 2
+    ]  # fmt: skip
     lacking = " and no ".join(
         word for word, value in (("energy", found[0]), ("forces", found[1])) if value is None
     )
     if options.labels:
         lacking = f"{lacking} of the labels {options.labels}"
-    if found[0] is not None and found[1] is None and {"i", "E"} <= set(frame.comment):
+    if {"i", "E"} <= set(frame.comment) and found[1] is None:
+        if "-frc-" in name:
+            return (
+                f"{name} is CP2K's file of forces: give its file of positions (-pos-1.xyz), beside "
+                "which it has to lie, or a zip of both."
+            )
         return (
             f"{name} has energies (E, hartree) as CP2K writes them, but no forces: those are in "
-            "its file of forces (-frc-1.xyz), which has to lie beside it under CP2K's own name."
+            "its file of forces (-frc-1.xyz), which has to lie beside it under CP2K's own name, or "
+            "in a zip with it."
         )
-    hint = known.hint(
-        [k for k in energies if found[0] is None and "energ" in k.lower()],
-        [k for k in vectors if found[1] is None],
-    )
+    hint = known.hint(energies, vectors)
     prefix = _prefix([*energies, *vectors])
     if hint and prefix and not options.labels:
         hint += f" (or --labels {prefix})"
+    if not hint and (energies or vectors):
+        options_of = [*["--energy-key"] * bool(energies), *["--forces-key"] * bool(vectors)]
+        hint = (
+            f"it has {known.listed([*energies, *vectors])}: name it with {' and '.join(options_of)}"
+        )
     return (
         f"{name} has no {lacking} in frame 0; {hint or 'every frame needs an energy and forces'}."
     )

@@ -1,10 +1,11 @@
 """XYZ and extended XYZ as people write them.
 
     number of atoms
-    comment: words, key=value (extended XYZ, CP2K), or the energy alone (sGDML, QM-22)
+    comment: key=value (extended XYZ, CP2K), words and an energy (xtb, ORCA), or the energy alone
     symbol or atomic number, x, y, z, further columns (as Properties=name:type:columns says)
 
-Byte order marks, Latin-1, Fortran's D exponents, blank lines and ``>`` between frames are read.
+Byte order marks, Latin-1, Fortran's exponents, commas, an index before the symbols, blank lines,
+``>`` and ``#`` between frames are read.
 """
 
 import re
@@ -14,13 +15,23 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers as symbol_numbers
 
+from fisherdash.dataset.checks import elements
 from fisherdash.errors import InputError
+from fisherdash.units import energy_unit
 
 _PAIR = re.compile(r"""([^\s=,]+)\s*=\s*("[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|[^\s,]+)""")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?|[-+]?\d*\.\d+[-+]\d{2,3}", re.ASCII)
 _SPECIES = ("species", "z", "numbers", "atomic_numbers")
 _MOST_COLUMNS = 999
-_EXPONENT = re.compile(r"(?<=[\d.])[dD](?=[-+]?\d)")
+_EXPONENT = re.compile(r"(?<=[\d.])(?:[dD](?=[-+]?\d)|(?=[-+]\d{2,3}$))")
+"""Of Fortran: 1.0D-05, and 1.0-105, in which no place is left for the letter."""
+_SAID = re.compile(
+    r"""(?<![\w.])["']?(?:(?:total|potential|scf)[ _]?)?(?:energy|e|etot|epot)["']?\s*[:=]?\s*
+        ([-+]?\d+\.\d*(?:[eEdD][-+]?\d+)?)(?:\s+(?![\w/.]*\s*=)([A-Za-z][\w/.]*))?""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""An energy, and perhaps its unit, among the words of a comment."""
+_COUNT = re.compile(r"(\d{1,9})(?:\s+[A-Za-z]\w*)?", re.ASCII)
 
 
 @dataclass
@@ -63,16 +74,16 @@ def read_xyz(text: str, name: str) -> list[Frame]:
     row = 0
     while row < len(lines):
         first = lines[row].strip()
-        if not first or first == ">":
+        if not first or first == ">" or first[0] == "#":
             row += 1
             continue
-        index = len(frames)
-        if not (first.isascii() and first.isdigit()) or len(first) > 9:
+        index, found = len(frames), _COUNT.fullmatch(first)
+        if found is None:
             raise InputError(
                 f"{name} is not an XYZ file: line {row + 1} should be the number of atoms of "
                 f"frame {index}, received {first[:40]!r}."
             )
-        count = int(first)
+        count = int(found[1])
         if row + 2 + count > len(lines):
             raise InputError(
                 f"{name} ends inside frame {index}: {count} atoms are announced, "
@@ -86,11 +97,12 @@ def read_xyz(text: str, name: str) -> list[Frame]:
 
 
 def _frame(comment: str, lines: list[str], name: str, index: int) -> Frame:
-    rows = [line.split() for line in lines]
+    rows = _rows(lines)
     widths = {len(row) for row in rows}
     if len(widths) > 1:
         # What has spaces in it and stands where a symbol should is told first.
-        _elements(np.array([row[0] for row in rows if row and number(row[0]) is None]), name, index)
+        first = [row[0] for row in rows if row and number(row[0]) is None]
+        elements(first, f"{name} names", f" in frame {index}")
         raise InputError(
             f"{name} has lines of different numbers of columns in frame {index}: "
             f"{', '.join(map(str, sorted(widths)[:4]))}."
@@ -101,7 +113,7 @@ def _frame(comment: str, lines: list[str], name: str, index: int) -> Frame:
     layout = (
         _described(str(described), width, name, index)
         if described is not None
-        else _usual(width or 0)
+        else _usual(width or 0, _indexed(rows))
     )
     total = sum(size for _, _, _, size in layout) if width is None else width
     table = np.array(rows, dtype=object).reshape(len(rows), total)
@@ -110,7 +122,7 @@ def _frame(comment: str, lines: list[str], name: str, index: int) -> Frame:
     for key, kind, start, size in layout:
         part = table[:, start : start + size]
         if key.lower() in _SPECIES and size == 1 and numbers is None:
-            numbers = _elements(part[:, 0], name, index)
+            numbers = elements(part[:, 0].tolist(), f"{name} names", f" in frame {index}")
         elif kind in "RI":
             values = _numbers(part, name, index, key)
             columns[key] = values[:, 0] if size == 1 else values
@@ -119,15 +131,34 @@ def _frame(comment: str, lines: list[str], name: str, index: int) -> Frame:
             f"{name} needs a symbol and three coordinates for every atom of frame {index}."
         )
     frame = Frame(numbers, columns, pairs)
-    _bare_energy(frame, comment)
+    _said_energy(frame, comment)
     return frame
 
 
-def _usual(width: int) -> list[tuple[str, str, int, int]]:
-    found = [("species", "S", 0, 1), ("pos", "R", 1, 3)] if width >= 4 else []
-    for start in range(4, width - 2, 3):
-        found.append((f"{start + 1}-{start + 3}", "R", start, 3))
-    return found
+def _rows(lines: list[str]) -> list[list[str]]:
+    """Words of the lines; commas stand between numbers, or in them where there are no points."""
+    text = "\n".join(lines)
+    if "," in text:
+        text = text.replace(",", " " if "." in text else ".")
+        lines = text.split("\n")
+    return [line.split() for line in lines]
+
+
+def _indexed(rows: list[list[str]]) -> bool:
+    """Whether symbols stand behind an index."""
+    return bool(rows) and all(
+        len(row) > 4 and row[0].isdigit() and row[1].capitalize() in symbol_numbers for row in rows
+    )
+
+
+def _usual(width: int, indexed: bool) -> list[tuple[str, str, int, int]]:
+    """The columns of plain XYZ, each three of those behind the positions by their numbers."""
+    start = 1 if indexed else 0
+    if width < start + 4:
+        return []
+    found = [("species", "S", start, 1), ("pos", "R", start + 1, 3)]
+    return found + [(f"{at + 1}-{at + 3}", "R", at, 3)
+                    for at in range(start + 4, min(width - 2, 30))]  # fmt: skip
 
 
 def _described(
@@ -151,42 +182,25 @@ def _described(
     return found
 
 
-def _elements(words: np.ndarray, name: str, index: int) -> np.ndarray:
-    found = []
-    for word in words.tolist():
-        symbol = word.capitalize()
-        if word.isascii() and word.isdigit() and len(word) < 4:
-            found.append(int(word))
-        elif symbol in symbol_numbers:
-            found.append(symbol_numbers[symbol])
-        elif (bare := re.sub(r"[\d_].*$", "", symbol)) in symbol_numbers and bare != "X":
-            found.append(symbol_numbers[bare])  # H1, C_2: labels of atoms
-        else:
-            raise InputError(
-                f"{name} names an unknown element {word[:20]!r} in frame {index}; chemical "
-                "symbols such as H, C or O are needed."
-            )
-    return np.array(found, dtype=np.int64)
-
-
 def _numbers(part: np.ndarray, name: str, index: int, key: str) -> np.ndarray:
     try:
         return part.astype(np.float64)
     except (ValueError, OverflowError):
         pass
-    try:
-        return np.array([[float(_EXPONENT.sub("e", w)) for w in row] for row in part]).reshape(
-            part.shape
-        )
-    except ValueError as error:
-        word = str(error).rpartition(": ")[2][:40]
+    found = [number(word) if word.strip("*") else np.nan for word in part.reshape(-1).tolist()]
+    if None in found:
+        word = part.reshape(-1)[found.index(None)]
         raise InputError(
-            f"{name} has {word} where frame {index} should have a number of {key[:40]}."
-        ) from None
+            f"{name} has {word[:38]!r} where frame {index} should have a number of {key[:40]}."
+        )
+    return np.array(found, dtype=np.float64).reshape(part.shape)
 
 
 def number(text: str) -> float | None:
-    """A number, with Fortran's exponents too; None for other text."""
+    """A number, with Fortran's exponents too; None for other text.
+
+    Asterisks, where a number did not fit into its column, are dealt with by the caller.
+    """
     text = text.strip().rstrip(",;")
     if not _NUMBER.fullmatch(text):
         return None
@@ -207,13 +221,18 @@ def _value(text: str) -> Any:
     return lower in ("t", "true") if lower in ("t", "f", "true", "false") else text
 
 
-def _bare_energy(frame: Frame, comment: str) -> None:
-    """The energy where the comment is a number, or begins with one."""
-    if frame.comment:
+def _said_energy(frame: Frame, comment: str) -> None:
+    """The energy of a comment without key=value: named there, or its only number with a point."""
+    said = _SAID.search(comment)
+    if said and (unit := energy_unit(said[2] or "")):
+        frame.comment.setdefault("energy_unit", unit)
+    if frame.comment.keys() - {"energy_unit"}:
         return
     words = comment.replace(";", " ").split()
     found = [number(word) for word in words]
-    # A number alone, or before words.
-    alone = found and found[0] is not None and found.count(None) == len(found) - 1
-    if alone and (len(found) == 1 or "." in words[0]):
-        frame.comment["energy"], frame.bare = found[0], True
+    values = [value for value, word in zip(found, words, strict=True)
+              if value is not None and ("." in word or len(words) == 1)]  # fmt: skip
+    # A number alone, before words, or behind the number of the step.
+    if said or (len(values) == 1 and (found[0] == values[0] or None not in found)):
+        frame.comment["energy"] = number(said[1]) if said else values[0]
+        frame.bare = True
