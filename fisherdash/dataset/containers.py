@@ -1,73 +1,35 @@
-"""Packed files and data bases: gz, bz2, xz; ASE db, DeePMD folders, HDF5 of ANI and SPICE.
+"""Data bases: ASE and SchNetPack db, DeePMD folders, HDF5 of ANI, SPICE and QM7-X.
 
 Nothing is unpickled: an ASE data base is SQLite whose arrays are raw numbers, and its ``data`` is
 JSON behind them; HDF5 is read by its own library, external links and storage are not followed.
 """
 
-import bz2
-import gzip
 import io
+import itertools
 import json
-import lzma
 import math
 import sqlite3
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fisherdash.dataset import keys as known
+from fisherdash.dataset.archives import LARGEST, allowed_size
 from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import Declared
-from fisherdash.dataset.npz import ALWAYS_ALLOWED, declared_units, one_molecule
+from fisherdash.dataset.npz import declared_units, drop_unlabelled, one_molecule
 from fisherdash.dataset.raw import Raw, ReadOptions, assemble
 from fisherdash.dataset.structures import collect
 from fisherdash.dataset.xyz import Frame, decode
 from fisherdash.errors import InputError
 from fisherdash.units import energy_unit, force_unit, length_unit
 
-LARGEST = 2**30
-"""Bytes that a packed file may unpack to, whatever it is."""
-HIGHEST_RATIO = 50
-"""Times its own size that a packed file of more than little content may unpack to."""
-_PACKED: dict[bytes, Any] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\0": lzma.open,
-}
-PACKED_ENDINGS = (".gz", ".bz2", ".xz")
+_MOST_GROUPS = 200_000
+"""Groups of an HDF5 file that are looked at."""
 _STEPS = 20_000_000
 """Steps of SQLite's machine that reading may take."""
-
-
-def _allowed(data: bytes) -> int:
-    """Bytes that packed data may unpack to."""
-    return min(LARGEST, max(ALWAYS_ALLOWED, HIGHEST_RATIO * len(data)))
-
-
-def unpacked(data: bytes, name: str) -> tuple[bytes, str]:
-    """The content of a gz, bz2 or xz file and its name without that ending; others as they are."""
-    opener = next((one for magic, one in _PACKED.items() if data.startswith(magic)), None)
-    if opener is None:
-        return data, name
-    allowed = _allowed(data)
-    try:
-        with opener(io.BytesIO(data)) as stream:
-            content = stream.read(allowed + 1)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, MemoryError):
-        raise InputError(f"{name} is a damaged packed file, or cut short.") from None
-    if len(content) > allowed:
-        raise InputError(
-            f"{name} would unpack to more than {allowed / 2**20:.0f} MiB, which a file of its size "
-            "may take at most."
-        )
-    if not content:
-        raise InputError(f"{name} is empty.")
-    path = Path(name)
-    return content, path.stem if path.suffix.lower() in PACKED_ENDINGS else name
 
 
 def from_database(data: bytes, name: str, options: ReadOptions) -> Dataset:
@@ -182,34 +144,6 @@ def deepmd_folder(path: Path) -> dict[str, bytes]:
     return {one.relative_to(path).as_posix(): one.read_bytes() for one in wanted if one.is_file()}
 
 
-def deepmd_zip(data: bytes, name: str) -> dict[str, bytes]:
-    """The same from a zip of the folder."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
-            members = [
-                one for one in file.infolist() if one.filename.endswith((".raw", ".npy", "nopbc"))
-            ]
-            allowed = _allowed(data)
-            if len(members) > 10_000 or sum(one.file_size for one in members) > allowed:
-                raise InputError(f"{name} would unpack to more than {allowed / 2**20:.0f} MiB.")
-            found = {one.filename: file.read(one) for one in members}
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError,
-            ValueError, NotImplementedError, MemoryError) as error:  # fmt: skip
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{name} is a damaged zip, or none.") from None
-    roots = [PurePosixPath(key).parent for key in found if PurePosixPath(key).name == "type.raw"]
-    if len(roots) != 1:
-        raise InputError(
-            f"{name} holds {len(roots)} DeePMD folders (type.raw and set.*); one is needed."
-        )
-    return {
-        PurePosixPath(key).relative_to(roots[0]).as_posix(): value
-        for key, value in found.items()
-        if PurePosixPath(key).is_relative_to(roots[0])
-    }
-
-
 def from_deepmd(files: Mapping[str, bytes], name: str, options: ReadOptions) -> Dataset:
     """The Dataset of a DeePMD folder: type.raw, type_map.raw and set.*/coord, energy, force."""
     try:
@@ -264,48 +198,50 @@ def _npy(files: Mapping[str, bytes], key: str, name: str) -> np.ndarray:
 
 
 def from_hdf5(data: bytes, name: str, options: ReadOptions) -> Dataset:
-    """The Dataset of one molecule in an HDF5 file: ANI, SPICE, or the like."""
+    """The Dataset of one molecule in an HDF5 file: ANI, SPICE, QM7-X, or the like."""
     import h5py  # slow to import
 
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            group = _group(file, name, options.molecule)
-            arrays = {key: _array(one, key, name) for key, one in _datasets(group)}
-            texts = _attributes(group)
+            groups = _groups_of_one(file, name, options.molecule)
+            keys, gradients = known.roles(_datasets(groups[0]), name, options)
+            for role, key in keys.items():
+                if key is None:
+                    raise InputError(
+                        f"{name} has no {role.replace('_', ' ')}; it has "
+                        f"{known.listed(_datasets(groups[0]))}."
+                    )
+            found = _stacked(groups, keys, name, allowed_size(data))
+            texts = _units_said(file, groups[0], keys)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001
         raise InputError(
             f"{name} is not a readable HDF5 file ({type(error).__name__}): damaged or cut short."
         ) from None
-    keys, gradients = known.roles(arrays, name, options)
-    for role, key in keys.items():
-        if key is None:
-            raise InputError(
-                f"{name} has no {role.replace('_', ' ')}; it has {known.listed(arrays)}."
-            )
-    found = {role: arrays[key] for role, key in keys.items()}
-    units = {role: texts.get(f"{key}/units", "") for role, key in keys.items()}
-    named = {"energy_unit": units["energies"], "force_unit": units["forces"],
-             "length_unit": units["positions"]}  # fmt: skip
     numbers = known.numbers_of(found["atomic_numbers"], name)
     raw = Raw(
         found["positions"], found["energies"].reshape(-1), found["forces"],
         one_molecule(numbers, name),
         source=f"{name} ({', '.join(str(key) for key in keys.values())})",
-        declared=declared_units({key: text for key, text in named.items() if text}, name, options),
+        declared=declared_units(texts, name, options),
         gradients=gradients,
     )  # fmt: skip
+    drop_unlabelled(raw)
     return assemble(raw, name, options)
 
 
-def _groups(file: Any, depth: int = 4) -> Iterator[tuple[str, Any]]:
-    """Groups that hold positions, by their path; only links inside the file are followed."""
+def _groups(file: Any, depth: int = 4) -> Iterator[tuple[str, Any, int]]:
+    """Groups that hold positions: path, group, dimensions of the positions.
+
+    Only links inside the file are followed.
+    """
     import h5py
 
-    keys = list(file)[:200_000]
-    if known.lookup(keys, known.POSITIONS) is not None:
-        yield file.name, file
+    keys = list(file)[:_MOST_GROUPS]
+    key = known.lookup(keys, known.POSITIONS)
+    if key is not None and key in _datasets(file):
+        yield file.name, file, file[key].ndim
     elif depth:
         for key in keys:
             if isinstance(file.get(key, getlink=True), h5py.HardLink):
@@ -314,49 +250,82 @@ def _groups(file: Any, depth: int = 4) -> Iterator[tuple[str, Any]]:
                     yield from _groups(inner, depth - 1)
 
 
-def _group(file: Any, name: str, molecule: str | None) -> Any:
-    found = dict(_groups(file))
-    if not found:
+def _groups_of_one(file: Any, name: str, wished: str | None) -> list[Any]:
+    """The group of one molecule, or those of its conformations where each has its own."""
+    every = list(itertools.islice(_groups(file), _MOST_GROUPS))
+    molecules: dict[str, list[Any]] = {}
+    for path, group, dimensions in every:
+        parent = path.rpartition("/")[0] if dimensions == 2 else path
+        molecules.setdefault(parent.strip("/"), []).append(group)
+    if not molecules:
         raise InputError(f"{name} has no group with positions (coordinates, conformations).")
-    if molecule is not None:
-        chosen = [one for path, one in found.items()
-                  if molecule.strip("/") in (path.strip("/"), path.rpartition("/")[2])]  # fmt: skip
-        if len(chosen) != 1:
+    if wished is not None:
+        wanted = wished.strip("/")
+        fits = [one for path, one in molecules.items()
+                if wanted in (path, path.rpartition("/")[2])]  # fmt: skip
+        fits = fits or [[group] for path, group, _ in every if wanted == path.strip("/")]
+        if len(fits) != 1:
             raise InputError(
-                f"{name} has no one molecule {molecule[:60]!r}; it has "
-                f"{known.listed(path.strip('/') for path in found)}."
+                f"{name} has no one molecule {wished[:60]!r}; it has {known.listed(molecules)}."
             )
-        return chosen[0]
-    if len(found) > 1:
+        return fits[0]
+    if len(molecules) > 1:
         raise InputError(
-            f"{name} holds {len(found)} molecules; choose one with --molecule: "
-            f"{known.listed(path.strip('/') for path in found)}."
+            f"{name} holds {len(molecules)} molecules; choose one with --molecule: "
+            f"{known.listed(molecules)}."
         )
-    return next(iter(found.values()))
+    return next(iter(molecules.values()))
 
 
-def _datasets(group: Any) -> Iterator[tuple[str, Any]]:
+def _datasets(group: Any) -> list[str]:
+    """Names of the arrays in a group; only links inside the file are followed."""
     import h5py
 
-    for key in list(group)[:1000]:
-        if isinstance(group.get(key, getlink=True), h5py.HardLink):
+    return [key for key in list(group)[:1000]
+            if isinstance(group.get(key, getlink=True), h5py.HardLink)
+            and isinstance(group[key], h5py.Dataset)]  # fmt: skip
+
+
+def _stacked(
+    groups: list[Any], keys: Mapping[str, str], name: str, allowed: int
+) -> dict[str, np.ndarray]:
+    """Arrays of every role, of several groups one above the other."""
+    found: dict[str, list[np.ndarray]] = {role: [] for role in keys}
+    for group in groups:
+        for role, key in keys.items():
             one = group[key]
-            if isinstance(one, h5py.Dataset):
-                yield key, one
+            if one.external or one.is_virtual:
+                raise InputError(
+                    f"{name} keeps {key[:40]!r} outside itself, which is not followed."
+                )
+            allowed -= math.prod(one.shape or (0,)) * max(8, one.dtype.itemsize)
+            if allowed < 0:
+                raise InputError(
+                    f"{name} claims the shape {one.shape} for {key[:40]!r}, too much to read."
+                )
+            array = np.asarray(one[()])
+            found[role].append(array.astype("S") if array.dtype.kind == "O" else array)
+    if len(groups) == 1 and found["positions"][0].ndim != 2:
+        return {role: arrays[0] for role, arrays in found.items()}
+    atoms = {array.shape for array in found["positions"]}
+    if len(atoms) > 1:
+        raise InputError(f"{name} holds conformations of different numbers of atoms: {atoms}.")
+    return {role: np.stack(arrays) for role, arrays in found.items()}
 
 
-def _array(one: Any, key: str, name: str) -> np.ndarray:
-    if one.external or one.is_virtual:
-        raise InputError(f"{name} keeps {key[:40]!r} outside itself, which is not followed.")
-    if math.prod(one.shape or (0,)) * max(8, one.dtype.itemsize) > LARGEST:
-        raise InputError(f"{name} claims the shape {one.shape} for {key[:40]!r}, too much to read.")
-    array = np.asarray(one[()])
-    return array.astype("S") if array.dtype.kind == "O" else array
-
-
-def _attributes(group: Any) -> dict[str, str]:
+def _units_said(file: Any, group: Any, keys: Mapping[str, str]) -> dict[str, str]:
+    """Texts about units: attributes of the arrays, of their group and of the file."""
     found = {}
-    for key, one in _datasets(group):
-        text = one.attrs.get("units", one.attrs.get("unit", ""))
-        found[f"{key}/units"] = text.decode() if isinstance(text, bytes) else str(text)
-    return found
+    for place in (file, group):
+        found |= {key: _text(value) for key, value in itertools.islice(place.attrs.items(), 100)}
+    for role, key in (("energies", "energy_unit"), ("forces", "force_unit"),
+                      ("positions", "length_unit")):  # fmt: skip
+        attributes = group[keys[role]].attrs
+        if unit := _text(attributes.get("units", attributes.get("unit", ""))):
+            found[key] = unit
+    return {key: text for key, text in found.items() if text}
+
+
+def _text(value: Any) -> str:
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    return text if isinstance(text, str) and len(text) < 100 else ""

@@ -23,7 +23,7 @@ from ase.data import covalent_radii
 from fisherdash.dataset.consistency import stiffness, work
 from fisherdash.dataset.core import reference_bonds
 from fisherdash.errors import InputError
-from fisherdash.units import ENERGY_UNITS, HARTREE, force_size
+from fisherdash.units import ENERGY_UNITS, HARTREE, LENGTH_UNITS, force_size
 from fisherdash.units import energy_unit as energy_unit
 from fisherdash.units import force_unit as force_unit
 from fisherdash.units import length_unit as length_unit
@@ -270,17 +270,19 @@ def _forces(
 def _inferred_forces(arrays: dict, name: str, energy: str) -> tuple[str, str]:
     """Of forces beside positions in Å, of which nothing says the unit."""
     size = rms(arrays["forces"])
-    readings = {f"{energy}/Å": 1.0}
+    readings = [f"{energy}/Å"]
     if energy in _BY_BOHR or energy == "kJ/mol":
-        wide = "nm" if energy == "kJ/mol" else "bohr"
-        readings[f"{energy}/{wide}"] = force_size(f"eV/{wide}")
+        readings.append(f"{energy}/{'nm' if energy == 'kJ/mol' else 'bohr'}")
     fits = [unit for unit in readings if _COLD <= size * force_size(unit) < _WARM[1]]
-    why = ""
-    if len(fits) > 1:
-        likely, why = _by_evidence(arrays, energy, readings)
-        fits = likely or fits
+    likely, why = _likely(arrays, energy, [f"{energy}/{per}" for per in LENGTH_UNITS])
+    if len(likely) == 1:
+        why = "" if fits == likely else f"because {why} in that unit; "
+        fits = likely
+    elif why:
+        likely, _ = _likely(arrays, energy, list(_COMMON))
+        fits = []
     elif not fits and len(readings) == 1 and _at_rest(arrays, size * ENERGY_UNITS[energy]):
-        fits = list(readings)
+        fits = readings
     if len(fits) == 1:
         return fits[0], f"; forces in {fits[0]}, {why}{size * force_size(fits[0]):.3g} eV/Å rms."
     if fits:
@@ -290,34 +292,35 @@ def _inferred_forces(arrays: dict, name: str, energy: str) -> tuple[str, str]:
             f"they would be {sizes} eV/Å rms, both plausible; say which with --force-units "
             f"{fits[-1]} or --force-units {fits[0]}."
         )
-    first = next(iter(readings))
-    other = [unit for unit in _COMMON if _WARM[0] <= size * force_size(unit) < _WARM[1]]
+    other = likely or [one for one in _COMMON if _WARM[0] <= size * force_size(one) < _WARM[1]]
     hint = f"; in {' or '.join(other)} they would be those of a warm molecule" if other else ""
     raise InputError(
-        f"{name} has forces of {size * force_size(first):.3g} eV/Å rms if they are in {first}, "
-        f"which no warm molecule has{hint}: say the units with --units and --force-units."
+        f"{name} has forces of {size * force_size(readings[0]):.3g} eV/Å rms if they are in "
+        f"{readings[0]}, which no warm molecule has{hint}: say the units with --units and "
+        "--force-units."
     )
 
 
-def _by_evidence(arrays: dict, energy: str, readings: dict[str, float]) -> tuple[list[str], str]:
-    """The one reading that bonds to hydrogen or the work of the forces allow, if any, and why."""
-    size = ENERGY_UNITS[energy]
-    forces = arrays["forces"] * size
+def _likely(arrays: dict, energy: str, units: list[str]) -> tuple[list[str], str]:
+    """Units of force that bonds to hydrogen and the work of the forces allow, and how they tell.
+
+    "" where neither tells anything; bonds are believed where they contradict the energies.
+    """
+    positions, forces = arrays["positions"], arrays["forces"]
     with np.errstate(all="ignore"):
-        springs = stiffness(arrays["positions"], forces, arrays["atomic_numbers"])
-        slope = work(arrays["positions"], arrays["energies"] * size, forces)
-    fits, why = set(readings), []
+        springs = stiffness(positions, forces, arrays["atomic_numbers"])
+        slope = work(positions, arrays["energies"] * ENERGY_UNITS[energy], forces)
+    fits, why = units, []
     for measured, low, what in (
-        (slope and 1 / slope, 0.75, "the energies change from frame to frame by their work"),
         (springs, 0.7, "bonds to hydrogen are as stiff as usual"),
+        (slope and 1 / slope, 0.75, "the energies change from frame to frame by their work"),
     ):
-        likely = {
-            u for u, per in readings.items() if measured and low < abs(measured) * per < 1 / low
-        }
-        if likely:
-            fits &= likely
-            why.append(what)
-    return (list(fits), f"because {' and '.join(why)} in that unit; ") if why else ([], "")
+        if measured:
+            likely = [one for one in fits if low < abs(measured) * force_size(one) < 1 / low]
+            if likely or not why:
+                fits = likely
+                why.insert(0, what)
+    return fits if why else [], " and ".join(why)
 
 
 def _at_rest(arrays: dict, size: float) -> bool:

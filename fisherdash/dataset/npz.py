@@ -207,7 +207,14 @@ def from_arrays(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
     numbers = known.numbers_of(arrays[keys["atomic_numbers"]], name)
     if energies.ndim and energies.size == len(energies):  # (M, 1)
         energies = energies.ravel()
-    positions, forces, numbers = _unpadded(positions, forces, numbers, arrays)
+    if numbers.ndim == 3 and numbers.shape[2] == 1:
+        numbers = numbers[:, :, 0]
+    atoms = numbers.shape[-1] if numbers.ndim else 0
+    positions, forces = (
+        one.reshape(-1, atoms, 3) if one.ndim == 2 and one.shape[1] == 3 * atoms > 0 else one
+        for one in (positions, forces)
+    )
+    positions, forces, numbers = _unpadded(positions, forces, numbers)
     raw = Raw(
         positions, energies, forces, one_molecule(numbers, name),
         source=f"{name} ({', '.join(keys.values())})",
@@ -243,17 +250,18 @@ def drop_unlabelled(raw: Raw) -> None:
 
 
 def _unpadded(
-    positions: np.ndarray, forces: np.ndarray, numbers: np.ndarray, arrays: Arrays
+    positions: np.ndarray, forces: np.ndarray, numbers: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Without the atoms of number 0 behind the molecule, with which some files are filled up."""
+    """Without the atoms of number 0 or −1 behind the molecule, with which files are filled up."""
     if positions.ndim != 3 or forces.shape != positions.shape or not numbers.size:
         return positions, forces, numbers
     if numbers.dtype.kind not in "iuf" or numbers.shape[-1] != positions.shape[1]:
         return positions, forces, numbers
     rows = numbers.reshape(-1, numbers.shape[-1])
-    real = rows[0] != 0
+    real = (rows[0] != 0) & (rows[0] != -1)
     size = int(real.sum())
-    if 0 < size < len(real) and real[:size].all() and ((rows != 0) == real).all():
+    same = (((rows != 0) & (rows != -1)) == real).all()
+    if 0 < size < len(real) and real[:size].all() and same:
         numbers = numbers[..., :size]
         positions, forces = positions[:, :size], forces[:, :size]
     return positions, forces, numbers

@@ -34,7 +34,7 @@ class Raw:
         source: where they came from.
         declared: units that the file or its format says.
         gradients: the file names them gradients, so that the sign is turned.
-        unnamed: nothing names the columns that are taken as forces.
+        unnamed: columns that are taken as forces though nothing names them, such as "5-7".
         temperature: K, None if unknown.
         left_out, notes, warnings: what to tell.
     """
@@ -46,7 +46,7 @@ class Raw:
     source: str
     declared: Declared = field(default_factory=Declared)
     gradients: bool = False
-    unnamed: bool = False
+    unnamed: str = ""
     temperature: float | None = None
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -63,7 +63,15 @@ def assemble(raw: Raw, name: str, options: ReadOptions) -> Dataset:
     refuse_zero(sound["forces"], name)
     sign = -1.0 if raw.gradients or options.gradients else 1.0
     sound["forces"] *= sign
-    found = resolve(sound, name, options, raw.declared)
+    try:
+        found = resolve(sound, name, options, raw.declared)
+    except InputError as refusal:
+        if not raw.unnamed or options.forces_key:
+            raise
+        raise InputError(
+            f"{refusal} (Columns {raw.unnamed}, which have no names, were taken as forces; "
+            "--forces-key takes others.)"
+        ) from None
     sound["energies"] *= ENERGY_UNITS[found.energy]
     sound["forces"] *= force_size(found.forces)
     notes = [*found.notes]
@@ -82,11 +90,12 @@ def assemble(raw: Raw, name: str, options: ReadOptions) -> Dataset:
         if checked.sign is None:
             raise InputError(
                 f"{name} has columns without names beside its positions, which may be forces or "
-                "gradients of the energy: say --forces-key 5-7 for forces, or --gradients, and "
-                "--force-units."
+                f"gradients of the energy: say --forces-key {raw.unnamed} for forces, or "
+                "--gradients, and --force-units."
             )
         notes.append(
-            "Columns 5 to 7 are taken as forces: energies fall, or bonds pull, as forces say."
+            f"Columns {raw.unnamed.replace('-', ' to ')} are taken as forces: energies fall, or "
+            "bonds pull, as forces say."
         )
     return Dataset(
         **sound,

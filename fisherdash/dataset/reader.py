@@ -1,10 +1,13 @@
 """Reads and validates a data set from a path or an upload, in the project's units."""
 
+import dataclasses
 import io
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fisherdash.dataset import containers
+from fisherdash.dataset import archives, containers
 from fisherdash.dataset.core import Dataset, check_temperature
 from fisherdash.dataset.inference import check_unit, check_units
 from fisherdash.dataset.npz import Arrays, from_arrays
@@ -19,11 +22,25 @@ LARGEST_TEXT = 2**30
 
 _SUFFIXES = {
     ".npz": "npz", ".xyz": "extxyz", ".extxyz": "extxyz", ".traj": "traj", ".db": "db",
-    ".h5": "hdf5", ".hdf5": "hdf5", ".zip": "deepmd",
+    ".h5": "hdf5", ".hdf5": "hdf5",
 }  # fmt: skip
-ENDINGS = (*_SUFFIXES, *containers.PACKED_ENDINGS)
+ENDINGS = (*_SUFFIXES, ".zip", ".tar", *archives.PACKED_ENDINGS)
 """Of files whose format need not be named."""
 _BY_NAME = {"outcar": "vasp-out", "vasprun": "vasp-xml"}
+_MAGIC = {b"\x89HDF\r\n\x1a\n": "hdf5", b"SQLite format 3\0": "db", b"- of Ulm": "traj"}
+_SIGNATURES = {
+    b"<modeling>": "vasp-xml", b" vasp.": "vasp-out", b"* O   R   C   A *": "orca-output",
+    b"Invoking FHI-aims": "aims-output",
+    b"Northwest Computational Chemistry Package": "nwchem-out", b"Program PWSCF": "espresso-out",
+    b"Entering Gaussian System": "gaussian-out", b"Psi4: An Open-Source": "psi4-out",
+    b"Q-Chem, Inc.": "qchem-out", b"$grad ": "turbomole-gradient",
+    b" |__ |  _|___|_____|": "gpaw-out", b"CASTEP version": "castep-castep",
+    b"ITEM: TIMESTEP": "extxyz",  # refused there with the reason
+}  # fmt: skip
+"""What programs write at the beginning of their outputs, whatever the file is called."""
+_HEAD = 50_000
+_XYZ = re.compile(rb"\s*\d+[^\n]*\n[^\n]*\n\s*(?:\d+|[A-Z][a-z]?)\d*(?:\s+[-+\d.eEdD]+){3}")
+_ALIASES = {"xyz": "extxyz"}
 
 
 def load(path: str | Path, *, format: str | None = None, **said: Any) -> Dataset:
@@ -105,6 +122,7 @@ def _read(
 ) -> Dataset:
     if size == 0:
         raise InputError(f"{name} is empty.")
+    format = _ALIASES.get(format or "", format)
     if format is not None and format != "npz" and format not in FORMATS:
         raise InputError(f"Unknown format {format!r}; use npz, {', '.join(FORMATS)}.")
     if (format or _SUFFIXES.get(Path(name).suffix.lower())) == "npz":
@@ -114,32 +132,65 @@ def _read(
             f"{name} has {size / 2**30:.1f} GiB; at most {LARGEST_TEXT / 2**30:.0f} GiB of other "
             "formats are read: convert it to npz."
         )
-    data, inner = containers.unpacked(stream.read(), name)
-    form = format or format_of(inner, data)
+    data, inner = archives.unpacked(stream.read(), name)
+    npz = _SUFFIXES.get(Path(inner).suffix.lower()) == "npz"
+    files = None if npz else archives.members(data, name)
+    if files is not None and (
+        format == "deepmd" or any(Path(one).name == "type.raw" for one in files)
+    ):
+        files = archives.deepmd_files(files, name)
+        return hinted(containers.from_deepmd(files, name, options), name)
+    if files is not None and all(one.endswith(".npy") for one in files):
+        npz = True
+    elif files is not None:
+        one = archives.chosen(files, name, options.molecule, _readable(format))
+        options = dataclasses.replace(options, molecule=None)
+        (data, inner), forces = archives.unpacked(one.data, one.name), one.forces
+    form = "npz" if npz else format or format_of(inner, data)
     if form == "npz":
-        return hinted(from_arrays(Arrays(io.BytesIO(data), name), name, options), name)
-    if form == "db":
+        found = from_arrays(Arrays(io.BytesIO(data), name), name, options)
+    elif form == "db":
         found = containers.from_database(data, name, options)
     elif form == "hdf5":
         found = containers.from_hdf5(data, name, options)
     elif form == "deepmd":
-        found = containers.from_deepmd(containers.deepmd_zip(data, name), name, options)
+        raise InputError(f"{name} is no archive of a DeePMD folder (type.raw and set.*).")
     else:
         found = from_structures(data, name, form, options, forces)
     return hinted(found, name)
 
 
+def _readable(format: str | None) -> Callable[[str, bytes], bool]:
+    """Whether a file of an archive is one of data; any may be where the format was named."""
+
+    def check(name: str, data: bytes) -> bool:
+        try:
+            inner = Path(name).stem if name.lower().endswith(archives.PACKED_ENDINGS) else name
+            return bool(format_of(inner, data))
+        except InputError:
+            return format is not None and not name.lower().startswith(("readme", "license"))
+
+    return check
+
+
 def format_of(name: str, data: bytes) -> str:
-    """The format by the ending of the name, or by names that programs give their files."""
+    """The format by the ending of the name, by what programs call their files or write first."""
     suffix = Path(name).suffix.lower()
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     for stem, form in _BY_NAME.items():
         if name.lower().startswith(stem):
             return form
-    if data[:14] == b"ITEM: TIMESTEP":
-        return "extxyz"  # refused there with the reason
+    head = data[:_HEAD]
+    for sign, form in _MAGIC.items():
+        if head.startswith(sign):
+            return form
+    for sign, form in _SIGNATURES.items():
+        if sign in head:
+            return form
+    if _XYZ.match(head):
+        return "extxyz"
     raise InputError(
         f"{name} has the unknown suffix {suffix!r}; use {', '.join(_SUFFIXES)} (also with .gz, "
-        f".bz2, .xz) or name the format with --format (npz, {', '.join(FORMATS)})."
+        f".bz2, .xz, in .zip or .tar) or name the format with --format (npz, {', '.join(FORMATS)})."
     )

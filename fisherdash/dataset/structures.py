@@ -29,7 +29,7 @@ from fisherdash.dataset.programs import OWN, read_output
 from fisherdash.dataset.raw import Raw, ReadOptions, assemble
 from fisherdash.dataset.temperature import from_comments
 from fisherdash.dataset.trajectory import read_trajectory
-from fisherdash.dataset.xyz import Frame, decode, read_xyz
+from fisherdash.dataset.xyz import UNNAMED, Frame, decode, read_xyz
 from fisherdash.errors import InputError
 
 FORMATS = tuple(form for form in settings.FORMATS if form != "npz")
@@ -39,6 +39,14 @@ _PROGRAMS = tuple(one for one in FORMATS if one not in ("extxyz", "traj", "db", 
 """Outputs, which may end anywhere."""
 _UNFINISHED = {"aims-output": {"non_convergence_ok": True}}
 """With which ASE reads a run that has no end yet."""
+_END = {"castep-castep": "\n Finalisation time   = 0.00 s\n", "turbomole-gradient": "\n$end\n"}
+"""What it wants to find there."""
+_STARTS = {
+    "aims-output": "Begin self-consistency loop: Re-init", "castep-castep": " Starting MD iter",
+    "vasp-xml": "<calculation", "gaussian-out": "Input orientation", "gpaw-out": "\nPositions:",
+    "turbomole-gradient": "  cycle =", "espresso-out": "     Self-consistent Calculation",
+}  # fmt: skip
+"""With which a frame begins; the last one of a run that was stopped is cut off there."""
 _FREE_ENERGY = ("free_energy",)
 """Forces are the gradient of the free energy where the electrons are smeared."""
 
@@ -77,7 +85,16 @@ def _frames(data: bytes, name: str, form: str) -> list[Frame]:
         return read_output(decode(data, name), name, form)
     if form == "gaussian-out":
         _check_orientation(decode(data, name), name)
-    return [_frame(atoms) for atoms in _by_ase(data, name, form)]
+    try:
+        return [_frame(atoms) for atoms in _by_ase(data, name, form)]
+    except InputError as refusal:
+        start = data.rfind(_STARTS[form].encode()) if form in _STARTS else 0
+        try:
+            frames = _by_ase(data[: max(0, start)], name, form)
+        except InputError:
+            raise refusal from None
+        nothing = Frame(np.zeros(0, dtype=int), {"pos": np.zeros((0, 3))})
+        return [*map(_frame, frames), nothing]
 
 
 def _refuse_others(text: str, name: str) -> None:
@@ -119,7 +136,8 @@ def _by_ase(data: bytes, name: str, form: str) -> list[Atoms]:
                 warnings.simplefilter("ignore")
                 stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
                 place = Path(folder) / "output"
-                place.write_text(decode(data, name), encoding="utf-8")
+                text, end = decode(data, name), _END.get(form, "")
+                place.write_text(text if end in text else text + end, encoding="utf-8")
                 with place.open(encoding="utf-8") as stream:
                     frames = kind.read(stream, *index, **_UNFINISHED.get(form, {}))
                     frames = [frames] if isinstance(frames, Atoms) else list(frames)
@@ -170,7 +188,7 @@ def _with_forces(frames: list[Frame], forces: list[Frame], name: str) -> list[Fr
 def collect(frames: Sequence[Frame], name: str, form: str, options: ReadOptions) -> Raw:
     """Frames of one molecule with labels; single atoms and frames without labels are left out."""
     left_out: list[str] = []
-    if form in _PROGRAMS and 0 < len(frames[-1].numbers) < len(frames[0].numbers):
+    if form in _PROGRAMS and len(frames[-1].numbers) < len(frames[0].numbers):
         frames = frames[:-1]
         left_out.append(f"1 of {len(frames) + 1} frames, the last one, which is cut short.")
     frames = _molecules(frames, left_out)
@@ -208,8 +226,8 @@ def _molecules(frames: Sequence[Frame], left_out: list[str]) -> list[Frame]:
 
 def _labelled(
     frames: list[Frame], name: str, form: str, options: ReadOptions, left_out: list[str]
-) -> tuple[list[Frame], np.ndarray, np.ndarray, bool, bool]:
-    """Frames with both labels, the labels, and whether they are gradients or without a name."""
+) -> tuple[list[Frame], np.ndarray, np.ndarray, bool, str]:
+    """Frames with both labels, the labels, whether they are gradients, columns without a name."""
     found = [_labels(frame, name, options) for frame in frames]
     whole = [index for index, (energy, forces, _, _) in enumerate(found)
              if energy is not None and forces is not None]  # fmt: skip
@@ -230,8 +248,9 @@ def _labelled(
 
 def _labels(
     frame: Frame, name: str, options: ReadOptions
-) -> tuple[float | None, np.ndarray | None, bool, bool]:
-    """Energy and forces (N, 3) of one frame, None where they lack; gradients; without a name."""
+) -> tuple[float | None, np.ndarray | None, bool, str]:
+    """Energy and forces (N, 3) of one frame, None where they lack; whether they are gradients;
+    which columns they are, if nothing names them."""
     store, columns = frame.comment, frame.columns
     key = known.lookup(store, _FREE_ENERGY, options.labels) if options.energy_key is None else None
     if options.energy_key is not None:
@@ -240,15 +259,15 @@ def _labels(
         key = known.lookup(store, known.ENERGIES, options.labels)
     energy = float(np.asarray(store[key]).reshape(())) if key and _one(store[key]) else None
     vectors = [k for k, v in columns.items() if k != "pos" and v.shape == columns["pos"].shape]
-    gradients = unnamed = False
+    gradients, unnamed = False, ""
     if options.forces_key is not None:
         force = options.forces_key if options.forces_key in vectors else None
         gradients = "grad" in options.forces_key.lower()
     else:
         force, gradients = known.forces_key(vectors, name, options.labels, None)
-    if force is None and options.forces_key is None and "5-7" in columns and not options.labels:
-        force, unnamed = "5-7", True
-    forces = None if force is None else columns[force]
+    if force is None and options.forces_key is None and not options.labels:
+        force = unnamed = next((key for key in vectors if UNNAMED.fullmatch(key)), "")
+    forces = columns[force] if force else None
     if energy is not None and np.isnan(energy):
         energy = None
     if forces is not None and np.isnan(forces).any():
@@ -268,7 +287,8 @@ def _missing(frame: Frame, found: tuple, name: str, options: ReadOptions, form: 
         key for key, value in frame.comment.items() if _one(value)
     ]  # fmt: skip
     vectors = [] if found[1] is not None else [
-        key for key, value in frame.columns.items() if key != "pos" and value.ndim == 2
+        key for key, value in frame.columns.items()
+        if key != "pos" and value.ndim == 2 and not UNNAMED.fullmatch(key)
     ]  # fmt: skip
     lacking = " and no ".join(
         word for word, value in (("energy", found[0]), ("forces", found[1])) if value is None

@@ -19,7 +19,9 @@ from fisherdash.dataset.checks import elements
 from fisherdash.errors import InputError
 from fisherdash.units import energy_unit
 
-_PAIR = re.compile(r"""([^\s=,]+)\s*=\s*("[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|[^\s,]+)""")
+_PAIR = re.compile(
+    r"""([^\s=,]+)\s*=\s*("[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|[-+]?\d+,\d+(?![\d.,])|[^\s,]+)"""
+)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?|[-+]?\d*\.\d+[-+]\d{2,3}", re.ASCII)
 _SPECIES = ("species", "z", "numbers", "atomic_numbers")
 _MOST_COLUMNS = 999
@@ -31,6 +33,8 @@ _SAID = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 """An energy, and perhaps its unit, among the words of a comment."""
+UNNAMED = re.compile(r"\d+-\d+")
+"""Key of columns without a name."""
 _COUNT = re.compile(r"(\d{1,9})(?:\s+[A-Za-z]\w*)?", re.ASCII)
 
 
@@ -40,7 +44,7 @@ class Frame:
 
     Attributes:
         numbers: (N,) atomic numbers.
-        columns: name → (N,) or (N, k) of numbers; those without names are "5-7", "8-10", ….
+        columns: name → (N,) or (N, k) of numbers; those without names are "5-7", "6-8", ….
         comment: key → value of the comment; "energy" also where it stands alone there.
         bare: the energy is a number without a name.
     """
@@ -210,7 +214,7 @@ def number(text: str) -> float | None:
 def _value(text: str) -> Any:
     """A number, an array of numbers, or text."""
     text = text.strip("\"'{}[]").strip()
-    found = number(text)
+    found = number(text.replace(",", ".") if text.count(",") == 1 else text)
     if found is not None:
         return found
     words = text.replace(",", " ").split()
