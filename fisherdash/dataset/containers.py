@@ -19,7 +19,7 @@ from fisherdash.dataset import keys as known
 from fisherdash.dataset.archives import LARGEST, allowed_size
 from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import Declared
-from fisherdash.dataset.npz import declared_units, drop_unlabelled, one_molecule
+from fisherdash.dataset.npz import READ_ERRORS, declared_units, drop_unlabelled, one_molecule, real
 from fisherdash.dataset.raw import Raw, ReadOptions, assemble
 from fisherdash.dataset.structures import collect
 from fisherdash.dataset.xyz import Frame, decode
@@ -41,6 +41,7 @@ def from_database(data: bytes, name: str, options: ReadOptions) -> Dataset:
         base.deserialize(data)
         steps = iter(range(_STEPS // 10_000))
         base.set_progress_handler(lambda: next(steps, None) is None, 10_000)
+        base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, len(data))  # no value is made larger than all
         base.execute("PRAGMA trusted_schema=OFF")
         kinds = dict(base.execute("SELECT name, type FROM sqlite_master").fetchmany(1000))
         if kinds.get("systems") != "table":
@@ -54,8 +55,6 @@ def from_database(data: bytes, name: str, options: ReadOptions) -> Dataset:
         raise InputError(f"{name} is a damaged data base, or not one of ASE.") from None
     finally:
         base.close()
-    if not frames:
-        raise InputError(f"{name} holds no frames.")
     raw = collect(frames, name, "db", options)
     raw.declared = _units_of(metadata, options) or raw.declared
     return assemble(raw, name, options)
@@ -193,7 +192,7 @@ def _npy(files: Mapping[str, bytes], key: str, name: str) -> np.ndarray:
         return array.astype(np.float64).reshape(len(array), -1)
     except KeyError:
         raise InputError(f"{name} has no {key}.") from None
-    except (ValueError, OSError, EOFError, MemoryError, TypeError, SyntaxError, OverflowError):
+    except (*READ_ERRORS, TypeError, SyntaxError):
         raise InputError(f"{name} is damaged: {key} cannot be read.") from None
 
 
@@ -220,9 +219,11 @@ def from_hdf5(data: bytes, name: str, options: ReadOptions) -> Dataset:
             f"{name} is not a readable HDF5 file ({type(error).__name__}): damaged or cut short."
         ) from None
     numbers = known.numbers_of(found["atomic_numbers"], name)
+    positions, energies, forces = (
+        real(found[role], str(keys[role]), name) for role in ("positions", "energies", "forces")
+    )
     raw = Raw(
-        found["positions"], found["energies"].reshape(-1), found["forces"],
-        one_molecule(numbers, name),
+        positions, energies.reshape(-1), forces, one_molecule(numbers, name),
         source=f"{name} ({', '.join(str(key) for key in keys.values())})",
         declared=declared_units(texts, name, options),
         gradients=gradients,

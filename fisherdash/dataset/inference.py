@@ -69,7 +69,6 @@ class Declared:
 
     ``certain``: they are those of the format, to which a reader has converted.
     ``custom``: of the energy, where nothing else is known.
-    ``by``: how the unit of forces is said.
     """
 
     energy: str | None = None
@@ -78,7 +77,6 @@ class Declared:
     why: str = ""
     certain: bool = False
     custom: str | None = None
-    by: str = ", as the file says"
 
 
 @dataclass
@@ -256,7 +254,7 @@ def _forces(
     energy, length = units
     given = said.force_units or declared.forces
     if given:
-        by = ", as given" if said.force_units else "" if declared.certain else declared.by
+        by = ", as given" if said.force_units else "" if declared.certain else ", as the file says"
         return given, f"; forces in {given}{by}."
     if length != "Å":
         unit = f"{energy}/{length}"

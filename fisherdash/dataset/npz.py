@@ -54,7 +54,7 @@ MOST_MEMBERS = 1000
 """Arrays of one file; those in use have fewer than twenty."""
 
 # What zipfile, its decompressors and numpy's reader of headers let through.
-_READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
+READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
                 ValueError, OverflowError, tokenize.TokenError, MemoryError)  # fmt: skip
 
 
@@ -68,7 +68,7 @@ class Arrays(Mapping[str, np.ndarray]):
         self._name = name
         try:
             self._zip = zipfile.ZipFile(stream)
-        except _READ_ERRORS:
+        except READ_ERRORS:
             raise InputError(
                 f"{name} is not a readable npz file: it is damaged, cut short or something else."
             ) from None
@@ -102,7 +102,7 @@ class Arrays(Mapping[str, np.ndarray]):
             with self._zip.open(info) as member:
                 shape, dtype = _read_header(member)
                 start = member.tell()
-        except _READ_ERRORS:
+        except READ_ERRORS:
             raise InputError(
                 f"{self._name} is damaged: its array {key!r} cannot be read."
             ) from None
@@ -124,7 +124,7 @@ class Arrays(Mapping[str, np.ndarray]):
         try:
             with self._zip.open(info) as member:
                 return npy.read_array(member, allow_pickle=False)
-        except _READ_ERRORS:
+        except READ_ERRORS:
             raise InputError(
                 f"{self._name} is damaged: its array {key!r} cannot be read."
             ) from None
@@ -202,7 +202,7 @@ def from_arrays(arrays: Arrays, name: str, options: ReadOptions) -> Dataset:
         return _from_project(arrays, name, options)
     keys, gradients = _find_keys(arrays, name, options)
     positions, energies, forces = (
-        _real(arrays[keys[role]], keys[role], name) for role in ("positions", "energies", "forces")
+        real(arrays[keys[role]], keys[role], name) for role in ("positions", "energies", "forces")
     )
     numbers = known.numbers_of(arrays[keys["atomic_numbers"]], name)
     if energies.ndim and energies.size == len(energies):  # (M, 1)
@@ -351,7 +351,8 @@ def _find_keys(arrays: Arrays, name: str, options: ReadOptions) -> tuple[dict[st
     return keys, gradients
 
 
-def _real(array: np.ndarray, key: str, name: str) -> np.ndarray:
+def real(array: np.ndarray, key: str, name: str) -> np.ndarray:
+    """An array in double precision; InputError unless it holds real numbers."""
     if array.dtype.kind not in "iuf":
         raise InputError(
             f"{name} must hold real numbers under {key!r}, received type {array.dtype}."

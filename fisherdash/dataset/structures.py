@@ -47,6 +47,7 @@ _STARTS = {
     "turbomole-gradient": "  cycle =", "espresso-out": "     Self-consistent Calculation",
 }  # fmt: skip
 """With which a frame begins; the last one of a run that was stopped is cut off there."""
+_LONGEST_LINE = 200
 _FREE_ENERGY = ("free_energy",)
 """Forces are the gradient of the free energy where the electrons are smeared."""
 
@@ -137,6 +138,8 @@ def _by_ase(data: bytes, name: str, form: str) -> list[Atoms]:
                 stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
                 place = Path(folder) / "output"
                 text, end = decode(data, name), _END.get(form, "")
+                if form == "castep-castep":  # ASE's patterns take the cube of a line's length
+                    text = "\n".join(line[:_LONGEST_LINE] for line in text.splitlines())
                 place.write_text(text if end in text else text + end, encoding="utf-8")
                 with place.open(encoding="utf-8") as stream:
                     frames = kind.read(stream, *index, **_UNFINISHED.get(form, {}))
@@ -188,6 +191,8 @@ def _with_forces(frames: list[Frame], forces: list[Frame], name: str) -> list[Fr
 def collect(frames: Sequence[Frame], name: str, form: str, options: ReadOptions) -> Raw:
     """Frames of one molecule with labels; single atoms and frames without labels are left out."""
     left_out: list[str] = []
+    if not frames:
+        raise InputError(f"{name} holds no frames.")
     if form in _PROGRAMS and len(frames[-1].numbers) < len(frames[0].numbers):
         frames = frames[:-1]
         left_out.append(f"1 of {len(frames) + 1} frames, the last one, which is cut short.")
@@ -330,13 +335,7 @@ def _prefix(keys: list[str]) -> str:
 
 def _declared(frames: Sequence[Frame], name: str, form: str, options: ReadOptions) -> Declared:
     if form in ("db", "deepmd"):
-        return Declared(
-            options.units or "eV",
-            options.force_units or "eV/Å",
-            None,
-            "the custom of the format",
-            by="",
-        )
+        return Declared(custom="eV")
     if form != "extxyz":
         return Declared("eV", "eV/Å", "Å", f"to which {form} is converted", certain=True)
     texts = {

@@ -20,16 +20,19 @@ from fisherdash.errors import InputError
 from fisherdash.units import energy_unit
 
 _PAIR = re.compile(
-    r"""([^\s=,]+)\s*=\s*("[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|[-+]?\d+,\d+(?![\d.,])|[^\s,]+)"""
+    r"""(?<![^\s=,])([^\s=,]+)\s*=\s*("[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|[-+]?\d+,\d+(?![\d.,])|[^\s,]+)"""
 )
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?|[-+]?\d*\.\d+[-+]\d{2,3}", re.ASCII)
 _SPECIES = ("species", "z", "numbers", "atomic_numbers")
 _MOST_COLUMNS = 999
+_LONGEST = 20_000
+"""Characters of a comment that are read."""
 _EXPONENT = re.compile(r"(?<=[\d.])(?:[dD](?=[-+]?\d)|(?=[-+]\d{2,3}$))")
 """Of Fortran: 1.0D-05, and 1.0-105, in which no place is left for the letter."""
 _SAID = re.compile(
-    r"""(?<![\w.])["']?(?:(?:total|potential|scf)[ _]?)?(?:energy|e|etot|epot)["']?\s*[:=]?\s*
-        ([-+]?\d+\.\d*(?:[eEdD][-+]?\d+)?)(?:\s+(?![\w/.]*\s*=)([A-Za-z][\w/.]*))?""",
+    r"""(?<![\w.])["']?(?:(?:total|potential|scf)[ _]?)?(?:energy|e|etot|epot)["']?
+        \s{0,9}[:=]?\s{0,9}
+        ([-+]?\d+\.\d*(?:[eEdD][-+]?\d+)?)(?:\s{1,9}(?![\w/.]*\s{0,9}=)([A-Za-z][\w/.]*))?""",
     re.VERBOSE | re.IGNORECASE,
 )
 """An energy, and perhaps its unit, among the words of a comment."""
@@ -101,6 +104,7 @@ def read_xyz(text: str, name: str) -> list[Frame]:
 
 
 def _frame(comment: str, lines: list[str], name: str, index: int) -> Frame:
+    comment = comment[:_LONGEST]
     rows = _rows(lines)
     widths = {len(row) for row in rows}
     if len(widths) > 1:

@@ -3,14 +3,19 @@
 Every function takes a ``random.Random`` and gives other bytes; the same state, the same bytes.
 """
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import random
+import sqlite3
 import struct
 import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import h5py
 import msgpack
 import numpy as np
 
@@ -294,6 +299,136 @@ def xyz_made(chance: random.Random, data: bytes) -> bytes:
         b"O 1e308 1e308 1e308 1 1 1", b"O nan nan nan 1 1 1", b"X 0 0 0 0 0 0",
     ))]  # fmt: skip
     return b"\n".join(lines)
+
+
+def line_made(chance: random.Random, data: bytes) -> bytes:
+    """An output of a program with lines lost, doubled, exchanged, or with other numbers in them."""
+    lines = data.split(b"\n")
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        row, other = chance.randrange(len(lines)), chance.randrange(len(lines))
+        way = chance.randrange(6)
+        if way == 0:
+            del lines[row : row + chance.choice((1, 1, 3, 10))]
+        elif way == 1:
+            lines[row:row] = lines[other : other + chance.choice((1, 5, 50))]
+        elif way == 2:
+            lines[row], lines[other] = lines[other], lines[row]
+        elif way == 3:
+            lines[row] = number(chance, lines[row])
+        elif way == 4:
+            lines = lines[: row + 1]
+        else:
+            lines[row] = (
+                b"   ions per type =  99999999999 1" if chance.random() < 0.3 else b"*" * 80
+            )
+        lines = lines or [b""]
+    return b"\n".join(lines)
+
+
+def packed_made(chance: random.Random, data: bytes) -> bytes:
+    """A packed file or an archive whose content is damaged, or which is a bomb."""
+    text = chance.choice(seeds.xyz_files() + seeds.structure_files() + seeds.output_files())
+    if chance.random() < 0.7:
+        text = chance.choice((*GENERAL, line_made))(chance, text)
+    if chance.random() < 0.02:
+        text = bytes(100 * 2**20) if chance.random() < 0.5 else text[:100] * 500_000
+    way = chance.randrange(7)
+    if way < 3:
+        return (gzip.compress, bz2.compress, lzma.compress)[way](text)
+    names = [chance.choice(("x.xyz", "a/OUTCAR", "../../x.xyz", "/etc/x.xyz", "x.gz", "a\0b.xyz",
+                            "w-pos-1.xyz", "w-frc-1.xyz", "x" * 3000, "__MACOSX/x.xyz"))
+             for _ in range(chance.choice((1, 1, 2, 3)))]  # fmt: skip
+    if way == 3:
+        return seeds.archive(dict.fromkeys(names, text), "tar")
+    if way == 4:
+        return gzip.compress(seeds.archive(dict.fromkeys(names, text), "tar"))
+    if way == 5:
+        return seeds.archive(dict.fromkeys(names, text))
+    files = seeds.deepmd()
+    for _ in range(chance.choice((1, 1, 2))):
+        key = chance.choice(list(files))
+        if chance.random() < 0.3:
+            files.pop(key, None)
+        elif key.endswith("npy") and chance.random() < 0.5:
+            stream = io.BytesIO()
+            np.save(stream, array(chance, np.load(io.BytesIO(seeds.deepmd()[key]))))
+            files[key] = stream.getvalue()
+        else:
+            files[key] = chance.choice(GENERAL)(chance, files.get(key, b"0"))
+        files = files or {"type.raw": b""}
+    return seeds.archive(files)
+
+
+def hdf5_made(chance: random.Random, data: bytes) -> bytes:
+    """An HDF5 file with arrays that do not belong there, links, or chunks that are not there."""
+    groups = {path: dict(arrays) for path, arrays in chance.choice(seeds.hdf5_groups()).items()}
+    for _ in range(chance.choice((1, 1, 2))):
+        arrays = groups[chance.choice(list(groups))]
+        key = chance.choice(list(arrays) or ["R"])
+        if chance.random() < 0.2:
+            arrays.pop(key, None)
+        else:
+            made = array(chance, arrays.get(key, 0))
+            arrays[key] = "text" if made.dtype.kind in "OUSM" else made
+    stream = io.BytesIO(seeds.hdf5(groups))
+    with h5py.File(stream, "a") as file:
+        way = chance.randrange(8)
+        if way == 0:
+            file["link"] = h5py.SoftLink("/link")
+            file["out"] = h5py.ExternalLink("/etc/passwd", "/")
+        elif way == 1:
+            file["gdb/round"] = file
+        elif way == 2:
+            shape = chance.choice(((10**9, 3, 3), (10**5, 100, 3), (2**40,)))
+            group = file.require_group(next(iter(groups)))
+            group.pop("coordinates", None)
+            group.create_dataset("coordinates", shape, "f8", chunks=True, compression="gzip")
+        elif way == 3:
+            file.attrs["energy_unit"] = chance.choice(_TEXTS).replace("\0", "")
+    return stream.getvalue()
+
+
+def database_made(chance: random.Random, data: bytes) -> bytes:
+    """An ASE data base with other values in its table, or another table in its place."""
+    base = sqlite3.connect(":memory:")
+    base.deserialize(seeds.database(chance.random() < 0.5))
+    column = chance.choice(("numbers", "positions", "energy", "data", "key_value_pairs", "pbc"))
+    values = (
+        None,
+        1e999,
+        -1,
+        b"",
+        b"\0" * 8,
+        bytes(72),
+        b"\xff" * 24,
+        "x",
+        "[" * 3000,
+        (8).to_bytes(8, "little") + b"[" * 2000,
+        b'{"energy": 1}',
+        (8).to_bytes(8, "little") + b'{"energy":{"__ndarray__":[[9999999999],"float64",0]}}',
+        (8).to_bytes(8, "little") + b'{"forces":{"__ndarray__":[[3,3],"object",0]}}',
+        (8).to_bytes(8, "little") + b'{"forces":{"__ndarray__":[[-3,3],"float64",-80]}}',
+    )
+    try:
+        if chance.random() < 0.8:
+            where = "" if chance.random() < 0.5 else " WHERE id = 2"
+            base.execute(f"UPDATE systems SET {column} = ?{where}", (chance.choice(values),))
+        else:
+            base.execute("ALTER TABLE systems RENAME TO s")
+            base.executescript(chance.choice((
+                "CREATE VIEW systems AS SELECT * FROM s, s AS b, s AS c",
+                "CREATE TABLE systems (id INTEGER, numbers BLOB)",
+                "CREATE VIEW systems AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
+                "FROM c) SELECT x AS id, zeroblob(1000000000) AS numbers FROM c",
+                "CREATE TABLE systems AS SELECT id, zeroblob(5000000) AS numbers FROM s",
+                "CREATE TABLE systems (id INTEGER, numbers BLOB AS (zeroblob(1000000000))); "
+                "INSERT INTO systems (id) VALUES (1)",
+            )))  # fmt: skip
+        base.commit()
+        made = base.serialize()
+    finally:
+        base.close()
+    return made
 
 
 def xml_made(chance: random.Random, data: bytes) -> bytes:

@@ -68,6 +68,27 @@ def _structures(data: bytes, chance: random.Random) -> object:
     return dataset.load_bytes("x", data, format=chance.choice(STRUCTURES))
 
 
+def _said(chance: random.Random) -> dict[str, object]:
+    """What a user may say of a file besides."""
+    ways: list[dict[str, object]] = [
+        {}, {}, {"force_units": "hartree/bohr"}, {"gradients": True}, {"length_units": "bohr"},
+        {"units": "kcal/mol"}, {"labels": "dft"}, {"molecule": "w"},
+        {"forces_key": "5-7", "force_units": "hartree/bohr"},
+        {"energy_key": "energy_dft", "forces_key": "forces_dft"},
+    ]  # fmt: skip
+    return chance.choice(ways)
+
+
+def _xyz(data: bytes, chance: random.Random) -> object:
+    return dataset.load_bytes("x.xyz", data, **_said(chance))
+
+
+def _content(data: bytes, chance: random.Random) -> object:
+    """By what is in it, mostly; by a format that somebody names, sometimes."""
+    form = None if chance.random() < 0.8 else chance.choice(STRUCTURES)
+    return dataset.load_bytes("x", data, format=form, **_said(chance))
+
+
 def _checkpoint(data: bytes, chance: random.Random) -> object:
     found = checkpoint.load_bytes(data, "x.safetensors")
     return found.fingerprint, found.num_parameters
@@ -115,6 +136,10 @@ READERS = {
                _npz, 3),
         Reader("structures", seeds.structure_files, (damage.xyz_made, damage.xyz_made,
                damage.xml_made), _structures, 3),
+        Reader("xyz", seeds.xyz_files, (damage.xyz_made,), _xyz, 3),
+        Reader("outputs", seeds.output_files, (damage.line_made,), _content, 3),
+        Reader("containers", seeds.container_files, (damage.packed_made, damage.hdf5_made,
+               damage.database_made), _content, 3),
         Reader("checkpoint", seeds.checkpoint_files, (damage.safetensors_made,), _checkpoint, 2),
         Reader("foreign", seeds.foreign_files, (damage.pickle_made, damage.pickle_made,
                damage.zip_made), _foreign, 2),

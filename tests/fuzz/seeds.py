@@ -1,13 +1,20 @@
 """Small sound files of every kind that the program reads: what damage begins with."""
 
+import bz2
 import functools
+import gzip
 import io
+import lzma
+import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import ase.db
 import ase.io
 import flax.serialization
+import h5py
 import numpy as np
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -16,6 +23,8 @@ from fisherdash import dataset
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.form import HeadForm
 from fisherdash.settings import ModelConfig
+from fisherdash.units import BOHR, HARTREE
+from tests.dataset.outputs import OUTPUTS
 from tests.potentials import torchfile
 from tests.potentials.schnetpack.files import painn
 from tests.randomised import random_checkpoint
@@ -87,6 +96,124 @@ def structure_files() -> list[bytes]:
     )
     return [text.getvalue().encode(), boxed.encode(), plain.encode(), binary.getvalue(),
             vasp.encode()]  # fmt: skip
+
+
+def xyz_files() -> list[bytes]:
+    """XYZ as people write it: words, bare energies, declared units, exponents, cells, CP2K."""
+    own, scale = frames(), HARTREE / BOHR
+
+    def text(comment: str, row: str, size: float = 1.0) -> bytes:
+        lines = []
+        for step in range(4):
+            energy = own["energies"][step] / (HARTREE if size != 1 else 1)
+            lines += ["3", comment.format(e=energy, n=step)]
+            for symbol, x, f in zip(
+                "OHH", own["positions"][step], own["forces"][step], strict=True
+            ):
+                lines.append(row.format(symbol, *x, *(f / size)))
+        return "\n".join(lines).encode() + b"\n"
+
+    properties = "Properties=species:S:1:pos:R:3:{}:R:3 "
+    plain = "{0} {1:.8f} {2:.8f} {3:.8f} {4:.8f} {5:.8f} {6:.8f}"
+    fortran = text("energy={e:.9f}", plain.replace(".8f", ".8E")).replace(b"E-", b"D-")
+    return [
+        text("{e:.9f}", plain),
+        text("energy: {e:.9f} gnorm: 0.1 xtb: 6.5", plain, scale),
+        text("step {n} E = {e:.9f} Ha", plain, scale),
+        text(properties.format("forces_dft") + "energy_dft={e:.9f}", plain),
+        text(properties.format("forces") + "energy={e:.9f} energy_unit=Ha force_unit=Ha/Bohr",
+             plain, scale),
+        text(properties.format("forces") + 'Lattice="9 0 0 0 9 0 0 0 9" energy={e:.9f}', plain),
+        text(properties.format("forces") + "energy={e:.9f}", plain.replace("{0}", "8")),
+        fortran.replace(b"\n3\n", b"\n>\n3\n"),
+        text("energy={e:.9f}", plain.replace(" ", ", ")),
+        text(" i = {n:8d}, time = 0.5, E = {e:.9f}", plain[:27], scale),
+        b"\xef\xbb\xbf" + text("energy={e:.9f} author=Ren\u00e9", plain.replace("{0}", "1 {0}")),
+    ]  # fmt: skip
+
+
+def output_files() -> list[bytes]:
+    """An output of every program."""
+    own = {**frames(), "positions": frames()["positions"] + 5.0}
+    return [write(own).encode() for write in OUTPUTS.values()]
+
+
+def archive(files: dict[str, bytes], kind: str = "zip") -> bytes:
+    """A zip or tar of these files."""
+    stream = io.BytesIO()
+    if kind == "tar":
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            for name, data in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        return stream.getvalue()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in files.items():
+            file.writestr(name, data)
+    return stream.getvalue()
+
+
+def deepmd() -> dict[str, bytes]:
+    """A DeePMD folder."""
+    own, found = frames(), {"w/type.raw": b"0\n1\n1\n", "w/type_map.raw": b"O\nH\n"}
+    for key, value in (("coord", "positions"), ("energy", "energies"), ("force", "forces")):
+        stream = io.BytesIO()
+        np.save(stream, own[value].reshape(4, -1))
+        found[f"w/set.000/{key}.npy"] = stream.getvalue()
+    return found
+
+
+def hdf5(groups: dict[str, dict[str, Any]]) -> bytes:
+    """An HDF5 file of groups of arrays."""
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        for path, arrays in groups.items():
+            group = file.require_group(path)
+            for key, value in arrays.items():
+                group[key] = value
+    return stream.getvalue()
+
+
+def hdf5_groups() -> list[dict[str, dict[str, Any]]]:
+    """ANI, and a group for each conformation."""
+    own = frames()
+    ani = {"coordinates": own["positions"], "energies": own["energies"] / HARTREE,
+           "forces": own["forces"] / HARTREE, "species": np.array([b"O", b"H", b"H"])}  # fmt: skip
+    each = {
+        f"w/{n}": {"atXYZ": own["positions"][n], "ePBE0+MBD": own["energies"][n : n + 1],
+                   "totFOR": own["forces"][n], "atNUM": own["atomic_numbers"]} for n in range(4)
+    }  # fmt: skip
+    return [{"gdb/water": ani}, each]
+
+
+@functools.cache
+def database(units: bool) -> bytes:
+    """An ASE data base; with units, as SchNetPack writes it."""
+    own = frames()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.db"
+        with ase.db.connect(path) as base:
+            for x, e, f in zip(own["positions"], own["energies"], own["forces"], strict=True):
+                base.write(ase.Atoms("OHH", x), data={"energy": np.array([e]), "forces": f})
+        if units:
+            base.metadata = {
+                "_property_unit_dict": {"energy": "eV", "forces": "eV/Ang"},
+                "_distance_unit": "Ang",
+            }
+        return path.read_bytes()
+
+
+def container_files() -> list[bytes]:
+    """Everything packed and every data base."""
+    text = structure_files()[0]
+    packed = [pack(text) for pack in (gzip.compress, bz2.compress, lzma.compress)]
+    pair = {"w-pos-1.xyz": xyz_files()[9], "w-frc-1.xyz": xyz_files()[9]}
+    return [
+        *packed, archive({"a/x.xyz": text, "README": b"water"}), archive({"x.xyz": text}, "tar"),
+        gzip.compress(npz(npz_layouts()[1])), archive(deepmd()), archive(pair), database(False),
+        database(True), *map(hdf5, hdf5_groups()),
+    ]  # fmt: skip
 
 
 def _models() -> list[checkpoint.Checkpoint]:
