@@ -193,6 +193,10 @@ def evaluate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     if one.caution:
         console.note(f"warning: {one.caution}")
     errors = one.errors()
+    from fisherdash.potentials.evaluate import no_energies
+
+    if warning := no_energies(errors.energy_rmse, float(data.energies.std())):
+        console.note(f"warning: {warning}")
     return {
         "force_rmse_eV_per_A": errors.force_rmse,
         "force_mae_eV_per_A": errors.force_mae,

@@ -14,6 +14,8 @@ from fisherdash.potentials import head
 from fisherdash.potentials.checkpoint import Checkpoint
 
 BATCH = 64
+NO_ENERGIES = 0.95
+"""An energy error above this share of the energies' spread is that of a model without any."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,17 @@ class Errors:
     energy_rmse: float
     energy_mae: float
     frames: int
+
+
+def no_energies(error: float, spread: float) -> str:
+    """One sentence if an error of energies (eV) is no less than their spread, else ""."""
+    if not spread > 0 or not error > NO_ENERGIES * spread:
+        return ""
+    return (
+        f"No energies were learned: the error of {error:.3g} eV is no less than the spread of the "
+        f"energies ({spread:.3g} eV), as of a model that says their mean whatever the geometry. "
+        "Energies and forces may not belong together, or be in other units or of other signs."
+    )
 
 
 def predict(

@@ -20,6 +20,7 @@ from fisherdash import __version__, storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint, energy_reference
+from fisherdash.potentials.evaluate import no_energies
 from fisherdash.potentials.families import trainable
 from fisherdash.settings import ModelConfig, TrainSettings
 from fisherdash.train.step import LEARNING_UNIT, Params, State, Sums
@@ -39,7 +40,8 @@ class EpochReport:
     Errors are in eV and eV/Å; those of the training frames are means over the epoch while the
     weights were moving. ``checkpoint`` holds the weights with the lowest validation loss so far,
     None before the first epoch is through. ``seconds`` is the mean per epoch. ``force_rms`` is the
-    root mean square of a force component of the validation frames.
+    root mean square of a force component of the validation frames, ``energy_std`` the standard
+    deviation of the energies of all frames.
     """
 
     epoch: int
@@ -60,18 +62,22 @@ class EpochReport:
     history: tuple[dict[str, float], ...] = ()
     checkpoint: Checkpoint | None = None
     force_rms: float = math.nan
+    energy_std: float = math.nan
 
     @property
     def nothing_learned(self) -> str:
-        """One sentence if the best weights are hardly better than zero forces, else ""."""
+        """What to say if the best weights are hardly better than zero forces, or than the mean of
+        the energies; else ""."""
+        error = self.best_errors.get("valid_energy_rmse", math.nan)
+        energies = no_energies(error, self.energy_std)
         best = self.best_errors.get("valid_force_rmse", math.nan)
         if not best > NOTHING_LEARNED * self.force_rms:
-            return ""
+            return energies
         return (
             f"It has hardly learned any forces: the error of {best:.3g} eV/Å is that of a model "
             f"without any ({self.force_rms:.3g} eV/Å). More epochs, smaller batches or a larger "
-            "weight of the forces help."
-        )
+            f"weight of the forces help. {energies}"
+        ).strip()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,6 +94,11 @@ class Trainee:
     def force_rms(self) -> float:
         """Root mean square of a force component of the validation frames, eV/Å."""
         return float(np.sqrt(np.mean(self.valid_set.forces**2)))
+
+    @functools.cached_property
+    def energy_std(self) -> float:
+        """Standard deviation of the energies of all frames, eV."""
+        return float(np.std(np.concatenate([self.train_set.energies, self.valid_set.energies])))
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -182,6 +193,7 @@ class Progress:
             history=tuple(self.history),
             checkpoint=self.checkpoint() if self.best_epoch else None,
             force_rms=trainee.force_rms,
+            energy_std=trainee.energy_std,
             **last,
         )
 

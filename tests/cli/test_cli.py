@@ -184,6 +184,16 @@ def test_evaluate(call, trained, water):
     assert 0 < answer["energy_mae_eV"] <= answer["energy_rmse_eV"] < 5
 
 
+def test_evaluate_says_that_no_energies_were_learned(trained, folder, water, capfd):
+    other = folder / "shifted.npz"
+    with np.load(water) as file:
+        arrays = dict(file)
+    arrays["energies"] = arrays["energies"] + 9.0
+    np.savez(other, **arrays)
+    assert main(["evaluate", str(trained), str(other)]) == 0
+    assert "warning: No energies were learned: the error of" in capfd.readouterr().err
+
+
 def test_evaluate_refuses_another_molecule(trained, folder, water, capfd):
     other = folder / "methane.npz"
     with np.load(water) as file:

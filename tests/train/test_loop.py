@@ -67,6 +67,21 @@ def test_a_training_that_learned_nothing_says_so(
     assert reports[0].nothing_learned == ""
 
 
+def test_a_training_that_learned_no_energies_says_so(
+    reports: list[EpochReport], data: tuple[Dataset, Dataset]
+) -> None:
+    last = reports[-1]
+    spread = np.concatenate([one.energies for one in data]).std()
+    assert last.energy_std == pytest.approx(float(spread))
+    found = {}
+    for share in (0.5, 0.97, 1.5):
+        errors = last.best_errors | {"valid_energy_rmse": share * last.energy_std}
+        errors["valid_force_rmse"] = 0.5 * last.force_rms
+        found[share] = dataclasses.replace(last, best_errors=errors).nothing_learned
+    assert found[0.5] == ""
+    assert found[0.97].startswith("No energies were learned") and found[1.5].startswith("No ener")
+
+
 def test_training_learns(reports: list[EpochReport], data: tuple[Dataset, Dataset]) -> None:
     first, last = reports[1], reports[-1]
     assert last.valid_loss < 0.9 * first.valid_loss
