@@ -87,6 +87,8 @@ def members(data: bytes, name: str) -> dict[str, bytes] | None:
             if allowed < 0 or len(found) >= MOST_MEMBERS:
                 raise _refuse_size(name, allowed_size(data))
             found[path] = read()
+    except InputError:
+        raise
     except _ERRORS:
         raise InputError(f"{name} is a damaged archive, or cut short.") from None
     return found

@@ -140,7 +140,7 @@ def _read(
     ):
         files = archives.deepmd_files(files, name)
         return hinted(containers.from_deepmd(files, name, options), name)
-    if files is not None and all(one.endswith(".npy") for one in files):
+    if files and all(one.endswith(".npy") for one in files):
         npz = True
     elif files is not None:
         one = archives.chosen(files, name, options.molecule, _readable(format))

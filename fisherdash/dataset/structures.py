@@ -82,6 +82,8 @@ def _frames(data: bytes, name: str, form: str) -> list[Frame]:
         text = decode(data, name)
         _refuse_others(text, name)
         return read_xyz(text, name)
+    if form in _PROGRAMS and form != "vasp-xml":  # half a line may be half a number
+        data = data[: data.rfind(b"\n") + 1] or data
     if form in OWN:
         return read_output(decode(data, name), name, form)
     if form == "gaussian-out":
@@ -226,7 +228,7 @@ def _molecules(frames: Sequence[Frame], left_out: list[str]) -> list[Frame]:
         f"{len(single)} of {len(frames)} frames of a single atom (references of atoms), the first "
         f"is frame {single[0]}."
     )
-    return [frame for frame in frames if len(frame.numbers) > 1]
+    return [frame for frame in frames if len(frame.numbers) != 1]
 
 
 def _labelled(

@@ -7,6 +7,7 @@ import pytest
 from ase.build import molecule
 
 from fisherdash.dataset import Dataset
+from tests.dataset import people
 
 
 @pytest.fixture
@@ -26,3 +27,9 @@ def arrays() -> dict[str, np.ndarray]:
 def make(arrays) -> Callable[..., Dataset]:
     """Dataset of the frames above, with what the test says otherwise."""
     return lambda **changes: Dataset(**{**arrays, "temperature": 300.0, **changes})
+
+
+@pytest.fixture
+def water() -> dict[str, np.ndarray]:
+    """60 frames of water in which energies and forces belong together."""
+    return people.springs()

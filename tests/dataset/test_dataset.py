@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import sqlite3
 import zipfile
 
@@ -14,64 +15,8 @@ import pytest
 from ase import Atoms
 
 from fisherdash.dataset import load, load_bytes
-from fisherdash.errors import InputError
 from fisherdash.units import BOHR, HARTREE, KCAL_PER_MOL, force_unit
-
-OH = 0.96
-
-
-@pytest.fixture
-def water() -> dict[str, np.ndarray]:
-    """60 frames of water in a potential of springs: what belongs together, in eV and Å."""
-    random = np.random.default_rng(3)
-    rest = np.array([[0.0, 0, 0], [OH, 0, 0], [-0.24, 0.93, 0]])
-    pairs, springs = [(0, 1), (0, 2), (1, 2)], [40.0, 40.0, 15.0]
-    positions = rest + random.normal(scale=0.04, size=(60, 3, 3))
-    energies, forces = np.full(60, -76.4 * HARTREE), np.zeros((60, 3, 3))
-    for (i, j), stiff in zip(pairs, springs, strict=True):
-        way = positions[:, j] - positions[:, i]
-        length = np.linalg.norm(way, axis=1)
-        off = length - np.linalg.norm(rest[j] - rest[i])
-        energies += 0.5 * stiff * off**2
-        pull = stiff * off[:, None] * way / length[:, None]
-        forces[:, i] += pull
-        forces[:, j] -= pull
-    return {"positions": positions, "energies": energies, "forces": forces,
-            "atomic_numbers": np.array([8, 1, 1])}  # fmt: skip
-
-
-def xyz(water, scale=(1.0, 1.0, 1.0), comment="energy={e:.10f}", head=None, names="OHH", **more):
-    """XYZ text of the frames, energies, forces and positions divided by the scale."""
-    head = "Properties=species:S:1:pos:R:3:forces:R:3 " if head is None else head
-    lines = []
-    frames = more.get("frames", len(water["energies"]))
-    for x, e, f in zip(
-        *(water[k][:frames] for k in ("positions", "energies", "forces")), strict=True
-    ):
-        lines += ["3", head + comment.format(e=e / scale[0])]
-        lines += [
-            " ".join([n, *(f"{v:.9f}" for v in (*(a / scale[2]), *(b / scale[1])))])
-            for n, a, b in zip(names, x, f, strict=True)
-        ]
-    return "\n".join(lines).encode() + b"\n"
-
-
-def npz(**content) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **content)
-    return buffer.getvalue()
-
-
-def same(data, water, rows=slice(None)) -> None:
-    for key in ("positions", "energies", "forces"):
-        np.testing.assert_allclose(getattr(data, key), water[key][rows], atol=2e-6, rtol=1e-8)
-
-
-def sentence(name: str, content: bytes, **said) -> str:
-    with pytest.raises(InputError) as refusal:
-        load_bytes(name, content, **said)
-    return str(refusal.value)
-
+from tests.dataset.people import npz, same, sentence, xyz
 
 PER_BOHR = (HARTREE, HARTREE / BOHR, 1.0)
 
@@ -240,6 +185,14 @@ TEXT = {
     "UTF-16": lambda text: text.decode().encode("utf-16"),
     "Windows": lambda text: text.replace(b"\n", b"\r\n"),
     "atomic numbers": lambda text: text.replace(b"\nO ", b"\n8 ").replace(b"\nH ", b"\n1 "),
+    "index before the symbols": lambda text: re.sub(
+        rb"\n(\w) ", rb"\n1 \1 ", text.replace(b"Properties=species:S:1:pos:R:3:forces:R:3 ", b"")
+    ),
+    "labels of atoms": lambda text: text.replace(b"\nH ", b"\nH_2 ").replace(b"\nO ", b"\nO1 "),
+    "commas between": lambda text: re.sub(rb"(?<=\d) (?=[-\d])", b", ", text),
+    "decimal commas": lambda text: text.replace(b".", b","),
+    "comments between": lambda text: b"# my frames\n" + text.replace(b"\n3\n", b"\n# next\n3\n"),
+    "count with a word": lambda text: text.replace(b"\n3\n", b"\n3 atoms\n"),
     "separators": lambda text: text.replace(b"\n3\n", b"\n>\n3\n"),
     "blank lines": lambda text: text.replace(b"\n3\n", b"\n\n\n3\n"),
 }
@@ -259,6 +212,99 @@ def test_exponents_of_fortran(water):
             line = " ".join([symbol, *words])
         lines.append(line)
     same(load_bytes("x.xyz", "\n".join(lines).encode()), water)
+
+
+def test_exponents_without_a_letter_and_asterisks(water):
+    lines = xyz(water).decode().splitlines()
+    symbol, *numbers = lines[2].split()
+    lines[2] = " ".join([symbol, "1.00000000-120", *numbers[1:]])
+    assert load_bytes("x.xyz", "\n".join(lines).encode()).positions[0, 0, 0] == 1e-120
+    lines[2] = " ".join([symbol, *numbers[:3], "********", *numbers[4:]])
+    data = load_bytes("x.xyz", "\n".join(lines).encode())
+    same(data, water, slice(1, None))
+    assert data.left_out == ("1 of 60 frames without forces, the first is frame 0.",)
+
+
+WORDS = {
+    "xtb": (" energy: {e:.10f} gnorm: 0.01 xtb: 6.5", HARTREE),
+    "ORCA": ("Coordinates from ORCA-job water E {e:.10f}", HARTREE),
+    "a unit behind": ("step E = {e:.10f} kcal/mol", KCAL_PER_MOL),
+    "a unit behind a key": ("Energy={e:.10f} kcal/mol", KCAL_PER_MOL),
+    "JSON": ('{{"step": 1, "energy": {e:.10f}}}', 1.0),
+    "the step before": ("17 {e:.10f}", 1.0),
+    "words": ("step 3 potential energy {e:.10f}", 1.0),
+}
+
+
+@pytest.mark.parametrize(("comment", "unit"), WORDS.values(), ids=WORDS)
+def test_energies_among_words(water, comment, unit):
+    content = xyz(water, (unit, unit, 1), comment=comment, head="")
+    same(load_bytes("x.xyz", content), water)
+
+
+def test_columns_that_are_not_the_first_without_a_name(water):
+    lines = []
+    for line in xyz(water, head="", comment="{e:.10f}").decode().splitlines():
+        words = line.split()
+        lines.append(" ".join([*words[:4], "0.3", *words[4:]]) if len(words) == 7 else line)
+    content = "\n".join(lines).encode()
+    assert "--forces-key" in sentence("x.xyz", content)
+    same(load_bytes("x.xyz", content, forces_key="6-8"), water)
+
+
+def test_a_unit_per_bohr_beside_any_energy(water):
+    for unit in (1.0, KCAL_PER_MOL):
+        data = load_bytes("x.xyz", xyz(water, (unit, unit / BOHR, 1)))
+        same(data, water)
+        assert "as stiff as usual" in data.notes[0]
+
+
+def test_few_frames_far_apart_tell_the_unit_and_the_sign_by_their_bonds(water):
+    content = xyz(water, PER_BOHR, frames=6)
+    data = load_bytes("x.xyz", content)
+    same(data, water, slice(6))
+    assert "bonds to hydrogen are as stiff as usual" in data.notes[0]
+    bare = xyz(water, (1, -1, 1), head="", comment="{e:.10f}", frames=6)
+    assert "--gradients" in sentence("x.xyz", bare)
+
+
+def test_forces_given_in_a_wrong_unit_are_told_by_the_bonds(water):
+    data = load_bytes("x.xyz", xyz(water, PER_BOHR), force_units="hartree/angstrom")
+    assert any("times as stiff as they are in molecules" in one for one in data.warnings)
+
+
+def test_a_geometry_at_rest_is_told_quietly(water):
+    rest = {key: value[:1] for key, value in water.items() if key != "atomic_numbers"}
+    rest["forces"] = rest["forces"] / 300
+    data = load_bytes("x.xyz", xyz({**rest, "atomic_numbers": water["atomic_numbers"]}))
+    assert data.warnings == () and any("geometries at rest" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("keys", [("coordinates", "AtomicNumbers", "Epot", "Force"),
+                                  ("atXYZ", "atNUM", "ePBE0+MBD", "totFOR"),
+                                  ("geometry", "elements", "E_tot", "F"),
+                                  ("coord", "symbols", "free_energy", "forces")])  # fmt: skip
+def test_keys_of_other_projects(water, keys):
+    values = (water["positions"], [8, 1, 1], water["energies"], water["forces"])
+    same(load_bytes("x.npz", npz(**dict(zip(keys, values, strict=True)))), water)
+
+
+def test_npz_of_flat_coordinates_and_other_fillings(water):
+    flat = {"R": water["positions"].reshape(60, 9), "F": water["forces"].reshape(60, 9),
+            "E": water["energies"], "z": np.tile([[8], [1], [1]], (60, 1, 1))}  # fmt: skip
+    same(load_bytes("x.npz", npz(**flat)), water)
+    padded = {"R": np.pad(water["positions"], ((0, 0), (0, 2), (0, 0))), "E": water["energies"],
+              "F": np.pad(water["forces"], ((0, 0), (0, 2), (0, 0))),
+              "z": np.tile([8, 1, 1, -1, -1], (60, 1))}  # fmt: skip
+    same(load_bytes("x.npz", npz(**padded)), water)
+
+
+def test_the_hint_of_an_npz_names_its_keys(water):
+    content = npz(R=water["positions"], dft_energy=water["energies"], z=[8, 1, 1],
+                  mp2_gradient=-water["forces"])  # fmt: skip
+    said = sentence("x.npz", content)
+    assert "say --energy-key dft_energy --forces-key mp2_gradient" in said
+    same(load_bytes("x.npz", content, energy_key="dft_energy", forces_key="mp2_gradient"), water)
 
 
 def test_a_wrapped_molecule_is_made_whole(water):
@@ -355,39 +401,6 @@ def test_hdf5_of_ani(water):
         group["forces"] = water["forces"] / HARTREE
 
     same(load_bytes("x.h5", hdf5(fill)), water)
-
-
-ORCA = """
----------------------------------
-CARTESIAN COORDINATES (ANGSTROEM)
----------------------------------
-  C      0.000000    0.000000    0.000000
-  O      0.000000    0.000000    {z}
-
-FINAL SINGLE POINT ENERGY      -113.100000000000
-{gradient}"""
-GRADIENT = """------------------
-CARTESIAN GRADIENT
-------------------
-
-   1   C   :    0.000000000    0.000000000   -0.010000000
-   2   O   :    0.000000000    0.000000000    0.010000000
-
-"""
-
-
-def test_orca_with_a_last_step_without_gradient():
-    text = ORCA.format(z="1.150000", gradient=GRADIENT) + ORCA.format(z="1.140000", gradient="")
-    data = load_bytes("x.out", text.encode(), format="orca-output")
-    np.testing.assert_allclose(data.energies, [-113.1 * HARTREE])
-    np.testing.assert_allclose(data.forces[0, 0], [0, 0, 0.01 * HARTREE / BOHR])
-    assert data.left_out == ("1 of 2 frames without forces, the first is frame 1.",)
-
-
-def test_gaussian_in_two_frames_of_reference_is_refused():
-    text = b" Standard orientation:\n Forces (Hartrees/Bohr)\n"
-    said = sentence("x.log", text, format="gaussian-out")
-    assert "geom=printinputorient" in said
 
 
 def test_cp2k_positions_with_their_file_of_forces(water, tmp_path):

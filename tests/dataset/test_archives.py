@@ -1,0 +1,104 @@
+"""Archives: one file of data in them is found, several are asked about, nothing is unfolded."""
+
+import gzip
+import io
+import tarfile
+
+import h5py
+import numpy as np
+import pytest
+
+from fisherdash.dataset import load_bytes
+from fisherdash.units import BOHR, HARTREE
+from tests.dataset.people import npz, same, sentence, xyz
+from tests.fuzz.seeds import archive, hdf5
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_the_one_file_of_data_in_an_archive(water, kind):
+    files = {"a/README": b"water", "a/w.xyz": xyz(water), "__MACOSX/a/._w.xyz": b"x"}
+    content = archive(files, kind)
+    same(load_bytes(f"x.{kind}", content), water)
+    same(load_bytes(f"x.{kind}.gz", gzip.compress(content)), water)
+    same(load_bytes("without an ending", content), water)
+    packed = archive({"w.npz": npz(R=water["positions"], E=water["energies"], F=water["forces"],
+                                   z=[8, 1, 1])}, kind)  # fmt: skip
+    same(load_bytes(f"x.{kind}", packed), water)
+
+
+def test_several_files_in_an_archive_are_asked_about(water):
+    content = archive({"a.xyz": xyz(water), "b.xyz": xyz({**water, "forces": -water["forces"]})})
+    said = sentence("x.zip", content)
+    assert "holds 2 files of data; choose one with --molecule: a.xyz, b.xyz" in said
+    same(load_bytes("x.zip", content, molecule="a.xyz"), water)
+    assert "no file that is read; it has notes.doc" in sentence(
+        "x.zip", archive({"notes.doc": b"a"})
+    )
+
+
+def test_cp2k_in_an_archive_and_its_file_of_forces_alone(water):
+    files = {}
+    for kind, key, scale in (("pos", "positions", 1.0), ("frc", "forces", HARTREE / BOHR)):
+        lines = []
+        for step, (x, e) in enumerate(zip(water[key] / scale, water["energies"], strict=True)):
+            lines += ["3", f" i = {step:8d}, time = {step:.3f}, E = {e / HARTREE:.12f}"]
+            lines += [
+                f"{n} {v[0]:.12f} {v[1]:.12f} {v[2]:.12f}" for n, v in zip("OHH", x, strict=True)
+            ]
+        files[f"w-{kind}-1.xyz"] = "\n".join(lines).encode()
+    same(load_bytes("x.zip", archive(files)), water)
+    said = sentence("w-frc-1.xyz", files["w-frc-1.xyz"])
+    assert "CP2K's file of forces: give its file of positions" in said
+
+
+def test_archives_that_unfold_or_are_damaged(water):
+    zeros = bytes(80 * 2**20)
+    for kind in ("zip", "tar"):
+        content = archive({"x.xyz": zeros}, kind)
+        packed = content if kind == "zip" else gzip.compress(content)
+        assert "would unpack to more than 64 MiB" in sentence("x.zip", packed)
+    assert "damaged archive" in sentence("x.zip", archive({"x.xyz": xyz(water)})[:-30])
+
+
+def test_links_in_a_tar_are_not_followed():
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, kind in (("x.xyz", tarfile.SYMTYPE), ("y.xyz", tarfile.LNKTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            tar.addfile(member)
+    assert "no file that is read" in sentence("x.tar", stream.getvalue())
+
+
+def test_conformations_in_groups_of_their_own(water):
+    def groups(path: str) -> dict:
+        return {
+            f"{path}/conf-{n:02d}": {
+                "positions": water["positions"][n], "energy": water["energies"][n],
+                "forces": water["forces"][n], "atomic_numbers": [8, 1, 1],
+            }
+            for n in range(60)
+        }  # fmt: skip
+
+    same(load_bytes("x.h5", hdf5(groups("1"))), water)
+    two = hdf5({**groups("1"), **groups("2")})
+    assert "holds 2 molecules; choose one with --molecule: 1, 2." in sentence("x.h5", two)
+    same(load_bytes("x.h5", two, molecule="2"), water)
+
+
+def test_units_of_an_hdf5_file_as_a_whole(water):
+    content = hdf5({"w": {"R": water["positions"], "E": water["energies"] / HARTREE,
+                          "F": water["forces"] / HARTREE * BOHR, "z": [8, 1, 1]}})  # fmt: skip
+    stream = io.BytesIO(content)
+    with h5py.File(stream, "a") as file:
+        file.attrs["energy_unit"], file.attrs["force_unit"] = "hartree", "hartree/bohr"
+    data = load_bytes("x.h5", stream.getvalue())
+    same(data, water)
+    assert "because the file says energy_unit=hartree" in data.notes[0]
+
+
+def test_an_hdf5_file_that_claims_much_is_refused():
+    stream = io.BytesIO(hdf5({"w": {"E": [0.0], "F": np.zeros((1, 3, 3)), "z": [8, 1, 1]}}))
+    with h5py.File(stream, "a") as file:
+        file["w"].create_dataset("R", (10**7, 3, 3), "f8", chunks=True, compression="gzip")
+    assert "too much to read" in sentence("x.h5", stream.getvalue())
