@@ -2,56 +2,21 @@
 
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
 
 from fisherdash import dataset as datasets
 from fisherdash import reference, tasks, viewer
 from fisherdash.dataset import Dataset
-from fisherdash.errors import InputError
 from fisherdash.plots.theme import NEUTRAL, SeriesStyle
 from fisherdash.plots.training import histogram_figure
-from fisherdash.settings import LoadSettings, SampleSettings, shown
-from fisherdash.workspace import jobs, limits, ownership, paths, users
+from fisherdash.settings import SampleSettings
+from fisherdash.workspace import jobs, ownership, paths
 from pages.ui import library
 from pages.ui.charts import download_file, draw, show_molecules
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import command, complaint, door, job_list, onward, plain, watch
+from pages.ui.progress import command, complaint, door, job_list, onward, watch
+from pages.ui.upload import summary, upload_form
 from pages.ui.widgets import widgets
-
-
-def load_upload() -> None:
-    """Check the upload and keep it in the workspace; on a mistake nothing changes."""
-    upload = st.session_state["upload"]
-    asked = {one.name: st.session_state[f"upload {one.name}"] for one in shown(LoadSettings)}
-    said = {name: value for name, value in asked.items() if value}
-    with door("load"):
-        if upload is None:
-            raise InputError("Choose a file first.")
-        limits.check_room(upload.size, users.current())
-        settings, stem = LoadSettings(**said).to_json(), paths.safe_stem(upload.name)
-        data = datasets.load_bytes(upload.name, upload.getvalue(), **settings)
-        path = paths.save_new("datasets", stem, ".npz", lambda part: datasets.save(data, part))
-        name = library.name_of(path)
-        library.select("data", name)
-        st.session_state["loaded"] = (name, data)
-        if name != stem:
-            st.toast(f"Kept as {plain(name)}.", icon=":material/dataset:")
-
-
-def upload_form() -> None:
-    """A file from this computer."""
-    with st.form("load"):
-        st.file_uploader(
-            "File with positions, energies and forces of one molecule",
-            key="upload",
-            help="npz, (extended) XYZ, ASE traj and db, HDF5 of ANI or SPICE, a zipped DeePMD "
-            "folder, also packed with gz, bz2 or xz; any other name once a format is chosen. "
-            "At most 50 MB. Nothing in the file is ever executed.",
-        )
-        widgets(LoadSettings, columns=4, key="upload")
-        st.form_submit_button("Load", icon=":material/upload_file:", on_click=load_upload)
-    complaint("load")
 
 
 def sample_form() -> None:
@@ -102,25 +67,6 @@ def _keep_temperature(path: Path, key: str) -> None:
     st.session_state.pop("loaded", None)
 
 
-def show(data: Dataset) -> None:
-    """What is in the data set, and what was inferred."""
-    temperature = "unknown" if data.temperature is None else f"{data.temperature:g} K"
-    with st.grid(4, min_column_width=140):
-        st.metric("Molecule", data.formula, border=True)
-        st.metric("Frames", f"{len(data):,}", border=True)
-        st.metric("Temperature", temperature, border=True)
-        rms = float(np.sqrt(np.mean(data.forces**2)))
-        st.metric("Force RMS (eV/Å)", f"{rms:.3g}", border=True)
-    if data.source:
-        st.caption(f"From {plain(data.source)}")
-    for warning in data.warnings:
-        st.warning(plain(warning), icon=":material/warning:")
-    for note in data.left_out:
-        st.warning(f"Left out: {plain(note)}", icon=":material/filter_alt:")
-    for note in data.notes:
-        st.caption(f":material/info: {plain(note)}")
-
-
 def draw_frames(data: Dataset) -> None:
     """How energies and forces are spread, and the frames themselves."""
     left, right = st.columns(2)
@@ -162,7 +108,7 @@ else:
         data = library.dataset_at(path)
         name, fresh = st.session_state.get("loaded", ("", None))
         # The upload knows what was inferred from it; its copy in the workspace is in eV and Å.
-        show(fresh if fresh is not None and name == library.name_of(path) else data)
+        summary(fresh if fresh is not None and name == library.name_of(path) else data)
         correct_temperature(path, data)
         draw_frames(data)
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -7,6 +7,7 @@ import bz2
 import gzip
 import io
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -29,7 +30,8 @@ _PACKED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"]\0\0": lzma.open,
 }  # fmt: skip
 _ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError,
-           RuntimeError, ValueError, OverflowError, NotImplementedError, MemoryError)  # fmt: skip
+           RuntimeError, ValueError, OverflowError, NotImplementedError, MemoryError, IndexError,
+           KeyError, struct.error)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ class Member:
     forces: bytes | None = None
 
 
-def allowed_size(data: bytes) -> int:
+def allowed_size(data: bytes, ratio: int = HIGHEST_RATIO) -> int:
     """Bytes that packed data may unpack to."""
-    return min(LARGEST, max(ALWAYS_ALLOWED, HIGHEST_RATIO * len(data)))
+    return min(LARGEST, max(ALWAYS_ALLOWED, ratio * len(data)))
 
 
 def _refuse_size(name: str, allowed: int) -> InputError:
@@ -123,6 +125,11 @@ def deepmd_files(files: Mapping[str, bytes], name: str) -> dict[str, bytes]:
     }
 
 
+def fitting(files: Mapping[str, bytes], readable: Callable[[str, bytes], bool]) -> list[str]:
+    """Paths of the files of data in an archive."""
+    return [key for key, data in files.items() if readable(PurePosixPath(key).name, data)]
+
+
 def chosen(
     files: Mapping[str, bytes],
     name: str,
@@ -130,7 +137,7 @@ def chosen(
     readable: Callable[[str, bytes], bool],
 ) -> Member:
     """The one file of data in an archive, or the one that ``wished`` names; else InputError."""
-    fits = [key for key, data in files.items() if readable(PurePosixPath(key).name, data)]
+    fits = fitting(files, readable)
     if wished is not None:
         fits = [key for key in fits if wished in (key, PurePosixPath(key).name)]
     places = [key for key in fits if key.replace("-pos-", "-frc-") in fits and "-pos-" in key]

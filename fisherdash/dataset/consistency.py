@@ -168,7 +168,10 @@ def work(positions: np.ndarray, energies: np.ndarray, forces: np.ndarray) -> flo
     if len(pairs) < _FEWEST:
         return None
     first, second = positions[pairs[:, 0]], positions[pairs[:, 1]]
-    moved, turned = _laid_on(first, second, forces[pairs[:, 1]])
+    try:
+        moved, turned = _laid_on(first, second, forces[pairs[:, 1]])
+    except np.linalg.LinAlgError:  # of absurd numbers
+        return None
     way = moved - (first - first.mean(axis=1, keepdims=True))
     done = -0.5 * np.einsum("pij,pij->p", forces[pairs[:, 0]] + turned, way)
     change = energies[pairs[:, 1]] - energies[pairs[:, 0]]

@@ -4,6 +4,7 @@ Nothing is unpickled: an ASE data base is SQLite whose arrays are raw numbers, a
 JSON behind them; HDF5 is read by its own library, external links and storage are not followed.
 """
 
+import contextlib
 import io
 import itertools
 import json
@@ -19,7 +20,14 @@ from fisherdash.dataset import keys as known
 from fisherdash.dataset.archives import LARGEST, allowed_size
 from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import Declared
-from fisherdash.dataset.npz import READ_ERRORS, declared_units, drop_unlabelled, one_molecule, real
+from fisherdash.dataset.npz import (
+    HIGHEST_RATIO,
+    READ_ERRORS,
+    declared_units,
+    drop_unlabelled,
+    one_molecule,
+    real,
+)
 from fisherdash.dataset.raw import Raw, ReadOptions, assemble
 from fisherdash.dataset.structures import collect
 from fisherdash.dataset.xyz import Frame, decode
@@ -32,8 +40,8 @@ _STEPS = 20_000_000
 """Steps of SQLite's machine that reading may take."""
 
 
-def from_database(data: bytes, name: str, options: ReadOptions) -> Dataset:
-    """The Dataset in an ASE or SchNetPack data base (SQLite)."""
+def database_frames(data: bytes, name: str) -> tuple[list[Frame], dict[str, Any]]:
+    """Frames of an ASE or SchNetPack data base (SQLite), and its metadata."""
     if not data.startswith(b"SQLite format 3\0"):
         raise InputError(f"{name} is not an ASE data base of SQLite, which .db files are.")
     base = sqlite3.connect(":memory:")
@@ -47,7 +55,7 @@ def from_database(data: bytes, name: str, options: ReadOptions) -> Dataset:
         if kinds.get("systems") != "table":
             raise InputError(f"{name} is a data base without ASE's table of systems.")
         metadata = _metadata(base) if kinds.get("information") == "table" else {}
-        frames = list(_rows(base))
+        return list(_rows(base)), metadata
     except (sqlite3.Error, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError,
             RecursionError, UnicodeDecodeError) as error:  # fmt: skip
         if isinstance(error, InputError):
@@ -55,6 +63,11 @@ def from_database(data: bytes, name: str, options: ReadOptions) -> Dataset:
         raise InputError(f"{name} is a damaged data base, or not one of ASE.") from None
     finally:
         base.close()
+
+
+def from_database(data: bytes, name: str, options: ReadOptions) -> Dataset:
+    """The Dataset in an ASE or SchNetPack data base."""
+    frames, metadata = database_frames(data, name)
     raw = collect(frames, name, "db", options)
     raw.declared = _units_of(metadata, options) or raw.declared
     return assemble(raw, name, options)
@@ -143,8 +156,8 @@ def deepmd_folder(path: Path) -> dict[str, bytes]:
     return {one.relative_to(path).as_posix(): one.read_bytes() for one in wanted if one.is_file()}
 
 
-def from_deepmd(files: Mapping[str, bytes], name: str, options: ReadOptions) -> Dataset:
-    """The Dataset of a DeePMD folder: type.raw, type_map.raw and set.*/coord, energy, force."""
+def deepmd_frames(files: Mapping[str, bytes], name: str) -> list[Frame]:
+    """Frames of a DeePMD folder: type.raw, type_map.raw and set.*/coord, energy, force."""
     try:
         types = [int(word) for word in decode(files["type.raw"], name).split()]
         names = decode(files.get("type_map.raw", b""), name).split()
@@ -170,11 +183,10 @@ def from_deepmd(files: Mapping[str, bytes], name: str, options: ReadOptions) -> 
             f"{name} has coordinates of shape {found['coord'].shape}, which are not those of "
             f"{len(numbers)} atoms."
         ) from None
-    frames = [
+    return [
         Frame(numbers, {"pos": x, "forces": f}, {"energy": e} | _deepmd_box(files, sets, name))
         for x, f, e in zip(positions, forces, found["energy"].reshape(-1).tolist(), strict=False)
     ]
-    return assemble(collect(frames, name, "deepmd", options), name, options)
 
 
 def _deepmd_box(files: Mapping[str, bytes], sets: list[str], name: str) -> dict[str, Any]:
@@ -196,28 +208,45 @@ def _npy(files: Mapping[str, bytes], key: str, name: str) -> np.ndarray:
         raise InputError(f"{name} is damaged: {key} cannot be read.") from None
 
 
-def from_hdf5(data: bytes, name: str, options: ReadOptions) -> Dataset:
-    """The Dataset of one molecule in an HDF5 file: ANI, SPICE, QM7-X, or the like."""
+@contextlib.contextmanager
+def _hdf5(data: bytes, name: str) -> Iterator[Any]:
+    """An open HDF5 file; what h5py raises becomes an InputError."""
     import h5py  # slow to import
 
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            groups = _groups_of_one(file, name, options.molecule)
-            keys, gradients = known.roles(_datasets(groups[0]), name, options)
-            for role, key in keys.items():
-                if key is None:
-                    raise InputError(
-                        f"{name} has no {role.replace('_', ' ')}; it has "
-                        f"{known.listed(_datasets(groups[0]))}."
-                    )
-            found = _stacked(groups, keys, name, allowed_size(data))
-            texts = _units_said(file, groups[0], keys)
+            yield file
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001
         raise InputError(
             f"{name} is not a readable HDF5 file ({type(error).__name__}): damaged or cut short."
         ) from None
+
+
+def hdf5_shapes(
+    data: bytes, name: str, molecule: str | None
+) -> tuple[list[str], dict[str, tuple[int, ...]]]:
+    """Names of the molecules in an HDF5 file, and shapes of the arrays of one of them by key."""
+    with _hdf5(data, name) as file:
+        molecules = _molecules(file, name)
+        group = molecules.get((molecule or "").strip("/")) or next(iter(molecules.values()))
+        return list(molecules), {key: group[0][key].shape for key in _datasets(group[0])}
+
+
+def from_hdf5(data: bytes, name: str, options: ReadOptions) -> Dataset:
+    """The Dataset of one molecule in an HDF5 file: ANI, SPICE, QM7-X, or the like."""
+    with _hdf5(data, name) as file:
+        groups = _groups_of_one(file, name, options.molecule)
+        keys, gradients = known.roles(_datasets(groups[0]), name, options)
+        for role, key in keys.items():
+            if key is None:
+                raise InputError(
+                    f"{name} has no {role.replace('_', ' ')}; it has "
+                    f"{known.listed(_datasets(groups[0]))}."
+                )
+        found = _stacked(groups, keys, name, allowed_size(data, HIGHEST_RATIO))
+        texts = _units_said(file, groups[0], keys)
     numbers = known.numbers_of(found["atomic_numbers"], name)
     positions, energies, forces = (
         real(found[role], str(keys[role]), name) for role in ("positions", "energies", "forces")
@@ -251,20 +280,24 @@ def _groups(file: Any, depth: int = 4) -> Iterator[tuple[str, Any, int]]:
                     yield from _groups(inner, depth - 1)
 
 
-def _groups_of_one(file: Any, name: str, wished: str | None) -> list[Any]:
-    """The group of one molecule, or those of its conformations where each has its own."""
-    every = list(itertools.islice(_groups(file), _MOST_GROUPS))
-    molecules: dict[str, list[Any]] = {}
-    for path, group, dimensions in every:
+def _molecules(file: Any, name: str) -> dict[str, list[Any]]:
+    """Molecule → its group, or those of its conformations where each has its own."""
+    found: dict[str, list[Any]] = {}
+    for path, group, dimensions in itertools.islice(_groups(file), _MOST_GROUPS):
         parent = path.rpartition("/")[0] if dimensions == 2 else path
-        molecules.setdefault(parent.strip("/"), []).append(group)
-    if not molecules:
+        found.setdefault(parent.strip("/"), []).append(group)
+    if not found:
         raise InputError(f"{name} has no group with positions (coordinates, conformations).")
+    return found
+
+
+def _groups_of_one(file: Any, name: str, wished: str | None) -> list[Any]:
+    """The groups of the one molecule, or of the one that was wished for."""
+    molecules = _molecules(file, name)
     if wished is not None:
         wanted = wished.strip("/")
         fits = [one for path, one in molecules.items()
                 if wanted in (path, path.rpartition("/")[2])]  # fmt: skip
-        fits = fits or [[group] for path, group, _ in every if wanted == path.strip("/")]
         if len(fits) != 1:
             raise InputError(
                 f"{name} has no one molecule {wished[:60]!r}; it has {known.listed(molecules)}."

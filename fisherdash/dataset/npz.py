@@ -255,7 +255,11 @@ def _unpadded(
     """Without the atoms of number 0 or −1 behind the molecule, with which files are filled up."""
     if positions.ndim != 3 or forces.shape != positions.shape or not numbers.size:
         return positions, forces, numbers
-    if numbers.dtype.kind not in "iuf" or numbers.shape[-1] != positions.shape[1]:
+    if (
+        not numbers.ndim
+        or numbers.dtype.kind not in "iuf"
+        or numbers.shape[-1] != positions.shape[1]
+    ):
         return positions, forces, numbers
     rows = numbers.reshape(-1, numbers.shape[-1])
     real = (rows[0] != 0) & (rows[0] != -1)

@@ -1,4 +1,4 @@
-"""Frames of the outputs of ORCA, NWChem, Psi4, Q-Chem and VASP (OUTCAR), complete or not.
+"""Frames of the outputs of ORCA, NWChem, Psi4, Q-Chem, Turbomole and VASP (OUTCAR).
 
 Every output is a row of headings with tables below them: geometry, energy, gradient, in an order
 that is the program's own. What stands together is taken together, so that a run that was stopped,
@@ -73,11 +73,19 @@ _LAYOUTS = {
         r"POSITION +TOTAL-FORCE(?!.*\(ML\))", size=1.0, slope=1.0, late=True,
     ),
 }  # fmt: skip
-OWN = tuple(_LAYOUTS)
+OWN = (*_LAYOUTS, "turbomole-gradient")
+_MANY_LINES, _SHORT = 1_000_000, 16
+"""More lines than these are not taken apart if they have fewer characters than that on average."""
+_CYCLE = re.compile(r"^\s*cycle\s*=.*?energy\s*=\s*(\S+)", re.MULTILINE)
 
 
 def read_output(text: str, name: str, form: str) -> list[Frame]:
     """All frames in eV and Å; InputError where there is no geometry."""
+    if form == "turbomole-gradient":
+        return _turbomole(text, name)
+    count = text.count("\n")
+    if count > _MANY_LINES and len(text) < _SHORT * count:
+        raise InputError(f"{name} has {count} lines of hardly any characters: it is no output.")
     layout, lines = _LAYOUTS[form], text.splitlines()
     heads = {key: re.compile(getattr(layout, key)) for key in ("geometry", "energy", "forces")}
     both = layout.geometry == layout.forces
@@ -129,6 +137,30 @@ def _frame(
     if both:
         columns["forces"] = places[:, 3:] * layout.slope
     return Frame(numbers, columns, dict(comment))
+
+
+def _turbomole(text: str, name: str) -> list[Frame]:
+    """Of Turbomole's file ``gradient``: coordinates and symbols, then slopes, for every cycle."""
+    starts = list(_CYCLE.finditer(text))
+    frames = []
+    for found, after in zip(starts, [*starts[1:], None], strict=True):
+        part = text[found.end() : after.start() if after else None].splitlines()[1:]
+        rows = [line.split() for line in part]
+        places = [row for row in rows if len(row) == 4 and row[3].capitalize() in atomic_numbers]
+        slopes = [row for row in rows[len(places) : 2 * len(places)] if len(row) == 3]
+        values = [number(word) for row in (*places, *slopes) for word in row[:3]]
+        energy = number(found[1])
+        if not places or energy is None or None in values:
+            continue
+        both = np.array(values, dtype=float).reshape(-1, 3)
+        columns = {"pos": both[: len(places)] * BOHR}
+        if len(slopes) == len(places):
+            columns["forces"] = -both[len(places) :] * HARTREE / BOHR
+        symbols = [atomic_numbers[row[3].capitalize()] for row in places]
+        frames.append(Frame(np.array(symbols), columns, {"energy": energy * HARTREE}))
+    if not frames:
+        raise InputError(f"{name} is not a file of gradients of Turbomole: it has no cycles.")
+    return frames
 
 
 def _same(one: Frame, other: Frame) -> bool:

@@ -1,18 +1,26 @@
 """Reads and validates a data set from a path or an upload, in the project's units."""
 
-import dataclasses
 import io
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from fisherdash.dataset import archives, containers
+from fisherdash.dataset import keys as known
 from fisherdash.dataset.core import Dataset, check_temperature
 from fisherdash.dataset.inference import check_unit, check_units
 from fisherdash.dataset.npz import Arrays, from_arrays
-from fisherdash.dataset.raw import ReadOptions
-from fisherdash.dataset.structures import FORMATS, from_structures
+from fisherdash.dataset.raw import ReadOptions, assemble
+from fisherdash.dataset.structures import (
+    FORMATS,
+    collect,
+    from_structures,
+    one_number,
+    structure_frames,
+)
 from fisherdash.dataset.temperature import hinted
 from fisherdash.errors import InputError
 from fisherdash.units import LENGTH_UNITS, force_unit, length_unit
@@ -64,9 +72,11 @@ def load(path: str | Path, *, format: str | None = None, **said: Any) -> Dataset
                 raise InputError(
                     f"{path} is a folder; a data file is needed, or a DeePMD folder with type.raw."
                 )
-            return containers.from_deepmd(containers.deepmd_folder(path), name, options)
+            folder = _Opened("deepmd", name, files=containers.deepmd_folder(path))
+            return _interpreted(folder, options)
         with path.open("rb") as stream:
-            return _read(stream, path.stat().st_size, name, format, options, _forces_beside(path))
+            opened = _opened(stream, path.stat().st_size, name, format, options.molecule)
+            return _interpreted(opened, options, _forces_beside(path))
     except FileNotFoundError:
         raise InputError(f"There is no file {path}.") from None
     except (OSError, ValueError) as error:
@@ -77,7 +87,52 @@ def load(path: str | Path, *, format: str | None = None, **said: Any) -> Dataset
 
 def load_bytes(name: str, data: bytes, *, format: str | None = None, **said: Any) -> Dataset:
     """`load` for an upload: its bytes, and its name, which is shown and never used as a path."""
-    return _read(io.BytesIO(data), len(data), clean_name(name), format, _options(said))
+    options = _options(said)
+    opened = _opened(io.BytesIO(data), len(data), clean_name(name), format, options.molecule)
+    return _interpreted(opened, options)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What a file has that may be chosen: keys of energies and of forces, names of molecules."""
+
+    energies: tuple[str, ...] = ()
+    forces: tuple[str, ...] = ()
+    molecules: tuple[str, ...] = ()
+
+
+def keys_of(
+    name: str, data: bytes, *, format: str | None = None, molecule: str | None = None
+) -> Keys:
+    """The keys in an upload; InputError for a file that cannot be opened."""
+    name = clean_name(name)
+    opened = _opened(io.BytesIO(data), len(data), name, format, molecule, first=True)
+    if opened.form in ("npz", "hdf5"):
+        if opened.form == "npz":
+            arrays, molecules = Arrays(opened.stream(), name), list(opened.molecules)
+            shapes = {key: arrays[key].shape for key in arrays if arrays[key].dtype.kind in "iuf"}
+        else:
+            molecules, shapes = containers.hdf5_shapes(opened.data, name, molecule)
+        places = known.lookup(shapes, known.POSITIONS)
+        shape = shapes.get(places or "", (0, 0, 0))
+        energies = [key for key, one in shapes.items() if shape[:1] in (one, one[:-1])
+                    and math.prod(one) == shape[0]]  # fmt: skip
+        forces = [key for key, one in shapes.items() if one == shape and key != places]
+        if len(shape) == 2:  # a conformation
+            energies = [key for key, one in shapes.items() if math.prod(one) == 1]
+        return Keys(tuple(energies), tuple(forces), tuple(molecules))
+    if opened.form == "db":
+        frames = containers.database_frames(opened.data, name)[0]
+    elif opened.form == "deepmd":
+        frames = containers.deepmd_frames(opened.files or {}, name)
+    else:
+        frames = structure_frames(opened.data, name, opened.form, opened.forces)
+    energies, forces = {}, {}
+    for frame in frames[:100]:
+        energies |= {key: 0 for key, value in frame.comment.items() if one_number(value)}
+        forces |= {key: 0 for key, value in frame.columns.items()
+                   if key != "pos" and value.shape == frame.columns["pos"].shape}  # fmt: skip
+    return Keys(tuple(energies), tuple(forces), opened.molecules)
 
 
 def _options(said: dict[str, Any]) -> ReadOptions:
@@ -89,13 +144,13 @@ def _options(said: dict[str, Any]) -> ReadOptions:
         said.get("force_units"), force_unit, ("eV/Å", "hartree/bohr", "kcal/mol/Å", "…"),
         "unit of force", "--force-units",
     )  # fmt: skip
-    known = {
+    checked = {
         "units": check_units(said.get("units")),
         "force_units": forces,
         "length_units": lengths,
         "temperature": check_temperature(said.get("temperature")),
     }
-    return ReadOptions(**{**said, **known})
+    return ReadOptions(**{**said, **checked})
 
 
 def _forces_beside(path: Path) -> bytes | None:
@@ -112,21 +167,40 @@ def clean_name(name: str) -> str:
     return "".join(c for c in last if c.isprintable())[:80] or "unnamed file"
 
 
-def _read(
+@dataclass(frozen=True)
+class _Opened:
+    """A file whose format is known, unpacked."""
+
+    form: str
+    name: str
+    data: bytes = b""
+    forces: bytes | None = None
+    files: Mapping[str, bytes] | None = None
+    whole: BinaryIO | None = None
+    molecules: tuple[str, ...] = ()
+    chosen: bool = False
+
+    def stream(self) -> BinaryIO:
+        """Of an npz, which is read from where it lies."""
+        return self.whole or io.BytesIO(self.data)
+
+
+def _opened(
     stream: BinaryIO,
     size: int,
     name: str,
     format: str | None,
-    options: ReadOptions,
-    forces: bytes | None = None,
-) -> Dataset:
+    molecule: str | None,
+    first: bool = False,
+) -> _Opened:
+    """The file, or that of an archive which ``molecule`` names; ``first`` takes any of several."""
     if size == 0:
         raise InputError(f"{name} is empty.")
     format = _ALIASES.get(format or "", format)
     if format is not None and format != "npz" and format not in FORMATS:
         raise InputError(f"Unknown format {format!r}; use npz, {', '.join(FORMATS)}.")
     if (format or _SUFFIXES.get(Path(name).suffix.lower())) == "npz":
-        return hinted(from_arrays(Arrays(stream, name), name, options), name)
+        return _Opened("npz", name, whole=stream)
     if size > LARGEST_TEXT:
         raise InputError(
             f"{name} has {size / 2**30:.1f} GiB; at most {LARGEST_TEXT / 2**30:.0f} GiB of other "
@@ -135,28 +209,43 @@ def _read(
     data, inner = archives.unpacked(stream.read(), name)
     npz = _SUFFIXES.get(Path(inner).suffix.lower()) == "npz"
     files = None if npz else archives.members(data, name)
-    if files is not None and (
-        format == "deepmd" or any(Path(one).name == "type.raw" for one in files)
-    ):
-        files = archives.deepmd_files(files, name)
-        return hinted(containers.from_deepmd(files, name, options), name)
+    if files is None:
+        form = "npz" if npz else format or format_of(inner, data)
+        return _Opened(form, name, data)
+    if format == "deepmd" or any(Path(one).name == "type.raw" for one in files):
+        return _Opened("deepmd", name, files=archives.deepmd_files(files, name))
     if files and all(one.endswith(".npy") for one in files):
-        npz = True
-    elif files is not None:
-        one = archives.chosen(files, name, options.molecule, _readable(format))
-        options = dataclasses.replace(options, molecule=None)
-        (data, inner), forces = archives.unpacked(one.data, one.name), one.forces
-    form = "npz" if npz else format or format_of(inner, data)
-    if form == "npz":
-        found = from_arrays(Arrays(io.BytesIO(data), name), name, options)
-    elif form == "db":
+        return _Opened("npz", name, data)
+    several = archives.fitting(files, _readable(format))
+    chosen = len(several) > 1 and molecule is not None
+    wished = molecule if len(several) > 1 else None
+    if first and several and wished not in several:
+        wished = several[0]
+    one = archives.chosen(files, name, wished, _readable(format))
+    data, inner = archives.unpacked(one.data, one.name)
+    form = format or format_of(inner, data)
+    molecules = tuple(several) if len(several) > 1 and one.forces is None else ()
+    return _Opened(form, name, data, one.forces, molecules=molecules, chosen=chosen)
+
+
+def _interpreted(opened: _Opened, options: ReadOptions, forces: bytes | None = None) -> Dataset:
+    """The Dataset in it."""
+    name, data = opened.name, opened.data
+    if opened.chosen:
+        options = replace(options, molecule=None)
+    if opened.form == "npz":
+        found = from_arrays(Arrays(opened.stream(), name), name, options)
+    elif opened.form == "db":
         found = containers.from_database(data, name, options)
-    elif form == "hdf5":
+    elif opened.form == "hdf5":
         found = containers.from_hdf5(data, name, options)
-    elif form == "deepmd":
-        raise InputError(f"{name} is no archive of a DeePMD folder (type.raw and set.*).")
+    elif opened.form == "deepmd":
+        if opened.files is None:
+            raise InputError(f"{name} is no archive of a DeePMD folder (type.raw and set.*).")
+        frames = containers.deepmd_frames(opened.files, name)
+        found = assemble(collect(frames, name, "deepmd", options), name, options)
     else:
-        found = from_structures(data, name, form, options, forces)
+        found = from_structures(data, name, opened.form, options, opened.forces or forces)
     return hinted(found, name)
 
 

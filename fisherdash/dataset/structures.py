@@ -39,12 +39,12 @@ _PROGRAMS = tuple(one for one in FORMATS if one not in ("extxyz", "traj", "db", 
 """Outputs, which may end anywhere."""
 _UNFINISHED = {"aims-output": {"non_convergence_ok": True}}
 """With which ASE reads a run that has no end yet."""
-_END = {"castep-castep": "\n Finalisation time   = 0.00 s\n", "turbomole-gradient": "\n$end\n"}
+_END = {"castep-castep": "\n Finalisation time   = 0.00 s\n"}
 """What it wants to find there."""
 _STARTS = {
     "aims-output": "Begin self-consistency loop: Re-init", "castep-castep": " Starting MD iter",
     "vasp-xml": "<calculation", "gaussian-out": "Input orientation", "gpaw-out": "\nPositions:",
-    "turbomole-gradient": "  cycle =", "espresso-out": "     Self-consistent Calculation",
+    "espresso-out": "     Self-consistent Calculation",
 }  # fmt: skip
 """With which a frame begins; the last one of a run that was stopped is cut off there."""
 _LONGEST_LINE = 200
@@ -61,9 +61,7 @@ def from_structures(
     content that cannot be read, for files without energies or forces, frames of different
     molecules, and whatever Dataset refuses.
     """
-    frames = _frames(data, name, form)
-    if forces is not None:
-        frames = _with_forces(frames, _frames(forces, f"the forces of {name}", form), name)
+    frames = structure_frames(data, name, form, forces)
     return assemble(collect(frames, name, form, options), name, options)
 
 
@@ -75,6 +73,14 @@ def read_frames(data: bytes, name: str, form: str) -> list[Atoms]:
             for frame in read_xyz(decode(data, name), name)
         ]
     return _by_ase(data, name, form)
+
+
+def structure_frames(data: bytes, name: str, form: str, forces: bytes | None = None) -> list[Frame]:
+    """Frames as the file has them, complete or not."""
+    frames = _frames(data, name, form)
+    if forces is None:
+        return frames
+    return _with_forces(frames, _frames(forces, f"the forces of {name}", form), name)
 
 
 def _frames(data: bytes, name: str, form: str) -> list[Frame]:
@@ -262,9 +268,9 @@ def _labels(
     key = known.lookup(store, _FREE_ENERGY, options.labels) if options.energy_key is None else None
     if options.energy_key is not None:
         key = options.energy_key if options.energy_key in store else None
-    elif key is None or not _one(store[key]):
+    elif key is None or not one_number(store[key]):
         key = known.lookup(store, known.ENERGIES, options.labels)
-    energy = float(np.asarray(store[key]).reshape(())) if key and _one(store[key]) else None
+    energy = float(np.asarray(store[key]).reshape(())) if key and one_number(store[key]) else None
     vectors = [k for k, v in columns.items() if k != "pos" and v.shape == columns["pos"].shape]
     gradients, unnamed = False, ""
     if options.forces_key is not None:
@@ -282,7 +288,7 @@ def _labels(
     return energy, forces, gradients, unnamed
 
 
-def _one(value: Any) -> bool:
+def one_number(value: Any) -> bool:
     """Whether a value is one number."""
     array = np.asarray(value)
     return array.size == 1 and array.dtype.kind in "iuf"
@@ -291,7 +297,7 @@ def _one(value: Any) -> bool:
 def _missing(frame: Frame, found: tuple, name: str, options: ReadOptions, form: str) -> str:
     """The sentence for a file in which no frame has energy and forces, with what it has instead."""
     energies = [] if found[0] is not None else [
-        key for key, value in frame.comment.items() if _one(value)
+        key for key, value in frame.comment.items() if one_number(value)
     ]  # fmt: skip
     vectors = [] if found[1] is not None else [
         key for key, value in frame.columns.items()

@@ -8,6 +8,8 @@ Byte order marks, Latin-1, Fortran's exponents, commas, an index before the symb
 ``>`` and ``#`` between frames are read.
 """
 
+import io
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,28 +78,27 @@ def decode(data: bytes, name: str) -> str:
 
 def read_xyz(text: str, name: str) -> list[Frame]:
     """All frames; InputError with the line of what cannot be read."""
-    lines = text.splitlines()
+    lines = enumerate(io.StringIO(text, newline=None), start=1)
     frames: list[Frame] = []
-    row = 0
-    while row < len(lines):
-        first = lines[row].strip()
+    for row, line in lines:
+        first = line.strip()
         if not first or first == ">" or first[0] == "#":
-            row += 1
             continue
         index, found = len(frames), _COUNT.fullmatch(first)
         if found is None:
             raise InputError(
-                f"{name} is not an XYZ file: line {row + 1} should be the number of atoms of "
+                f"{name} is not an XYZ file: line {row} should be the number of atoms of "
                 f"frame {index}, received {first[:40]!r}."
             )
         count = int(found[1])
-        if row + 2 + count > len(lines):
+        _, comment = next(lines, (0, None))
+        atoms = [atom for _, atom in itertools.islice(lines, count)]
+        if comment is None or len(atoms) < count:
             raise InputError(
-                f"{name} ends inside frame {index}: {count} atoms are announced, "
-                f"{max(0, len(lines) - row - 2)} lines follow."
+                f"{name} ends inside frame {index}: {count} atoms are announced, {len(atoms)} "
+                "lines follow."
             )
-        frames.append(_frame(lines[row + 1], lines[row + 2 : row + 2 + count], name, index))
-        row += 2 + count
+        frames.append(_frame(comment, atoms, name, index))
     if not frames:
         raise InputError(f"{name} holds no frames of format extxyz.")
     return frames
@@ -145,10 +146,9 @@ def _frame(comment: str, lines: list[str], name: str, index: int) -> Frame:
 
 def _rows(lines: list[str]) -> list[list[str]]:
     """Words of the lines; commas stand between numbers, or in them where there are no points."""
-    text = "\n".join(lines)
-    if "," in text:
-        text = text.replace(",", " " if "." in text else ".")
-        lines = text.split("\n")
+    if any("," in line for line in lines):
+        other = " " if any("." in line for line in lines) else "."
+        lines = [line.replace(",", other) for line in lines]
     return [line.split() for line in lines]
 
 

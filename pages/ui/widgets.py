@@ -70,6 +70,9 @@ def widget(one: Setting, value: Any, **more: Any) -> Any:
     more = {"help": one.help, **more}
     if one.kind is bool:
         return st.toggle(one.title, value=value, **more)
+    if one.kind is str and "options" in more:  # what there is, and anything else
+        more = {"index": None, "placeholder": one.unset, "accept_new_options": True, **more}
+        return st.selectbox(one.title, **more)
     if one.kind is str:
         return st.text_input(one.title, value=value, placeholder=one.unset, **more) or None
     if one.choices and one.kind is not None:

@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from fisherdash.dataset import load_bytes
+from fisherdash.dataset import Keys, keys_of, load_bytes
+from fisherdash.errors import InputError
 from fisherdash.units import BOHR, HARTREE
 from tests.dataset.people import npz, same, sentence, xyz
 from tests.fuzz.seeds import archive, hdf5
@@ -102,3 +103,21 @@ def test_an_hdf5_file_that_claims_much_is_refused():
     with h5py.File(stream, "a") as file:
         file["w"].create_dataset("R", (10**7, 3, 3), "f8", chunks=True, compression="gzip")
     assert "too much to read" in sentence("x.h5", stream.getvalue())
+
+
+def test_what_may_be_chosen_in_a_file(water):
+    dft = "Properties=species:S:1:pos:R:3:forces_dft:R:3 "
+    content = xyz(water, head=dft, comment="energy_dft={e:.9f} step=3 config=water")
+    assert keys_of("x.xyz", content) == Keys(("energy_dft", "step"), ("forces_dft",))
+    arrays = {"R": water["positions"], "E": water["energies"], "F": water["forces"], "z": [8, 1, 1],
+              "old_E": water["energies"][:, None], "old_F": water["forces"]}  # fmt: skip
+    assert keys_of("x.npz", npz(**arrays)) == Keys(("E", "old_E"), ("F", "old_F"))
+    arrays["old_E"] = water["energies"]
+    two = hdf5({"a": arrays, "b": arrays})
+    assert keys_of("x.h5", two) == Keys(("E", "old_E"), ("F", "old_F"), ("a", "b"))
+    several = archive({"a.xyz": content, "b.xyz": content})
+    assert keys_of("x.zip", several) == Keys(
+        ("energy_dft", "step"), ("forces_dft",), ("a.xyz", "b.xyz")
+    )
+    with pytest.raises(InputError, match="unknown suffix"):
+        keys_of("x.dat", b"nothing")
