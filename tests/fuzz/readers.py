@@ -61,6 +61,8 @@ class Reader:
 def _npz(data: bytes, chance: random.Random) -> object:
     units, labels = (None, None) if chance.random() < 0.7 else chance.choice((("eV", None),
                      ("kcal/mol", "old"), (None, "old")))  # fmt: skip
+    if chance.random() < 0.1:
+        return dataset.keys_of("x.npz", data)
     return dataset.load_bytes("x.npz", data, units=units, labels=labels)
 
 
@@ -86,6 +88,8 @@ def _xyz(data: bytes, chance: random.Random) -> object:
 def _content(data: bytes, chance: random.Random) -> object:
     """By what is in it, mostly; by a format that somebody names, sometimes."""
     form = None if chance.random() < 0.8 else chance.choice(STRUCTURES)
+    if chance.random() < 0.2:
+        return dataset.keys_of("x", data, format=form, molecule=chance.choice((None, "w", "")))
     return dataset.load_bytes("x", data, format=form, **_said(chance))
 
 
