@@ -7,6 +7,7 @@ readers of these formats stumble over such files.
 """
 
 import bisect
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -141,9 +142,9 @@ def _frame(
 
 def _turbomole(text: str, name: str) -> list[Frame]:
     """Of Turbomole's file ``gradient``: coordinates and symbols, then slopes, for every cycle."""
-    starts = list(_CYCLE.finditer(text))
-    frames = []
-    for found, after in zip(starts, [*starts[1:], None], strict=True):
+    frames: list[Frame] = []
+    for found, after in itertools.pairwise([*_CYCLE.finditer(text), None]):
+        assert found is not None  # only the last one is
         part = text[found.end() : after.start() if after else None].splitlines()[1:]
         rows = [line.split() for line in part]
         places = [row for row in rows if len(row) == 4 and row[3].capitalize() in atomic_numbers]
