@@ -44,31 +44,36 @@ LENGTH_UNITS: Final = {"Å": 1.0, "bohr": BOHR, "nm": 10.0}
 
 _ENERGY_SPELLINGS = {
     "ev": "eV", "electronvolt": "eV", "electronvolts": "eV", "mev": "meV",
-    "kcal/mol": "kcal/mol", "kcalpermol": "kcal/mol", "kcalmol-1": "kcal/mol", "kcal": "kcal/mol",
-    "kcalmol^-1": "kcal/mol", "kcal_mol": "kcal/mol",
-    "kj/mol": "kJ/mol", "kjpermol": "kJ/mol", "kjmol-1": "kJ/mol", "kjmol^-1": "kJ/mol",
-    "kj": "kJ/mol",
+    "kcal": "kcal/mol", "kj": "kJ/mol",
     "ha": "hartree", "hartree": "hartree", "hartrees": "hartree", "eh": "hartree", "au": "hartree",
-    "a.u.": "hartree", "a.u": "hartree", "atomic": "hartree", "e_h": "hartree",
+    "atomic": "hartree", "atomicunits": "hartree",
     "ry": "Ry", "rydberg": "Ry", "rydbergs": "Ry", "ryd": "Ry",
-    "cm-1": "cm⁻¹", "cm^-1": "cm⁻¹", "cm⁻¹": "cm⁻¹", "1/cm": "cm⁻¹", "invcm": "cm⁻¹",
-    "wavenumber": "cm⁻¹", "wavenumbers": "cm⁻¹", "cm^{-1}": "cm⁻¹",
+    "cm-1": "cm⁻¹", "1/cm": "cm⁻¹", "/cm": "cm⁻¹", "invcm": "cm⁻¹", "wavenumber": "cm⁻¹",
+    "wavenumbers": "cm⁻¹",
 }  # fmt: skip
 _LENGTH_SPELLINGS = {
-    "ang": "Å", "angstrom": "Å", "angstroms": "Å", "å": "Å", "a": "Å", "ångström": "Å", "angs": "Å",
-    "bohr": "bohr", "bohrs": "bohr", "au": "bohr", "a.u.": "bohr", "a.u": "bohr", "a0": "bohr",
-    "a_0": "bohr", "atomic": "bohr", "nm": "nm", "nanometer": "nm", "nanometers": "nm",
-    "nanometre": "nm",
+    "ang": "Å", "angstrom": "Å", "angstroms": "Å", "å": "Å", "a": "Å", "aa": "Å", "angs": "Å",
+    "ångström": "Å", "ångstrom": "Å",
+    "bohr": "bohr", "bohrs": "bohr", "au": "bohr", "a0": "bohr", "atomic": "bohr",
+    "atomicunits": "bohr",
+    "nm": "nm", "nanometer": "nm", "nanometers": "nm", "nanometre": "nm",
 }  # fmt: skip
+_PER_MOLE = re.compile(r"(kcal|kj)[/·*]?mol(?:e|-1)?")
+_PER_LENGTH = re.compile(rf"(.+?)[/·*]?({'|'.join(sorted(_LENGTH_SPELLINGS, key=len)[::-1])})(-1)?")
 
 
 def _plain(text: str) -> str:
-    return "".join(str(text).split()).strip("\"'").replace("\u212b", "Å").lower()
+    """A unit in small letters, with / for per and -1 for every way to write an inverse."""
+    plain = "".join(str(text).split()).strip("\"'").replace("\u212b", "å").lower()
+    plain = re.sub(r"[()\[\]{}^_.]", "", plain.replace("⁻¹", "-1").replace("**", ""))
+    return re.sub(r"/molecule$", "", plain.replace("per", "/"))
 
 
 def energy_unit(text: str) -> str | None:
     """The unit that ``text`` spells ("kcal/mol", "Ha", "cm-1" …), None if it is none we know."""
-    return _ENERGY_SPELLINGS.get(_plain(text))
+    plain = _plain(text)
+    mole = _PER_MOLE.fullmatch(plain)
+    return _ENERGY_SPELLINGS.get(mole[1] if mole else plain)
 
 
 def length_unit(text: str) -> str | None:
@@ -79,13 +84,11 @@ def length_unit(text: str) -> str | None:
 def force_unit(text: str) -> str | None:
     """The unit of force that ``text`` spells ("Ha/Bohr", "kcal/mol/Ang" …), None if unknown."""
     plain = _plain(text)
-    if plain in ("au", "a.u.", "a.u", "atomic"):
+    if plain in ("au", "atomic", "atomicunits"):
         return "hartree/bohr"
-    plain = re.sub(r"[()\[\]]", "", plain).replace("*", "/").replace("·", "/")
-    plain = re.sub(r"/?(ang(?:strom)?|å|a0?|bohr|nm)(\^?\{?-1\}?|⁻¹)$", r"/\1", plain)
-    energy, _, length = plain.rpartition("/")
-    found = energy_unit(energy), length_unit(length)
-    return f"{found[0]}/{found[1]}" if found[0] and found[1] else None
+    found = _PER_LENGTH.fullmatch(plain)
+    energy = energy_unit(found[1]) if found else None
+    return f"{energy}/{_LENGTH_SPELLINGS[found[2]]}" if found and energy else None
 
 
 def force_size(unit: str) -> float:

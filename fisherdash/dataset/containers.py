@@ -30,7 +30,7 @@ from fisherdash.dataset.npz import (
 )
 from fisherdash.dataset.raw import Raw, ReadOptions, assemble
 from fisherdash.dataset.structures import collect
-from fisherdash.dataset.xyz import Frame, decode
+from fisherdash.dataset.xyz import Frame, decode, number
 from fisherdash.errors import InputError
 from fisherdash.units import energy_unit, force_unit, length_unit
 
@@ -150,14 +150,14 @@ def _pointed(value: Any, stored: bytes) -> Any:
 
 def deepmd_folder(path: Path) -> dict[str, bytes]:
     """Files of a DeePMD folder by their names below it."""
-    wanted = [*path.glob("type*.raw"), *path.glob("nopbc"), *path.glob("set.*/*.npy")]
+    wanted = [*path.glob("*.raw"), *path.glob("nopbc"), *path.glob("set.*/*.npy")]
     if sum(one.stat().st_size for one in wanted) > LARGEST:
         raise InputError(f"{path.name} holds more than {LARGEST / 2**20:.0f} MiB.")
     return {one.relative_to(path).as_posix(): one.read_bytes() for one in wanted if one.is_file()}
 
 
 def deepmd_frames(files: Mapping[str, bytes], name: str) -> list[Frame]:
-    """Frames of a DeePMD folder: type.raw, type_map.raw and set.*/coord, energy, force."""
+    """Frames of a DeePMD folder: type.raw, type_map.raw and set.*/coord.npy or coord.raw, …."""
     try:
         types = [int(word) for word in decode(files["type.raw"], name).split()]
         names = decode(files.get("type_map.raw", b""), name).split()
@@ -169,12 +169,16 @@ def deepmd_frames(files: Mapping[str, bytes], name: str) -> list[Frame]:
             f"{name} is no DeePMD folder with elements: type.raw and type_map.raw are needed."
         ) from None
     sets = sorted({key.partition("/")[0] for key in files if key.startswith("set.")})
-    if not sets:
+    names = ("coord", "energy", "force")
+    if sets:
+        found = {
+            key: np.concatenate([_npy(files, f"{one}/{key}.npy", name) for one in sets])
+            for key in names
+        }
+    elif "coord.raw" in files:
+        found = {key: _raw(files, f"{key}.raw", name) for key in names}
+    else:
         raise InputError(f"{name} has no set.* with coord.npy, energy.npy and force.npy.")
-    found = {
-        key: np.concatenate([_npy(files, f"{one}/{key}.npy", name) for one in sets])
-        for key in ("coord", "energy", "force")
-    }
     try:
         shape = (-1, len(numbers), 3)
         positions, forces = found["coord"].reshape(shape), found["force"].reshape(shape)
@@ -190,10 +194,22 @@ def deepmd_frames(files: Mapping[str, bytes], name: str) -> list[Frame]:
 
 
 def _deepmd_box(files: Mapping[str, bytes], sets: list[str], name: str) -> dict[str, Any]:
-    if "nopbc" in files or f"{sets[0]}/box.npy" not in files:
+    key = f"{sets[0]}/box.npy" if sets else "box.raw"
+    if "nopbc" in files or key not in files:
         return {}
-    box = _npy(files, f"{sets[0]}/box.npy", name)
+    box = (_npy if sets else _raw)(files, key, name)
     return {"Lattice": box.reshape(-1)[:9].astype(float), "pbc": np.ones(3, bool)}
+
+
+def _raw(files: Mapping[str, bytes], key: str, name: str) -> np.ndarray:
+    """(frames, …) of numbers in text, a line a frame."""
+    if key not in files:
+        raise InputError(f"{name} has no {key}.")
+    lines = [line.split() for line in decode(files[key], name).splitlines() if line.strip()]
+    rows = [[number(word) for word in line] for line in lines]
+    if not rows or None in itertools.chain(*rows) or len({len(row) for row in rows}) > 1:
+        raise InputError(f"{name} is damaged: {key} cannot be read.")
+    return np.array(rows, dtype=float)
 
 
 def _npy(files: Mapping[str, bytes], key: str, name: str) -> np.ndarray:

@@ -290,8 +290,12 @@ def _inferred_forces(arrays: dict, name: str, energy: str) -> tuple[str, str]:
             f"they would be {sizes} eV/Å rms, both plausible; say which with --force-units "
             f"{fits[-1]} or --force-units {fits[0]}."
         )
-    other = likely or [one for one in _COMMON if _WARM[0] <= size * force_size(one) < _WARM[1]]
+    other = [one for one in _COMMON if _WARM[0] <= size * force_size(one) < _WARM[1]]
+    other = likely if why else other
     hint = f"; in {' or '.join(other)} they would be those of a warm molecule" if other else ""
+    hint = hint or (
+        "; no common unit makes them that, as after a conversion done twice" if why else ""
+    )
     raise InputError(
         f"{name} has forces of {size * force_size(readings[0]):.3g} eV/Å rms if they are in "
         f"{readings[0]}, which no warm molecule has{hint}: say the units with --units and "

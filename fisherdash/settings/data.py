@@ -42,6 +42,10 @@ def _length(text: str) -> str | None:
     return length_unit(text)
 
 
+def _format(text: str) -> str:
+    return {"xyz": "extxyz", "outcar": "vasp-out", "vasprun": "vasp-xml"}.get(text.lower(), text)
+
+
 # A declaration reads best in few lines.
 # fmt: off
 
@@ -64,9 +68,9 @@ class LoadSettings(Settings):
         help="Unit of the positions.",
     )
     format: Format | None = setting(
-        None, label="Format", unset="by its name",
-        help="Format of the data file, by ASE's name of it; needed only where the ending of the "
-        "file's name does not say it.",
+        None, label="Format", unset="by its name", reads=_format,
+        help="Format of the data file, by ASE's name of it; needed only where neither the ending "
+        "of the file's name nor its first lines say it.",
     )
     temperature: float | None = setting(
         None, label="Temperature", unit="K", above=0, high=1e5, unset="unknown", flag=False,
@@ -92,7 +96,8 @@ class LoadSettings(Settings):
     )
     molecule: str | None = setting(
         None, label="Molecule", unset="the only one", later=True,
-        help="Name of the molecule to take from a file of several (HDF5 of ANI or SPICE).",
+        help="Name of the molecule to take from a file of several (HDF5 of ANI or SPICE), or of "
+        "the file to take from an archive.",
     )
 
 

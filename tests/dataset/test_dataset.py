@@ -77,7 +77,10 @@ def test_forces_of_no_molecule_never_pass(water, factor):
     ("text", "unit"),
     [("Ha/Bohr", "hartree/bohr"), ("kcal/mol/Ang", "kcal/mol/Å"), ("a.u.", "hartree/bohr"),
      ("eV/A", "eV/Å"), ("kJ/mol/nm", "kJ/mol/nm"), ("kcal/(mol*angstrom)", "kcal/mol/Å"),
-     ("meV/Å", "meV/Å"), ("cm-1/bohr", "cm⁻¹/bohr"), ("eV angstrom^-1", "eV/Å"), ("N", None)],
+     ("meV/Å", "meV/Å"), ("cm-1/bohr", "cm⁻¹/bohr"), ("eV angstrom^-1", "eV/Å"), ("N", None),
+     ("kcal mol⁻¹ Å⁻¹", "kcal/mol/Å"), ("eV per Angstrom", "eV/Å"), ("kJ/(mol nm)", "kJ/mol/nm"),
+     ("Eh/a_0", "hartree/bohr"), ("Hartree bohr**-1", "hartree/bohr"), ("eV/atom/Å", None),
+     ("kcal/mole/ang.", "kcal/mol/Å"), ("hartree", None), ("bohr", None), ("", None)],
 )  # fmt: skip
 def test_units_of_force_are_spelled_in_many_ways(text, unit):
     assert force_unit(text) == unit
@@ -365,6 +368,15 @@ def test_deepmd_folder_and_zip(water, tmp_path):
             if path.is_file():
                 file.write(path, path.relative_to(tmp_path))
     same(load_bytes("water.zip", buffer.getvalue()), water)
+
+
+def test_deepmd_folder_of_text(water, tmp_path):
+    for key, value in (("coord", "positions"), ("energy", "energies"), ("force", "forces")):
+        np.savetxt(tmp_path / f"{key}.raw", water[value].reshape(60, -1), fmt="%.12f")
+    np.savetxt(tmp_path / "box.raw", np.tile(np.eye(3).reshape(-1) * 20, (60, 1)))
+    (tmp_path / "type.raw").write_text("0 1 1\n")
+    (tmp_path / "type_map.raw").write_text("O H\n")
+    same(load(tmp_path), water)
 
 
 def hdf5(fill) -> bytes:
