@@ -114,12 +114,10 @@ def keys_of(
         else:
             molecules, shapes = containers.hdf5_shapes(opened.data, name, molecule)
         places = known.lookup(shapes, known.POSITIONS)
-        shape = shapes.get(places or "", (0, 0, 0))
-        energies = [key for key, one in shapes.items() if shape[:1] in (one, one[:-1])
-                    and math.prod(one) == shape[0]]  # fmt: skip
+        shape = shapes.get(places or "", ())
+        frames = shape[0] if len(shape) == 3 else 1  # two dimensions: a single conformation
+        energies = [key for key, one in shapes.items() if one in ((frames,), (frames, 1), ())]
         forces = [key for key, one in shapes.items() if one == shape and key != places]
-        if len(shape) == 2:  # a conformation
-            energies = [key for key, one in shapes.items() if math.prod(one) == 1]
         return Keys(tuple(energies), tuple(forces), tuple(molecules))
     if opened.form == "db":
         frames = containers.database_frames(opened.data, name)[0]
