@@ -1,7 +1,6 @@
 """Reads and validates a data set from a path or an upload, in the project's units."""
 
 import io
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
