@@ -272,12 +272,17 @@ def _inferred_forces(arrays: dict, name: str, energy: str) -> tuple[str, str]:
     if energy in _BY_BOHR or energy == "kJ/mol":
         readings.append(f"{energy}/{'nm' if energy == 'kJ/mol' else 'bohr'}")
     fits = [unit for unit in readings if _COLD <= size * force_size(unit) < _WARM[1]]
-    likely, why = _likely(arrays, energy, [f"{energy}/{per}" for per in LENGTH_UNITS])
+    rare = [f"{energy}/{per}" for per in LENGTH_UNITS if f"{energy}/{per}" not in readings]
+    likely, told = _likely(arrays, energy, readings)
+    unlikely, both = ([], []) if likely else _likely(arrays, energy, rare)
+    why = ""
     if len(likely) == 1:
-        why = "" if fits == likely else f"because {why} in that unit; "
+        why = "" if fits == likely else f"because {' and '.join(told)} in that unit; "
         fits = likely
-    elif why:
-        likely, _ = _likely(arrays, energy, list(_COMMON))
+    elif len(unlikely) == 1 and len(both) == 2:  # one piece of evidence is too little for these
+        fits, why = unlikely, f"because {' and '.join(both)} in that unit; "
+    elif told and (unlikely or not fits or _likely(arrays, energy, list(_COMMON))[0]):
+        likely = unlikely or _likely(arrays, energy, list(_COMMON))[0]
         fits = []
     elif not fits and len(readings) == 1 and _at_rest(arrays, size * ENERGY_UNITS[energy]):
         fits = readings
@@ -290,39 +295,43 @@ def _inferred_forces(arrays: dict, name: str, energy: str) -> tuple[str, str]:
             f"they would be {sizes} eV/Å rms, both plausible; say which with --force-units "
             f"{fits[-1]} or --force-units {fits[0]}."
         )
-    other = [one for one in _COMMON if _WARM[0] <= size * force_size(one) < _WARM[1]]
-    other = likely if why else other
-    hint = f"; in {' or '.join(other)} they would be those of a warm molecule" if other else ""
-    hint = hint or (
-        "; no common unit makes them that, as after a conversion done twice" if why else ""
-    )
+    if not told:
+        likely = [one for one in _COMMON if _WARM[0] <= size * force_size(one) < _WARM[1]]
+    hint = f"; in {' or '.join(likely)} they would be those of a warm molecule" if likely else ""
+    if told and not likely:
+        hint = "; no common unit makes them that, as after a conversion done twice"
+    first = size * force_size(readings[0])
+    what = "which no warm molecule has"
+    if _COLD <= first < _WARM[1]:
+        what = "with which its bonds would not be as stiff as those of molecules"
     raise InputError(
-        f"{name} has forces of {size * force_size(readings[0]):.3g} eV/Å rms if they are in "
-        f"{readings[0]}, which no warm molecule has{hint}: say the units with --units and "
-        "--force-units."
+        f"{name} has forces of {first:.3g} eV/Å rms if they are in {readings[0]}, {what}{hint}: "
+        "say the units with --units and --force-units."
     )
 
 
-def _likely(arrays: dict, energy: str, units: list[str]) -> tuple[list[str], str]:
+def _likely(arrays: dict, energy: str, units: list[str]) -> tuple[list[str], list[str]]:
     """Units of force that bonds to hydrogen and the work of the forces allow, and how they tell.
 
-    "" where neither tells anything; bonds are believed where they contradict the energies.
+    Nothing is told where the two contradict one another.
     """
     positions, forces = arrays["positions"], arrays["forces"]
     with np.errstate(all="ignore"):
         springs = stiffness(positions, forces, arrays["atomic_numbers"])
         slope = work(positions, arrays["energies"] * ENERGY_UNITS[energy], forces)
-    fits, why = units, []
-    for measured, low, what in (
-        (springs, 0.7, "bonds to hydrogen are as stiff as usual"),
-        (slope and 1 / slope, 0.75, "the energies change from frame to frame by their work"),
-    ):
-        if measured:
-            likely = [one for one in fits if low < abs(measured) * force_size(one) < 1 / low]
-            if likely or not why:
-                fits = likely
-                why.insert(0, what)
-    return fits if why else [], " and ".join(why)
+    found = [
+        ([one for one in units if low < abs(measured) * force_size(one) < 1 / low], what)
+        for measured, low, what in (
+            (slope and 1 / slope, 0.75, "the energies change from frame to frame by their work"),
+            (springs, 0.7, "bonds to hydrogen are as stiff as usual"),
+        )
+        if measured
+    ]
+    fits = [one for one in found if one[0]]
+    if not fits:
+        return [], [what for _, what in found]
+    common = [unit for unit in fits[0][0] if all(unit in some for some, _ in fits)]
+    return common, [what for _, what in fits] if common else []
 
 
 def _at_rest(arrays: dict, size: float) -> bool:

@@ -67,10 +67,10 @@ def from_structures(
 
 def read_frames(data: bytes, name: str, form: str) -> list[Atoms]:
     """All frames of a structure file, at least one; InputError when it cannot be read."""
-    if form == "extxyz":
+    if form == "extxyz" or form in OWN:
         return [
             Atoms(numbers=frame.numbers, positions=frame.columns["pos"])
-            for frame in read_xyz(decode(data, name), name)
+            for frame in _frames(data, name, form)
         ]
     return _by_ase(data, name, form)
 
