@@ -75,8 +75,6 @@ _LAYOUTS = {
     ),
 }  # fmt: skip
 OWN = (*_LAYOUTS, "turbomole-gradient")
-_MANY_LINES, _SHORT = 1_000_000, 16
-"""More lines than these are not taken apart if they have fewer characters than that on average."""
 _CYCLE = re.compile(r"^\s*cycle\s*=.*?energy\s*=\s*(\S+)", re.MULTILINE)
 
 
@@ -84,9 +82,6 @@ def read_output(text: str, name: str, form: str) -> list[Frame]:
     """All frames in eV and Å; InputError where there is no geometry."""
     if form == "turbomole-gradient":
         return _turbomole(text, name)
-    count = text.count("\n")
-    if count > _MANY_LINES and len(text) < _SHORT * count:
-        raise InputError(f"{name} has {count} lines of hardly any characters: it is no output.")
     layout, lines = _LAYOUTS[form], text.splitlines()
     heads = {key: re.compile(getattr(layout, key)) for key in ("geometry", "energy", "forces")}
     both = layout.geometry == layout.forces

@@ -48,6 +48,8 @@ _STARTS = {
 }  # fmt: skip
 """With which a frame begins; the last one of a run that was stopped is cut off there."""
 _LONGEST_LINE = 200
+_MANY_LINES, _SHORT = 1_000_000, 16
+"""More lines than these are not taken apart if they have fewer characters than that on average."""
 _FREE_ENERGY = ("free_energy",)
 """Forces are the gradient of the free energy where the electrons are smeared."""
 
@@ -88,8 +90,12 @@ def _frames(data: bytes, name: str, form: str) -> list[Frame]:
         text = decode(data, name)
         _refuse_others(text, name)
         return read_xyz(text, name)
-    if form in _PROGRAMS and form != "vasp-xml":  # half a line may be half a number
-        data = data[: data.rfind(b"\n") + 1] or data
+    if form in _PROGRAMS:
+        count = data.count(b"\n")
+        if count > _MANY_LINES and len(data) < _SHORT * count:
+            raise InputError(f"{name} has {count} lines of hardly any characters: it is no output.")
+        if form != "vasp-xml":  # half a line may be half a number
+            data = data[: data.rfind(b"\n") + 1] or data
     if form in OWN:
         return read_output(decode(data, name), name, form)
     if form == "gaussian-out":

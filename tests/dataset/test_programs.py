@@ -82,6 +82,12 @@ def test_lines_without_end_cost_nothing(frames):
     load_bytes("x.castep", text.encode(), format="castep-castep")
 
 
+@pytest.mark.parametrize("form", ["orca-output", "castep-castep"])
+def test_lines_of_nothing_are_refused(form):
+    said = sentence("x", b"\n" * 2_000_000, format=form)
+    assert "lines of hardly any characters" in said
+
+
 def test_gaussian_in_two_frames_of_reference_is_refused():
     text = b" Standard orientation:\n Forces (Hartrees/Bohr)\n"
     said = sentence("x.log", text, format="gaussian-out")
