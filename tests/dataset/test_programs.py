@@ -31,9 +31,11 @@ def test_outputs_are_read(frames, form):
         np.testing.assert_allclose(data.energies, frames["energies"][:count], atol=tolerance)
 
 
-def test_every_program_that_is_offered_has_its_output():
+def test_every_program_that_is_offered_has_its_output_and_its_word_in_the_guide(root):
     others = {"extxyz", "traj", "db", "hdf5", "deepmd"}
     assert set(OUTPUTS) == set(FORMATS) - others
+    guide = (root / "docs" / "data.md").read_text(encoding="utf-8")
+    assert [form for form in OUTPUTS if form not in guide] == []
 
 
 @pytest.mark.parametrize("share", [0.62, 0.8, 0.97])
