@@ -217,7 +217,7 @@ class RunHeader(Header):
             bonds = tuple((int(i), int(j), float(length)) for i, j, length in self.bonds)
             object.__setattr__(self, "bonds", bonds)
         if self.clash_limits is not None:
-            limits = {str(name): float(limit) for name, limit in self.clash_limits.items()}
+            limits = {str(name): float(limit) for name, limit in dict(self.clash_limits).items()}
             elements = {symbol for name in limits for symbol in name.split("-", 1)}
             if not elements <= set(ase.data.atomic_numbers):
                 raise InputError(f"the run's clash_limits name no elements: {sorted(elements)}")
