@@ -211,6 +211,14 @@ def test_a_run_of_absurd_numbers(name, value):
         RunHeader.from_json(fields)
 
 
+@pytest.mark.parametrize("limits", [[[]], 5, 1.5])
+def test_a_run_whose_clash_limits_are_no_table(limits):
+    fields = json.loads(seeds.run_headers()[0])
+    fields["clash_limits"] = limits
+    with pytest.raises(InputError):
+        RunHeader.from_json(fields)
+
+
 def test_no_sentence_is_endless():
     said = str(InputError(f"received {'[' * 10_000}; a list of three would be right"))
     assert len(said) < 1200 and said.startswith("received [[[")
