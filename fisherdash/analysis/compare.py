@@ -218,8 +218,8 @@ class RunStatistics:
             after = max((time or 0.0) for time in self.time_to_failure.values())
             found.append(
                 f"No surviving replica; the median time to failure is {after:.2g} ps at most. "
-                "These models do not hold this molecule together at this temperature: train longer "
-                "or on more frames before comparing heads."
+                "These models do not hold this molecule together at this temperature and timestep: "
+                "train longer or on more frames before comparing heads."
             )
         elif self.duration < SHORT:
             found.append(
