@@ -69,6 +69,14 @@ def moment() -> float | None:
         return None
 
 
+def begin_anew(run: Run) -> None:
+    """Another run begins at its first frame, not at the time of the one before."""
+    before = st.session_state.get("shown run")
+    if before not in (None, run.id) and "time" in st.query_params:
+        del st.query_params["time"]
+    st.session_state["shown run"] = run.id
+
+
 def stay(time: float) -> None:
     """Keep the time at which the reader has stopped in the address."""
     st.query_params["time"] = f"{time:.6g}"
@@ -210,6 +218,7 @@ with door():
     if run is None:
         next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
     else:
+        begin_anew(run)
         with which:
             chosen = heads(run)
         with number:

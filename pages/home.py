@@ -13,7 +13,7 @@ from pages.ui.progress import command, door, heading, job_line, onward, plain, w
 from pages.ui.unfinished import unfinished_work
 
 # Hot on purpose: what a weak model does wrong shows within picoseconds instead of long runs.
-DEMO = MDSettings(replicas=16, steps=4000, timestep=0.5, temperature=1500.0, record_every=10)
+DEMO = MDSettings(replicas=16, steps=2000, timestep=0.5, temperature=1500.0, record_every=10)
 
 
 @door()

@@ -213,14 +213,14 @@ def test_payload_carries_positions_exactly_and_captions_as_text():
     nasty = "</script><script>alert(1)</script>"
     made = viewer.payload(
         [8, 1, 1],
-        [viewer.Pane(nasty, DEFAULT, positions, died=4, ending="broke")],
+        [viewer.Pane(nasty, DEFAULT, positions, failed=4, ending="broke")],
         np.arange(7.0),
         key="run",
     )
     pane = json.loads(json.dumps(made, allow_nan=False))["panes"][0]
     back = np.frombuffer(base64.b64decode(pane["positions"]), "<f4").reshape(7, 3, 3)
     np.testing.assert_array_equal(back, positions)
-    assert (pane["caption"], pane["died"], made["elements"]) == (nasty, 4, ["O", "H", "H"])
+    assert (pane["caption"], pane["failed"], made["elements"]) == (nasty, 4, ["O", "H", "H"])
     assert "innerHTML" not in viewer.source()
 
 
