@@ -61,16 +61,11 @@ def side_by_side(
 
     if not all(len(one) and np.isfinite(one).all() for one in trajectories):
         raise InputError("only one frame or more of finite positions can be drawn")
-    count, longest = len(trajectories), max(map(len, trajectories))
-    shown = np.unique(np.linspace(0, longest - 1, MOST).astype(int))
-    made = py3Dmol.view(width=width, height=height, viewergrid=(1, count), js=library())
+    grid, longest = (1, len(trajectories)), max(map(len, trajectories))
+    made = py3Dmol.view(width=width, height=height, viewergrid=grid, js=library())
     for k, one in enumerate(trajectories):
-        frames = one[np.minimum(shown, len(one) - 1)]
-        made.addModelsAsFrames(xyz(atomic_numbers, frames), "xyz", viewer=(0, k))
-        made.setStyle(STYLE, viewer=(0, k))
-        made.zoomTo(viewer=(0, k))
-        if longest > 1:
-            made.animate({"loop": "forward", "interval": 40}, viewer=(0, k))
+        frames = one[np.minimum(np.arange(longest), len(one) - 1)]
+        _play(made, atomic_numbers, frames, viewer=(0, k))
     return str(made._make_html())
 
 
@@ -90,9 +85,16 @@ def view(
     if not len(positions) or not np.isfinite(positions).all():
         raise InputError("only one frame or more of finite positions can be drawn")
     made = py3Dmol.view(width=width, height=height, js=library())
-    made.addModelsAsFrames(xyz(atomic_numbers, positions), "xyz")
-    made.setStyle(STYLE)
-    made.zoomTo()
-    if len(positions) > 1:
-        made.animate({"loop": "forward", "interval": 40})
+    _play(made, atomic_numbers, positions)
     return made
+
+
+def _play(
+    made: Any, atomic_numbers: Sequence[int] | np.ndarray, frames: np.ndarray, **where: Any
+) -> None:
+    """Put frames into a view, or one of its viewers; several play in a loop."""
+    made.addModelsAsFrames(xyz(atomic_numbers, frames), "xyz", **where)
+    made.setStyle(STYLE, **where)
+    made.zoomTo(**where)
+    if len(frames) > 1:
+        made.animate({"loop": "forward", "interval": 40}, **where)

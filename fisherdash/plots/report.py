@@ -172,13 +172,13 @@ def run_report(run: Run, commands: Sequence[str]) -> str:
     failed = np.flatnonzero((traj.failed_step >= 0).any(axis=0))
     replica = int(failed[0]) if len(failed) else 0
     shown = [np.flatnonzero(row) for row in traj.surviving[:, replica]]
+    stride = max(1, -(-max(map(len, shown)) // molecules.MOST))  # one for all: they play in step
     try:
         scene = molecules.side_by_side(
             run.header.atomic_numbers,
-            [run.frames(h, replica, which[:: -(-len(which) // FRAMES)])
-             for h, which in enumerate(shown)],
-        )  # fmt: skip
-    except (InputError, ZeroDivisionError):  # no 3Dmol.js, or nothing before the first failure
+            [run.frames(h, replica, which[::stride]) for h, which in enumerate(shown)],
+        )
+    except InputError:  # no 3Dmol.js, or nothing before the first failure
         scene = ""
     if scene:
         ends = [
@@ -188,10 +188,6 @@ def run_report(run: Run, commands: Sequence[str]) -> str:
         words = f"Replica {replica + 1}, from left to right: {', '.join(ends)}."
         scene = f'<div class="wide">{scene}</div><p class="quiet">{escape(words)}</p>'
     return html_report(run.header, traj, commands, scene)
-
-
-FRAMES = molecules.MOST
-"""Of each trajectory in 3D."""
 
 
 def html_report(

@@ -540,12 +540,13 @@ def judge_survivors(run: Run, data: "Dataset", calculator: str | None = None) ->
         raise InputError(f"the run {run.id!r} is of another molecule than the data {data.formula}")
     labeller = labeller_of(data, calculator)
     block = run.block(len(run.now.ends) - 1)[:, :, -1]
-    found = np.full(run.header.shape, np.nan)
+    judged = np.zeros(run.header.shape, bool)
     for head, survivors in enumerate(run.trajectories().survivors):
         which = np.flatnonzero(survivors)
-        which = which[evenly_spaced(len(which), JUDGED)] if len(which) else which
         if len(which):
-            found[head, which] = energy_deviations(labeller, data, block[head, which])
+            judged[head, which[evenly_spaced(len(which), JUDGED)]] = True
+    found = np.full(run.header.shape, np.nan)
+    found[judged] = energy_deviations(labeller, data, block[judged])
     run.keep_reference(found)
 
 
