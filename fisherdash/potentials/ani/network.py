@@ -15,20 +15,17 @@ different widths are filled up with zeros, which changes nothing: CELU(0) = 0.
 
 import dataclasses
 import itertools
-import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, Result
+from fisherdash.potentials.pairs import EXACT, AllPairs, as_shapes, cosine_cutoff, displacements
+from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
 
-_EXACT: Any = jax.lax.Precision.HIGHEST
 ALPHA = 0.1
 """Of CELU."""
 TRIPLE_NUMBERS = 400_000
@@ -36,7 +33,7 @@ TRIPLE_NUMBERS = 400_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Ani(Settings):
+class Ani(AllPairs, Settings):
     """The networks of one configuration, a :class:`~fisherdash.potentials.potential.Potential`.
 
     Attributes:
@@ -62,8 +59,6 @@ class Ani(Settings):
     FIELDS: ClassVar[str] = "an ANI configuration has the fields"
     FLOATS: ClassVar[bool] = True
     family = "ani"
-    precisions = ("float32", "float64")
-    taylor = False  # products with zeros, see schnetpack/layers.py
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,11 +108,7 @@ class Ani(Settings):
             "angular_shifts": (self.angular_shifts,),
             "angles": (self.angles,),
         }
-        return jax.tree.map(
-            lambda shape: jax.ShapeDtypeStruct(shape, jnp.float32),
-            shapes,
-            is_leaf=lambda one: isinstance(one, tuple),
-        )
+        return as_shapes(shapes)
 
     def features(
         self,
@@ -136,7 +127,7 @@ class Ani(Settings):
         for n in range(len(self.widths)):
             layer = params[f"layer_{n}"]
             weight, bias = layer["weight"][species], layer["bias"][species]
-            x = celu(jnp.einsum("nai,aio->nao", x, weight, precision=_EXACT) + bias)
+            x = celu(jnp.einsum("nai,aio->nao", x, weight, precision=EXACT) + bias)
         return PerAtom(x)
 
     def _symmetry(
@@ -144,27 +135,24 @@ class Ani(Settings):
     ) -> Float[Array, "frames atoms inputs"]:
         """All symmetry functions; ``of`` (atoms, species) says which atom is of which element."""
         frames, atoms = positions.shape[:2]
-        same = jnp.eye(atoms, dtype=dtype)
-        r = (positions[:, None] - positions[:, :, None]).astype(dtype)
-        # An atom is as far from itself as the cutoff, where nothing is singular and f vanishes.
-        d = jnp.sqrt(jnp.sum(r * r, axis=-1) + same * self.cutoff**2)
+        r, d = displacements(positions, self.cutoff, dtype)
         radial = jnp.exp(-self.radial_eta * (d[..., None] - shifts["radial_shifts"]) ** 2)
-        radial = 0.25 * radial * _near(d, same, self.radial_cutoff)[..., None]
+        radial = 0.25 * radial * cosine_cutoff(d, self.radial_cutoff)[..., None]
         members = of.astype(dtype)
-        radial = jnp.einsum("nijk,js->nisk", radial, members, precision=_EXACT)
+        radial = jnp.einsum("nijk,js->nisk", radial, members, precision=EXACT)
         found = [radial.reshape(frames, atoms, -1)]
         if atoms > 2:
-            found.append(self._angular(shifts, members, r, d, same))
+            found.append(self._angular(shifts, members, r, d))
         else:
             s = len(self.species)
             size = s * (s + 1) // 2 * self.angular_shifts * self.angles
             found.append(jnp.zeros((frames, atoms, size), dtype))
         return jnp.concatenate(found, axis=-1)
 
-    def _angular(self, shifts: Any, members: Array, r: Array, d: Array, same: Array) -> Array:
+    def _angular(self, shifts: Any, members: Array, r: Array, d: Array) -> Array:
         frames, atoms = d.shape[:2]
         first, second = np.triu_indices(atoms, 1)  # every pair of other atoms once
-        near = _near(d, same, self.angular_cutoff)
+        near = cosine_cutoff(d, self.angular_cutoff)
         weight = 2 * near[..., first] * near[..., second]
         unit = r / d[..., None]
         cosine = 0.95 * jnp.sum(unit[:, :, first] * unit[:, :, second], axis=-1)
@@ -183,16 +171,8 @@ class Ani(Settings):
             one[:, s] * other[:, t],
             one[:, s] * other[:, t] + one[:, t] * other[:, s],
         )
-        found = jnp.einsum("nipk,pt->nitk", terms, kinds, precision=_EXACT)
+        found = jnp.einsum("nipk,pt->nitk", terms, kinds, precision=EXACT)
         return found.reshape(frames, atoms, -1)
-
-    def with_neighbours(
-        self,
-        evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours], Result],
-        positions: Float[Array, "frames atoms 3"],
-    ) -> Result:
-        """All pairs and triples are evaluated, so there is nothing to find."""
-        return evaluate(positions, None)
 
     def frames_per_block(self, atoms: int) -> int:
         """As many as keep the terms of all triples in the cache."""
@@ -203,8 +183,3 @@ class Ani(Settings):
 def celu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """x above zero, α(exp(x/α) − 1) below; its curvature jumps at zero."""
     return jnp.maximum(x, 0) + ALPHA * jnp.expm1(jnp.minimum(x, 0) / ALPHA)
-
-
-def _near(d: Array, same: Array, cutoff: float) -> Float[Array, "frames atoms atoms"]:
-    inside = jnp.where(d < cutoff, 1 - same, 0)
-    return 0.5 * (1 + jnp.cos(d * (math.pi / cutoff))) * inside

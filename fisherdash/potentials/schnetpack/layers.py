@@ -6,8 +6,7 @@ With r_ij = x_j − x_i the displacement from atom i to atom j, d_ij its length 
     Bessel basis     φ_k(d) = sin(ω_k d) / d
     cutoff           f(d) = (1 + cos(πd / r_c)) / 2 below r_c, zero beyond
 
-f has a continuous slope at the cutoff and a curvature that jumps there. All pairs of a molecule are
-evaluated, an atom with itself at no weight: molecules are small beside the cutoff.
+All pairs of a molecule are evaluated (:mod:`fisherdash.potentials.pairs`).
 """
 
 import dataclasses
@@ -21,11 +20,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.potential import Neighbours, Result
+from fisherdash.potentials.pairs import EXACT, AllPairs, cosine_cutoff, displacements
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
-
-EXACT: Any = jax.lax.Precision.HIGHEST
-"""On accelerators the default would round float32 products to fewer bits than forces bear."""
 
 PAIR_NUMBERS: Final = 300_000
 """Numbers between the layers, for all pairs of a block of frames, that stay in a CPU's cache."""
@@ -47,7 +43,7 @@ ACTIVATIONS: Final[Mapping[str, Callable[[Array], Array]]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Network(Settings):
+class Network(AllPairs, Settings):
     """What SchNetPack's networks have in common; the names are ours.
 
     Attributes:
@@ -71,11 +67,6 @@ class Network(Settings):
     hidden: tuple[int, ...] = (64,)
     embeddings: int = setting(100, low=2, high=MAX_ATOMIC_NUMBER + 1)
 
-    precisions = ("float32", "float64")
-    # With JAX 0.10 on CPUs, the products with zeros that jet makes of layers give numbers that were
-    # never written, at some sizes and silently.
-    taylor = False
-
     def __post_init__(self) -> None:
         super().__post_init__()
         whole = isinstance(self.hidden, (list, tuple)) and len(self.hidden) <= 8
@@ -96,14 +87,6 @@ class Network(Settings):
     def elements(self) -> tuple[int, ...]:
         """All that have an embedding, trained or not."""
         return tuple(range(1, self.embeddings))
-
-    def with_neighbours(
-        self,
-        evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours], Result],
-        positions: Float[Array, "frames atoms 3"],
-    ) -> Result:
-        """All pairs are evaluated, so there is nothing to find."""
-        return evaluate(positions, None)
 
 
 def dense_shapes(inputs: int, outputs: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
@@ -128,13 +111,6 @@ def common_shapes(network: Network) -> dict[str, Any]:
         "radial": dict.fromkeys(of_basis, (network.radial,)),
         **({"output": output} if output else {}),
     }
-
-
-def as_shapes(tree: Any) -> Any:
-    """Nested shapes as ``jax.ShapeDtypeStruct``."""
-    if isinstance(tree, dict):
-        return {name: as_shapes(inner) for name, inner in tree.items()}
-    return jax.ShapeDtypeStruct(tree, jnp.float32)
 
 
 def output(network: Network, params: Any, q: Float[Array, "frames atoms width"]) -> Array:
@@ -162,14 +138,8 @@ class Pairs:
     @classmethod
     def of(cls, network: Network, radial: Layer, positions: Array, dtype: Any) -> "Pairs":
         """From positions in Å; differences are formed in their precision and then rounded."""
-        atoms = positions.shape[1]
-        same = jnp.eye(atoms, dtype=dtype)
-        r = (positions[:, None, :, :] - positions[:, :, None, :]).astype(dtype)
-        # An atom is as far from itself as the cutoff, where nothing is singular and f vanishes.
-        squared = jnp.sum(r * r, axis=-1) + same * network.cutoff**2
-        d = jnp.sqrt(squared)
-        near = jnp.where(squared < network.cutoff**2, 1 - same, 0)
-        cutoff = 0.5 * (1 + jnp.cos(d * (math.pi / network.cutoff))) * near
+        r, d = displacements(positions, network.cutoff, dtype)
+        cutoff = cosine_cutoff(d, network.cutoff)
         return cls(r / d[..., None], _basis(network.basis, radial, d), cutoff)
 
 

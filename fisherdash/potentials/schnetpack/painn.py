@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
+from fisherdash.potentials.pairs import as_shapes
 from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom
 from fisherdash.potentials.schnetpack.layers import (
     ACTIVATIONS,
     Network,
     Pairs,
-    as_shapes,
     common_shapes,
     dense,
     dense_shapes,
