@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from fisherdash.study.plan import (
 from fisherdash.study.spec import Spec
 from fisherdash.study.tables import collect, write_tables
 
+START_TIMEOUT = "120s"
+"""For the workers to reach their scheduler."""
 POLL_SECONDS = 0.5
 RETRIES = 3
 
@@ -227,19 +230,39 @@ def _client(workers: int | None, units: int, scheduler: str | None) -> Iterator[
 
         workers = len(cores) if jax.default_backend() == "cpu" else 1
     count = min(workers, units)
-    with (
-        distributed.LocalCluster(
-            n_workers=count,
+    with _cluster(count) as cluster, distributed.Client(cluster) as client:
+        client.register_plugin(_share_of_the_cores(cores, count))
+        yield client
+
+
+def _cluster(workers: int) -> Any:
+    """Workers on this machine; a loaded one gets longer than Dask gives it, and a second try."""
+    import dask
+    import distributed
+
+    dask.config.set({"distributed.comm.timeouts.connect": START_TIMEOUT})
+
+    def start() -> Any:
+        return distributed.LocalCluster(
+            n_workers=workers,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=50,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        client.register_plugin(_share_of_the_cores(cores, count))
-        yield client
+        )
+
+    try:
+        return start()
+    except RuntimeError:
+        time.sleep(POLL_SECONDS)
+    try:
+        return start()
+    except RuntimeError as error:
+        raise InputError(
+            f"the {workers} workers of the study did not start ({error.__cause__ or error}); "
+            "nothing is lost: the same command goes on when the machine has less to do"
+        ) from error
 
 
 def _share_of_the_cores(cores: list[int], workers: int) -> Any:

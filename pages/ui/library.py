@@ -20,7 +20,7 @@ from fisherdash.settings import ImportSettings, TutorialSettings, shown
 from fisherdash.workspace import Run, limits, open_run, ownership, paths, users
 from fisherdash.workspace.listing import delete, entries
 from pages.ui.progress import attempt, complaint, computed, door, plain
-from pages.ui.widgets import widgets
+from pages.ui.widgets import in_words_of_the_page, widgets
 
 if TYPE_CHECKING:
     from fisherdash.potentials.checkpoint import Checkpoint
@@ -238,15 +238,17 @@ def own_model() -> None:
             on_change=_bring_tutorial,
             help="All other hyperparameters are read off the shapes of the arrays.",
         )
-    st.markdown("or a model of SchNetPack (PaiNN, SchNet), which does not say its unit of energy:")
-    widgets(ImportSettings, columns=2, key="foreign")
-    st.file_uploader(
-        "SchNetPack model (best_model)",
-        key="foreign model",
-        on_change=_bring_foreign,
-        help="A whole model as torch.save writes it. It is read as numbers and names; nothing in "
-        "it is ever executed. Its last linear layer becomes the head.",
-    )
+        st.markdown(
+            "or a model of SchNetPack (PaiNN, SchNet), which does not say its unit of energy:"
+        )
+        widgets(ImportSettings, columns=2, key="foreign")
+        st.file_uploader(
+            "SchNetPack model (best_model)",
+            key="foreign model",
+            on_change=_bring_foreign,
+            help="A whole model as torch.save writes it. It is read as numbers and names; nothing "
+            "in it is ever executed. Its last linear layer becomes the head.",
+        )
     complaint("model")
     if notes := st.session_state.pop("model notes", ()):
         st.info(plain(" ".join(notes)), icon=":material/info:")
@@ -274,7 +276,10 @@ def _bring_foreign() -> None:
                for one in shown(ImportSettings)}
         )  # fmt: skip
         stem = paths.safe_stem(name)
-        imported = foreign.load_bytes(data, settings, source=name, name=stem)
+        try:
+            imported = foreign.load_bytes(data, settings, source=name, name=stem)
+        except InputError as error:
+            raise InputError(in_words_of_the_page(str(error), ImportSettings)) from error
         st.session_state["model notes"] = [
             f"{imported.library}: {imported.readout}, cutoff "
             f"{imported.checkpoint.potential.cutoff:g} Å.",

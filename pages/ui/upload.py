@@ -4,7 +4,6 @@ What was inferred and what speaks against it stands on the page before anything 
 change of what the user says of the file shows at once.
 """
 
-import re
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from fisherdash.settings import LoadSettings, shown
 from fisherdash.workspace import limits, paths, users
 from pages.ui import library
 from pages.ui.progress import complain, complaint, door, plain
-from pages.ui.widgets import widgets
+from pages.ui.widgets import in_words_of_the_page, widgets
 
 _HELP = (
     "npz, (extended) XYZ, ASE traj and db, HDF5 of ANI or SPICE, outputs of programs, a zipped "
@@ -85,7 +84,7 @@ def _inspect(upload: Any) -> None:
     """What is in the file, unless it has been kept and is shown below."""
     found = _read(upload)
     if isinstance(found, InputError):
-        complain(in_words_of_the_page(str(found)))
+        complain(in_words_of_the_page(str(found), LoadSettings))
     elif st.session_state.get("kept upload") != st.session_state["inspected"][0]:
         with st.container(border=True):
             st.markdown(f"**{plain(upload.name)}**, before it is kept:")
@@ -112,12 +111,6 @@ def _keep() -> None:
             st.toast(f"Kept as {plain(name)}.", icon=":material/dataset:")
 
 
-def in_words_of_the_page(sentence: str) -> str:
-    """A sentence in which options of the shell are called as the widgets are."""
-    labels = {f"--{one.name.replace('_', '-')}": one.label for one in shown(LoadSettings)}
-    return re.sub(r"--[a-z-]+", lambda found: f"“{labels.get(found[0], found[0])}”", sentence)
-
-
 def summary(data: Dataset) -> None:
     """What is in the data set, what was inferred, and what speaks against it."""
     temperature = "unknown" if data.temperature is None else f"{data.temperature:g} K"
@@ -130,8 +123,8 @@ def summary(data: Dataset) -> None:
     if data.source:
         st.caption(f"From {plain(data.source)}")
     for warning in data.warnings:
-        st.warning(plain(in_words_of_the_page(warning)), icon=":material/warning:")
+        st.warning(plain(in_words_of_the_page(warning, LoadSettings)), icon=":material/warning:")
     for note in data.left_out:
         st.warning(f"Left out: {plain(note)}", icon=":material/filter_alt:")
     for note in data.notes:
-        st.caption(f":material/info: {plain(in_words_of_the_page(note))}")
+        st.caption(f":material/info: {plain(in_words_of_the_page(note, LoadSettings))}")

@@ -1,6 +1,7 @@
 """The widgets of settings, as they were declared, and the switch between views of a page."""
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import streamlit as st
 
 from fisherdash.settings import Settings, shown
 from fisherdash.settings.fields import Setting
+from fisherdash.settings.shell import option
 
 BY_HAND = "by hand"
 
@@ -56,6 +58,12 @@ def widgets(
             for one in advanced:
                 draw(one)
     return found
+
+
+def in_words_of_the_page(sentence: str, cls: type[Settings]) -> str:
+    """A sentence in which the options of these settings are called as their widgets are."""
+    labels = {option(one): one.label for one in shown(cls)}
+    return re.sub(r"--[a-z-]+", lambda found: f"“{labels.get(found[0], found[0])}”", sentence)
 
 
 def switch(label: str, options: Sequence[str], key: str | None = None) -> str:

@@ -112,7 +112,7 @@ def test_a_model_of_another_library_becomes_a_checkpoint(open_page, water, model
     app = open_page("refit")
     upload = saved(files.painn(width=4, hidden=(4,), cutoff=3.0, seed=1, dtype="f4"))
     app.file_uploader(key="foreign model").upload("best_model", upload).run()
-    assert "--units" in app.error[0].value or "unit" in app.error[0].value
+    assert "“Energies in training”" in app.error[0].value and "--" not in app.error[0].value
     assert app.selectbox(key="model").value == "tiny"
     app.selectbox(key="foreign energy_unit").select("kcal/mol").run()
     app.text_input(key="foreign elements").set_value("H,O").run()

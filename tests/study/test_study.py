@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import distributed
 import numpy as np
 import pandas as pd
 import pytest
@@ -264,6 +265,26 @@ def test_a_scheduler_that_does_not_answer_is_told_of(home: Path) -> None:
     reports = run_study(spec_of(home, 1), home / "nobody", scheduler="tcp://127.0.0.1:1")
     with pytest.raises(InputError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:1'"):
         list(reports)
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_workers_that_do_not_start_get_a_second_try(
+    home: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    real, calls = distributed.LocalCluster, []
+
+    def cluster(**options: object) -> distributed.LocalCluster:
+        calls.append(options)
+        if len(calls) <= failures:
+            raise RuntimeError("Nanny failed to start.")
+        return real(**options)
+
+    monkeypatch.setattr(distributed, "LocalCluster", cluster)
+    out = home / f"late-{failures}"
+    if failures == 2:
+        with pytest.raises(InputError, match="did not start"):
+            list(run_study(spec_of(home, 1), out, workers=1))
+    assert list(run_study(spec_of(home, 1), out, workers=1))[-1].done == 1
 
 
 def test_tables_with_other_columns_are_refused(straight: Path, tmp_path: Path) -> None:
