@@ -1,15 +1,16 @@
 """Do wider heads make weak models more stable? One table over many networks, one row a head.
 
     python tools/wide_heads.py DATA --out FOLDER --networks 8 --frames 100 200 400 800
+    python tools/wide_heads.py DATA --out FOLDER --results studies/wide_heads/NAME.csv
     python tools/wide_heads.py DATA --out FOLDER --checkpoints A.safetensors B.safetensors
     python tools/wide_heads.py DATA --out FOLDER --heads report noise
 
 Trains under-trained networks (or takes those that are given), re-fits each one's head in several
 ways to the frames that it was trained on, and runs NVE of all heads from the same initial states at
-each temperature, through the shell. What is done is kept in FOLDER: networks, heads, runs, and a
-line of results.csv for every network, temperature and head, so that the same command goes on where
-it was stopped, and adds heads that were not there. The Markdown table has every network that was
-run; its intervals are over networks.
+each temperature, through the shell. Networks, heads and runs are kept in FOLDER, and a line of the
+results for every network, temperature and head, so that the same command goes on where it was
+stopped, and adds heads that were not there; a network all of whose lines are there needs no file.
+The Markdown table has every network that was run; its intervals are over networks.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import csv
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ import numpy as np
 from shell import shell
 
 from fisherdash import analysis, dataset, workspace
+from fisherdash.analysis.structure import structure
 from fisherdash.dataset import Dataset
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.evaluate import evaluate
 from fisherdash.statistics import bootstrap
+from fisherdash.workspace.runs import survivor_positions
 
 DEFAULT = "default"
 QUADRATIC = ["--head", "quadratic", "--metric", "noise"]
@@ -44,34 +47,33 @@ HEADS = {
     "both": ("the same, both labels", [*NOISE, *DISPLACED, *DYNAMICS]),
 }
 COLUMNS: tuple[str, ...] = (
-    "model", "temperature_K", "head", "replicas", "picoseconds", "failed", "force_rmse_eV_per_A",
-    "drift_meV_per_atom_per_ps",
+    "model", "temperature_K", "head", "replicas", "picoseconds", "failed", "clashes",
+    "force_rmse_eV_per_A", "drift_meV_per_atom_per_ps", "structure_error", "structure_floor",
+    "reference_energy_sd",
 )  # fmt: skip
+"""``clashes`` are part of ``failed``; ``structure_error`` is ∫|h − h_ref| dr of the survivors'
+frames, where the dynamics have the temperature of the data, and ``structure_floor`` what two halves
+of the data differ by; ``reference_energy_sd`` is the median of survivors' last frames."""
 Row = dict[str, str]
 
 
-def networks(args: argparse.Namespace, data: Dataset) -> Iterator[tuple[str, Path, Path, Path]]:
-    """Name, checkpoint, file of its frames and file of other frames, of each network."""
-    names = [Path(one).stem for one in args.checkpoints]
-    if args.checkpoints and len(set(names)) < len(names):
-        sys.exit(f"the checkpoints need different names, received {names}")
-    count = len(names) or args.networks
-    for index in range(count):
-        frames = args.frames[index % len(args.frames)]
-        name = names[index] if names else f"network{index}-{frames}"
-        model = Path(args.checkpoints[index]) if names else args.out / f"{name}.safetensors"
-        if not model.exists():
-            words = ["--frames", frames, "--valid", args.valid, "--seed", index]
-            words += shlex.split(args.training)
-            shell("train", args.data, "--out", model, *words)
-        known, test = (args.out / f"{name}-{part}.npz" for part in ("known", "test"))
-        if not test.exists():
-            parts = dataset.split(data, frames, args.valid, index)
-            seen = {frame.tobytes() for part in parts for frame in part.positions}
-            mine = np.array([frame.tobytes() in seen for frame in data.positions])
-            dataset.save(data.subset(np.flatnonzero(mine)), known)
-            dataset.save(data.subset(np.flatnonzero(~mine)), test)
-        yield name, model, known, test
+def network(args: argparse.Namespace, data: Dataset, index: int, name: str) -> tuple[Path, ...]:
+    """Checkpoint, file of its frames and file of other frames; made where they are missing."""
+    frames = args.frames[index % len(args.frames)]
+    given = args.checkpoints
+    model = Path(given[index]) if given else args.out / f"{name}.safetensors"
+    if not model.exists():
+        words = ["--frames", frames, "--valid", args.valid, "--seed", index]
+        words += shlex.split(args.training)
+        shell("train", args.data, "--out", model, *words)
+    known, test = (args.out / f"{name}-{part}.npz" for part in ("known", "test"))
+    if not test.exists():
+        parts = dataset.split(data, frames, args.valid, index)
+        seen = {frame.tobytes() for part in parts for frame in part.positions}
+        mine = np.array([frame.tobytes() in seen for frame in data.positions])
+        dataset.save(data.subset(np.flatnonzero(mine)), known)
+        dataset.save(data.subset(np.flatnonzero(~mine)), test)
+    return model, known, test
 
 
 def heads_of(
@@ -88,7 +90,12 @@ def heads_of(
 
 
 def measured(
-    args: argparse.Namespace, name: str, heads: Mapping[str, Path], test: Path, temperature: float
+    args: argparse.Namespace,
+    data: Dataset,
+    name: str,
+    heads: Mapping[str, Path],
+    test: Path,
+    temperature: float,
 ) -> list[Row]:
     """A row for each head, from one run of all of them."""
     run = args.out / f"run-{name}-{temperature:g}-{'-'.join(heads)}"
@@ -97,17 +104,39 @@ def measured(
     settings += ["--steps", round(1000 * args.picoseconds / args.timestep_fs)]
     settings += ["--timestep-fs", args.timestep_fs]
     shell("simulate", *heads.values(), "--data", test, "--out", run, *settings)
-    traj = workspace.open_run(run).trajectories()
-    drifts, frames = np.abs(analysis.slopes(traj)), dataset.load(test)
+    done = workspace.open_run(run)
+    traj, frames = done.trajectories(), dataset.load(test)
+    drifts, judged = np.abs(analysis.slopes(traj)), traj.reference_energy
+    shapes = None
+    if data.temperature is not None and abs(temperature / data.temperature - 1) < 0.05:
+        kept = survivor_positions(done, most=len(traj.times), first=0)
+        shapes = structure(data.positions, kept)
     rows = []
     for index, (key, file) in enumerate(heads.items()):
         survived = traj.survivors[index]
-        drift = np.nanmedian(drifts[index][survived]) if survived.any() else np.nan
-        error = evaluate(checkpoint.load(file), frames).force_rmse
-        values = (name, f"{temperature:g}", key, traj.replicas, args.picoseconds)
-        values += (int((~survived).sum()), f"{error:.5f}", f"{drift:.5g}")
-        rows.append(dict(zip(COLUMNS, map(str, values), strict=True)))
+        numbers = {
+            "force_rmse_eV_per_A": evaluate(checkpoint.load(file), frames).force_rmse,
+            "drift_meV_per_atom_per_ps": median(drifts[index][survived]),
+            "structure_error": shapes and shapes.errors[traj.names[index]],
+            "structure_floor": shapes and shapes.floor,
+            "reference_energy_sd": None if judged is None else median(judged[index]),
+        }
+        counts = {
+            "replicas": traj.replicas,
+            "failed": int((~survived).sum()),
+            "clashes": traj.failure_counts()[traj.names[index]]["clash"],
+        }
+        row = {"model": name, "temperature_K": f"{temperature:g}", "head": key}
+        row |= {"picoseconds": f"{args.picoseconds:g}"} | {k: str(v) for k, v in counts.items()}
+        row |= {k: "" if v is None else f"{v:.5g}" for k, v in numbers.items()}
+        rows.append({column: row[column] for column in COLUMNS})
     return rows
+
+
+def median(values: np.ndarray) -> float | None:
+    """Of those that are finite; None of none."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else None
 
 
 def read(path: Path) -> list[Row]:
@@ -139,32 +168,52 @@ def interval(shares: np.ndarray) -> str:
     return mean.scaled(100.0).text(".0f", sign=True)
 
 
+def column(rows: Sequence[Row], name: str, digits: str) -> str:
+    """The median over the networks that have a value, and how many they are where not all have."""
+    values = [float(row[name]) for row in rows if row[name]]
+    if not values:
+        return "–"
+    return f"{np.median(values):{digits}}" + (
+        f" ({len(values)})" if len(values) < len(rows) else ""
+    )
+
+
 def table(rows: Sequence[Row]) -> str:
     """Markdown: a line a head and temperature, failures network by network."""
     lines = [
-        "| K | head | failed | network by network | against default, points | force RMSE, median "
-        "(eV/Å) | drift of survivors, median (meV/atom/ps) |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| K | head | failed | of these clashes | network by network | against default, points | "
+        "force RMSE (eV/Å) | drift of survivors (meV/atom/ps) | error of h(r) | reference energy "
+        "of survivors (SD) |",
+        "|" + " --- |" * 10,
     ]
     for kelvin in sorted({row["temperature_K"] for row in rows}, key=float):
         here = [row for row in rows if row["temperature_K"] == kelvin]
-        shares: dict[str, np.ndarray] = {}
-        for head in dict.fromkeys(row["head"] for row in here):
+        shares: dict[str, dict[str, float]] = {}
+        for head in [one for one in (DEFAULT, *HEADS) if any(row["head"] == one for row in here)]:
             mine = [row for row in here if row["head"] == head]
             failed = np.array([int(row["failed"]) for row in mine])
             replicas = np.array([int(row["replicas"]) for row in mine])
-            shares[head] = failed / replicas
-            drift = [float(row["drift_meV_per_atom_per_ps"]) for row in mine]
+            shares[head] = dict(zip((row["model"] for row in mine), failed / replicas, strict=True))
+            pairs = np.array(
+                [share - shares[DEFAULT][model] for model, share in shares[head].items()]
+            )
             cells: list[Any] = [
                 kelvin,
                 DEFAULT if head == DEFAULT else HEADS[head][0],
                 f"{failed.sum()} of {replicas.sum()}",
+                sum(int(row["clashes"]) for row in mine),
                 " ".join(map(str, failed)),
-                "" if head == DEFAULT else interval(shares[head] - shares[DEFAULT]),
-                f"{np.median([float(row['force_rmse_eV_per_A']) for row in mine]):.3f}",
-                f"{np.nanmedian(drift):.3g}" if np.isfinite(drift).any() else "no survivors",
+                "" if head == DEFAULT else interval(pairs),
+                column(mine, "force_rmse_eV_per_A", ".3f"),
+                column(mine, "drift_meV_per_atom_per_ps", ".2g"),
+                column(mine, "structure_error", ".3f"),
+                column(mine, "reference_energy_sd", "+.2f"),
             ]
             lines.append("| " + " | ".join(map(str, cells)) + " |")
+    floors = [float(row["structure_floor"]) for row in rows if row["structure_floor"]]
+    lines += ["", "Numbers without a sum are medians over networks (how many, where not all)."]
+    if floors:
+        lines.append(f"Halves of the data differ by {np.median(floors):.3f} in h(r).")
     return "\n".join(lines)
 
 
@@ -192,16 +241,33 @@ def main() -> int:
     parser.add_argument("--timestep-fs", type=float, default=1.0)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[500.0, 1000.0])
     parser.add_argument("--seed", type=int, default=77, help="of the initial states")
+    parser.add_argument("--results", type=Path, help="CSV (default: results.csv in the folder)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    results, data = args.out / "results.csv", dataset.load(args.data)
-    for name, model, known, test in networks(args, data):
+    results, data = args.results or args.out / "results.csv", dataset.load(args.data)
+    names = [Path(one).stem for one in args.checkpoints]
+    if len(set(names)) < len(names):
+        sys.exit(f"the checkpoints need different names, received {names}")
+    names = names or [
+        f"network{index}-{args.frames[index % len(args.frames)]}" for index in range(args.networks)
+    ]
+    for index, name in enumerate(names):
+        wanted = {
+            kelvin: [
+                head
+                for head in (DEFAULT, *args.heads)
+                if head not in {row["head"] for row in read(results) if of(row, name, kelvin)}
+            ]
+            for kelvin in args.temperatures
+        }
+        if not any(wanted.values()):
+            continue
+        model, known, test = network(args, data, index, name)
         heads = heads_of(args.out, name, model, known, args.heads)
-        for kelvin in args.temperatures:
-            done = {row["head"] for row in read(results) if of(row, name, kelvin)}
-            left = {key: file for key, file in heads.items() if key not in done}
+        for kelvin, left in wanted.items():
             if left:
-                add(results, measured(args, name, left, test, kelvin))
+                files = {key: heads[key] for key in left}
+                add(results, measured(args, data, name, files, test, kelvin))
                 print(table(read(results)), file=sys.stderr, flush=True)
     print(
         f"{args.replicas} replicas of {args.picoseconds:g} ps, {args.timestep_fs:g} fs, the same "
