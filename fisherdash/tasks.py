@@ -42,7 +42,7 @@ from fisherdash.workspace import (
     trainings,
     users,
 )
-from fisherdash.workspace.headers import TrainingHeader
+from fisherdash.workspace.headers import TrainingHeader, new_identity
 from fisherdash.workspace.jobs import Job, JobProgress, progress_as_is
 
 if TYPE_CHECKING:
@@ -420,6 +420,7 @@ def submit_training(
         config=config.to_json(),
         settings=settings.to_json(),
         command=shell_command("train", data_path, split, config, settings, out=out),
+        identity=new_identity(),
     )
     task = _train_in(folder, header, sets, lambda: trainings.begin_training(folder, header, *sets))
     return task.submit(command=header.command)

@@ -40,11 +40,15 @@ class Kept:
             return self.name
 
     @property
-    def state(self) -> tuple[int, int]:
-        """Changes with every finished stage: how many files there are, and the newest change."""
+    def state(self) -> tuple[int, int, int]:
+        """Changes with every finished stage, and when another study takes the folder.
+
+        How many files there are, the newest time that one was written, and that it was put there.
+        """
         files = self.members.glob("*/*.json") if self.members.is_dir() else self._tables()
-        changes = [path.stat().st_mtime_ns for path in files if path.exists()]
-        return len(changes), max(changes, default=0)
+        facts = [path.stat() for path in files if path.exists()]
+        newest = max((one.st_mtime_ns for one in facts), default=0)
+        return len(facts), newest, max((one.st_ctime_ns for one in facts), default=0)
 
     def tables(self) -> Tables:
         """What is finished so far.

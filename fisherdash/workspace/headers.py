@@ -9,6 +9,7 @@ import datetime
 import importlib.metadata
 import json
 import platform
+import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,8 +25,10 @@ from fisherdash.workspace import locks
 
 CHUNK = "chunk-{:06d}.npz"
 STATE = "state-{:06d}.npz"
-REFERENCE = "reference.npz"
 """The integrator's state once so many chunks are written."""
+
+REFERENCE = "reference.npz"
+"""Reference energies of survivors' last frames."""
 
 ONLY_STATE = "state.npz"
 """Of a run written before the states had numbers: after the last chunk, or the one before it."""
@@ -113,6 +116,7 @@ class Header:
         created: time of creation, UTC, ISO 8601.
         number: counts the runs (or trainings) of a workspace, so that their order does not hang on
             the clock; 0 outside one.
+        identity: written at birth, the same for ever; "" in files from before there was one.
     """
 
     FILE: ClassVar[str]
@@ -128,6 +132,7 @@ class Header:
     versions: dict[str, str] = dataclasses.field(default_factory=versions)
     created: str = dataclasses.field(default_factory=lambda: utc_now())
     number: int = dataclasses.field(default=0, compare=False)
+    identity: str = dataclasses.field(default="", compare=False)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -140,6 +145,12 @@ class Header:
             return cls(**known)
         except (TypeError, ValueError) as error:
             raise InputError(f"{cls.FILE} is damaged ({error})") from error
+
+    @property
+    def born(self) -> str:
+        """What no other run (or training) shares, whatever folder it takes the place of."""
+        told = (self.created, self.title, self.command, self.settings, self.dataset)
+        return self.identity or repr(told)
 
     @classmethod
     def read(cls, folder: Path) -> tuple[Self, dict[str, Any]]:
@@ -291,7 +302,13 @@ def describe_run(
             for checkpoint in checkpoints.values()
         ),
         command=command,
+        identity=new_identity(),
     )
+
+
+def new_identity() -> str:
+    """Of a run or a training that is about to begin."""
+    return uuid.uuid4().hex
 
 
 def role_of(checkpoint: Any) -> Role:

@@ -73,7 +73,7 @@ class Entry:
         return f"{how} after {unit} {self.done:,} of {self.total:,}; all of that is kept"
 
 
-_Stamp = tuple[int, int, int] | None
+_Stamp = tuple[int, ...] | None
 _known: dict[Path, dict[str, tuple[_Stamp, Entry]]] = {}
 """What was read last, by the place of a kind and the name in it."""
 
@@ -167,7 +167,7 @@ def _stamp(path: str) -> _Stamp:
         facts = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
-    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+    return facts.st_ctime_ns, facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
 def _read(kind: Listed, item: Path) -> Entry:

@@ -70,17 +70,24 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.header, self._fields = RunHeader.read(self.folder)
-        none, surviving = np.zeros((*self.header.shape, 0)), np.full(self.header.shape, -1)
-        arrays = {"times": np.zeros(0), "potential": none, "kinetic": none}
-        nothing = self._checked(arrays | {"failed_step": surviving, "cause": surviving})
-        self.now = self._nothing = Recorded(nothing)
+        self.now = self._nothing = self._empty()
         self._lock = threading.Lock()
         self.refresh()
+
+    def _empty(self) -> Recorded:
+        none, surviving = np.zeros((*self.header.shape, 0)), np.full(self.header.shape, -1)
+        arrays = {"times": np.zeros(0), "potential": none, "kinetic": none}
+        return Recorded(self._checked(arrays | {"failed_step": surviving, "cause": surviving}))
 
     @property
     def id(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """What values that are kept about this run belong to: its place, and the run itself."""
+        return str(self.folder), self.header.born
 
     @property
     def steps(self) -> int:
@@ -141,7 +148,10 @@ class Run:
         self.refresh()
 
     def _refresh(self) -> bool:
+        born = self.header.born
         self.header, self._fields = RunHeader.read(self.folder)
+        if self.header.born != born:  # another run has taken the folder
+            self.now = self._nothing = self._empty()
         count = sum(1 for _ in self.folder.glob("chunk-*.npz"))
         if count < len(self.now.ends):  # a run from before its states had numbers goes on
             self.now = self._nothing

@@ -6,7 +6,7 @@ server, shared with everybody.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -175,7 +175,7 @@ def comparisons_of(runs: Sequence[Run], *, quiet: bool = False) -> list[RunStati
     """The statistics of runs as far as they have come; None until they are known."""
     return computed(
         "the statistics",
-        ("comparisons", *(run.folder for run in runs)),
+        ("comparisons", *(run.subject for run in runs)),
         lambda: [compare(run.trajectories()) for run in runs],
         tuple((run.step, len(run.times), run.now.judged) for run in runs),
         quiet=quiet,
@@ -188,12 +188,12 @@ def _opened(folder: str) -> Run:
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the data")
-def _dataset(path: str, changed: int) -> Dataset:
+def _dataset(path: str, changed: Hashable) -> Dataset:
     return datasets.load(path)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _checkpoint(path: str, changed: int) -> "Checkpoint":
+def _checkpoint(path: str, changed: Hashable) -> "Checkpoint":
     from fisherdash.potentials import checkpoint
 
     return checkpoint.load(path)
@@ -207,9 +207,11 @@ def only_a_number(key: str) -> None:
         st.rerun()  # in this run the field would still begin with it
 
 
-def _changed(path: Path) -> int:
+def _changed(path: Path) -> tuple[int, ...]:
+    """What differs once a file was written or replaced; the time of change cannot be set back."""
     try:
-        return path.stat().st_mtime_ns
+        facts = path.stat()
+        return facts.st_ctime_ns, facts.st_mtime_ns, facts.st_size, facts.st_ino
     except OSError:
         raise InputError(f"there is no {path.stem} any more; choose another one") from None
 

@@ -128,7 +128,7 @@ def distances(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) -> None:
     """h(r) of each head beside that of the data."""
     found = computed(
         "the distances",
-        ("structure", run.folder, data.fingerprint),
+        ("structure", run.subject, data.fingerprint),
         lambda: structure.structure(data.positions, survivor_positions(run)),
         len(run.times),
     )
@@ -143,7 +143,7 @@ def bonds_and_angles(run: Run, data: Dataset, styles: dict[str, SeriesStyle]) ->
     numbers, bonds = run.header.atomic_numbers, run.header.bonds or ()
     found = computed(
         "the bonds and angles",
-        ("geometry", run.folder, data.fingerprint),
+        ("geometry", run.subject, data.fingerprint),
         lambda: structure.kinds(data.positions, survivor_positions(run), numbers, bonds),
         len(run.times),
     )
@@ -176,7 +176,7 @@ def spectrum(run: Run, styles: dict[str, SeriesStyle]) -> None:
         velocities, spacing = last_velocities(run)
         return structure.spectra(velocities, np.array(run.header.masses), spacing)
 
-    found = computed("the vibrations", ("spectrum", run.folder), vibrations, len(run.times))
+    found = computed("the vibrations", ("spectrum", run.subject), vibrations, len(run.times))
     if found is None:
         return
     if not any(power is not None for power in found.heads.values()):
@@ -258,7 +258,7 @@ def _answer(run: Run, finer: Run, cause: Cause) -> None:
         return
     found = computed(
         "where the drift comes from",
-        ("origin", run.folder, finer.folder),
+        ("origin", run.subject, finer.subject),
         lambda: told_apart(run.trajectories(), finer.trajectories(), cause),
         (len(run.times), len(finer.times)),
     )
@@ -296,7 +296,7 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
         with door():
             found = computed(
                 "the error bars",
-                ("error bars", model.fingerprint, run.folder, tuple(heads), replica),
+                ("error bars", model.fingerprint, run.subject, tuple(heads), replica),
                 lambda: tasks.error_bars(model, run, heads, replica),
                 len(run.times),
             )

@@ -64,10 +64,10 @@ def folder(tmp_path, monkeypatch):
     return paths.folder("runs") / "one"
 
 
-def write(folder, count=3, status="finished"):
-    writer = runs.RunWriter(folder, header())
-    writer.append(chunk(0, frames=0))
-    chunks = [chunk(number) for number in range(count)]
+def write(folder, count=3, status="finished", first=0, **changes):
+    writer = runs.RunWriter(folder, header(**changes))
+    writer.append(chunk(first, frames=0))
+    chunks = [chunk(number) for number in range(first, first + count)]
     for part in chunks:
         writer.append(part)
     writer.finish(status)

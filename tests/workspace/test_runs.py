@@ -3,10 +3,12 @@
 import dataclasses
 import io
 import json
+import shutil
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import ase.io
 import numpy as np
@@ -68,6 +70,32 @@ def test_reference_energies_are_those_of_the_last_frame_and_of_no_other_run(fold
     headers.save(folder / headers.REFERENCE, {"step": run.step, "energies": np.zeros(3)})
     with pytest.raises(InputError, match=r"reference\.npz cannot be read"):
         run.refresh()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"identity": "b" * 32}, {"settings": {**SETTINGS, "seed": 8}}],
+    ids=["identity", "a run without one, of another seed"],
+)
+def test_a_run_in_the_folder_of_another_of_the_same_length_has_its_own_numbers(folder, changes):
+    """Also for what has read the other one, and for all that is kept about it."""
+    before = write(folder)
+    run = runs.open_run(folder)
+    subject = run.subject
+    shutil.rmtree(folder)
+    after = write(folder, first=10, **changes)
+    assert run.refresh() and len(run.times) == sum(len(part.times) for part in before)
+    whole = np.concatenate([part.potential for part in after], axis=2)
+    np.testing.assert_array_equal(run.trajectories().potential, whole)
+    assert run.subject != subject and run.subject == runs.open_run(folder).subject
+
+
+def test_two_runs_of_the_same_settings_are_two():
+    model = SimpleNamespace(name="a", fingerprint="b", provenance={})
+    water = SimpleNamespace(formula="H2O", atomic_numbers=(8, 1, 1), source="", fingerprint="c")
+    settings = SimpleNamespace(to_json=lambda: SETTINGS)
+    one, two = (headers.describe_run({"a": model}, water, settings) for _ in range(2))
+    assert one.born != two.born
 
 
 def test_the_header_comes_back_with_what_the_first_chunk_knew(folder):
