@@ -176,11 +176,16 @@ def test_a_study_is_extended_and_keeps_what_it_has(shell, copied):
 
 
 def same_row(row: dict[str, str], expected: dict[str, str]) -> None:
-    """Words agree; numbers to the 5 % to which a training repeats on another processor."""
+    """Words agree; numbers to the 5 % to which a training repeats on another processor.
+
+    A drift to 30 %: it is a small slope of large fluctuations, so that weights that differ by a
+    little in their last digits change it by more than they change energies.
+    """
     for name, value in expected.items():
         try:
             number = float(value)
         except ValueError:
             assert row[name] == value
         else:
-            assert float(row[name]) == pytest.approx(number, rel=0.05, abs=1e-3), name
+            wanted = pytest.approx(number, rel=0.3 if "drift" in name else 0.05, abs=1e-3)
+            assert float(row[name]) == wanted, name
