@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,13 +31,17 @@ _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 def replacing(path: Path, *, new: bool = False) -> Iterator[Path]:
     """Give a temporary path beside ``path``; move it into place when the block succeeds.
 
+    A symbolic link stays, and what it points to is replaced.
+
     Args:
       path: of the file; its folder must be there.
       new: refuse to replace: FileExistsError when something has that name by then.
 
-    Raises InputError, one sentence, when the disk refuses; what stood there before stays.
+    Raises InputError, one sentence, when the disk refuses, or ``path`` is there and is no regular
+    file; what stood there before stays.
     """
     with telling(path, but=(FileExistsError,) if new else ()):
+        path = path if new else _regular(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART, suffix=path.suffix)
         os.close(handle)
         part = Path(name)
@@ -51,6 +56,23 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Path]:
             _sync(path.parent)
         finally:
             part.unlink(missing_ok=True)
+
+
+def no_file(path: Path) -> str:
+    """What is there, links followed, where that is no regular file ("a folder"); else ""."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return ""
+    kinds = {stat.S_IFREG: "", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
+    return (kinds | {stat.S_IFSOCK: "a socket"}).get(stat.S_IFMT(mode), "a device")
+
+
+def _regular(path: Path) -> Path:
+    """Where the file is, or will be, behind all links."""
+    if what := no_file(path):
+        raise InputError(f"Cannot write {path}: it is {what}; give the name of a file")
+    return path.resolve() if path.is_symlink() else path
 
 
 @contextlib.contextmanager

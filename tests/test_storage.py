@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import stat
 import time
 from pathlib import Path
@@ -36,6 +37,43 @@ def test_a_file_that_must_be_new_replaces_nothing(tmp_path):
     with pytest.raises(FileExistsError), storage.replacing(path, new=True) as part:
         part.write_text("second")
     assert path.read_text() == "first" and names(tmp_path) == ["x.txt"]
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "folder" / "link"
+    link.parent.mkdir()
+    link.symlink_to("../target")
+    for text in ("into nothing", "over something"):
+        with storage.replacing(link) as part:
+            part.write_text(text)
+        assert link.is_symlink() and target.read_text() == text and not target.is_symlink()
+    assert names(tmp_path) == ["folder", "target"] and names(link.parent) == ["link"]
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+@pytest.mark.parametrize("kind", ["a pipe", "a socket", "a folder"])
+def test_what_is_no_file_is_never_replaced(tmp_path, kind, through_a_link):
+    path = tmp_path / "x"
+    with socket.socket(socket.AF_UNIX) as one:
+        if kind == "a pipe":
+            os.mkfifo(path)
+        elif kind == "a socket":
+            one.bind(str(path))
+        else:
+            path.mkdir()
+        before = path.stat()
+        if through_a_link:
+            path = tmp_path / "link"
+            path.symlink_to("x")
+        with pytest.raises(InputError, match=f"it is {kind}; give the name of a file"):  # noqa: SIM117
+            with storage.replacing(path) as part:
+                part.write_text("content")
+    after = (tmp_path / "x").stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_a_device_is_called_one():
+    assert storage.no_file(Path(os.devnull)) == "a device"
 
 
 def test_everything_is_forced_to_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):

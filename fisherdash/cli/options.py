@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fisherdash import storage
 from fisherdash.cli.console import Console
 from fisherdash.errors import InputError
 from fisherdash.settings import LoadSettings, from_arguments
@@ -109,8 +110,9 @@ def _check_readable(path: str, what: str, folder: bool = False) -> None:
     """InputError unless there is a readable file, or a folder where that may be."""
     if not Path(path).exists():
         raise InputError(f"no {what} {path!r}: there is no such file.")
-    if not Path(path).is_file() and not folder:
-        raise InputError(f"{path!r} is a folder; a {what} was expected.")
+    found = storage.no_file(Path(path))
+    if found and not (folder and found == "a folder"):
+        raise InputError(f"{path!r} is {found}; a {what} was expected.")
     if not os.access(path, os.R_OK):
         raise InputError(f"the {what} {path!r} may not be read; its permissions forbid it.")
 
@@ -120,8 +122,9 @@ def output_file(
 ) -> Path:
     """Where a result is to go, checked before the work begins rather than after it."""
     out = Path(path)
-    if out.is_dir():
-        raise InputError(f"{option} {path!r} is a folder; give the name of a file in it.")
+    if found := storage.no_file(out):
+        inside = " in it" if found == "a folder" else ""
+        raise InputError(f"{option} {path!r} is {found}; give the name of a file{inside}.")
     if suffix and out.suffix != suffix:
         raise InputError(f"{option} {path!r} must end in {suffix}.")
     if out.exists() and any(Path(one).exists() and out.samefile(one) for one in inputs):

@@ -8,11 +8,13 @@ from streamlit.web.cli import main
 from fisherdash.background import few_arenas
 from fisherdash.errors import InputError
 from fisherdash.workspace import limits
+from pages.ui.gate import allowed_hosts
 
 if __name__ == "__main__":
     few_arenas()
     try:
         limits.check_variables()
+        allowed_hosts()
     except InputError as error:
         sys.stderr.write(f"fisherdash app: {error}\n")
         sys.exit(2)

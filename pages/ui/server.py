@@ -5,7 +5,6 @@ On one's own machine all sessions are one user. Where sign-in is configured (Str
 (``FISHERDASH_SHARED=1``) the browser, by a random cookie. Without either, the session.
 """
 
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,16 +12,15 @@ import plotly
 import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import Request, cookie_parser
 from starlette.responses import FileResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from fisherdash.workspace import limits, users
-
-COOKIE = "fisherdash_visitor"
-_SHORTEST_COOKIE = 32
+from pages.ui import cookie
+from pages.ui.gate import Gate
 
 
 def user() -> str:
@@ -37,7 +35,7 @@ def user() -> str:
         if st.user.is_logged_in and subject:
             identity = f"account {st.user.get('iss')} {subject}"
     elif limits.is_shared():
-        identity = _browser()
+        identity = cookie.identity(st.context.cookies)
     else:
         return users.EVERYBODY
     return users.named(identity or f"session {session.session_id}")
@@ -74,16 +72,11 @@ def sign_out() -> None:
         st.button("Sign out", icon=":material/logout:", on_click=st.logout)
 
 
-def _browser() -> str | None:
-    cookie = st.context.cookies.get(COOKIE, "")
-    return f"browser {cookie}" if len(cookie) >= _SHORTEST_COOKIE else None
-
-
 _YEAR = 365 * 24 * 3600
-_NOT_PAGES = ("/_stcore/", "/static/", "/media/", "/component/", "/app/")
+_ROOT = Path(__file__).resolve().parents[2]
 
-_CDN = "https://cdn.jsdelivr.net"
-"""Where the 3D library is looked for when it was not installed at set-up."""
+_CDN = "" if (_ROOT / "static/vendor/3Dmol-min.js").exists() else "https://cdn.jsdelivr.net"
+"""Where the 3D library is looked for, only when it was not installed at set-up."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -92,7 +85,7 @@ HEADERS = {
     # What somebody has written into a file's name can make no browser ask another server.
     "Content-Security-Policy": "; ".join(
         (
-            f"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval' {_CDN}",
+            f"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval' {_CDN}".rstrip(),
             "img-src 'self' data: blob:",
             "object-src 'none'",
             "base-uri 'self'",
@@ -104,7 +97,7 @@ HEADERS = {
 
 
 class Visitors:
-    """Adds :data:`HEADERS` to every answer, and the cookie to a page for whoever has none."""
+    """Adds :data:`HEADERS` to every answer, and the cookie to a page of a shared server."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -114,30 +107,29 @@ class Visitors:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        cookie = _new_cookie(scope)
+        due = _cookie_due(scope)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                if cookie:
-                    headers.append("Set-Cookie", cookie)
+                if due:
+                    headers.append("Set-Cookie", due)
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
         await self.app(scope, receive, answer)
 
 
-def _new_cookie(scope: Scope) -> str | None:
-    """The cookie for a browser that asks for a page without one; None where none is due."""
+def _cookie_due(scope: Scope) -> str | None:
+    """The cookie, with the visitor's token, for a browser that asks for a page; else None."""
     headers = Headers(scope=scope)
-    sent = headers.get("cookie", "")
-    asks_for_page = scope["method"] == "GET" and not scope["path"].startswith(_NOT_PAGES)
-    if not limits.is_shared() or not asks_for_page or f"{COOKIE}=" in sent:
+    asks_for_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+    if not limits.is_shared() or not asks_for_page:
         return None
-    value = secrets.token_urlsafe(32)
-    words = [f"{COOKIE}={value}", "Path=/", "HttpOnly", "SameSite=Lax", f"Max-Age={_YEAR}"]
+    value = cookie.renewed(cookie_parser(headers.get("cookie", "")))
+    words = [f"{cookie.NAME}={value}", "Path=/", "HttpOnly", "SameSite=Lax", f"Max-Age={_YEAR}"]
     if "https" in (scope["scheme"], headers.get("x-forwarded-proto")):
         words.append("Secure")
     return "; ".join(words)
@@ -154,7 +146,7 @@ async def plotly_js(request: Request) -> FileResponse:
 
 
 app = st.App(
-    Path(__file__).resolve().parents[2] / "app.py",
+    _ROOT / "app.py",
     routes=[Route("/app/plotly.min.js", plotly_js)],
-    middleware=[Middleware(Visitors)],
+    middleware=[Middleware(Gate), Middleware(Visitors)],
 )

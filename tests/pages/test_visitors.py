@@ -7,8 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fisherdash.workspace import jobs, limits, paths, users
-from pages.ui import server
-from pages.ui import server as visitor
+from pages.ui import cookie, server
 
 AUTH = {
     "redirect_uri": "http://localhost:8501/oauth2callback",
@@ -25,7 +24,7 @@ def coming_as(monkeypatch):
     monkeypatch.setenv("FISHERDASH_SHARED", "1")
 
     def come(name: str) -> str:
-        monkeypatch.setattr(visitor, "_browser", lambda: f"browser {name}")
+        monkeypatch.setattr(cookie, "identity", lambda cookies: f"browser {name}")
         return users.named(f"browser {name}")
 
     return come
@@ -168,15 +167,56 @@ def ask(path: str, **headers: str) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
-def test_only_a_shared_server_gives_out_a_cookie_and_only_with_a_page(monkeypatch):
-    assert "set-cookie" not in ask("/")
+PAGE = "text/html,application/xhtml+xml"
+
+
+def given(answer: dict[str, str]) -> str:
+    """The value of the cookie in an answer."""
+    return answer["set-cookie"].split(";")[0].removeprefix("fisherdash_visitor=")
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
+    return tmp_path
+
+
+def test_only_a_shared_server_gives_out_a_cookie_and_only_with_a_page(monkeypatch, workspace):
+    assert "set-cookie" not in ask("/", accept=PAGE)
     monkeypatch.setenv("FISHERDASH_SHARED", "1")
-    first, second = ask("/")["set-cookie"], ask("/drift")["set-cookie"]
-    assert first.startswith("fisherdash_visitor=") and first != second
-    assert "HttpOnly" in first and "SameSite=Lax" in first and "Secure" not in first
-    assert "Secure" in ask("/", x_forwarded_proto="https")["set-cookie"]
-    assert "set-cookie" not in ask("/", cookie=f"other=1; {first.split(';')[0]}")
-    assert "set-cookie" not in ask("/_stcore/health") and "set-cookie" not in ask("/static/a.js")
+    first, second = ask("/", accept=PAGE), ask("/base/drift", accept=PAGE)
+    assert given(first) != given(second)
+    words = first["set-cookie"]
+    assert "HttpOnly" in words and "SameSite=Lax" in words and "Secure" not in words
+    assert "Secure" in ask("/", accept=PAGE, x_forwarded_proto="https")["set-cookie"]
+    for path in ("/_stcore/health", "/static/a.js", "/base/static/a.js"):
+        assert "set-cookie" not in ask(path, accept="*/*")
+
+
+def test_a_visitor_keeps_the_token_and_nobody_can_choose_one(monkeypatch, workspace):
+    """Whoever sends what this server has not signed is somebody new."""
+    monkeypatch.setenv("FISHERDASH_SHARED", "1")
+    mine = given(ask("/", accept=PAGE))
+    assert given(ask("/", accept=PAGE, cookie=f"a=1; fisherdash_visitor={mine}")) == mine
+    token, signature = mine.split(".")
+    assert cookie.identity({cookie.NAME: mine}) == f"browser {token}"
+    other = "x" * 43
+    for value in ("", "short", token, other, f"{other}.{signature}", f"{token}.{'0' * 64}"):
+        assert cookie.identity({cookie.NAME: value}) is None
+        new = given(ask("/", accept=PAGE, cookie=f"fisherdash_visitor={value}")).split(".")[0]
+        assert new not in {token, other}
+    other = given(ask("/", accept=PAGE, cookie=f"xfisherdash_visitor={mine}"))
+    assert other.split(".")[0] != token
+    key = workspace / ".visitors-key"
+    assert key.stat().st_mode & 0o077 == 0 and len(key.read_bytes()) == 32
+
+
+def test_a_visitor_from_before_there_were_signatures_keeps_their_files(monkeypatch, workspace):
+    monkeypatch.setenv("FISHERDASH_SHARED", "1")
+    token = "o" * 43
+    (workspace / "users" / users.named(f"browser {token}")).mkdir(parents=True)
+    value = given(ask("/", accept=PAGE, cookie=f"fisherdash_visitor={token}"))
+    assert value.startswith(f"{token}.") and cookie.identity({cookie.NAME: value})
 
 
 def test_every_answer_carries_the_headers():
