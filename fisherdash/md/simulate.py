@@ -106,6 +106,7 @@ def simulate(
     groups = group_checkpoints(checkpoints, dataset.atomic_numbers, settings.precision)
     bonds = initial.find_bonds(dataset)
     contacts = find_contacts(dataset, bonds, settings.clash)
+    linear = initial.is_linear(dataset.positions)
 
     def chunks() -> Iterator[Chunk]:
         notes: tuple[str, ...] = ()
@@ -113,12 +114,12 @@ def simulate(
             first = next(iter(checkpoints.values()))
             positions, notes = _geometries(first, dataset, settings, bonds)
             momenta = initial.thermal_momenta(
-                positions, masses, settings.temperature, settings.seed
+                positions, masses, settings.temperature, settings.seed, linear
             )
             state = start(positions, momenta, len(checkpoints))
         else:
             state = resume_from.on_host()
-        freedom = initial.degrees_of_freedom(np.asarray(state.positions[0]), masses)
+        freedom = initial.degrees_of_freedom(len(masses), linear)
         if settings.clash and len(dataset) < FEWEST_FRAMES:
             notes += (
                 f"no clash is looked for: the shortest distances of {len(dataset)} frames mean "

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import molecule
 from scipy import stats
 
 from fisherdash.dataset import Dataset
@@ -19,7 +21,8 @@ def _drawn(numbers, geometry, replicas, temperature=300.0, seed=5):
     masses = initial.masses(numbers)
     turn = stats.special_ortho_group.rvs(3, random_state=1)
     positions = np.tile(geometry @ turn.T + [3.0, -1.0, 2.0], (replicas, 1, 1))
-    return masses, positions, initial.thermal_momenta(positions, masses, temperature, seed)
+    linear = initial.is_linear(positions)
+    return masses, positions, initial.thermal_momenta(positions, masses, temperature, seed, linear)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +38,8 @@ def test_kinetic_energy_is_chi_squared_in_the_internal_degrees_of_freedom(
     numbers, geometry, freedom
 ):
     masses, positions, momenta = _drawn(numbers, geometry, 4000)
-    assert initial.degrees_of_freedom(positions, masses) == freedom
+    linear = initial.is_linear(positions)
+    assert initial.degrees_of_freedom(len(numbers), linear) == freedom
     kinetic = np.sum(momenta**2 / masses[:, None], axis=(1, 2)) / (2 * ACCELERATION)
     reduced = 2 * kinetic / (BOLTZMANN * 300.0)
     assert stats.kstest(reduced, stats.chi2(freedom).cdf).pvalue > 0.01
@@ -52,12 +56,44 @@ def test_nothing_moves_or_turns_as_a_whole(numbers, geometry):
     np.testing.assert_allclose(np.cross(positions, momenta).sum(axis=1), 0.0, atol=1e-13)
 
 
-def test_a_nearly_linear_molecule_is_stopped_too():
+def warm(molecule: Atoms, temperature: float, frames: int, stiffness: float = 15.0) -> np.ndarray:
+    """Frames of ideal springs between all atoms and for every displacement off the axis, eV/Å²."""
+    rng = np.random.default_rng(8)
+    width = np.sqrt(BOLTZMANN * temperature / stiffness)
+    return molecule.positions + width * rng.standard_normal((frames, len(molecule), 3))
+
+
+@pytest.mark.parametrize("name", ["CO2", "HCN", "C2H2", "N2O", "N2", "LiF"])
+def test_a_linear_molecule_is_one_however_warm(name):
+    assert initial.is_linear(warm(molecule(name), 1000.0, 200, stiffness=3.0))
+    assert initial.is_linear(molecule(name).positions[None])
+
+
+@pytest.mark.parametrize("name", ["H2O", "HOCl", "C3H4_C3v", "CH3CN", "NH3", "C2H6", "SO2", "O3"])
+def test_a_bent_molecule_is_none(name):
+    assert not initial.is_linear(warm(molecule(name), 1000.0, 200, stiffness=3.0))
+    assert not initial.is_linear(molecule(name).positions[None])
+
+
+def test_a_linear_molecule_that_is_bent_keeps_all_its_vibrations():
+    """Kinetic energy is χ² with 3N − 5 degrees in frames none of which is exactly linear."""
+    masses = initial.masses(CARBON_DIOXIDE)
+    frames = warm(Atoms("OCO", LINE), 300.0, 4000)
+    assert initial.is_linear(frames)
+    momenta = initial.thermal_momenta(frames, masses, 300.0, 1, linear=True)
+    kinetic = np.sum(momenta**2 / masses[:, None], axis=(1, 2)) / (2 * ACCELERATION)
+    reduced = 2 * kinetic / (BOLTZMANN * 300.0)
+    assert stats.kstest(reduced, stats.chi2(4).cdf).pvalue > 0.01
+    np.testing.assert_allclose(momenta.sum(axis=1), 0.0, atol=1e-14)
+
+
+def test_the_axis_of_a_linear_molecule_does_not_turn():
     masses = initial.masses(CARBON_DIOXIDE)
     bent = LINE + np.array([[0, 0, 0], [0, 1e-3, 0], [0, 0, 0]])
-    momenta = initial.thermal_momenta(bent[None], masses, 300.0, 1)
-    assert initial.degrees_of_freedom(bent[None], masses) == 3
-    np.testing.assert_allclose(np.cross(bent, momenta[0]).sum(axis=0), 0.0, atol=1e-12)
+    momenta = initial.thermal_momenta(bent[None], masses, 300.0, 1, linear=True)
+    angular = np.cross(bent, momenta[0]).sum(axis=0)
+    np.testing.assert_allclose(angular[1:], 0.0, atol=1e-12)
+    assert abs(angular[0]) > 1e-6
 
 
 def test_vibration_survives_the_projection():
