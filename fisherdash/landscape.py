@@ -143,7 +143,7 @@ def norm(weights: Weights) -> float:
     return float(optax.tree.norm(jax.tree.map(jnp.float64, weights)))
 
 
-def stop_if(cancel: threading.Event | None, done: int, total: int) -> None:
+def _stop_if(cancel: threading.Event | None, done: int, total: int) -> None:
     """InputError once ``cancel`` is set."""
     if cancel is not None and cancel.is_set():
         raise InputError(f"the loss landscape was cancelled after {done} of {total} points")
@@ -255,7 +255,7 @@ def sharpness(
     settings = settings or LandscapeSettings()
     objective, radius = Objective(checkpoint, dataset, settings), settings.radius
     here = objective.at(objective.weights)
-    gradient = objective.gradient(objective.weights, functools.partial(stop_if, cancel))
+    gradient = objective.gradient(objective.weights, functools.partial(_stop_if, cancel))
     length = norm(gradient)
     if not math.isfinite(here.value + length):
         raise InputError(f"the loss of '{checkpoint.name}' on these frames is not finite")
@@ -313,7 +313,7 @@ def surface(
     steps[points // 2] = 0.0  # exactly, where rounding would leave a little
     loss, force = np.empty((2, points, points))
     for done, (i, j) in enumerate(np.ndindex(points, points)):
-        stop_if(cancel, done, points**2)
+        _stop_if(cancel, done, points**2)
         there = moved(objective.weights, (float(steps[i]), first), (float(steps[j]), second))
         found = objective.at(there)
         finite = math.isfinite(found.value)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from fisherdash.analysis.drift import fluctuations, head_drift, slopes
-from fisherdash.analysis.survival import lifetimes, logrank_p_value, time_to_failure
+from fisherdash.analysis.survival import logrank_p_value, time_to_failure, times_to_failure
 from fisherdash.statistics import FEWEST, SIGNIFICANT, Estimate, median, paired
 from fisherdash.trajectories import Trajectories
 
@@ -61,7 +61,7 @@ class Versus:
 
     def _survival(self) -> tuple[str, str | None]:
         counts = ", ".join(
-            survivor_words(name, count, self.replicas)
+            _survivor_words(name, count, self.replicas)
             for name, count in zip((self.first, self.second), self.survivors, strict=True)
         )
         p = self.logrank_p_value
@@ -89,7 +89,7 @@ class Versus:
 _NO_DIFFERENCE: Final = "Survival does not differ significantly"
 
 
-def survivor_words(name: str, survivors: int, replicas: int) -> str:
+def _survivor_words(name: str, survivors: int, replicas: int) -> str:
     """How many of a head's replicas survive."""
     return f"{name}: {survivors} of {replicas} survive"
 
@@ -193,7 +193,7 @@ class RunStatistics:
         """The same, for each later head by itself."""
         if not self.against:
             (name,) = self.names
-            count = survivor_words(name, self.survivors[name], self.replicas)
+            count = _survivor_words(name, self.survivors[name], self.replicas)
             return (f"{count}; there is no second head to compare with.",)
         if len(self.against) == 1:
             return (self.against[0].sentence,)
@@ -242,7 +242,7 @@ def compare(traj: Trajectories, seed: int = 0) -> RunStatistics:
     (Bonferroni).
     """
     names, found = traj.names, slopes(traj)
-    survivors, lives = traj.survivors.sum(axis=1).tolist(), lifetimes(traj)[0].mean(axis=1)
+    survivors, times = traj.survivors.sum(axis=1).tolist(), times_to_failure(traj)[0].mean(axis=1)
     spread = [row[np.isfinite(row)] for row in fluctuations(traj, found)]
     against = tuple(
         Versus(
@@ -255,7 +255,7 @@ def compare(traj: Trajectories, seed: int = 0) -> RunStatistics:
             difference=paired(np.abs(found[other]) - np.abs(found[0]), seed),
             logrank_p_value=logrank_p_value(traj, 0, other),
             lives_longer=(
-                names[other if lives[other] > lives[0] else 0] if lives[0] != lives[other] else None
+                names[other if times[other] > times[0] else 0] if times[0] != times[other] else None
             ),
             level=SIGNIFICANT / (len(names) - 1),
         )

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from fisherdash.trajectories import Trajectories
 
 
-def lifetimes(
+def times_to_failure(
     traj: Trajectories,
 ) -> tuple[Float[np.ndarray, "heads replicas"], Bool[np.ndarray, "heads replicas"]]:
     """Time of the failure or of the end of the run in ps, and whether it was a failure."""
@@ -21,7 +21,7 @@ def lifetimes(
 
 def time_to_failure(traj: Trajectories) -> dict[str, float | None]:
     """Median time to failure of every head, ps; None if more than half of its replicas survive."""
-    times, failed = lifetimes(traj)
+    times, failed = times_to_failure(traj)
     # With one common time of censoring, the Kaplan–Meier median is the middle order statistic.
     middle = np.sort(np.where(failed, times, np.inf), axis=1)[:, (traj.replicas - 1) // 2]
     known = [time if np.isfinite(time) else None for time in middle.tolist()]
@@ -35,6 +35,6 @@ def logrank_p_value(traj: Trajectories, first: int = 0, second: int = 1) -> floa
         return None
     from lifelines.statistics import logrank_test
 
-    times, failed = (both[heads] for both in lifetimes(traj))
+    times, failed = (both[heads] for both in times_to_failure(traj))
     test = logrank_test(*times, event_observed_A=failed[0], event_observed_B=failed[1])
     return float(test.p_value) if np.isfinite(test.p_value) else None

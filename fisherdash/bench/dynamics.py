@@ -63,7 +63,7 @@ def nve_ase() -> Result:
     atoms = ase.Atoms(inputs.MOLECULE)
     atoms.calc = _E3xCalculator()
     integrator = VelocityVerlet(atoms, timestep=0.5 * ase.units.fs)
-    advance = stepper(REPLICAS)
+    advance = _stepper(REPLICAS)
     return race(
         lambda: advance(STEPS),
         lambda: integrator.run(ASE_STEPS),
@@ -105,7 +105,7 @@ def nve_jax_md() -> Result:
         with inputs.plain_jax():
             jax.block_until_ready(advance(state).position)
 
-    ours = stepper(1)
+    ours = _stepper(1)
     return race(lambda: ours(steps), peer, work=steps, unit="steps/s")
 
 
@@ -131,7 +131,7 @@ def nve_overhead() -> Result:
     spread = jax.shard_map(
         share, mesh=layout.mesh, in_specs=(layout.params, places), out_specs=places, check_vma=False
     )
-    bare, loop = jax.jit(spread), stepper(REPLICAS)
+    bare, loop = jax.jit(spread), _stepper(REPLICAS)
     return compare_times(
         lambda: loop(STEPS), lambda: jax.block_until_ready(bare(params, x)), rounds=9
     )
@@ -148,11 +148,11 @@ def nve_quadratic() -> Result:
     count = len(linear.head)
     products = 1e-4 * np.random.default_rng(3).normal(size=len(wide.head) - count)
     wide = dataclasses.replace(wide, head=np.append(linear.head, products))
-    quadratic, plain = stepper(REPLICAS, model=wide), stepper(REPLICAS, model=linear)
+    quadratic, plain = _stepper(REPLICAS, model=wide), _stepper(REPLICAS, model=linear)
     return compare_times(lambda: quadratic(STEPS), lambda: plain(STEPS), rounds=9)
 
 
-def stepper(
+def _stepper(
     replicas: int,
     molecules: int = 1,
     devices: int | None = None,
@@ -278,7 +278,7 @@ def device_counts() -> list[int]:
 
 def seconds_per_step(replicas: int, molecules: int, devices: int | None = None) -> float:
     """Median time of one step of our loop, calls of about CALL_SECONDS."""
-    call = stepper(replicas, molecules, devices)
+    call = _stepper(replicas, molecules, devices)
     call(1)  # compiles
     once = seconds(lambda: call(2)) / 2
     steps = max(1, round(CALL_SECONDS / once))

@@ -72,7 +72,7 @@ def forces_key(
     return found, found is not None
 
 
-def energies_key(
+def _energies_key(
     store: Iterable[str], name: str, labels: str | None, given: str | None
 ) -> str | None:
     """The key of the energies."""
@@ -88,7 +88,7 @@ def roles(store: Iterable[str], name: str, options: ReadOptions) -> tuple[dict[s
     forces, gradients = forces_key(keys, name, options.labels, options.forces_key)
     found = {
         "positions": lookup(keys, POSITIONS),
-        "energies": energies_key(keys, name, options.labels, options.energy_key),
+        "energies": _energies_key(keys, name, options.labels, options.energy_key),
         "forces": forces,
         "atomic_numbers": lookup(keys, ATOMS),
     }

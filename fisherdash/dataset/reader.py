@@ -207,7 +207,7 @@ def _opened(
     npz = _SUFFIXES.get(Path(inner).suffix.lower()) == "npz"
     files = None if npz else archives.members(data, name)
     if files is None:
-        form = "npz" if npz else format or format_of(inner, data)
+        form = "npz" if npz else format or _format_of(inner, data)
         return _Opened(form, name, data)
     if format == "deepmd" or any(Path(one).name == "type.raw" for one in files):
         return _Opened("deepmd", name, files=archives.deepmd_files(files, name))
@@ -220,7 +220,7 @@ def _opened(
         wished = several[0]
     one = archives.chosen(files, name, wished, _readable(format))
     data, inner = archives.unpacked(one.data, one.name)
-    form = format or format_of(inner, data)
+    form = format or _format_of(inner, data)
     molecules = tuple(several) if len(several) > 1 and one.forces is None else ()
     return _Opened(form, name, data, one.forces, molecules=molecules, chosen=chosen)
 
@@ -252,14 +252,14 @@ def _readable(format: str | None) -> Callable[[str, bytes], bool]:
     def check(name: str, data: bytes) -> bool:
         try:
             inner = Path(name).stem if name.lower().endswith(archives.PACKED_ENDINGS) else name
-            return bool(format_of(inner, data))
+            return bool(_format_of(inner, data))
         except InputError:
             return format is not None and not name.lower().startswith(("readme", "license"))
 
     return check
 
 
-def format_of(name: str, data: bytes) -> str:
+def _format_of(name: str, data: bytes) -> str:
     """The format by the ending of the name, by what programs call their files or write first."""
     suffix = Path(name).suffix.lower()
     if suffix in _SUFFIXES:

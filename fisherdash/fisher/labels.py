@@ -167,15 +167,15 @@ def begin(data: Dataset, labeller: Labeller, cancel: threading.Event | None = No
         InputError: for one of another level of theory, or when cancelled.
     """
     some = data.subset(evenly_spaced(len(data), CHECKED))
-    energies, forces = one_by_one(labeller, data.atomic_numbers, some.positions, cancel)
+    energies, forces = _one_by_one(labeller, data.atomic_numbers, some.positions, cancel)
     if not np.isfinite(forces).all():
         raise InputError(f"{labeller.name} gives no forces for frames of the data")
     again = dataclasses.replace(some, energies=energies, forces=forces)
-    check_same_potential(some, again, labeller.name)
+    _check_same_potential(some, again, labeller.name)
     return Labels(labeller.name, again)
 
 
-def check_same_potential(data: Dataset, again: Dataset, name: str) -> None:
+def _check_same_potential(data: Dataset, again: Dataset, name: str) -> None:
     """InputError unless two labels of the same frames have the same forces and energies, but for
     the zero of energy."""
     size = float(np.sqrt(np.mean(data.forces**2)))
@@ -243,7 +243,7 @@ def weights(
     return 1 / (1 + ratio)
 
 
-def one_by_one(
+def _one_by_one(
     labeller: Labeller,
     atomic_numbers: np.ndarray,
     positions: Float[np.ndarray, "frames atoms 3"],
@@ -280,7 +280,7 @@ def labelled_by(
 
     Raises InputError when cancelled.
     """
-    energies, forces = one_by_one(labeller, atomic_numbers, positions, cancel, progress)
+    energies, forces = _one_by_one(labeller, atomic_numbers, positions, cancel, progress)
     apart = _distances(positions).min(axis=1) >= CLOSEST_ATOMS
     sound = apart & np.isfinite(energies) & np.isfinite(forces).all(axis=(1, 2))
     if not sound.any():
@@ -320,7 +320,7 @@ def of_file(data: Dataset, file: Dataset) -> tuple[Labels, Dataset]:
         for f, there, here in zip(theirs.forces, theirs.positions, mine.positions, strict=True)
     ]
     again = dataclasses.replace(mine, energies=theirs.energies, forces=np.array(turned))
-    check_same_potential(mine, again, name)
+    _check_same_potential(mine, again, name)
     return Labels(name, again), file.subset(np.flatnonzero(~known))
 
 

@@ -85,12 +85,12 @@ def divide(dataset: Dataset, options: Options) -> Division:
     return Division(dataset.subset(fit), dataset.subset(choose), dataset.subset(report), chosen)
 
 
-def reports_own(options: Options) -> bool:
+def _reports_own(options: Options) -> bool:
     """Whether this re-fit is of the width and metric of the published report's."""
     return options.head == "shared" and options.ridge_metric == "identity"
 
 
-def paired_change(
+def _paired_change(
     default: Float[np.ndarray, " frames"], fisher: Float[np.ndarray, " frames"], seed: int
 ) -> Estimate:
     """Relative change of the root-mean-square force error, fisher/default − 1.
@@ -129,7 +129,7 @@ def verdict(
     return f"{forces}; head norm ×{growth:.3g}; {survival}."
 
 
-def warnings_of(
+def _warnings_of(
     prepared: "Prepared",
     norm: dict[str, float],
     change: Estimate,
@@ -340,7 +340,7 @@ class Prepared:
         Its sums are part of those of a wider head. None where this is that re-fit, or where the
         checkpoint's head is a wider one already.
         """
-        if self.checkpoint.form != SHARED or reports_own(self.options):
+        if self.checkpoint.form != SHARED or _reports_own(self.options):
             return None
         features = self.checkpoint.potential.num_features
         elements = self.start.form.linear(features) // features
@@ -442,7 +442,7 @@ class Prepared:
             name: np.mean((forces - report.forces) ** 2, axis=(1, 2))
             for name, (_, forces) in errors.items()
         }
-        change = paired_change(squared["default"], squared["fisher"], self.options.seed)
+        change = _paired_change(squared["default"], squared["fisher"], self.options.seed)
         norm = {
             "default": float(np.linalg.norm(self.start.head)),
             "fisher": float(np.linalg.norm(refit.head)),
@@ -477,7 +477,7 @@ class Prepared:
             stability=stability,
             entropy=entropy,
             verdict=verdict(change, norm, len(report), stability),
-            warnings=warnings_of(self, norm, change, kl, descent, stability, entropy),
+            warnings=_warnings_of(self, norm, change, kl, descent, stability, entropy),
         )
 
 

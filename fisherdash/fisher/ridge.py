@@ -40,7 +40,7 @@ GRID = np.concatenate([[0.0], np.logspace(-14, 2, 65)])
 NOISE_GRID = np.concatenate([[0.0], np.logspace(-8, 4, 49)])
 
 
-def grid_of(problem: Equations) -> Float[np.ndarray, " k"]:
+def _grid_of(problem: Equations) -> Float[np.ndarray, " k"]:
     """λ of the points of a path, rising."""
     return GRID if problem.metric is None else NOISE_GRID
 
@@ -63,7 +63,7 @@ def head_at(
     return default + basis @ (problem.residual(default) / (kept + ridge * spec.unit))
 
 
-def heads_at(
+def _heads_at(
     ridges: Float[np.ndarray, " k"], problem: Equations, default: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, "k d"]:
     """:func:`head_at` for several λ, none of them infinite."""
@@ -165,11 +165,11 @@ def ridge_path(
         unseen: the equations of these, made the same way; their loss is the criterion. A fit
             without forces so chooses its ridge without forces, too.
         default: θ₀.
-        grid: of λ; that of :func:`grid_of` if none is given.
+        grid: of λ; that of :func:`_grid_of` if none is given.
     """
     points = []
-    grid = grid_of(problem) if grid is None else grid
-    heads = heads_at(grid, problem, default)
+    grid = _grid_of(problem) if grid is None else grid
+    heads = _heads_at(grid, problem, default)
     knows = problem.square is not None
     divergences, losses = held_out.divergences(heads), unseen.losses(heads)
     for index, (ridge, head) in enumerate(zip(map(float, grid), heads, strict=True)):
@@ -259,7 +259,7 @@ def choose(
     if rule == "auto" and problem.metric is not None:
         return _usual_or_kept(problem, held_out, default)
     ridges = np.array([point.ridge for point in path])
-    heads = heads_at(ridges, problem, default)
+    heads = _heads_at(ridges, problem, default)
     losses = np.array([group.losses(heads) for group in held_out])
     weights = np.array([group.rows for group in held_out], float)
     found = bootstrap(

@@ -38,8 +38,8 @@ class Candidate:
 
     Attributes:
         ridge: λ of the candidate; infinite for the default head.
-        survivors, replicas: how many live at the end, of how many.
-        mean_life: mean time to failure within the run (restricted mean survival time), ps.
+        survivors, replicas: how many survive to the end, of how many.
+        mean_time_to_failure: within the run (restricted mean survival time), ps.
         difference: survivors of this head less those of the default, as a share of the replicas;
             the interval resamples initial states.
         divergence: held-out, eV²/Å²; None for a confirmation.
@@ -48,7 +48,7 @@ class Candidate:
     ridge: float
     survivors: int
     replicas: int
-    mean_life: float
+    mean_time_to_failure: float
     difference: Estimate
     divergence: float | None = None
 
@@ -150,10 +150,10 @@ def check_stability(
     share = (len(heads) + 1) / (len(heads) + 3)  # of the work that is in the competition
     run = functools.partial(_times_to_failure, dataset, settings, temperature, cancel)
     models = {DEFAULT: default} | {f"{ridge:g}": head for ridge, head in heads.items()}
-    lives = run(models, settings.seed, lambda done: tell(share * done))
-    tried = [_compare(math.inf, lives[0], lives[0], settings, settings.seed)]
-    for ridge, row in zip(heads, lives[1:], strict=True):
-        result = _compare(ridge, row, lives[0], settings, settings.seed)
+    times = run(models, settings.seed, lambda done: tell(share * done))
+    tried = [_compare(math.inf, times[0], times[0], settings, settings.seed)]
+    for ridge, row in zip(heads, times[1:], strict=True):
+        result = _compare(ridge, row, times[0], settings, settings.seed)
         tried.append(dataclasses.replace(result, divergence=divergences[ridge]))
     passed = [one for one in tried[1:] if one.kept]
     if not passed:
@@ -161,10 +161,10 @@ def check_stability(
     winner = min(passed, key=lambda one: divergences[one.ridge])
     again = {DEFAULT: default, "winner": heads[winner.ridge]}
     seed = settings.seed + 1_000_003
-    lives = run(again, seed, lambda done: tell(share + (1 - share) * done))
+    times = run(again, seed, lambda done: tell(share + (1 - share) * done))
     confirmation = tuple(
-        _compare(ridge, row, lives[0], settings, seed)
-        for ridge, row in zip((math.inf, winner.ridge), lives, strict=True)
+        _compare(ridge, row, times[0], settings, seed)
+        for ridge, row in zip((math.inf, winner.ridge), times, strict=True)
     )
     return StabilityCheck(
         tuple(tried), winner.ridge, confirmation, settings.picoseconds, temperature
@@ -200,17 +200,17 @@ def _times_to_failure(
 
 def _compare(
     ridge: float,
-    lives: Float[np.ndarray, " replicas"],
+    times: Float[np.ndarray, " replicas"],
     default: Float[np.ndarray, " replicas"],
     settings: StabilitySettings,
     seed: int,
 ) -> Candidate:
-    alive, before = np.isinf(lives), np.isinf(default)
-    pairs = alive.astype(float) - before
+    survived, before = np.isinf(times), np.isinf(default)
+    pairs = survived.astype(float) - before
     return Candidate(
         ridge=ridge,
-        survivors=int(alive.sum()),
-        replicas=len(alive),
-        mean_life=float(np.minimum(lives, settings.picoseconds).mean()),
+        survivors=int(survived.sum()),
+        replicas=len(survived),
+        mean_time_to_failure=float(np.minimum(times, settings.picoseconds).mean()),
         difference=bootstrap(lambda often: often @ pairs / len(pairs), len(pairs), seed),
     )

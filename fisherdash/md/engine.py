@@ -277,12 +277,12 @@ def advance(
             state, record = carry
             state = step(force_field, params, state, constants)
             slot = frame_of(state.step, constants.record_every) - first_frame
-            frame = snapshot(state, constants.masses)
+            frame = _snapshot(state, constants.masses)
             # Written at every step; what stays in a slot is the step at which its frame is due.
             record = jax.tree.map(lambda buffer, value: buffer.at[slot].set(value), record, frame)
             return state, record
 
-        blank = jax.eval_shape(snapshot, state, constants.masses)
+        blank = jax.eval_shape(_snapshot, state, constants.masses)
         record = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), blank)
         return jax.lax.fori_loop(0, steps, one_step, (state, record))
 
@@ -309,7 +309,7 @@ def step(force_field: ForceField, params: Any, state: State, constants: RunConst
     return failure.mark_failed(state, moved, constants.pairs, constants.lengths, constants.limits)
 
 
-def snapshot(state: State, masses: Float[Array, " atoms"]) -> Record:
+def _snapshot(state: State, masses: Float[Array, " atoms"]) -> Record:
     """The frame that is recorded of a state, without the axis of frames."""
     surviving = state.failed_step == SURVIVING
     return Record(

@@ -128,7 +128,7 @@ def finite(values: Float[Array, "*batch atoms 3"]) -> Bool[Array, "*batch"]:
     return jnp.all(jnp.isfinite(values), axis=(-2, -1))
 
 
-def worst_bond(
+def _worst_bond(
     positions: Float[Array, "*batch atoms 3"],
     pairs: Int[Array, "bonds 2"],
     lengths: Float[Array, " bonds"],
@@ -142,7 +142,7 @@ def worst_bond(
     return jnp.argmax(deviation, axis=-1), jnp.max(deviation, axis=-1)
 
 
-def worst_contact(
+def _worst_contact(
     positions: Float[Array, "*batch atoms 3"], limits: Float[Array, "atoms atoms"]
 ) -> tuple[jax.Array, jax.Array]:
     """The pair i < j furthest below its limit, as i · atoms + j, and whether it is below it."""
@@ -166,8 +166,8 @@ def mark_failed(
     step = state.step + 1
     surviving = state.failed_step == SURVIVING
     sound = finite(moved.positions) & finite(moved.momenta) & jnp.isfinite(moved.potential)
-    bond, deviation = worst_bond(moved.positions, pairs, lengths)
-    contact, clashes = worst_contact(moved.positions, limits)
+    bond, deviation = _worst_bond(moved.positions, pairs, lengths)
+    contact, clashes = _worst_contact(moved.positions, limits)
     holds = deviation <= TOLERANCE
     fails = surviving & ~(sound & holds & ~clashes)
     cause = jnp.where(sound, jnp.where(holds, CLASH - contact, bond), NOT_FINITE)

@@ -123,7 +123,7 @@ def compiling(state: State, common: dict[str, Any]) -> Chunk:
     )
 
 
-def names_of(groups: Sequence[Group]) -> tuple[str, ...]:
+def _names_of(groups: Sequence[Group]) -> tuple[str, ...]:
     """Names of all heads in their order; ValueError unless every index occurs once."""
     names: dict[int, str] = {}
     for group in groups:
@@ -133,7 +133,7 @@ def names_of(groups: Sequence[Group]) -> tuple[str, ...]:
     return tuple(names[index] for index in sorted(names))
 
 
-def check_same_start(chunk: Chunk, start: State) -> None:
+def _check_same_start(chunk: Chunk, start: State) -> None:
     """Heads may only be compared from the same start: bit for bit, after it went to the device."""
     assert chunk.state is not None
     for name in ("positions", "momenta"):
@@ -254,7 +254,7 @@ def run(
     """
     common = {
         "steps": settings.steps,
-        "names": names_of(groups),
+        "names": _names_of(groups),
         "device": engine.device_name(),
         "notes": setting.notes,
         "bonds": setting.bonds,
@@ -282,7 +282,7 @@ def run(
         clock.wait(done)
         chunk = running(done, groups, settings, common | {"steps_per_second": clock.speed})
         if done.first == 0:
-            check_same_start(chunk, state)
+            _check_same_start(chunk, state)
         if len(chunk.times):
             yield chunk
         if np.all(chunk.failed_step != SURVIVING) and len(chunk.times):

@@ -44,7 +44,7 @@ def resume(
     for checkpoint in checkpoints.values():
         checkpoint.check_elements(numbers)
     settings, now = MDSettings.from_json(header.settings), State(**state).on_host()
-    check_resumable(now, len(checkpoints), len(numbers), settings)
+    _check_resumable(now, len(checkpoints), len(numbers), settings)
     bonds = Bonds(
         np.array([bond[:2] for bond in header.bonds]), np.array([bond[2] for bond in header.bonds])
     )
@@ -57,7 +57,7 @@ def resume(
     return loop.run(groups, now, setting, settings, cancel)
 
 
-def check_resumable(state: State, heads: int, atoms: int, settings: MDSettings) -> None:
+def _check_resumable(state: State, heads: int, atoms: int, settings: MDSettings) -> None:
     """InputError unless the state belongs to such a run and something is left to do."""
     shape, expected = np.shape(state.positions), (heads, settings.replicas, atoms, 3)
     if shape != expected:
@@ -102,7 +102,7 @@ def simulate(
         checkpoint.check_elements(dataset.atomic_numbers)
     masses = initial.masses(dataset.atomic_numbers)
     if resume_from is not None:
-        check_resumable(resume_from, len(checkpoints), len(masses), settings)
+        _check_resumable(resume_from, len(checkpoints), len(masses), settings)
     groups = group_checkpoints(checkpoints, dataset.atomic_numbers, settings.precision)
     bonds = initial.find_bonds(dataset)
     contacts = find_contacts(dataset, bonds, settings.clash)

@@ -31,10 +31,10 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 "verdict": one.verdict,
                 "models": one.models,
                 "pairs": one.pairs,
-                f"failed, {one.first}": one.deaths[0],
-                "failed, this head": one.deaths[1],
+                f"failed, {one.first}": one.failures[0],
+                "failed, this head": one.failures[1],
                 "survivors, change (points)": one.survivors.scaled(100.0).text(sign=True),
-                "mean lifetime, change (ps)": one.life.text(sign=True),
+                "mean time to failure, change (ps)": one.time_to_failure.text(sign=True),
                 "survival": p_value(one.survival),
                 "log-rank": p_value(one.logrank),
                 "|drift|, ratio": one.drift_ratio.text(),
@@ -59,8 +59,8 @@ def rate_rows(rates: Sequence[FailureRate]) -> pd.DataFrame:
             {
                 "head": one.head,
                 "condition": str(one.condition),
-                "failures": one.deaths,
-                "simulated (ns)": number(one.living),
+                "failures": one.failures,
+                "simulated (ns)": number(one.simulated),
                 "failures per ns": one.rate.text(),
                 "in the second half of the run": one.late.text(),
                 "failures in 100 ns": one.expected.text(),
@@ -72,7 +72,7 @@ def rate_rows(rates: Sequence[FailureRate]) -> pd.DataFrame:
 
 SHORT: Final[Mapping[Effect, str]] = {
     "survivors": "Change of the surviving share (points)",
-    "life": "Change of mean lifetime (ps)",
+    "time to failure": "Change of mean time to failure (ps)",
     "drift": "Ratio of |drift|",
 }
 
@@ -92,7 +92,9 @@ def third_rows(thirds: Mapping[str, Sequence[Third]], effect: Effect) -> pd.Data
 def _of_third(one: Third, effect: Effect) -> str:
     if effect == "survivors":
         return one.survivors.scaled(100.0).text(sign=True)
-    return one.life.text(sign=True) if effect == "life" else one.drift_ratio.text()
+    if effect == "drift":
+        return one.drift_ratio.text()
+    return one.time_to_failure.text(sign=True)
 
 
 def association_rows(found: Sequence[Association]) -> pd.DataFrame:
@@ -212,7 +214,7 @@ def _what_was_run(found: Findings) -> list[str]:
     moved = (
         f"Each with the heads {joined([DEFAULT, *found.heads])}, NVE from the same "
         f"{_range(replicas)} initial states at {joined(map(str, found.conditions))}, for "
-        f"{times} ps: {len(runs):,} trajectories, {number(runs['lifetime_ps'].sum() / 1e3)} "
+        f"{times} ps: {len(runs):,} trajectories, {number(runs['time_to_failure_ps'].sum() / 1e3)} "
         "ns until failure or the end."
         if len(runs)
         else "No dynamics yet."
@@ -230,7 +232,7 @@ def _effects(found: Findings, show: _Show) -> list[str]:
     short = comparison_rows(found.comparisons)
     survival_part = short.loc[
         :, ["head", "condition", "failed, default", "failed, this head",
-         "survivors, change (points)", "mean lifetime, change (ps)", "survival", "log-rank",
+         "survivors, change (points)", "mean time to failure, change (ps)", "survival", "log-rank",
          "verdict"]
     ]  # fmt: skip
     drift_part = short.loc[
@@ -342,8 +344,8 @@ def _quality(found: Findings) -> list[str]:
         return []
     sharp = [
         f"- {one.head} at {one.condition.temperature:g} K: rank correlation of sharpness with mean "
-        f"lifetime {one.rank_correlation.text(sign=True)} ({words.p_value(one.test)})."
-        for one in found.sharpness_and_life
+        f"time to failure {one.rank_correlation.text(sign=True)} ({words.p_value(one.test)})."
+        for one in found.sharpness_and_failure
     ]
     return [
         "## Errors, structure, sharpness",

@@ -140,7 +140,7 @@ def drift_picture(
                 if len(last) and last[-1] < len(one) - 1:
                     axis.plot(times[last[-1]], one[last[-1]], "x", color=NEUTRAL, markersize=4)
             runs = condition.of(trajectories, head)
-            survivors = len(runs) - int(runs["died"].sum())
+            survivors = len(runs) - int(runs["failed"].sum())
             share = surviving_share(runs, times)[-1] if len(times) else 0.0
             axis.set_title(
                 f"{head}, {condition.temperature:g} K\n"

@@ -148,7 +148,7 @@ def _drift(
     times, values = np.array(wide.index, float), wide.to_numpy()
     ends = _ends(times, values, reach)
     beyond = (values < reach[0]) | (values > reach[1])
-    failed, outside = int(runs["died"].sum()), int(beyond.any(axis=0).sum())
+    failed, outside = int(runs["failed"].sum()), int(beyond.any(axis=0).sum())
     words = f"{head}: {len(wide.columns)} models, {len(runs) - failed:,} of {len(runs):,} survive"
     made = panels(2, 1, height=340, shared_xaxes=True, row_heights=[0.78, 0.22],
                   vertical_spacing=0.06)  # fmt: skip
@@ -179,8 +179,8 @@ def _ends(times: np.ndarray, values: np.ndarray, reach: tuple[float, float]) -> 
 
 def surviving_share(runs: pd.DataFrame, times: np.ndarray) -> np.ndarray:
     """Per cent of trajectories that survive at these times (ps)."""
-    died = runs["died"].to_numpy(float) == 1
-    ends = np.where(died, runs["lifetime_ps"].to_numpy(float), np.inf)
+    failed = runs["failed"].to_numpy(float) == 1
+    ends = np.where(failed, runs["time_to_failure_ps"].to_numpy(float), np.inf)
     return 100.0 * (ends[:, None] > times).mean(axis=0) if len(ends) else np.zeros(len(times))
 
 
@@ -205,7 +205,7 @@ def survival_figure(found: Sequence[SurvivalCurve], looks: Mapping[str, SeriesSt
         if np.isfinite(low).all():
             traces += band(name, times, low, high, style)
         traces.append(line(name, times, share, style, hovertemplate="%{y:.3g} %"))
-    words = "; ".join(f"{c.name}: {c.replicas - c.deaths} of {c.replicas}" for c in found)
+    words = "; ".join(f"{c.name}: {c.replicas - c.failures} of {c.replicas}" for c in found)
     return chart(
         traces,
         f"Survivors at the end. {words}.",
@@ -255,16 +255,16 @@ def kinds_figure(counts: pd.DataFrame) -> Chart:
     )
 
 
-Effect = Literal["survivors", "life", "drift"]
+Effect = Literal["survivors", "time to failure", "drift"]
 
 EFFECT_NAMES: Mapping[Effect, str] = {
     "survivors": "difference of the surviving share (percentage points)",
-    "life": "difference of mean lifetime in the run (ps)",
+    "time to failure": "difference of mean time to failure in the run (ps)",
     "drift": "log₂ of the ratio of |drift|, pairs that both survive",
 }
 BETTER: Mapping[Effect, str] = {
     "survivors": "more survive →",
-    "life": "fails later →",
+    "time to failure": "fails later →",
     "drift": "← drifts less",
 }
 
@@ -273,7 +273,7 @@ def shown(one: Comparison, effect: Effect) -> Estimate:
     """The estimate of an effect on the scale on which it is drawn."""
     if effect == "survivors":
         return one.survivors.scaled(100.0)
-    return one.life if effect == "life" else one.drift_ratio.map(np.log2)
+    return one.time_to_failure if effect == "time to failure" else one.drift_ratio.map(np.log2)
 
 
 def forest_figure(
@@ -347,7 +347,7 @@ def quality_figure(
       effect: which one.
       looks: of the heads.
     """
-    scale = {"survivors": 100.0, "life": 1.0, "drift": 1.0 / np.log(2.0)}[effect]
+    scale = {"survivors": 100.0, "time to failure": 1.0, "drift": 1.0 / np.log(2.0)}[effect]
     force, name = "force RMSE (eV/Å)", EFFECT_NAMES[effect]
     parts = {
         head: pd.DataFrame(

@@ -89,7 +89,7 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """Hex digest of everything that determines energies and forces."""
         digest = hashlib.sha256(json.dumps(_description(self), sort_keys=True).encode())
-        arrays = flat_arrays(self)
+        arrays = _flat_arrays(self)
         arrays.pop("head_covariance", None)  # it changes no energy and no force
         for key, array in sorted(arrays.items()):
             digest.update(key.encode() + array.tobytes())
@@ -182,7 +182,7 @@ def energy_reference(
     return mean_energy * counts / np.dot(counts, counts)
 
 
-def flat_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+def _flat_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     """All arrays by the names that they have in the file, the body's under ``body/…``."""
     arrays = {"body/" + path: np.asarray(leaf) for path, leaf in _paths(checkpoint.body).items()}
     arrays |= _head_arrays(checkpoint)
@@ -277,7 +277,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
         "units": json.dumps(UNITS),
         "provenance": json.dumps(checkpoint.provenance),
     }
-    data = safetensors.numpy.save(_sketched(flat_arrays(checkpoint)), metadata)
+    data = safetensors.numpy.save(_sketched(_flat_arrays(checkpoint)), metadata)
     with storage.replacing(path) as part:
         part.write_bytes(data)
 

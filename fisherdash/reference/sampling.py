@@ -116,11 +116,11 @@ def _free(atoms: Atoms) -> Atoms:
     atoms.set_constraint()
     atoms.set_cell(None)
     atoms.pbc = False
-    check_atoms(atoms)
+    _check_atoms(atoms)
     return atoms
 
 
-def check_atoms(atoms: Atoms) -> None:
+def _check_atoms(atoms: Atoms) -> None:
     """InputError for fewer than two atoms, elements GFN2-xTB lacks, non-finite positions."""
     numbers = check_elements(atoms.numbers)
     if numbers.max() > HEAVIEST:
@@ -236,7 +236,7 @@ def sample(atoms: Atoms, settings: SampleSettings) -> Iterator[SampleProgress]:
     Raises InputError for a molecule that GFN2-xTB cannot do, and, while running, for one that
     falls apart.
     """
-    check_atoms(atoms)
+    _check_atoms(atoms)
     return _run(atoms.copy(), settings)
 
 

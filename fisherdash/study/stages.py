@@ -20,7 +20,7 @@ import numpy as np
 from fisherdash import analysis, fisher, landscape, md, storage, workspace
 from fisherdash.analysis import Trajectories
 from fisherdash.analysis.structure import structure
-from fisherdash.analysis.survival import lifetimes
+from fisherdash.analysis.survival import times_to_failure
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint, evaluate
 from fisherdash.potentials.checkpoint import Checkpoint
@@ -61,21 +61,22 @@ def thinned(rows: Sequence[Any], most: int) -> list[Any]:
     return [rows[index] for index in evenly_spaced(len(rows), most)]
 
 
-def trajectory_rows(traj: Trajectories, head: int) -> list[list[float | str | None]]:
-    """For each replica: duration and lifetime (ps), failed, drift (meV/atom/ps), fluctuation, kind,
-    reference energy at the end (SD of the data).
+def _trajectory_rows(traj: Trajectories, head: int) -> list[list[float | str | None]]:
+    """For each replica: duration and time to failure (ps), failed, drift (meV/atom/ps),
+    fluctuation, kind of failure, reference energy at the end (SD of the data).
 
-    The kind of failure is one of FAILURES, None of survivors; energies are known of some survivors.
+    The kind is one of FAILURES, None for survivors; energies are known for some survivors only.
     """
     one = traj.of([head])
     slopes = analysis.slopes(one)
     energies = one.reference_energy
     energies = np.full_like(slopes, np.nan) if energies is None else energies
-    columns = (*lifetimes(one), slopes, analysis.fluctuations(one, slopes), one.kinds, energies)
+    widths = analysis.fluctuations(one, slopes)
+    columns = (*times_to_failure(one), slopes, widths, one.kinds, energies)
     return [
-        [traj.duration, life, int(failed), finite(slope), finite(width),
+        [traj.duration, time, int(failed), finite(slope), finite(width),
          FAILURES[kind] if failed else None, finite(energy)]
-        for life, failed, slope, width, kind, energy in zip(*(c[0] for c in columns), strict=True)
+        for time, failed, slope, width, kind, energy in zip(*(c[0] for c in columns), strict=True)
     ]  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def curves(traj: Trajectories, head: int, settings: MDSettings) -> list[list[flo
 _LOSS_ROWS = 60
 
 
-def train_members(unit: Unit) -> None:
+def _train_members(unit: Unit) -> None:
     """Trains those that have no network yet, together."""
     todo = [m for m in unit.members if not unit.file(m, TRAINING).exists()]
     if not todo:
@@ -134,7 +135,7 @@ def train_members(unit: Unit) -> None:
         store.write(unit.file(member, TRAINING), training)
 
 
-def refit_members(unit: Unit) -> None:
+def _refit_members(unit: Unit) -> None:
     """Re-fits and measures every head that is missing."""
     for member in unit.remaining():
         path = unit.file(member, HEADS)
@@ -151,7 +152,7 @@ def refit_members(unit: Unit) -> None:
             store.write(path, found)
 
 
-def head_file(key: str) -> str:
+def _head_file(key: str) -> str:
     """The file of a head by its key."""
     return NETWORK if key == DEFAULT_HEAD else f"head-{key}.safetensors"
 
@@ -181,7 +182,7 @@ def _refit(unit: Unit, member: Member, found: dict[str, Any]) -> None:
             continue
         kept = math.isinf(refit.ridge)
         head = model if kept else refit.checkpoint
-        checkpoint.save(head, unit.file(member, head_file(key)))
+        checkpoint.save(head, unit.file(member, _head_file(key)))
         found["heads"][name] = _measured(unit, head) | {
             "key": key,
             "kept_default": kept,
@@ -212,7 +213,7 @@ SAME_TEMPERATURE = 0.02
 """Share by which dynamics may be off the data's temperature where their structures are compared."""
 
 
-def simulate_members(unit: Unit, settings: MDSettings) -> None:
+def _simulate_members(unit: Unit, settings: MDSettings) -> None:
     """Runs the heads that have no trajectories yet with these settings."""
     models: dict[str, Checkpoint] = {}
     where: dict[str, tuple[Member, str, str]] = {}
@@ -220,7 +221,7 @@ def simulate_members(unit: Unit, settings: MDSettings) -> None:
         heads = store.read(unit.file(member, HEADS)) or {"heads": {}}
         for name in names_left(store.read(unit.run_file(member, settings)), heads):
             key, label = heads["heads"][name]["key"], f"{number}/{name}"
-            models[label] = checkpoint.load(unit.file(member, head_file(key)))
+            models[label] = checkpoint.load(unit.file(member, _head_file(key)))
             where[label] = member, name, key
     if not models:
         return
@@ -247,7 +248,7 @@ def simulate_members(unit: Unit, settings: MDSettings) -> None:
             row = run.header.names.index(label)
             found["heads"][name] = {
                 "key": key,
-                "trajectories": trajectory_rows(trajectories, row),
+                "trajectories": _trajectory_rows(trajectories, row),
                 "curves": curves(trajectories, row, settings),
                 "structure": structures.get(label),
             }
@@ -309,7 +310,7 @@ def do_unit(folder: Path, names: Sequence[str], cancel: threading.Event | None =
     if not members:
         return
     unit = Unit(folder, plan, members, cancel or threading.Event())
-    train_members(unit)
-    refit_members(unit)
+    _train_members(unit)
+    _refit_members(unit)
     for settings in plan.spec.dynamics:
-        simulate_members(unit, settings)
+        _simulate_members(unit, settings)

@@ -9,7 +9,7 @@ from fisherdash.study.statistics.failures import TARGET, DynamicsCost
 from fisherdash.text import duration, joined, number
 
 _GOOD: Final = ("helps", "steadier survivors")
-_BAD: Final = ("harms", "calmer but fewer live")
+_BAD: Final = ("harms", "calmer but fewer survive")
 
 
 def p_value(test: Tested) -> str:
@@ -36,13 +36,13 @@ def sentence(one: Comparison) -> str:
         else "no pair survives on both sides, so there is no drift to compare"
     )
     share = one.survivors.scaled(100.0).text(sign=True, unit="points")
-    life = one.life.text(sign=True, unit="ps")
+    time = one.time_to_failure.text(sign=True, unit="ps")
     return (
         f"{one.second} at {one.condition.temperature:g} K: {VERDICTS[one.verdict]}. Against "
-        f"{one.first}, over {one.models} models and {one.pairs:,} pairs, {one.deaths[1]:,} "
-        f"trajectories fail instead of {one.deaths[0]:,}; the share of survivors after "
+        f"{one.first}, over {one.models} models and {one.pairs:,} pairs, {one.failures[1]:,} "
+        f"trajectories fail instead of {one.failures[0]:,}; the share of survivors after "
         f"{one.horizon:g} ps changes by {share}, the mean time to failure by "
-        f"{life} ({p_value(one.survival)}); {drift}."
+        f"{time} ({p_value(one.survival)}); {drift}."
     )
 
 
@@ -129,7 +129,7 @@ def _these_models(comparisons: Sequence[Comparison]) -> list[str]:
             for one in comparisons
             if one.logrank.significant
             and not one.survival_sign
-            and ((one.life.value or 0.0) > 0) == longer
+            and ((one.time_to_failure.value or 0.0) > 0) == longer
         ]
         if which:
             found.append(

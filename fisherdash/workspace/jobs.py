@@ -63,7 +63,7 @@ _log = logging.getLogger(__name__)
 _thread = threading.local()
 
 
-def release_names(info: dict[str, Any]) -> None:
+def _release_names(info: dict[str, Any]) -> None:
     """Free the paths that were reserved for what a job was to write."""
     for place in info.values():
         if isinstance(place, Path):
@@ -197,7 +197,7 @@ class Job:
 
     def _end(self, status: JobStatus) -> None:
         self._make = None
-        release_names(self.info)
+        _release_names(self.info)
         self.status, self.ended = status, time.time()
         if self.started:
             joblog.write(
@@ -285,7 +285,7 @@ class Registry:
                 if limited:
                     limits.check_jobs(active, owner)
             except InputError:
-                release_names(info)
+                _release_names(info)
                 raise
             number = next(self._numbers)
             job = Job(number, kind, title, make_iterator, describe, info, device, owner)

@@ -34,7 +34,7 @@ class Cost(NamedTuple):
     @property
     def sentence(self) -> str:
         """The estimate in words."""
-        size = f"{self.frames:,} frames of each trajectory, about {in_words(self.bytes)} on disk"
+        size = f"{self.frames:,} frames of each trajectory, about {_in_words(self.bytes)} on disk"
         if self.seconds is None:
             return f"{size}; the time is known a few seconds after the launch."
         return f"{size}, about {duration(self.seconds)} at the speed of this machine's last run."
@@ -59,7 +59,7 @@ def last_pace() -> float | None:
     return None
 
 
-def in_words(count: int) -> str:
+def _in_words(count: int) -> str:
     """A number of bytes in words."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
@@ -139,8 +139,8 @@ def check_run(price: Cost, trajectory_steps: int, user: str) -> None:
     most = value(RUN_GB, user) * GB
     if price.bytes > most:
         raise InputError(
-            f"the frames would take {in_words(price.bytes)}, and this server allows "
-            f"{in_words(int(most))} for one run; record fewer frames"
+            f"the frames would take {_in_words(price.bytes)}, and this server allows "
+            f"{_in_words(int(most))} for one run; record fewer frames"
         )
     check_room(price.bytes, user)
 
@@ -152,14 +152,14 @@ def check_room(extra: int, user: str) -> None:
     free = shutil.disk_usage(above).free
     if extra > free:
         raise InputError(
-            f"about {in_words(extra)} are needed, and the disk has {in_words(free)} left; record "
+            f"about {_in_words(extra)} are needed, and the disk has {_in_words(free)} left; record "
             "fewer frames or delete runs"
         )
     most = value(USER_GB, user) * GB
     if most < float("inf") and (used := _size(home)) + extra > most:
         raise InputError(
-            f"your files take {in_words(used)} of the {in_words(int(most))} that this server "
-            f"allows, and about {in_words(extra)} more are needed; delete runs first"
+            f"your files take {_in_words(used)} of the {_in_words(int(most))} that this server "
+            f"allows, and about {_in_words(extra)} more are needed; delete runs first"
         )
 
 

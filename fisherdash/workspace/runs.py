@@ -519,12 +519,12 @@ def survivor_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, 
     left out. InputError when a file is damaged.
     """
     traj = run.trajectories()
-    alive, indices = traj.surviving, evenly_spaced(len(traj.times), most, first)
+    surviving, indices = traj.surviving, evenly_spaced(len(traj.times), most, first)
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}
     for wanted, block, places in run.blocks(indices):
         for frame, place in zip(indices[wanted], places, strict=True):
             for head, name in enumerate(run.header.names):
-                kept[name].append(block[head, alive[head, :, frame], place])
+                kept[name].append(block[head, surviving[head, :, frame], place])
     empty = np.zeros((0, run.header.num_atoms, 3), np.float32)
     return {name: np.concatenate([empty, *blocks]) for name, blocks in kept.items()}
 
@@ -596,7 +596,7 @@ def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
 
     Each frame carries its time, its energies and, per atom, position and velocity (Å/fs):
     ``Properties=species:S:1:pos:R:3:velo:R:3``. That last frame of a failed replica
-    says ``alive=F`` and has no energies. Format: https://github.com/libAtoms/extxyz.
+    says ``surviving=F`` and has no energies. Format: https://github.com/libAtoms/extxyz.
 
     Raises InputError when the run has no such trajectory or no frames yet.
     """
@@ -611,8 +611,8 @@ def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
     if not len(times):
         raise InputError("the run has no frames yet")
     name = " ".join(run.header.names[head].split()).replace('"', "'").replace("\\", "/")
-    alive = traj.surviving[head, replica]
-    end = min(int(alive.sum()) + 1, len(times))
+    surviving = traj.surviving[head, replica]
+    end = min(int(surviving.sum()) + 1, len(times))
     for first in range(0, end, BLOCK):
         indices = np.arange(first, min(first + BLOCK, end))
         positions = run.frames(head, replica, indices)
@@ -622,13 +622,13 @@ def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
             energies = (
                 f" potential_eV={potential[head, replica, at]:.10g}"
                 f" kinetic_eV={kinetic[head, replica, at]:.10g}"
-                if alive[at]
+                if surviving[at]
                 else ""
             )
             text.write(
                 f"{run.header.num_atoms}\nProperties=species:S:1:pos:R:3:velo:R:3 "
                 f'pbc="F F F" head="{name}" replica={replica + 1} time_fs={times[at]:.10g} '
-                f"alive={'T' if alive[at] else 'F'}{energies}\n"
+                f"surviving={'T' if surviving[at] else 'F'}{energies}\n"
             )
             for symbol, row in zip(run.header.symbols, np.concatenate([x, v], axis=1), strict=True):
                 text.write(f"{symbol:2s} " + " ".join(f"{value:.9g}" for value in row) + "\n")

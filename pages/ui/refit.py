@@ -212,7 +212,7 @@ def _row(one: "Candidate") -> dict[str, str | None]:
     return {
         "head": "default head" if default else f"λ = {figures.ridge_label(one.ridge)}",
         "survivors": f"{one.survivors} of {one.replicas}",
-        "mean life (ps)": f"{one.mean_life:.3g}",
+        "mean time to failure (ps)": f"{one.mean_time_to_failure:.3g}",
         "against default (points)": (
             None if default else one.difference.scaled(100.0).text(".0f", sign=True)
         ),

@@ -12,7 +12,7 @@ from pages.ui.progress import computed
 
 EFFECTS: dict[str, figures.Effect] = {
     "Survival": "survivors",
-    "Lifetime": "life",
+    "Time to failure": "time to failure",
     "Drift": "drift",
 }
 

@@ -15,7 +15,7 @@ def _with_deaths(*died):
 
 
 def _random_deaths(hazards, replicas, seed):
-    """Exponential lifetimes in steps, −1 beyond the end."""
+    """Exponential times to failure in steps, −1 beyond the end."""
     rng = np.random.default_rng(seed)
     lives = [rng.exponential(END / hazard, replicas) for hazard in hazards]
     return [np.where(life < END, np.ceil(life), -1).astype(int) for life in lives]

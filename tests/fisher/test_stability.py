@@ -27,7 +27,7 @@ def test_the_best_head_that_loses_no_replica_wins_and_is_confirmed() -> None:
     default, wild, chosen, calm = check.tried
     assert default.ridge == math.inf and default.survivors == 6 == calm.survivors
     assert wild.survivors == 0 and wild.difference.value == -1.0 == wild.difference.high
-    assert wild.mean_life < 0.05 == pytest.approx(default.mean_life)
+    assert wild.mean_time_to_failure < 0.05 == pytest.approx(default.mean_time_to_failure)
     assert check.ridge == 1e-4 == chosen.ridge
     assert check.confirmed and [one.ridge for one in check.confirmation] == [math.inf, 1e-4]
     assert "6 of 6 replicas against 6" in check.sentence

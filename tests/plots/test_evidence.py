@@ -114,8 +114,8 @@ def test_a_head_that_helps_here_and_harms_there_is_no_plain_yes():
 def test_every_number_of_the_table_is_that_of_the_statistics():
     found, text = found_in_small(), text_about_small()
     for one in found.comparisons:
-        deaths = f"| {one.second} | {one.condition} | {one.deaths[0]} | {one.deaths[1]} |"
-        assert deaths in text
+        failures = f"| {one.second} | {one.condition} | {one.failures[0]} | {one.failures[1]} |"
+        assert failures in text
         assert one.drift_ratio.text() in text
     assert f"{len(SMALL.trajectories):,} trajectories" in text
     assert SPECIFICATION.strip() in text

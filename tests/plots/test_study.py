@@ -57,9 +57,9 @@ def test_survival_is_that_of_the_curve_and_the_band_lies_around_it():
         lower, upper, _ = (one.y for one in made.data if one.name == curve.name)
         np.testing.assert_allclose([lower, upper], [low, high])
         assert share[0] <= 100.0 and np.all(np.diff(share) <= 0)
-        alive = curve.replicas - curve.deaths
-        assert share[-1] == pytest.approx(100.0 * alive / curve.replicas)
-        assert f"{curve.name}: {alive} of {curve.replicas}" in made.alt
+        survivors = curve.replicas - curve.failures
+        assert share[-1] == pytest.approx(100.0 * survivors / curve.replicas)
+        assert f"{curve.name}: {survivors} of {curve.replicas}" in made.alt
     assert list(traces(made)) == list(LOOKS)
 
 
@@ -71,7 +71,7 @@ def test_kinds_of_failure_add_up_to_every_trajectory():
     np.testing.assert_allclose(np.sum([bar.x for bar in bars], axis=0), 100.0)
 
 
-@pytest.mark.parametrize("effect", ["survivors", "life", "drift"])
+@pytest.mark.parametrize("effect", ["survivors", "time to failure", "drift"])
 def test_a_forest_has_every_comparison_with_its_interval(effect):
     made = study.forest_figure(FOUND.comparisons, effect, LOOKS)
     assert len(made.data) == len(FOUND.comparisons) == 8
@@ -91,15 +91,16 @@ def test_every_member_and_every_trajectory_is_accounted_for():
     assert len({made.layout.yaxis.range for made in figures}) == 1  # equal axes
     for made, head in zip(figures, LOOKS, strict=True):
         runs = HOT.of(FOUND.trajectories, head)
-        died = int(runs["died"].sum())
+        failed = int(runs["failed"].sum())
         median, survivors = (
             next(one for one in made.data if one.name == name) for name in ("median", "survivors")
         )
         assert lines_in(median) == 18
         assert (
-            f"18 models, {len(runs) - died:,} of {len(runs):,} survive, {died:,} failed" in made.alt
+            f"18 models, {len(runs) - failed:,} of {len(runs):,} survive, {failed:,} failed"
+            in made.alt
         )
-        assert survivors.y[-1] == pytest.approx(100 * (1 - died / len(runs)))
+        assert survivors.y[-1] == pytest.approx(100 * (1 - failed / len(runs)))
 
 
 def test_a_member_that_dies_out_ends_in_a_cross():
@@ -146,7 +147,7 @@ def test_every_figure_is_plain_data_even_of_nothing():
         study.forest_figure(FOUND.comparisons, "drift", LOOKS),
         study.forest_figure([], "drift", LOOKS),
         quality(),
-        study.quality_figure({}, {}, "life", LOOKS),
+        study.quality_figure({}, {}, "time to failure", LOOKS),
         study.power_figure(powers(), LOOKS),
         study.power_figure({}, LOOKS),
         *drift_figures(),
@@ -167,7 +168,7 @@ def test_few_models_have_points_without_bars():
 
 def test_tables_hold_what_was_found():
     rows = evidence.comparison_rows(FOUND.comparisons)
-    assert rows["failed, this head"].tolist() == [one.deaths[1] for one in FOUND.comparisons]
+    assert rows["failed, this head"].tolist() == [one.failures[1] for one in FOUND.comparisons]
     alike = rows[["models helped", "models hurt", "models alike"]].sum(axis=1)
     assert (alike == rows["models"]).all()
     thirds = {head: FOUND.thirds[head, HOT] for head in FOUND.heads}

@@ -1,4 +1,4 @@
-"""A population with known effects: lifetimes from hazards, drifts from logarithms, both in pairs.
+"""A population with known effects: times to failure from hazards, log-normal drifts, in pairs.
 
 Every model has a hazard of its own and, for every head, a hazard ratio and a ratio of drift of its
 own around the planted ones. Both heads of a pair share part of their luck, as they do when they
@@ -15,7 +15,7 @@ from scipy.stats import norm
 from fisherdash.study.tables import COLUMNS, Tables
 
 SHARED_LUCK = 0.6
-"""Rank correlation, about, of the lifetimes of one pair."""
+"""Rank correlation, about, of the times to failure of one pair."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +39,10 @@ HEADS = {
 
 @dataclasses.dataclass(frozen=True)
 class SurvivalData:
-    """Lifetimes, deaths and drifts, each (heads, models, replicas); drift is NaN for the dead."""
+    """Times to failure, failures, drifts (NaN for the failed), each (heads, models, replicas)."""
 
-    lifetime: np.ndarray
-    died: np.ndarray
+    time_to_failure: np.ndarray
+    failed: np.ndarray
     drift: np.ndarray
 
 
@@ -63,12 +63,12 @@ def survival_data(
     own, shared = rng.standard_normal(shape), rng.standard_normal(shape[1:])
     luck = np.sqrt(SHARED_LUCK) * shared + np.sqrt(1 - SHARED_LUCK) * own
     waited = -norm.logsf(luck) / np.exp(base + change)[..., None]
-    died = waited < horizon
+    failed = waited < horizon
     ratio = [one.drift + one.drift_spread * rng.standard_normal(models) for one in everything]
     level = np.log(0.05) + 0.5 * rng.standard_normal(models) + ratio
     size = np.exp(level[..., None] + 0.4 * rng.standard_normal(shape))
     drift = size * rng.choice([-1.0, 1.0], shape)
-    return SurvivalData(np.minimum(waited, horizon), died, np.where(died, np.nan, drift))
+    return SurvivalData(np.minimum(waited, horizon), failed, np.where(failed, np.nan, drift))
 
 
 def tables(
@@ -124,18 +124,19 @@ def tables(
 
 
 def _rows(names, head, kelvin, side, found, horizon):
-    replicas = found.died.shape[2]
-    died = found.died[side].ravel()
+    replicas = found.failed.shape[2]
+    failed = found.failed[side].ravel()
+    causes = np.where(np.arange(failed.size) % 3, "bond", "clash")
     return pd.DataFrame(
         {
             "model": np.repeat(names, replicas), "head": head, "temperature_K": kelvin,
             "timestep_fs": 0.5, "replica": np.tile(np.arange(replicas), len(names)),
-            "duration_ps": horizon, "lifetime_ps": found.lifetime[side].ravel(),
-            "died": died.astype(int),
+            "duration_ps": horizon, "time_to_failure_ps": found.time_to_failure[side].ravel(),
+            "failed": failed.astype(int),
             "drift_meV_per_atom_per_ps": found.drift[side].ravel(),
-            "fluctuation_meV_per_atom": np.where(died, np.nan, 0.5),
-            "failure": np.where(died, np.where(np.arange(len(died)) % 3, "bond", "clash"), None),
-            "reference_energy_sd": np.where(died, np.nan, 0.1),
+            "fluctuation_meV_per_atom": np.where(failed, np.nan, 0.5),
+            "failure": np.where(failed, causes, None),
+            "reference_energy_sd": np.where(failed, np.nan, 0.1),
         }
     )  # fmt: skip
 
@@ -182,18 +183,18 @@ def _curves(trajectories, rng, horizon, points=40):
     keys = ["model", "head", "temperature_K", "timestep_fs"]
     rows = []
     for key, part in trajectories.groupby(keys, sort=False):
-        ends = np.where(part["died"] == 1, part["lifetime_ps"], np.inf)
-        alive = (ends[:, None] > times).sum(axis=0)
+        ends = np.where(part["failed"] == 1, part["time_to_failure_ps"], np.inf)
+        survivors = (ends[:, None] > times).sum(axis=0)
         middle = np.cumsum(0.02 * rng.standard_normal(points))
         table = pd.DataFrame(
             {
-                "time_ps": times, "alive": alive,
+                "time_ps": times, "survivors": survivors,
                 "low_meV_per_atom": middle - 0.05 * times,
                 "median_meV_per_atom": middle,
                 "high_meV_per_atom": middle + 0.05 * times,
             }
         )  # fmt: skip
-        table.loc[alive == 0, table.columns[2:]] = np.nan
+        table.loc[survivors == 0, table.columns[2:]] = np.nan
         rows.append(table.assign(**dict(zip(keys, key, strict=True))))
     return pd.concat(rows, ignore_index=True)[list(COLUMNS["curves"])]
 

@@ -24,7 +24,7 @@ def population(seed, *effects, models=48, first=0):
             names,
             *(
                 values[[first, side + 1]]
-                for values in (found.lifetime, 1.0 * found.died, found.drift)
+                for values in (found.time_to_failure, 1.0 * found.failed, found.drift)
             ),
             horizon=10.0,
         )
@@ -33,26 +33,26 @@ def population(seed, *effects, models=48, first=0):
 
 
 def truth(effect):
-    """Of an endless population: difference of lifetime and of survivors, rate of the head."""
+    """Of an endless population: differences of time to failure and survivors, rate of the head."""
     found = planted.survival_data(
         np.random.default_rng(10**6), [effect], models=200_000, replicas=1
     )
-    lifetime, died = found.lifetime.mean(axis=(1, 2)), found.died.mean(axis=(1, 2))
+    times, failed = (x.mean(axis=(1, 2)) for x in (found.time_to_failure, found.failed))
     return {
-        "life": lifetime[1] - lifetime[0],
-        "survivors": died[0] - died[1],
+        "time to failure": times[1] - times[0],
+        "survivors": failed[0] - failed[1],
         "drift": effect.drift,
-        "rate": 1000.0 * died[1] / lifetime[1],
+        "rate": 1000.0 * failed[1] / times[1],
     }
 
 
 def intervals(pairs, seed):
     """The four estimates whose truth is known."""
     return {
-        "life": cluster_mean(pairs.lived_longer, seed),
+        "time to failure": cluster_mean(pairs.survived_longer, seed),
         "survivors": cluster_mean(pairs.more_survived, seed),
         "drift": cluster_mean(pairs.log_drift_ratio, seed),
-        "rate": cluster_ratio(pairs.died[1], pairs.lifetime[1] / 1000.0, seed),
+        "rate": cluster_ratio(pairs.failed[1], pairs.time_to_failure[1] / 1000.0, seed),
     }
 
 
@@ -82,7 +82,7 @@ def test_nothing_is_claimed_where_nothing_was_planted():
     claims, alike = 0, [Effect(hazard_spread=0.6, drift_spread=0.6)] * 5
     for seed in range(REPETITIONS):
         pairs = population(seed, *alike, first=1) + population(10**4 + seed, *alike, first=1)
-        tests = [comparison.over_models(one.lived_longer) for one in pairs]
+        tests = [comparison.over_models(one.survived_longer) for one in pairs]
         tests += [comparison.over_models(one.log_drift_ratio) for one in pairs]
         claims += any(p < SIGNIFICANT for p in comparison.holm(tests))
     print(f"families with a false claim: {claims} of {REPETITIONS}")
@@ -96,7 +96,7 @@ def test_the_stratified_logrank_test_alone_would_claim_too_much():
         alike = [Effect(hazard_spread=0.6)] * 2
         (pairs,) = population(seed, *alike, models=24, first=1)
         false[0] += comparison.logrank(pairs) < 0.05
-        false[1] += comparison.over_models(pairs.lived_longer) < 0.05
+        false[1] += comparison.over_models(pairs.survived_longer) < 0.05
     print(f"false claims of {REPETITIONS}: log-rank {false[0]}, signed-rank {false[1]}")
     assert false[0] > 2 * false[1]
 
@@ -106,7 +106,7 @@ def test_the_stratified_logrank_test_alone_would_claim_too_much():
     [
         (Effect(hazard=-0.8, drift=-0.4), "helps"),
         (Effect(hazard=-0.8, drift=0.4), "mixed"),
-        (Effect(hazard=0.8, drift=-0.4), "calmer but fewer live"),
+        (Effect(hazard=0.8, drift=-0.4), "calmer but fewer survive"),
         (Effect(hazard=0.8, drift=0.4), "harms"),
         (Effect(hazard_spread=0.0, drift=-0.4), "steadier survivors"),
         (Effect(hazard_spread=0.0, drift=0.4), "harms"),
@@ -122,7 +122,7 @@ def test_survival_and_drift_are_read_together(effect, verdict):
 def test_planted_tables_are_found_again_from_their_rows():
     found = Findings(planted.tables(seed=1))
     verdicts = {(one.second, one.condition.temperature): one.verdict for one in found.comparisons}
-    assert verdicts["plain", 1000.0] == "calmer but fewer live"
+    assert verdicts["plain", 1000.0] == "calmer but fewer survive"
     assert verdicts["stable", 1000.0] == verdicts["held-out", 1000.0] == "helps"
     assert verdicts["force-free", 1000.0] == "no effect seen"
     hot = {one.second: one for one in found.of(HOT)}

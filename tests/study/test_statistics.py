@@ -34,10 +34,12 @@ def hot(head):
     return HOT.of(TABLES.trajectories, head)
 
 
-def row(model="m", replica=0, lifetime=10.0, died=0, drift=0.1, duration=10.0, failure=None):
+def row(
+    model="m", replica=0, time_to_failure=10.0, failed=0, drift=0.1, duration=10.0, failure=None
+):
     """One trajectory."""
     place = [model, "default", 1000.0, 0.5, replica, duration]
-    return [*place, lifetime, died, drift, 0.1, failure, None]
+    return [*place, time_to_failure, failed, drift, 0.1, failure, None]
 
 
 def trajectories(*rows):
@@ -47,24 +49,28 @@ def trajectories(*rows):
 def test_pairs_are_formed_by_model_and_replica_whatever_the_order():
     shuffled = hot("stable").sample(frac=1.0, random_state=1)
     pairs = pairing.pair(hot("default"), shuffled)
-    wide = hot("stable").pivot(index="model", columns="replica", values="lifetime_ps")
-    np.testing.assert_array_equal(pairs.lifetime[1], wide.to_numpy())
+    wide = hot("stable").pivot(index="model", columns="replica", values="time_to_failure_ps")
+    np.testing.assert_array_equal(pairs.time_to_failure[1], wide.to_numpy())
     assert pairs.units == tuple(sorted(TABLES.models["model"])) and pairs.count == 18 * 12
 
 
 def test_what_only_one_side_has_is_no_pair():
     pairs = pairing.pair(hot("default").iloc[5:], hot("stable").iloc[:-7])
     assert pairs.count == 18 * 12 - 12
-    assert np.isnan(pairs.lived_longer).sum() == 12
+    assert np.isnan(pairs.survived_longer).sum() == 12
 
 
 def test_a_longer_run_is_cut_where_the_shorter_one_ends():
-    short = trajectories(row(duration=5.0, lifetime=5.0), row("n", lifetime=2.0, died=1))
-    longer = trajectories(row(lifetime=7.0, died=1), row("n", lifetime=4.0, died=1))
+    short = trajectories(
+        row(duration=5.0, time_to_failure=5.0), row("n", time_to_failure=2.0, failed=1)
+    )
+    longer = trajectories(
+        row(time_to_failure=7.0, failed=1), row("n", time_to_failure=4.0, failed=1)
+    )
     pairs = pairing.pair(short, longer)
     assert pairs.horizon == 5.0
-    assert pairs.lifetime[1].ravel().tolist() == [5.0, 4.0]
-    assert pairs.died.reshape(2, 2).tolist() == [[0, 1], [0, 1]]
+    assert pairs.time_to_failure[1].ravel().tolist() == [5.0, 4.0]
+    assert pairs.failed.reshape(2, 2).tolist() == [[0, 1], [0, 1]]
 
 
 def test_a_trajectory_that_stands_twice_is_refused():
@@ -72,13 +78,15 @@ def test_a_trajectory_that_stands_twice_is_refused():
         pairing.pair(trajectories(row(), row()), trajectories(row()))
 
 
-def test_difference_of_mean_lifetimes_is_that_of_restricted_mean_survival_times():
+def test_difference_of_mean_times_to_failure_is_that_of_restricted_mean_survival_times():
     pairs = pairing.pair(hot("default"), hot("stable"))
     areas = []
     for side in (0, 1):
-        fitter = KaplanMeierFitter().fit(pairs.lifetime[side].ravel(), pairs.died[side].ravel())
+        fitter = KaplanMeierFitter().fit(
+            pairs.time_to_failure[side].ravel(), pairs.failed[side].ravel()
+        )
         areas.append(restricted_mean_survival_time(fitter, t=pairs.horizon))
-    found = cluster_mean(pairs.lived_longer)
+    found = cluster_mean(pairs.survived_longer)
     assert found.value == pytest.approx(areas[1] - areas[0], abs=1e-6)
 
 
@@ -97,8 +105,8 @@ def test_tests_agree_with_the_libraries():
 def test_logrank_of_one_model_is_the_ordinary_one():
     pairs = pairing.pair(hot("default").head(12), hot("plain").head(12))
     plain = logrank_test(
-        pairs.lifetime[0].ravel(), pairs.lifetime[1].ravel(),
-        event_observed_A=pairs.died[0].ravel(), event_observed_B=pairs.died[1].ravel(),
+        pairs.time_to_failure[0].ravel(), pairs.time_to_failure[1].ravel(),
+        event_observed_A=pairs.failed[0].ravel(), event_observed_B=pairs.failed[1].ravel(),
     )  # fmt: skip
     assert comparison.logrank(pairs) == pytest.approx(plain.p_value, rel=1e-6)
 
@@ -113,9 +121,11 @@ def test_too_few_models_and_equal_sides_claim_nothing():
 def test_models_that_are_helped_and_hurt_are_counted():
     life = np.zeros((2, 10, 12))
     life[1, :2], life[1, 2] = 4.0, -4.0
-    died = np.zeros_like(life)
-    died[:, :3], died[0, 2, 0] = 1.0, 0.0
-    pairs = pairing.Paired(tuple("abcdefghij"), 5.0 + life, died, np.full_like(life, np.nan), 10.0)
+    failed = np.zeros_like(life)
+    failed[:, :3], failed[0, 2, 0] = 1.0, 0.0
+    pairs = pairing.Paired(
+        tuple("abcdefghij"), 5.0 + life, failed, np.full_like(life, np.nan), 10.0
+    )
     found = per_model(pairs)
     assert (found.helped, found.hurt, found.unchanged) == (2, 1, 7)
     assert (found.silent, found.lost) == (7, 2)
@@ -125,8 +135,8 @@ def test_kinds_of_failure_and_their_thresholds():
     models = pd.DataFrame({"model": ["m"], "atoms": [10], "degrees_of_freedom": [20]})
     # 20/10 degrees at 1000 K hold k_B T = 86.2 meV per atom; a tenth over 10 ps is 0.862 a ps.
     rows = trajectories(
-        row(lifetime=0.05, died=1, drift=np.nan),
-        row(lifetime=0.2, died=1, drift=np.nan),
+        row(time_to_failure=0.05, failed=1, drift=np.nan),
+        row(time_to_failure=0.2, failed=1, drift=np.nan),
         row(drift=-0.9),
         row(drift=0.8),
     )
@@ -139,10 +149,10 @@ def test_kinds_of_failure_and_their_thresholds():
 
 def test_failures_per_nanosecond():
     rows = trajectories(
-        *(row(f"m{k}", r, 4.0 if r else 8.0, died=1) for k in range(8) for r in range(2))
+        *(row(f"m{k}", r, 4.0 if r else 8.0, failed=1) for k in range(8) for r in range(2))
     )
     found = failures.failure_rate(rows, "default", HOT)
-    assert found.deaths == 16 and found.living == pytest.approx(0.096)
+    assert found.failures == 16 and found.simulated == pytest.approx(0.096)
     assert found.rate.value == pytest.approx(16 / 0.096)
     # Only the longer lives reach the second half, and die in it after 3 ps.
     assert found.late.value == pytest.approx(1000.0 / 3.0)
@@ -152,14 +162,14 @@ def test_causes_are_counted_and_those_of_older_studies_are_not_known():
     causes = ("bond", "clash", "clash", "not_finite", None)
     rows = trajectories(
         row(replica=9),
-        *(row(replica=k, died=1, failure=cause) for k, cause in enumerate(causes)),
+        *(row(replica=k, failed=1, failure=cause) for k, cause in enumerate(causes)),
     )
     (counts,) = failures.count_causes(rows).to_dict("records")
     assert counts == {
         "broken bond": 1, "clash": 2, "not finite": 1, failures.UNKNOWN: 1
     }  # fmt: skip
-    assert sum(counts.values()) == rows["died"].sum()
-    now = failures.count_causes(rows[rows["failure"].notna() | (rows["died"] == 0)])
+    assert sum(counts.values()) == rows["failed"].sum()
+    now = failures.count_causes(rows[rows["failure"].notna() | (rows["failed"] == 0)])
     assert failures.UNKNOWN not in now.columns
     (none,) = failures.count_causes(rows.iloc[:1]).to_dict("records")
     assert none == {"broken bond": 0, "clash": 0, "not finite": 0}
@@ -169,20 +179,20 @@ def test_nobody_dead_leaves_an_upper_bound():
     rows = trajectories(*(row(f"m{k}", r) for k in range(10) for r in range(10)))
     rate = failures.failure_rate(rows, "default", HOT).rate
     assert (rate.value, rate.low) == (0.0, 0.0)
-    assert rate.high == pytest.approx(3.0, rel=0.01)  # three in the nanosecond that was lived
+    assert rate.high == pytest.approx(3.0, rel=0.01)  # three in the nanosecond that was survived
 
 
 def test_survival_curve_is_lifelines_and_its_band_that_of_models():
     curve = survival(TABLES.trajectories, "plain", HOT)
     rows = hot("plain")
-    fitter = KaplanMeierFitter().fit(rows["lifetime_ps"], rows["died"])
+    fitter = KaplanMeierFitter().fit(rows["time_to_failure_ps"], rows["failed"])
     np.testing.assert_allclose(
         curve.fraction, fitter.survival_function_at_times(curve.times).to_numpy()
     )
     assert np.all(curve.low <= curve.fraction + 1e-9) and np.all(
         curve.fraction <= curve.high + 1e-9
     )
-    assert curve.deaths == rows["died"].sum() and curve.replicas == len(rows)
+    assert curve.failures == rows["failed"].sum() and curve.replicas == len(rows)
     greenwood = fitter.confidence_interval_survival_function_.to_numpy()[-1]
     assert curve.high[-1] - curve.low[-1] > greenwood[1] - greenwood[0]
 
@@ -209,24 +219,26 @@ def test_an_effect_that_grows_with_the_error_is_seen_in_the_thirds():
     models = TABLES.models
     pairs = pairing.against_default(TABLES.trajectories, "plain", HOT)
     place = models.set_index("model")["test_force_rmse_eV_per_A"].rank().reindex(list(pairs.units))
-    life = pairs.lifetime.copy()
+    life = pairs.time_to_failure.copy()
     life[1] = life[0] - place.to_numpy()[:, None]
-    planted_pairs = dataclasses.replace(pairs, lifetime=life)
+    planted_pairs = dataclasses.replace(pairs, time_to_failure=life)
     known = effects.predictors(models, TABLES.heads, "plain")
     thirds = effects.by_third(planted_pairs, known)
     assert [one.models for one in thirds] == [6, 6, 6]
-    assert [one.life.value for one in thirds] == pytest.approx([-3.5, -9.5, -15.5])
+    assert [one.time_to_failure.value for one in thirds] == pytest.approx([-3.5, -9.5, -15.5])
     assert thirds[0].highest < thirds[1].lowest
     found = effects.associations(effects.by_model(planted_pairs), known, "plain", HOT)
-    by_error = next(o for o in found if (o.outcome, o.predictor) == ("life", "force error"))
+    by_error = next(
+        o for o in found if (o.outcome, o.predictor) == ("time to failure", "force error")
+    )
     assert by_error.rank_correlation.value == pytest.approx(-1.0)
 
 
 def test_a_test_that_could_never_be_significant_is_no_verdict():
     """Six models reach p = 0.03 at best, which is nothing among ten claims."""
-    life, died = np.zeros((2, 6, 8)), np.zeros((2, 6, 8))
-    life[0], died[1] = 10.0, 1.0
-    pairs = pairing.Paired(tuple("abcdef"), life, died, np.full_like(life, np.nan), 10.0)
+    life, failed = np.zeros((2, 6, 8)), np.zeros((2, 6, 8))
+    life[0], failed[1] = 10.0, 1.0
+    pairs = pairing.Paired(tuple("abcdef"), life, failed, np.full_like(life, np.nan), 10.0)
     alone = comparison.compare(pairs, HOT, "default", "head")
     (one,) = comparison.corrected([alone])
     assert one.testable and one.verdict == "harms" and one.survivors.low >= -1.0
@@ -256,9 +268,9 @@ def test_ratios_of_errors_are_paired_over_models():
 
 
 def test_sharper_models_that_die_sooner_are_found():
-    life = HOT.of(TABLES.trajectories, "default").groupby("model")["lifetime_ps"].mean()
+    life = HOT.of(TABLES.trajectories, "default").groupby("model")["time_to_failure_ps"].mean()
     sharp = TABLES.heads.assign(sharpness_eV2=[1.0 / life[name] for name in TABLES.heads["model"]])
-    found = effects.sharpness_and_life(sharp, TABLES.trajectories, [HOT])
+    found = effects.sharpness_and_failure(sharp, TABLES.trajectories, [HOT])
     default = next(one for one in found if one.head == "default")
     assert default.rank_correlation.value == pytest.approx(-1.0)
 
@@ -285,8 +297,8 @@ def test_recipes_are_paired_by_network():
         "sharpness-aware", *(f"{way} + {head}" for way in ("plain", "sharpness-aware")
                              for head in planted.HEADS),
     }  # fmt: skip
-    assert alike["sharpness-aware"].life.value == 0.0  # they are the same trajectories
-    assert alike["sharpness-aware + plain"].deaths == alike["plain + plain"].deaths
+    assert alike["sharpness-aware"].time_to_failure.value == 0.0  # they are the same trajectories
+    assert alike["sharpness-aware + plain"].failures == alike["plain + plain"].failures
     assert all(one.testable for one in found.recipes)
     assert Findings(TABLES).recipes == Findings(whole).recipes == []  # 30 epochs are not 60
 

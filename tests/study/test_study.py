@@ -105,12 +105,12 @@ def test_the_tables_hold_every_model_head_and_trajectory(straight: Path) -> None
     assert all(np.allclose(g.time_ps, grid) for _, g in tables.curves.groupby(CONDITION))
     rows = tables.trajectories
     assert len(rows) == 4 * 3 * 2 * 3 and set(rows.temperature_K) == {300, 500}
-    dead = rows.died == 1
-    assert np.all(rows.lifetime_ps[~dead] == rows.duration_ps[~dead]) and np.all(
-        rows.lifetime_ps[dead] <= 0.05
+    failed = rows.failed == 1
+    assert np.all(rows.time_to_failure_ps[~failed] == rows.duration_ps[~failed]) and np.all(
+        rows.time_to_failure_ps[failed] <= 0.05
     )
-    assert rows.drift_meV_per_atom_per_ps[dead].isna().all()
-    assert rows.drift_meV_per_atom_per_ps[~dead].notna().all()
+    assert rows.drift_meV_per_atom_per_ps[failed].isna().all()
+    assert rows.drift_meV_per_atom_per_ps[~failed].notna().all()
     assert set(tables.structure.temperature_K) == {500}  # only there are the data comparable
     assert (tables.heads.sharpness_eV2 > 0).all()
     assert not list((straight / "running").glob("*"))

@@ -127,7 +127,7 @@ class Ani(AllPairs, Settings):
         for n in range(len(self.widths)):
             layer = params[f"layer_{n}"]
             weight, bias = layer["weight"][species], layer["bias"][species]
-            x = celu(jnp.einsum("nai,aio->nao", x, weight, precision=EXACT) + bias)
+            x = _celu(jnp.einsum("nai,aio->nao", x, weight, precision=EXACT) + bias)
         return PerAtom(x)
 
     def _symmetry(
@@ -180,6 +180,6 @@ class Ani(AllPairs, Settings):
         return max(1, TRIPLE_NUMBERS // (triples * self.angular_shifts * self.angles))
 
 
-def celu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+def _celu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """x above zero, α(exp(x/α) − 1) below; its curvature jumps at zero."""
     return jnp.maximum(x, 0) + ALPHA * jnp.expm1(jnp.minimum(x, 0) / ALPHA)

@@ -110,7 +110,7 @@ class Layout:
         return 1 + self.has_parity, self.degree + 1
 
 
-def layouts(config: ModelConfig) -> tuple[Layout, ...]:
+def _layouts(config: ModelConfig) -> tuple[Layout, ...]:
     """Of the features before the first step and after each one."""
     found = [Layout(has_parity=False, degree=0)]
     for iteration in range(config.iterations):
@@ -122,7 +122,7 @@ def layouts(config: ModelConfig) -> tuple[Layout, ...]:
     return tuple(found)
 
 
-def kernel_shape(config: ModelConfig, before: Layout, after: Layout) -> tuple[int, ...]:
+def _kernel_shape(config: ModelConfig, before: Layout, after: Layout) -> tuple[int, ...]:
     """Shape of E3x's tensor kernel of a step, without the axis of features."""
     return (*Layout(has_parity=False, degree=config.max_degree).shape, *before.shape, *after.shape)
 
@@ -139,13 +139,13 @@ def body_shapes(config: ModelConfig) -> dict[str, Any]:
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 
     shapes: dict[str, Any] = {"Embed_0": {"embedding": array(MAX_ATOMIC_NUMBER + 1, 1, 1, size)}}
-    for index, (before, after) in enumerate(itertools.pairwise(layouts(config))):
+    for index, (before, after) in enumerate(itertools.pairwise(_layouts(config))):
         shapes[f"MessagePass_{index}"] = {
             "filter": {
                 kernel_name(irrep, False): {"kernel": array(config.basis, size)}
                 for irrep in Layout(False, config.max_degree).irreps
             },
-            "tensor": {"kernel": array(*kernel_shape(config, before, after), size)},
+            "tensor": {"kernel": array(*_kernel_shape(config, before, after), size)},
         }
         for dense in (2 * index, 2 * index + 1):
             layers = {
@@ -162,7 +162,7 @@ def steps(config: ModelConfig) -> tuple[Step, ...]:
     """The message-passing steps of a network, each with only the components that matter."""
     needed: tuple[Irrep, ...] = ((0, 0),)
     built: list[Step] = []
-    for before, after in reversed(list(itertools.pairwise(layouts(config)))):
+    for before, after in reversed(list(itertools.pairwise(_layouts(config)))):
         x_par, y_par = before.has_parity, after.has_parity
         outputs = needed
         inputs = []
@@ -176,7 +176,7 @@ def steps(config: ModelConfig) -> tuple[Step, ...]:
             carried = any(x[1] == y[1] and is_odd(x, x_par) == is_odd(y, y_par) for y in outputs)
             if feeds or carried:
                 inputs.append(x)
-        shape = kernel_shape(config, before, after)
+        shape = _kernel_shape(config, before, after)
         table = _table(shape, tuple(inputs), x_par, outputs, y_par)
         built.append(Step(tuple(inputs), outputs, x_par, y_par, table))
         needed = tuple(inputs)

@@ -9,7 +9,7 @@ Where the slots do not hold all neighbours, :func:`choose` says so, and all pair
 (:mod:`fisherdash.potentials.e3x.potential`).
 
 Neighbours are mutual, so slots come in pairs that point to each other, and what would be a slow
-scatter, a sum over the atoms that list i, is a gather too (:func:`to_neighbours`).
+scatter, a sum over the atoms that list i, is a gather too (:func:`_to_neighbours`).
 
 The features of an atom's neighbours are gathered, whole rows at a time, and then summed by products
 of matrices that are batched over atoms, with the slots as the summed axis and the features last. In
@@ -127,7 +127,7 @@ def from_neighbours(
 
 
 @jax.custom_vjp
-def to_neighbours(
+def _to_neighbours(
     neighbours: Neighbours, values: Float[Array, "pairs ..."]
 ) -> Float[Array, "atoms ..."]:
     """For every atom the sum of what its neighbours have in the slots in which it is.
@@ -140,10 +140,10 @@ def to_neighbours(
 
 from_neighbours.defvjp(
     lambda neighbours, values: (from_neighbours(neighbours, values), neighbours),
-    lambda neighbours, back: (None, to_neighbours(neighbours, back)),
+    lambda neighbours, back: (None, _to_neighbours(neighbours, back)),
 )
-to_neighbours.defvjp(
-    lambda neighbours, values: (to_neighbours(neighbours, values), neighbours),
+_to_neighbours.defvjp(
+    lambda neighbours, values: (_to_neighbours(neighbours, values), neighbours),
     lambda neighbours, back: (None, from_neighbours(neighbours, back)),
 )
 
@@ -198,7 +198,7 @@ class Pairs(messages.Pairs):
         turned = [(-1) ** degree * w for degree, w in enumerate(weights.radial)]
         terms = dot(self.basis, 0, coupled_radial(weights._replace(radial=turned)), 0)
         terms = jnp.split(terms * sent.reshape(terms.shape), degrees, axis=1)
-        found = to_neighbours(self.neighbours, sum(terms[1:], terms[0]))
+        found = _to_neighbours(self.neighbours, sum(terms[1:], terms[0]))
         return jnp.transpose(found).reshape(len(x), 1, frames, atoms)
 
     def gather_and_couple(

@@ -178,7 +178,7 @@ def _common(representation: Record, layers: list[Record]) -> tuple[dict[str, Any
         "radial": next(iter(radial.values())).size,
         "basis": _BASES[basis.kind],
         "cutoff": float(array(cutoff, "cutoff").reshape(-1)[0]),
-        "activation": one_activation(layers[:-1]),
+        "activation": _one_activation(layers[:-1]),
         "hidden": tuple(layer["weight"].shape[1] for layer in hidden),
         "embeddings": len(table),
     }
@@ -201,10 +201,10 @@ def _painn(representation: Record, common: dict[str, Any]) -> tuple[PaiNN, Param
     arrays: Parameters = {"filters": linear(filters)}
     inner: list[Record] = []
     for n, (message, mix) in enumerate(zip(rounds, mixing, strict=True)):
-        first, second = two_layers(part(message, "interatomic_context_net"))
+        first, second = _two_layers(part(message, "interatomic_context_net"))
         arrays[f"message_{n}"] = {"first": linear(first), "second": linear(second)}
         inner.append(first)
-        first, second = two_layers(part(mix, "intraatomic_context_net"))
+        first, second = _two_layers(part(mix, "intraatomic_context_net"))
         vectors = linear(part(mix, "mu_channel_mix"))
         arrays[f"mixing_{n}"] = {
             "first": linear(first),
@@ -227,8 +227,8 @@ def _schnet(representation: Record, common: dict[str, Any]) -> tuple[SchNet, Par
     arrays: Parameters = {}
     inner: list[Record] = []
     for n, message in enumerate(rounds):
-        filters = two_layers(part(message, "filter_network"))
-        outward = two_layers(part(message, "f2out"))
+        filters = _two_layers(part(message, "filter_network"))
+        outward = _two_layers(part(message, "f2out"))
         inner += [filters[0], outward[0]]
         arrays[f"message_{n}"] = {
             "filter_first": linear(filters[0]),
@@ -249,7 +249,7 @@ def _only_activation(inner: list[Record], common: dict[str, Any]) -> str:
     """The activation of these layers and those of the output; InputError if they differ."""
     if not inner:
         raise InputError("the network has no rounds of messages")
-    used = {one_activation([layer]) for layer in inner}
+    used = {_one_activation([layer]) for layer in inner}
     if common["hidden"]:
         used.add(common["activation"])
     if len(used) != 1:
@@ -309,7 +309,7 @@ def linear(record: Record) -> dict[str, np.ndarray]:
     return found if record.get("bias") is None else found | {"bias": array(record, "bias", 1)}
 
 
-def two_layers(record: Record) -> tuple[Record, Record]:
+def _two_layers(record: Record) -> tuple[Record, Record]:
     """A layer with an activation and a linear one behind it."""
     found = in_order(record)
     if len(found) != 2 or _function(found[1].get("activation")) != _IDENTITY:
@@ -317,7 +317,7 @@ def two_layers(record: Record) -> tuple[Record, Record]:
     return found[0], found[1]
 
 
-def one_activation(layers: list[Record]) -> str:
+def _one_activation(layers: list[Record]) -> str:
     """What is between these layers; InputError for an unknown one, or several."""
     found = {_function(layer.get("activation")) for layer in layers}
     if not found:

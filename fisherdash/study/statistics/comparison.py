@@ -79,8 +79,11 @@ def logrank(pairs: Paired) -> float | None:
     """Stratified log-rank p-value of equal survival on both sides; None without a failure."""
     from statsmodels.duration.survfunc import survdiff  # slow to import
 
-    known = np.isfinite(pairs.died[0])
-    times, failed = pairs.lifetime[:, known].ravel(), pairs.died[:, known].ravel().astype(int)
+    known = np.isfinite(pairs.failed[0])
+    times, failed = (
+        pairs.time_to_failure[:, known].ravel(),
+        pairs.failed[:, known].ravel().astype(int),
+    )
     if not failed.any():
         return None
     model = np.nonzero(known)[0]
@@ -107,7 +110,7 @@ Verdict = Literal[
     "no effect seen",
     "too few models",
     "mixed",
-    "calmer but fewer live",
+    "calmer but fewer survive",
     "harms",
 ]
 
@@ -134,15 +137,15 @@ class Comparison:
     Attributes:
         first, second: what was compared, for example "default" and a head.
         condition: temperature and time step.
-        horizon: ps that every pair was watched for.
+        horizon: length of the shortest run, ps.
         models, pairs: that count for survival.
-        deaths: failures of the first and the second side among the pairs.
-        life: difference of the restricted mean survival time, ps; positive where the second
-            survives longer.
+        failures: failures of the first and the second side among the pairs.
+        time_to_failure: difference of its mean within the horizon (restricted mean survival
+            time), ps; positive where the second survives longer.
         survivors: difference of the surviving share; positive where more of the second survive.
         drift_ratio: |drift| of the second over the first's where both survive, geometric mean.
         drift_difference: the same as a difference, meV/atom/ps, median over models of medians.
-        survival: signed-rank test of ``life`` over models.
+        survival: signed-rank test of ``time_to_failure`` over models.
         drift: signed-rank test of ln ``drift_ratio`` over models.
         logrank: stratified by model; speaks of these models only.
         per_model: how many models were helped or hurt.
@@ -156,8 +159,8 @@ class Comparison:
     horizon: float
     models: int
     pairs: int
-    deaths: tuple[int, int]
-    life: Estimate
+    failures: tuple[int, int]
+    time_to_failure: Estimate
     survivors: Estimate
     drift_ratio: Estimate
     drift_difference: Estimate
@@ -170,7 +173,7 @@ class Comparison:
     @property
     def survival_sign(self) -> int:
         """1 where the second side survives significantly longer, −1 where shorter, else 0."""
-        return self.life.sign if self.survival.significant else 0
+        return self.time_to_failure.sign if self.survival.significant else 0
 
     @property
     def drift_sign(self) -> int:
@@ -181,22 +184,25 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         """Both read together."""
-        lives, drifts = self.survival_sign, self.drift_sign
+        survival, drift = self.survival_sign, self.drift_sign
         if self.survival.raw is None or not self.testable:
             return "too few models"
-        if lives < 0:
-            return "calmer but fewer live" if drifts < 0 else "harms"
-        if lives > 0:
-            return "mixed" if drifts > 0 else "helps"
-        if drifts:
-            return "steadier survivors" if drifts < 0 else "harms"
+        if survival < 0:
+            return "calmer but fewer survive" if drift < 0 else "harms"
+        if survival > 0:
+            return "mixed" if drift > 0 else "helps"
+        if drift:
+            return "steadier survivors" if drift < 0 else "harms"
         return "no effect seen"
 
     def to_json(self) -> dict[str, Any]:
         """Everything, with the verdict; None where a number is not known."""
-        plain = dataclasses.asdict(self) | {"deaths": list(self.deaths), "verdict": self.verdict}
+        plain = dataclasses.asdict(self) | {
+            "failures": list(self.failures),
+            "verdict": self.verdict,
+        }
         del plain["condition"]
-        for name in ("life", "survivors", "drift_ratio", "drift_difference"):
+        for name in ("time_to_failure", "survivors", "drift_ratio", "drift_difference"):
             plain[name] = to_json(getattr(self, name))
         return plain | self.condition.to_json()
 
@@ -205,20 +211,20 @@ def compare(
     pairs: Paired, condition: Condition, first: str, second: str, seed: int = 0
 ) -> Comparison:
     """All statistics of one comparison; its p-values are not corrected yet."""
-    death_counts = np.nansum(pairs.died, axis=(1, 2)).astype(int)
+    failure_counts = np.nansum(pairs.failed, axis=(1, 2)).astype(int)
     return Comparison(
         first=first,
         second=second,
         condition=condition,
         horizon=pairs.horizon,
-        models=int(np.isfinite(pairs.died[0]).any(axis=1).sum()),
+        models=int(np.isfinite(pairs.failed[0]).any(axis=1).sum()),
         pairs=pairs.count,
-        deaths=(int(death_counts[0]), int(death_counts[1])),
-        life=cluster_mean(pairs.lived_longer, seed),
+        failures=(int(failure_counts[0]), int(failure_counts[1])),
+        time_to_failure=cluster_mean(pairs.survived_longer, seed),
         survivors=cluster_mean(pairs.more_survived, seed).map(lambda x: min(1.0, max(-1.0, x))),
         drift_ratio=cluster_mean(pairs.log_drift_ratio, seed).map(np.exp),
         drift_difference=cluster_median(pairs.drift_difference, seed),
-        survival=Tested(over_models(pairs.lived_longer)),
+        survival=Tested(over_models(pairs.survived_longer)),
         drift=Tested(over_models(pairs.log_drift_ratio)),
         logrank=Tested(logrank(pairs)),
         per_model=per_model(pairs),
@@ -227,13 +233,13 @@ def compare(
 
 def per_model(pairs: Paired) -> PerModel:
     """How many models survive longer or shorter on the second side, after correction."""
-    difference = pairs.lived_longer
+    difference = pairs.survived_longer
     known = np.isfinite(difference).any(axis=1)
     p_values = holm(sign_test(difference[known]).tolist())
     effect = model_means(difference[known])
     clear = np.array([p is not None and p < SIGNIFICANT for p in p_values], bool)
     helped, hurt = int((clear & (effect > 0)).sum()), int((clear & (effect < 0)).sum())
-    share = np.nanmean(pairs.died[:, known], axis=(0, 2))
+    share = np.nanmean(pairs.failed[:, known], axis=(0, 2))
     return PerModel(
         helped,
         hurt,
@@ -271,7 +277,7 @@ VERDICTS: Final[Mapping[Verdict, str]] = {
     "no effect seen": "no difference in survival or drift could be shown",
     "too few models": "too few models to tell",
     "mixed": "survives longer, but those that survive either way drift more",
-    "calmer but fewer live": "fewer survive; the smaller drift of the others is no improvement",
+    "calmer but fewer survive": "fewer survive; the smaller drift of the others is no improvement",
     "harms": "fails sooner or drifts more",
 }
 """What each verdict says."""

@@ -18,7 +18,7 @@ from fisherdash.study.statistics.comparison import Tested, holm, model_means, ov
 from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired
 
 OUTCOMES: Final = {
-    "life": "difference of mean time to failure (ps)",
+    "time to failure": "difference of mean time to failure (ps)",
     "drift": "ln ratio of |drift|",
 }
 PREDICTORS: Final = {
@@ -52,12 +52,13 @@ class Association:
 def by_model(pairs: Paired) -> pd.DataFrame:
     """One row a model: means over its pairs of the effects on time to failure, drift and survival.
 
-    Columns: model, life (ps), drift (ln ratio; NaN where no pair survives), survivors (share).
+    Columns: model, time to failure (ps), drift (ln ratio; NaN where no pair survives), survivors
+    (share).
     """
     return pd.DataFrame(
         {
             "model": list(pairs.units),
-            "life": model_means(pairs.lived_longer),
+            "time to failure": model_means(pairs.survived_longer),
             "drift": model_means(pairs.log_drift_ratio),
             "survivors": model_means(pairs.more_survived),
         }
@@ -120,7 +121,7 @@ class Third:
         name: one of TERCILES.
         models: in this third.
         lowest, highest: test force RMSE of their default heads, eV/Å.
-        life: difference of the mean time to failure, ps.
+        time_to_failure: difference of its mean, ps.
         survivors: difference of the surviving share.
         drift_ratio: of |drift| where both survive.
     """
@@ -129,7 +130,7 @@ class Third:
     models: int
     lowest: float
     highest: float
-    life: Estimate
+    time_to_failure: Estimate
     survivors: Estimate
     drift_ratio: Estimate
 
@@ -148,7 +149,7 @@ def by_third(pairs: Paired, known: pd.DataFrame, seed: int = 0) -> list[Third]:
                     models=int(chosen.sum()),
                     lowest=float(error[chosen].min()),
                     highest=float(error[chosen].max()),
-                    life=cluster_mean(pairs.lived_longer[chosen], seed),
+                    time_to_failure=cluster_mean(pairs.survived_longer[chosen], seed),
                     survivors=cluster_mean(pairs.more_survived[chosen], seed),
                     drift_ratio=cluster_mean(pairs.log_drift_ratio[chosen], seed).map(np.exp),
                 )
@@ -231,7 +232,7 @@ def structure_errors(
     return as_family(found)
 
 
-def sharpness_and_life(
+def sharpness_and_failure(
     heads: pd.DataFrame, trajectories: pd.DataFrame, conditions: Sequence[Condition], seed: int = 0
 ) -> list[Association]:
     """Whether sharper models fail sooner, for every head that has a measured sharpness."""
@@ -239,13 +240,15 @@ def sharpness_and_life(
     found = []
     for condition in conditions:
         rows = condition.of(trajectories)
-        mean = rows.groupby(["head", "model"], sort=False)["lifetime_ps"].mean()
+        mean = rows.groupby(["head", "model"], sort=False)["time_to_failure_ps"].mean()
         for head in [name for name in rows["head"].drop_duplicates() if name in sharp]:
-            table = pd.DataFrame({"sharp": sharp[head], "life": mean[head]}).dropna()
+            table = pd.DataFrame({"sharp": sharp[head], "time to failure": mean[head]}).dropna()
             if len(table):
-                values = table["sharp"].to_numpy(float), table["life"].to_numpy(float)
+                values = table["sharp"].to_numpy(float), table["time to failure"].to_numpy(float)
                 test = rank_correlation(*values, seed)
-                found.append(Association(str(head), condition, "life", "sharpness", *test))
+                found.append(
+                    Association(str(head), condition, "time to failure", "sharpness", *test)
+                )
     return as_family(found)
 
 

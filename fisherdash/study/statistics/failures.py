@@ -55,8 +55,8 @@ def kinds(
     kinetic = 0.5 * _MEV * units.BOLTZMANN * temperature * freedom
     drift = trajectories["drift_meV_per_atom_per_ps"].astype(float).abs()
     moved = drift * trajectories["duration_ps"]
-    failed = trajectories["died"].astype(bool)
-    early = trajectories["lifetime_ps"] < immediate
+    failed = trajectories["failed"].astype(bool)
+    early = trajectories["time_to_failure_ps"] < immediate
     choices = [failed & early, failed, moved > drift_share * kinetic]
     return pd.Series(
         np.select(choices, KINDS[:3], default=KINDS[3]), index=trajectories.index, name="kind"
@@ -72,7 +72,7 @@ def count_kinds(found: pd.Series, trajectories: pd.DataFrame) -> pd.DataFrame:
 
 def count_causes(trajectories: pd.DataFrame) -> pd.DataFrame:
     """What the failures of each head were: heads as they come, a column a cause that is known."""
-    failed = trajectories.loc[trajectories["died"].astype(bool).to_numpy(), :]
+    failed = trajectories.loc[trajectories["failed"].astype(bool).to_numpy(), :]
     words = failed["failure"].map(KIND_WORDS).fillna(UNKNOWN)
     counts = pd.crosstab(failed["head"], words)
     columns = [*KIND_WORDS.values(), *([UNKNOWN] if UNKNOWN in counts.columns else [])]
@@ -89,7 +89,7 @@ class FailureRate:
     """Failures per nanosecond of a head.
 
     Attributes:
-        deaths: failures in ``living`` ns of all trajectories together, up to their failure.
+        failures: failures in ``simulated`` ns of all trajectories together, up to their failure.
         rate: per ns; without a failure its interval goes from 0 to the rate that would have shown
             one with 95 % (−ln 0.05 ≈ 3 in the time survived).
         late: the same in the second half of the run only. Where explosions come early, this and
@@ -98,8 +98,8 @@ class FailureRate:
 
     head: str
     condition: Condition
-    deaths: int
-    living: float
+    failures: int
+    simulated: float
     rate: Estimate
     late: Estimate
 
@@ -113,8 +113,8 @@ class FailureRate:
         return {
             "head": self.head,
             **self.condition.to_json(),
-            "deaths": self.deaths,
-            "living_ns": self.living,
+            "failures": self.failures,
+            "simulated_ns": self.simulated,
             "rate_per_ns": to_json(self.rate),
             "late_rate_per_ns": to_json(self.late),
         }
@@ -126,31 +126,31 @@ def failure_rate(
     """Failures over the time survived, of all models; the interval draws models, then replicas."""
     found = survival_data(condition.of(trajectories, head))
     half = 0.5 * found.duration
-    died_late = np.where(found.lifetime > half, found.died, 0.0 * found.died)
+    failed_late = np.where(found.time_to_failure > half, found.failed, 0.0 * found.failed)
     return FailureRate(
         head=head,
         condition=condition,
-        deaths=int(np.nansum(found.died)),
-        living=float(np.nansum(found.lifetime)) / _PS_PER_NS,
-        rate=rate_of(found.died, found.lifetime, seed),
-        late=rate_of(died_late, np.maximum(found.lifetime - half, 0.0), seed),
+        failures=int(np.nansum(found.failed)),
+        simulated=float(np.nansum(found.time_to_failure)) / _PS_PER_NS,
+        rate=_rate_of(found.failed, found.time_to_failure, seed),
+        late=_rate_of(failed_late, np.maximum(found.time_to_failure - half, 0.0), seed),
     )
 
 
-def rate_of(
-    died: Float[np.ndarray, "models replicas"],
-    lived: Float[np.ndarray, "models replicas"],
+def _rate_of(
+    failed: Float[np.ndarray, "models replicas"],
+    survived: Float[np.ndarray, "models replicas"],
     seed: int = 0,
 ) -> Estimate:
-    """Failures per ns of ``lived`` (ps); NaN marks what is missing."""
-    time = float(np.nansum(lived)) / _PS_PER_NS
-    pairs = int(np.isfinite(died).sum())
-    models = int(np.isfinite(died).any(axis=1).sum())
+    """Failures per ns of ``survived`` (ps); NaN marks what is missing."""
+    time = float(np.nansum(survived)) / _PS_PER_NS
+    pairs = int(np.isfinite(failed).sum())
+    models = int(np.isfinite(failed).any(axis=1).sum())
     if time <= 0.0:
         return Estimate(None, n=pairs, clusters=models)
-    if not np.nansum(died):
+    if not np.nansum(failed):
         return Estimate(0.0, 0.0, -float(np.log(0.05)) / time, pairs, models)
-    return cluster_ratio(died, lived / _PS_PER_NS, seed)
+    return cluster_ratio(failed, survived / _PS_PER_NS, seed)
 
 
 MOST_POINTS = 240
@@ -166,7 +166,7 @@ class SurvivalCurve:
         times: ps, starting at 0 and ending at the end of the run.
         fraction: of survivors from that time on.
         low, high: 95 % interval of ``fraction``.
-        deaths, replicas: failures and trajectories of all models together.
+        failures, replicas: failures and trajectories of all models together.
     """
 
     name: str
@@ -174,7 +174,7 @@ class SurvivalCurve:
     fraction: Float[np.ndarray, " points"]
     low: Float[np.ndarray, " points"]
     high: Float[np.ndarray, " points"]
-    deaths: int
+    failures: int
     replicas: int
 
 
@@ -189,13 +189,15 @@ def survival(
     from lifelines import KaplanMeierFitter  # slow to import
 
     found = survival_data(condition.of(trajectories, head))
-    known = np.isfinite(found.died)
-    fitter = KaplanMeierFitter().fit(found.lifetime[known], event_observed=found.died[known])
+    known = np.isfinite(found.failed)
+    fitter = KaplanMeierFitter().fit(
+        found.time_to_failure[known], event_observed=found.failed[known]
+    )
     times = fitter.survival_function_.index.to_numpy(float)
     fraction = fitter.survival_function_.to_numpy()[:, 0]
     kept = evenly_spaced(len(times), MOST_POINTS)
     times, fraction = times[kept], fraction[kept]
-    failure = np.where(found.died == 1, found.lifetime, np.inf)
+    failure = np.where(found.failed == 1, found.time_to_failure, np.inf)
     survivors = (failure[:, :, None] > times) & known[:, :, None]
     low, high = cluster_band(survivors.sum(axis=1) / known.sum(axis=1)[:, None], seed)
     return SurvivalCurve(
@@ -204,7 +206,7 @@ def survival(
         fraction=fraction,
         low=low,
         high=high,
-        deaths=int(found.died[known].sum()),
+        failures=int(found.failed[known].sum()),
         replicas=int(known.sum()),
     )
 

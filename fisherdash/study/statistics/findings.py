@@ -43,7 +43,7 @@ class Findings:
                 )
         self.whole, self.seed = tables, seed
         self.factors = comparison.epoch_factors(specification)
-        self.tables = main_part(tables)
+        self.tables = _main_part(tables)
         self.recipe = comparison.main_recipe(tables.models)
         self.conditions = pairing.conditions(self.trajectories)
         self.heads = pairing.heads(self.trajectories)
@@ -186,9 +186,9 @@ class Findings:
         return effects.sharpness(self.tables.heads, self.heads, self.seed)
 
     @functools.cached_property
-    def sharpness_and_life(self) -> list[effects.Association]:
+    def sharpness_and_failure(self) -> list[effects.Association]:
         """Whether sharper models fail sooner."""
-        return effects.sharpness_and_life(
+        return effects.sharpness_and_failure(
             self.tables.heads, self.trajectories, self.conditions, self.seed
         )
 
@@ -218,7 +218,7 @@ class Findings:
         }
 
 
-def main_part(tables: Tables) -> Tables:
+def _main_part(tables: Tables) -> Tables:
     """The tables with the models of the main recipe only; losses and timings stay whole."""
     recipe = comparison.main_recipe(tables.models)
     models = tables.models.loc[(tables.models["recipe"] == recipe).to_numpy(bool), :]

@@ -67,32 +67,32 @@ class Paired:
 
     Attributes:
         units: names of the models.
-        lifetime: ps, at most ``horizon``; NaN where a pair is missing.
-        died: 1 or 0, NaN where a pair is missing.
+        time_to_failure: ps, at most ``horizon``; NaN where a pair is missing.
+        failed: 1 or 0, NaN where a pair is missing.
         drift: of the total energy, meV/atom/ps; NaN for the failed and the missing.
         horizon: length of the shortest run, ps; what came later in longer ones is left out.
     """
 
     units: tuple[str, ...]
-    lifetime: Float[np.ndarray, "2 units replicas"]
-    died: Float[np.ndarray, "2 units replicas"]
+    time_to_failure: Float[np.ndarray, "2 units replicas"]
+    failed: Float[np.ndarray, "2 units replicas"]
     drift: Float[np.ndarray, "2 units replicas"]
     horizon: float
 
     @property
     def count(self) -> int:
         """Number of pairs."""
-        return int(np.isfinite(self.died[0]).sum())
+        return int(np.isfinite(self.failed[0]).sum())
 
     @property
-    def lived_longer(self) -> Float[np.ndarray, "units replicas"]:
+    def survived_longer(self) -> Float[np.ndarray, "units replicas"]:
         """How much longer the second side survived within the horizon, ps."""
-        return self.lifetime[1] - self.lifetime[0]
+        return self.time_to_failure[1] - self.time_to_failure[0]
 
     @property
     def more_survived(self) -> Float[np.ndarray, "units replicas"]:
         """1 where only the second side survived, −1 where only the first, else 0."""
-        return self.died[0] - self.died[1]
+        return self.failed[0] - self.failed[1]
 
     @property
     def drift_difference(self) -> Float[np.ndarray, "units replicas"]:
@@ -112,14 +112,14 @@ class SurvivalData:
 
     Attributes:
         units: names of the models.
-        lifetime, duration: ps.
-        died: 1 or 0.
+        time_to_failure, duration: ps.
+        failed: 1 or 0.
         drift: meV/atom/ps, NaN for the failed too.
     """
 
     units: tuple[str, ...]
-    lifetime: Float[np.ndarray, "units replicas"]
-    died: Float[np.ndarray, "units replicas"]
+    time_to_failure: Float[np.ndarray, "units replicas"]
+    failed: Float[np.ndarray, "units replicas"]
     drift: Float[np.ndarray, "units replicas"]
     duration: Float[np.ndarray, "units replicas"]
 
@@ -140,7 +140,7 @@ def survival_data(
     Raises:
         InputError: if a trajectory stands there twice.
     """
-    columns = ["lifetime_ps", "died", "drift_meV_per_atom_per_ps", "duration_ps"]
+    columns = ["time_to_failure_ps", "failed", "drift_meV_per_atom_per_ps", "duration_ps"]
     twice = rows.loc[rows.duplicated([unit, "replica"]).to_numpy(bool), :]
     if len(twice):
         raise InputError(
@@ -163,17 +163,17 @@ def pair(first: pd.DataFrame, second: pd.DataFrame, unit: str = "model") -> Pair
     units = sorted(set(first[unit]) & set(second[unit]))
     replicas = sorted(set(first["replica"]) & set(second["replica"]))
     sides = [survival_data(table, unit, units, replicas) for table in (first, second)]
-    lifetime, died, drift, duration = (
+    time_to_failure, failed, drift, duration = (
         np.stack([getattr(side, name) for side in sides])
-        for name in ("lifetime", "died", "drift", "duration")
+        for name in ("time_to_failure", "failed", "drift", "duration")
     )
     horizon = float(np.nanmin(duration)) if np.isfinite(duration).any() else 0.0
-    died = np.where(lifetime > horizon, 0.0, died)
-    complete = np.isfinite(died).all(axis=0)
+    failed = np.where(time_to_failure > horizon, 0.0, failed)
+    complete = np.isfinite(failed).all(axis=0)
     return Paired(
         units=tuple(map(str, units)),
-        lifetime=np.where(complete, np.minimum(lifetime, horizon), np.nan),
-        died=np.where(complete, died, np.nan),
+        time_to_failure=np.where(complete, np.minimum(time_to_failure, horizon), np.nan),
+        failed=np.where(complete, failed, np.nan),
         drift=np.where(complete, drift, np.nan),
         horizon=horizon,
     )
