@@ -7,10 +7,8 @@ potential asks for that; only its sum is kept. What is pushed through the potent
 features, or their sums over atoms where the descriptors are linear in them; what a head's products
 add follows by the product rule.
 
-Directions along which a molecule deforms: what translations and rotations leave to compute.
-
 Descriptors do not change when a molecule is moved or turned. So of the 3N directions of space only
-3N − 6 need a derivative; the others are known:
+the 3N − 6 along which it deforms need a derivative; the others are known:
 
 - along a translation all derivatives are zero;
 - along a turn x(t) about ω, D(x(t)) is constant, so that v = ω × x has v·∇D = 0 and
@@ -131,34 +129,43 @@ class Derivatives(NamedTuple):
         def second(carried: Array, directions: Array) -> Any:
             return _second(phi, evaluate, carried, positions, directions, potential.taylor)
 
-        directions, acceleration = _axes(positions), None
+        directions, acceleration, total = _axes(positions), None, None
         if internal:
             directions, acceleration = internal_directions(positions)
         if laplacian is True:
             carried, fixed = evaluate(positions)
             total, (columns, slopes) = second(carried, directions)
-            g = _along_axes(columns, directions)
-            if acceleration is not None:
-                turned = acceleration.reshape(positions.shape[0], -1)
-                total = total - jnp.einsum("mx,mxp->mp", turned, g).astype(total.dtype)
         else:
-            # Linearised once; a product with the linear map follows for every direction.
-            (carried, fixed), push = jax.linearize(evaluate, positions)
-
-            def column(direction: Array) -> tuple[Array, Array | None]:
-                tangent, slope = push(direction)
-                return phi.push(carried, tangent), slope
-
-            total, (columns, slopes) = None, jax.lax.map(column, directions)
-            g = _along_axes(columns, directions)
+            carried, fixed, columns, slopes = _first(phi, evaluate, positions, directions)
             if laplacian:
                 assert key is not None
                 probes = jax.random.rademacher(key, (laplacian, *positions.shape), positions.dtype)
                 total = second(carried, probes)[0] / laplacian
+        g = _along_axes(columns, directions)
+        if laplacian is True and acceleration is not None:
+            turned = acceleration.reshape(positions.shape[0], -1)
+            total = total - jnp.einsum("mx,mxp->mp", turned, g).astype(total.dtype)
         apart = None
         if fixed is not None and slopes is not None:
             apart = Fixed(fixed, _along_axes(slopes[..., None], directions)[..., 0])
         return cls(phi.values(carried), g, total, apart)
+
+
+def _first(
+    phi: Descriptors,
+    evaluate: Callable[[Array], tuple[Array, Array | None]],
+    positions: Float[Array, "frames atoms 3"],
+    directions: Float[Array, "directions frames atoms 3"],
+) -> tuple[Array, Array | None, Array, Array | None]:
+    """The carried numbers and U₀, and v·∇ of φ and of U₀ along each direction v."""
+    # Linearised once; a product with the linear map follows for every direction.
+    (carried, fixed), push = jax.linearize(evaluate, positions)
+
+    def column(direction: Array) -> tuple[Array, Array | None]:
+        tangent, slope = push(direction)
+        return phi.push(carried, tangent), slope
+
+    return carried, fixed, *jax.lax.map(column, directions)
 
 
 def _second(

@@ -136,11 +136,7 @@ def descend_entropy(
             "relative entropy needs the temperature of the frames, which these data do not give; "
             "give it in K (--temperature)"
         )
-    if isinstance(options.ridge, str) and options.ridge != "auto":
-        raise InputError(
-            f"the method kl takes the ridge auto or a number (--ridge), received {options.ridge!r}"
-        )
-    ridge = USUAL_RIDGE if isinstance(options.ridge, str) else float(options.ridge)
+    ridge, replicas = _ridge_of(options), options.stability.replicas
     beta, tell = 1 / (BOLTZMANN * temperature), progress or (lambda share: None)
     wanted = moments.energy_sum[:-1] / moments.frames
     most = 1 + ROUNDS * (1 + HALVINGS)
@@ -152,7 +148,7 @@ def descend_entropy(
 
     head = start.head
     here = sampled(head, 0)
-    rounds = [_round(here, wanted, options.stability.replicas, 0.0, True)]
+    rounds = [_round(here, wanted, replicas, 0.0, True)]
     freedom = 0.0
     while sum(one.kept for one in rounds) <= ROUNDS:
         hessian = beta**2 * here.covariance
@@ -161,7 +157,7 @@ def descend_entropy(
         for _ in range(1 + HALVINGS):
             there = sampled(head + share * step, len(rounds))
             kept = there.failures <= here.failures
-            rounds.append(_round(there, wanted, options.stability.replicas, share, kept))
+            rounds.append(_round(there, wanted, replicas, share, kept))
             if kept:
                 break
             share /= 2
@@ -171,6 +167,17 @@ def descend_entropy(
     return EntropyDescent(
         head, ridge, tuple(rounds), options.stability.picoseconds, temperature, freedom
     )
+
+
+def _ridge_of(options: Options) -> float:
+    """λ over the largest eigenvalue; InputError for a rule that chooses it another way."""
+    if options.ridge == "auto":
+        return USUAL_RIDGE
+    if isinstance(options.ridge, str):
+        raise InputError(
+            f"the method kl takes the ridge auto or a number (--ridge), received {options.ridge!r}"
+        )
+    return float(options.ridge)
 
 
 def _newton(

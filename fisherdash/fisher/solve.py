@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -118,12 +119,10 @@ def prepare(
     noise = options.noise_frames if options.ridge_metric == "noise" else 0
     total = len(division.fit) + len(division.ridge) + noise
 
-    def told(done: int) -> Callable[[int, int], None]:
-        def report(frames: int, _: int) -> None:
-            if progress is not None:
-                progress("solving", (done + frames) / total)
-
-        return report
+    def pass_from(done: int) -> dict[str, Any]:
+        """What all passes have in common; ``done`` frames have been seen before this one."""
+        report = progress and (lambda frames, _: progress("solving", (done + frames) / total))
+        return {"precision": options.precision, "cancel": cancel, "progress": report}
 
     def sums(part: Dataset, done: int, groups: int) -> tuple[Moments, ...]:
         return accumulate_groups(
@@ -133,23 +132,15 @@ def prepare(
             laplacian=options.laplacians,  # of the held-out frames too: one program to compile
             probes=options.probes,
             seed=options.seed + done,
-            precision=options.precision,
-            cancel=cancel,
-            progress=told(done),
+            **pass_from(done),
         )
 
     groups = sums(division.fit, 0, GROUPS)
     held_out = sums(division.ridge, len(division.fit), HELD_OUT_GROUPS)
     metric = None
     if noise:
-        metric = Metric.accumulate(
-            start,
-            dataset.atomic_numbers,
-            displaced(division.fit.positions, options, noise),
-            precision=options.precision,
-            cancel=cancel,
-            progress=told(total - noise),
-        )
+        x = displaced(division.fit.positions, options, noise)
+        metric = Metric.accumulate(start, dataset.atomic_numbers, x, **pass_from(total - noise))
     return Prepared(
         checkpoint=checkpoint,
         start=start,
@@ -192,32 +183,19 @@ def with_labels(
     rounds = options.label_rounds if options.label_dynamics else 0
     total = bool(options.label_displaced) + rounds
 
-    def told(share: float) -> None:
+    def tell(done: float, share: float) -> None:
         if progress is not None:
-            progress("labelling", share / total)
+            progress("labelling", (done + share / 2) / total)
 
     def added(kind: str, x: np.ndarray, failing: np.ndarray | None, done: float) -> labels.Labels:
-        frames, sound = labels.labelled_by(
-            labeller,
-            data.atomic_numbers,
-            x,
-            cancel=cancel,
-            progress=lambda share: told(done + share / 2),
-        )
-        failing = None if failing is None else failing[sound]
-        return labels.add(
-            found,
-            kind,
-            frames,
-            prepared.start,
-            data,
-            options,
-            asked=len(x),
-            failing=failing,
-            cancel=cancel,
-        )
+        report = functools.partial(tell, done)
+        numbers = data.atomic_numbers
+        frames, sound = labels.labelled_by(labeller, numbers, x, cancel=cancel, progress=report)
+        kept = None if failing is None else failing[sound]
+        fitted = (prepared.start, data, options)
+        return labels.add(found, kind, frames, *fitted, asked=len(x), failing=kept, cancel=cancel)
 
-    told(0.0)
+    tell(0.0, 0.0)
     if options.label_displaced:
         x = displaced(data.positions, options, options.label_displaced, labels.STREAM)
         found = added(labels.DISPLACED, x, None, 0.5)
@@ -226,13 +204,9 @@ def with_labels(
         now = dataclasses.replace(prepared, labels=found)
         choice = now.choose()
         model = now.checkpoint_at(choice.ridge, choice.rule)
+        report = functools.partial(tell, done)
         x, failing = labels.own_dynamics(
-            model,
-            data,
-            options,
-            number,
-            cancel=cancel,
-            progress=lambda share, done=done: told(done + share / 2),
+            model, data, options, number, cancel=cancel, progress=report
         )
         found = added(labels.DYNAMICS, x, failing, done + 0.5)
     return dataclasses.replace(prepared, labels=found)

@@ -268,6 +268,23 @@ def run(
 
     device = _Device(groups, state, setting, settings)
     jax.block_until_ready(device.advance(0))  # compiles
+    for done, speed in _calls(device, settings, cancel):
+        chunk = running(done, groups, settings, common | {"steps_per_second": speed})
+        if done.first == 0:
+            _check_same_start(chunk, state)
+        if not len(chunk.times):
+            continue
+        yield chunk
+        if np.all(chunk.failed_step != SURVIVING):
+            if chunk.step < settings.steps:
+                yield _end_of(chunk, settings)
+            return
+
+
+def _calls(
+    device: _Device, settings: MDSettings, cancel: threading.Event | None
+) -> Iterator[tuple[Call, float]]:
+    """Every call that has ended, and the speed then; another one is in the queue meanwhile."""
     clock, queue = _Clock(), collections.deque[Call]()
     while True:
         while len(queue) < _QUEUE and device.step < settings.steps:
@@ -280,21 +297,17 @@ def run(
             return
         done = queue.popleft()
         clock.wait(done)
-        chunk = running(done, groups, settings, common | {"steps_per_second": clock.speed})
-        if done.first == 0:
-            _check_same_start(chunk, state)
-        if len(chunk.times):
-            yield chunk
-        if np.all(chunk.failed_step != SURVIVING) and len(chunk.times):
-            # Nothing would change any more: one frame at the end stands for all that are left.
-            assert chunk.state is not None
-            if chunk.step < settings.steps:
-                last = {name: getattr(chunk, name)[:, :, -1:] for name in Record._fields}
-                yield dataclasses.replace(
-                    chunk,
-                    step=settings.steps,
-                    times=np.array([settings.steps * settings.timestep]),
-                    state=chunk.state._replace(step=np.array(settings.steps, np.int64)),
-                    **last,
-                )
-            return
+        yield done, clock.speed
+
+
+def _end_of(chunk: Chunk, settings: MDSettings) -> Chunk:
+    """One frame at the end of a run without survivors: nothing changes until then."""
+    assert chunk.state is not None
+    last = {name: getattr(chunk, name)[:, :, -1:] for name in Record._fields}
+    return dataclasses.replace(
+        chunk,
+        step=settings.steps,
+        times=np.array([settings.steps * settings.timestep]),
+        state=chunk.state._replace(step=np.array(settings.steps, np.int64)),
+        **last,
+    )

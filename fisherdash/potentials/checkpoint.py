@@ -348,6 +348,22 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
         raise InputError(
             f"{source} is not a FisherDash checkpoint: it is not a readable safetensors file"
         ) from error
+    _check_format(metadata, source)
+    potential, form, elements, provenance = _header(metadata, source)
+    head = _head(arrays, source)
+    return Checkpoint(
+        potential,
+        _nested(arrays),
+        elements=elements,
+        name=metadata.get("name", "model"),
+        provenance=provenance,
+        form=form,
+        **head,
+    )
+
+
+def _check_format(metadata: Mapping[str, str], source: str) -> None:
+    """InputError for the header of another kind of file, of a newer version, or an endless one."""
     if metadata.get("format") != FORMAT:
         raise InputError(
             f"{source} is not a FisherDash checkpoint: its header names the format "
@@ -364,6 +380,12 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
                 f"the header of {source} is damaged: {key} has {len(metadata[key])} characters, "
                 f"of which it needs at most {LONGEST_ENTRY}"
             )
+
+
+def _header(
+    metadata: Mapping[str, str], source: str
+) -> tuple[Potential, HeadForm, tuple[int, ...], dict[str, Any]]:
+    """Potential, form, elements and provenance; raises InputError."""
     try:
         potential, form = _described(json.loads(metadata["config"]))
         elements = tuple(json.loads(metadata["elements"]))
@@ -377,6 +399,11 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
             f"the header of {source} is damaged: elements {elements!r}, units {units!r}; "
             f"units must be {UNITS}"
         )
+    return potential, form, elements, provenance
+
+
+def _head(arrays: dict[str, np.ndarray], source: str) -> dict[str, Any]:
+    """Takes the arrays of the head out of a file's; InputError where one is missing or integer."""
     try:
         head, element_bias = arrays.pop("head"), arrays.pop("element_bias")
     except KeyError as error:
@@ -390,18 +417,7 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
     optional = {name: arrays.pop(name, None) for name in _OPTIONAL}
     if optional["head_covariance"] is None:
         optional["head_covariance"] = _covariance(root, head, source)
-    name = metadata.get("name", "model")
-    return Checkpoint(
-        potential,
-        _nested(arrays),
-        head,
-        element_bias,
-        elements,
-        name,
-        provenance,
-        form=form,
-        **optional,
-    )
+    return {"head": head, "element_bias": element_bias, **optional}
 
 
 def _check_size(size: int, source: str) -> None:
