@@ -207,10 +207,10 @@ def distribution(distances: np.ndarray, edges: np.ndarray) -> Float[np.ndarray, 
     return np.histogram(distances, bins=edges)[0] / (distances.size * np.diff(edges))
 
 
-def difference(one: np.ndarray, two: np.ndarray, width: float = WIDTH) -> float:
+def difference(one: np.ndarray, two: np.ndarray) -> float:
     """∫ |h₁ − h₂| dr; what lies beyond the last edge counts as different."""
-    beyond = abs(float((one - two).sum()) * width)
-    return float(np.abs(one - two).sum() * width + beyond)
+    beyond = abs(float((one - two).sum()) * WIDTH)
+    return float(np.abs(one - two).sum() * WIDTH + beyond)
 
 
 def structure(reference: Frames, heads: dict[str, Float[np.ndarray, "some atoms 3"]]) -> Structure:
@@ -253,13 +253,11 @@ class VibrationalSpectrum:
         wavenumbers: cm⁻¹, from 0 to the highest that the frames can tell, (B,).
         heads: S(ν) in 1/cm⁻¹ by name, (B,); None for a head of which no replica is left.
         replicas: number of trajectories behind each.
-        spacing: of the frames, fs.
     """
 
     wavenumbers: Float[np.ndarray, " bins"]
     heads: dict[str, np.ndarray | None]
     replicas: dict[str, int]
-    spacing: float
 
 
 def spectra(
@@ -292,7 +290,6 @@ def spectra(
             for name, found in velocities.items()
         },
         replicas={name: len(found) for name, found in velocities.items()},
-        spacing=spacing,
     )
 
 

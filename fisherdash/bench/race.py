@@ -48,11 +48,9 @@ def race(
     return _result([(work / one, other_work / other) for one, other in pairs], unit)
 
 
-def compare_times(
-    ours: Callable[[], Any], peer: Callable[[], Any], *, unit: str = "s", rounds: int = 7
-) -> Result:
-    """Times of both, run in turn; the ratio is how many times longer ours takes."""
-    return _result(_times(ours, peer, rounds), unit)
+def compare_times(ours: Callable[[], Any], peer: Callable[[], Any], *, rounds: int = 7) -> Result:
+    """Seconds of both, run in turn; the ratio is how many times longer ours takes."""
+    return _result(_times(ours, peer, rounds), "s")
 
 
 def _times(

@@ -82,7 +82,7 @@ def structure_frames(data: bytes, name: str, form: str, forces: bytes | None = N
     frames = _frames(data, name, form)
     if forces is None:
         return frames
-    return _with_forces(frames, _frames(forces, f"the forces of {name}", form), name)
+    return _with_forces(frames, _frames(forces, f"the forces of {name}", form))
 
 
 def _frames(data: bytes, name: str, form: str) -> list[Frame]:
@@ -192,7 +192,7 @@ def _sentence(error: BaseException) -> str:
     return lines[0][:160].rstrip(".") if lines else "something that the format needs is missing"
 
 
-def _with_forces(frames: list[Frame], forces: list[Frame], name: str) -> list[Frame]:
+def _with_forces(frames: list[Frame], forces: list[Frame]) -> list[Frame]:
     """CP2K's positions with the forces of its other file, matched by the step."""
     steps = {frame.comment.get("i"): frame for frame in forces}
     for frame in frames:
@@ -251,7 +251,7 @@ def _labelled(
     whole = [index for index, (energy, forces, _, _) in enumerate(found)
              if energy is not None and forces is not None]  # fmt: skip
     if not whole:
-        raise InputError(_missing(frames[0], found[0], name, options, form))
+        raise InputError(_missing(frames[0], found[0], name, options))
     if len(whole) < len(frames):
         first = next(index for index in range(len(frames)) if index not in set(whole))
         what = "an energy" if found[first][0] is None else "forces"
@@ -300,7 +300,7 @@ def one_number(value: Any) -> bool:
     return array.size == 1 and array.dtype.kind in "iuf"
 
 
-def _missing(frame: Frame, found: tuple, name: str, options: ReadOptions, form: str) -> str:
+def _missing(frame: Frame, found: tuple, name: str, options: ReadOptions) -> str:
     """The sentence for a file in which no frame has energy and forces, with what it has instead."""
     energies = [] if found[0] is not None else [
         key for key, value in frame.comment.items() if one_number(value)

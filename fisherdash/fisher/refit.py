@@ -321,8 +321,7 @@ class Prepared:
     def path(self) -> tuple[RidgePoint, ...]:
         """The ridge path, measured on the frames that choose the ridge."""
         held_out = functools.reduce(operator.add, self.held_out)
-        unseen = self.equations_of(held_out)
-        return ridge_path(self.problem, self.fit, held_out, unseen, self.start.head)
+        return ridge_path(self.problem, self.fit, held_out, self.start.head)
 
     def choose(self) -> Choice:
         """The ridge by the rule of the options; that of "stable" is the first of its candidates."""

@@ -79,8 +79,7 @@ class RidgePoint:
 
     ``divergence`` in eV²/Å² (without β²), ``force_rmse`` in eV/Å, ``energy_rmse`` in eV,
     ``head_change`` = |θ − θ₀| and ``head_norm`` = |θ| in eV, ``effective_dof`` a pure number.
-    ``criterion`` is the loss of the fit on the held-out frames less the part that no head changes;
-    eV²/Å². ``log_evidence`` and ``gcv`` (eV²/Å²) come from the fitted frames; None without forces.
+    ``log_evidence`` and ``gcv`` (eV²/Å²) come from the fitted frames; None without forces.
     """
 
     ridge: float
@@ -90,7 +89,6 @@ class RidgePoint:
     head_norm: float
     head_change: float
     effective_dof: float
-    criterion: float
     log_evidence: float | None
     gcv: float | None
 
@@ -152,9 +150,7 @@ def ridge_path(
     problem: Equations,
     fit: Moments,
     held_out: Moments,
-    unseen: Equations,
     default: Float[np.ndarray, " d"],
-    grid: Float[np.ndarray, " k"] | None = None,
 ) -> tuple[RidgePoint, ...]:
     """The whole path, λ rising.
 
@@ -162,16 +158,12 @@ def ridge_path(
         problem: the equations of the fitted frames.
         fit: their sums, for the constant of the energy.
         held_out: sums over other frames, on which every point is measured.
-        unseen: the equations of these, made the same way; their loss is the criterion. A fit
-            without forces so chooses its ridge without forces, too.
         default: θ₀.
-        grid: of λ; that of :func:`_grid_of` if none is given.
     """
-    points = []
-    grid = _grid_of(problem) if grid is None else grid
+    points, grid = [], _grid_of(problem)
     heads = _heads_at(grid, problem, default)
     knows = problem.square is not None
-    divergences, losses = held_out.divergences(heads), unseen.losses(heads)
+    divergences = held_out.divergences(heads)
     for index, (ridge, head) in enumerate(zip(map(float, grid), heads, strict=True)):
         divergence = float(divergences[index])
         points.append(
@@ -183,7 +175,6 @@ def ridge_path(
                 head_norm=float(np.linalg.norm(head)),
                 head_change=float(np.linalg.norm(head - default)),
                 effective_dof=problem.spectrum.effective_dof(ridge),
-                criterion=float(losses[index]),
                 log_evidence=log_evidence(ridge, problem, default) if knows else None,
                 gcv=gcv(ridge, problem, default) if knows else None,
             )
@@ -344,7 +335,6 @@ def descend(
     problem: Equations,
     default: Float[np.ndarray, " d"],
     ridge: float,
-    steps: int = STEPS,
 ) -> Descent:
     """Minimises ½θᵀAθ − θᵀb + ½λ(θ − θ₀)ᵀB(θ − θ₀) from θ₀ with Nesterov's momentum.
 
@@ -352,7 +342,6 @@ def descend(
         problem: A and b.
         default: θ₀, shape (D,), where it starts.
         ridge: λ as in :func:`head_at`.
-        steps: at most.
     """
     spec = problem.spectrum
     values, vectors = spec.known
@@ -364,15 +353,15 @@ def descend(
     bottom = min(curvature, default=1.0)
     root = np.sqrt(max(bottom, 1e-300) / top)
     momentum = (1 - root) / (1 + root)
-    marks = {0, *np.unique(np.geomspace(1, steps, 60).astype(int)).tolist()}
+    marks = {0, *np.unique(np.geomspace(1, STEPS, 60).astype(int)).tolist()}
     y, before = np.zeros_like(slope), np.zeros_like(slope)
     start = np.linalg.norm(slope)
     path, converged = [], False
-    for step in range(steps + 1):
+    for step in range(STEPS + 1):
         if step in marks or converged:
             away = y - best
             path.append((step, np.linalg.norm(vectors @ away), 0.5 * curvature @ away**2))
-        if converged or step == steps:
+        if converged or step == STEPS:
             break
         ahead = y + momentum * (y - before)
         gradient = curvature * ahead - slope

@@ -148,19 +148,16 @@ def relax(
     calculator: Calculator,
     atomic_numbers: Int[np.ndarray, " atoms"],
     positions: Float[np.ndarray, "atoms 3"],
-    *,
-    largest_force: float = 1e-3,
-    steps: int = 500,
 ) -> tuple[Float[np.ndarray, "atoms 3"], float]:
     """Positions at a minimum, Å, and the largest force left on an atom, eV/Å.
 
-    Ends when no atom feels more than ``largest_force`` (eV/Å), or after ``steps`` steps. Raises
-    InputError when an energy or a force is not finite on the way.
+    Ends when no atom feels more than 1 meV/Å, or after 500 steps. Raises InputError when an energy
+    or a force is not finite on the way.
     """
     from ase.optimize import LBFGS  # slow to import
 
     atoms = Atoms(numbers=atomic_numbers, positions=positions, calculator=calculator)
-    for _ in LBFGS(atoms, logfile=None).irun(fmax=largest_force, steps=steps):  # pyright: ignore
+    for _ in LBFGS(atoms, logfile=None).irun(fmax=1e-3, steps=500):  # pyright: ignore
         if not np.all(np.isfinite([atoms.get_potential_energy(), *atoms.get_forces().flat])):
             raise InputError(
                 'start="relaxed" met an energy or a force that is not finite while relaxing the '

@@ -232,7 +232,7 @@ def together(
     head: Head,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
-    neighbours: Neighbours = None,
+    neighbours: Neighbours,
 ) -> Evaluation:
     """Energies and forces of frames in one go, with these neighbours."""
     phi = Descriptors(form, head.basis, atomic_numbers)

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.potential import Neighbours, Result
+from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, Result
 
 EXACT: Any = jax.lax.Precision.HIGHEST
 """On accelerators the default would round float32 products to fewer bits than forces bear."""
@@ -25,6 +25,25 @@ class AllPairs:
     # With JAX 0.10 on CPUs, the products with zeros that jet makes of layers give numbers that were
     # never written, at some sizes and silently.
     taylor: Final = False
+
+    def per_atom(
+        self, params: Parameters, atomic_numbers: Array, positions: Array
+    ) -> Float[Array, "frames atoms features"]:
+        """h of every atom."""
+        raise NotImplementedError
+
+    def features(
+        self,
+        params: Parameters,
+        atomic_numbers: Integer[Array, " atoms"],
+        positions: Float[Array, "frames atoms 3"],
+        *,
+        neighbours: Neighbours = None,
+        forward_mode: bool = False,
+    ) -> PerAtom:
+        """h; there is no fixed part."""
+        del neighbours, forward_mode
+        return PerAtom(self.per_atom(params, jnp.asarray(atomic_numbers), positions))
 
     def with_neighbours(
         self,

@@ -119,10 +119,10 @@ def shell_command(name: str, *arguments: object, **options: object) -> str:
     return shlex.join(words)
 
 
-def as_options(settings: Settings, *, without: tuple[str, ...] = ()) -> list[str]:
+def as_options(settings: Settings) -> list[str]:
     """The options that ask for these settings; what has its default is left out."""
     words: list[str] = []
-    for one in shown(type(settings), without):
+    for one in shown(type(settings)):
         value = getattr(settings, one.name)
         # Where the command decides what an option that is left out means, it has to be said.
         said = one.required or (bool(one.unset) and not one.optional)

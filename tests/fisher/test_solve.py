@@ -123,7 +123,7 @@ def test_the_ridge_path_leads_from_the_solution_to_the_default_head(
 ) -> None:
     default = np.random.default_rng(3).normal(size=len(moments.gradient))
     problem = fisher.equations(moments)
-    path = fisher.ridge_path(problem, moments, moments, problem, default)
+    path = fisher.ridge_path(problem, moments, moments, default)
     solution = np.linalg.solve(moments.gram, moments.gradient)
     assert path[0].head_change == pytest.approx(np.linalg.norm(solution - default), rel=1e-8)
     far = closed_form(1e12, moments, default)

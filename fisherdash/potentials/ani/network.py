@@ -19,11 +19,11 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.pairs import EXACT, AllPairs, as_shapes, cosine_cutoff, displacements
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom
+from fisherdash.potentials.potential import Parameters
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
 
 ALPHA = 0.1
@@ -110,25 +110,18 @@ class Ani(AllPairs, Settings):
         }
         return as_shapes(shapes)
 
-    def features(
-        self,
-        params: Parameters,
-        atomic_numbers: Integer[Array, " atoms"],
-        positions: Float[Array, "frames atoms 3"],
-        *,
-        neighbours: Neighbours = None,
-        forward_mode: bool = False,
-    ) -> PerAtom:
-        """h; there is no fixed part."""
-        del neighbours, forward_mode
-        of = jnp.asarray(self.species)[None] == jnp.asarray(atomic_numbers)[:, None]
+    def per_atom(
+        self, params: Parameters, atomic_numbers: Array, positions: Array
+    ) -> Float[Array, "frames atoms features"]:
+        """h of every atom."""
+        of = jnp.asarray(self.species)[None] == atomic_numbers[:, None]
         species = jnp.argmax(of, axis=1)
         x = self._symmetry(params["symmetry"], of, positions, params["layer_0"]["weight"].dtype)
         for n in range(len(self.widths)):
             layer = params[f"layer_{n}"]
             weight, bias = layer["weight"][species], layer["bias"][species]
             x = _celu(jnp.einsum("nai,aio->nao", x, weight, precision=EXACT) + bias)
-        return PerAtom(x)
+        return x
 
     def _symmetry(
         self, shifts: Any, of: Array, positions: Array, dtype: Any

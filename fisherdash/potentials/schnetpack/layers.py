@@ -88,6 +88,15 @@ class Network(AllPairs, Settings):
         """All that have an embedding, trained or not."""
         return tuple(range(1, self.embeddings))
 
+    @property
+    def numbers_of_a_pair(self) -> int:
+        """Between the layers."""
+        raise NotImplementedError
+
+    def frames_per_block(self, atoms: int) -> int:
+        """As many as keep the numbers of all pairs in a CPU's cache."""
+        return max(1, PAIR_NUMBERS // (atoms * atoms * self.numbers_of_a_pair))
+
 
 def dense_shapes(inputs: int, outputs: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
     """Of one layer."""
@@ -148,8 +157,3 @@ def _basis(kind: Basis, radial: Layer, d: Array) -> Float[Array, "frames atoms a
         return jnp.sin(d[..., None] * radial["frequencies"]) / d[..., None]
     away = (d[..., None] - radial["offsets"]) / radial["widths"]
     return jnp.exp(-0.5 * away * away)
-
-
-def frames_per_block(atoms: int, numbers: int) -> int:
-    """Frames that a CPU evaluates together when each pair of atoms has so many numbers."""
-    return max(1, PAIR_NUMBERS // (atoms * atoms * numbers))

@@ -16,10 +16,10 @@ import dataclasses
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float
 
 from fisherdash.potentials.pairs import as_shapes
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom
+from fisherdash.potentials.potential import Parameters
 from fisherdash.potentials.schnetpack.layers import (
     ACTIVATIONS,
     Network,
@@ -27,7 +27,6 @@ from fisherdash.potentials.schnetpack.layers import (
     common_shapes,
     dense,
     dense_shapes,
-    frames_per_block,
     output,
 )
 from fisherdash.settings import setting
@@ -64,21 +63,14 @@ class PaiNN(Network):
         }
         return as_shapes(shapes)
 
-    def features(
-        self,
-        params: Parameters,
-        atomic_numbers: Integer[Array, " atoms"],
-        positions: Float[Array, "frames atoms 3"],
-        *,
-        neighbours: Neighbours = None,
-        forward_mode: bool = False,
-    ) -> PerAtom:
-        """h; there is no fixed part."""
-        del neighbours, forward_mode
+    def per_atom(
+        self, params: Parameters, atomic_numbers: Array, positions: Array
+    ) -> Float[Array, "frames atoms features"]:
+        """h of every atom."""
         dtype = params["embedding"].dtype
         pairs = Pairs.of(self, params["radial"], positions, dtype)
         q = jnp.broadcast_to(
-            params["embedding"][jnp.asarray(atomic_numbers)],
+            params["embedding"][atomic_numbers],
             (*positions.shape[:2], self.width),
         )
         mu = None
@@ -86,7 +78,7 @@ class PaiNN(Network):
             w = self._filters(params["filters"], pairs, n)
             q, mu = self._message(params[f"message_{n}"], pairs, w, q, mu)
             q, mu = self._mixing(params[f"mixing_{n}"], q, mu)
-        return PerAtom(output(self, params, q))
+        return output(self, params, q)
 
     def _filters(self, layer: Any, pairs: Pairs, n: int) -> list[Array]:
         """W¹, W² and W³ of round n, each (frames, atoms, atoms, width)."""
@@ -120,6 +112,7 @@ class PaiNN(Network):
         a, b, c = jnp.split(found, 3, axis=-1)
         return q + a + c * jnp.sum(v * w, axis=2), mu + b[:, :, None] * w
 
-    def frames_per_block(self, atoms: int) -> int:
-        """As many as keep the filters of all pairs in the cache."""
-        return frames_per_block(atoms, 3 * self.width)
+    @property
+    def numbers_of_a_pair(self) -> int:
+        """Those of its three filters."""
+        return 3 * self.width

@@ -12,10 +12,10 @@ import dataclasses
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float
 
 from fisherdash.potentials.pairs import as_shapes
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom
+from fisherdash.potentials.potential import Parameters
 from fisherdash.potentials.schnetpack.layers import (
     ACTIVATIONS,
     Network,
@@ -23,7 +23,6 @@ from fisherdash.potentials.schnetpack.layers import (
     common_shapes,
     dense,
     dense_shapes,
-    frames_per_block,
     output,
 )
 from fisherdash.settings import setting
@@ -54,21 +53,14 @@ class SchNet(Network):
         rounds = {f"message_{n}": one for n in range(self.iterations)}
         return as_shapes(common_shapes(self) | rounds)
 
-    def features(
-        self,
-        params: Parameters,
-        atomic_numbers: Integer[Array, " atoms"],
-        positions: Float[Array, "frames atoms 3"],
-        *,
-        neighbours: Neighbours = None,
-        forward_mode: bool = False,
-    ) -> PerAtom:
-        """h; there is no fixed part."""
-        del neighbours, forward_mode
+    def per_atom(
+        self, params: Parameters, atomic_numbers: Array, positions: Array
+    ) -> Float[Array, "frames atoms features"]:
+        """h of every atom."""
         activation = ACTIVATIONS[self.activation]
         pairs = Pairs.of(self, params["radial"], positions, params["embedding"].dtype)
         x = jnp.broadcast_to(
-            params["embedding"][jnp.asarray(atomic_numbers)], (*positions.shape[:2], self.width)
+            params["embedding"][atomic_numbers], (*positions.shape[:2], self.width)
         )
         for n in range(self.iterations):
             layers = params[f"message_{n}"]
@@ -77,8 +69,9 @@ class SchNet(Network):
             arrived = jnp.sum(w * dense(layers["inward"], x)[:, None], axis=2)
             arrived = activation(dense(layers["outward_first"], arrived))
             x = x + dense(layers["outward_second"], arrived)
-        return PerAtom(output(self, params, x))
+        return output(self, params, x)
 
-    def frames_per_block(self, atoms: int) -> int:
-        """As many as keep the filters of all pairs in the cache."""
-        return frames_per_block(atoms, 2 * self.filters)
+    @property
+    def numbers_of_a_pair(self) -> int:
+        """Those of its filter, between two layers and after the second."""
+        return 2 * self.filters
