@@ -32,7 +32,9 @@ class Command(NamedTuple):
 COMMANDS: Final = {
     "sample": Command("make a data set of any small molecule", models.add_sample, models.sample),
     "inspect": Command(
-        "what is in a data file, and what speaks against it", models.add_inspect, models.inspect
+        "what a data file contains, its units, and warnings about it",
+        models.add_inspect,
+        models.inspect,
     ),
     "train": Command("train a network on a data set", models.add_train, models.train),
     "evaluate": Command(

@@ -130,7 +130,7 @@ def _unfinished_work() -> Check:
         return Check("unfinished work", "none")
     folders = ", ".join(str(entry.folder) for entry in left[:3])
     more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-    advice = f"'fisherdash resume FOLDER' goes on with {folders}{more}; so does the Home page"
+    advice = f"'fisherdash resume FOLDER' or the Home page resumes {folders}{more}"
     return Check("unfinished work", str(len(left)), advice)
 
 

@@ -77,7 +77,7 @@ class Task(Generic[Item, Result]):
         work: called with an event that asks it to stop and with what to call between two items of a
             long calculation; it yields items and returns the result.
         describe: reads the progress off an item.
-        info: facts for whoever shows it: the files that it writes, its sizes.
+        info: facts to display: the files that it writes, its sizes.
         note: what the shell says before it begins.
         keeps: whether what was done before it was stopped is kept.
     """
@@ -138,8 +138,8 @@ def train(
 ) -> "Task[EpochReport, None]":
     """Train a network and keep the best one in the file ``out``.
 
-    What going on needs is beside it until the training has ended. InputError when there are not so
-    many frames.
+    The state that resuming needs is kept beside it until the training has ended. InputError when
+    there are not so many frames.
     """
     sets = datasets.split(data, *split.counts(len(data)), settings.seed)
     state = out.with_name(f"{out.name}.unfinished.npz")
@@ -151,7 +151,7 @@ def train(
         for one in training.train(
             config, *sets, settings, cancel=cancel, name=name, state_file=state, resume=resume
         ):
-            # Before the state goes, so that a kill at any moment leaves one of the two.
+            # Before the state is removed, so that a kill at any moment leaves one of the two.
             if one.checkpoint is not None and one.status not in ("compiling", "running"):
                 checkpoint.save(one.checkpoint, out)
             yield one
@@ -162,11 +162,11 @@ def train(
 def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
     """The rest of a training of the workspace; the result is the best network's file.
 
-    InputError when it cannot go on.
+    InputError when it cannot be resumed.
     """
     left = trainings.unfinished_training(folder)
     task = _train_in(folder, left.header, (left.train_set, left.valid_set), left.go_on)
-    return dataclasses.replace(task, note=f"going on from epoch {left.epoch}")
+    return dataclasses.replace(task, note=f"resuming from epoch {left.epoch}")
 
 
 def solve(
@@ -273,7 +273,7 @@ def simulate(
 
 
 def resume_simulation(folder: Path) -> Task[JobProgress, Path]:
-    """The rest of a run; the result is its folder. InputError when it cannot go on."""
+    """The rest of a run; the result is its folder. InputError when it cannot be resumed."""
     left = runs.unfinished(folder)
 
     def work(cancel: threading.Event, report: Report) -> Any:
@@ -284,7 +284,7 @@ def resume_simulation(folder: Path) -> Task[JobProgress, Path]:
         return folder
 
     task = _simulation(folder, left.header, work)
-    return dataclasses.replace(task, note=f"going on from step {max(0, left.step):,}")
+    return dataclasses.replace(task, note=f"resuming from step {max(0, left.step):,}")
 
 
 def error_bars(
@@ -365,7 +365,7 @@ def landscape(
 def study(
     spec: "Spec", folder: Path, *, workers: int | None = None, scheduler: str | None = None
 ) -> "Task[StudyProgress, Path]":
-    """Everything that a study asks for and its folder lacks; the result is the folder."""
+    """Run what is missing in the folder of a study; the result is the folder."""
 
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash.study import run_study
@@ -483,7 +483,7 @@ def submit_finer(run: Run, data_path: Path, data: Dataset, cause: "Cause") -> Jo
 
 
 def submit_resume(folder: Path) -> Job:
-    """Go on with a stopped run or training; InputError when it cannot."""
+    """Resume a stopped run or training; InputError when it cannot be."""
     task = resume_training(folder) if is_training(folder) else resume_simulation(folder)
     return task.submit(command=shell_command("resume", folder))
 
@@ -566,7 +566,7 @@ def submit_rest_of_study(folder: Path) -> Job:
 
 
 def models_left(folder: Path) -> int:
-    """How many models of a study still have something to be done."""
+    """How many models of a study are unfinished."""
     from fisherdash.study import open_plan, read_progress
 
     state = read_progress(folder, open_plan(folder))
@@ -589,7 +589,7 @@ def _train_in(
     sets: tuple[Dataset, Dataset],
     begin: Callable[[], trainings.TrainingWriter],
 ) -> "Task[EpochReport, Path | None]":
-    """A training of the workspace, which keeps in its folder all that going on needs."""
+    """A training of the workspace; its folder holds everything that resuming needs."""
 
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash import train as training
@@ -634,7 +634,7 @@ def _simulation(folder: Path, header: RunHeader, work: Any) -> Task[JobProgress,
 
 
 def _described(chunks: "Iterable[Chunk]") -> Generator[JobProgress, None, None]:
-    """What is known of each chunk; the list of jobs would hold the chunk's arrays for long."""
+    """Progress of each chunk, without its arrays: the list of jobs would keep them in memory."""
     for chunk in chunks:
         done = max(0, chunk.step) if chunk.stage == "running" else 0
         yield JobProgress(

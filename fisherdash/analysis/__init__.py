@@ -1,7 +1,7 @@
 """Statistics of a run: functions of :class:`Trajectories`.
 
 Energies: eV in, meV per atom out. Times: fs in, ps out. Failed replicas are always counted: they
-have no drift, and every statement about drift stands beside the number of survivors.
+have no drift, and every statement about drift is given with the number of survivors.
 """
 
 from fisherdash.analysis.compare import RunStatistics, Versus, compare

@@ -144,12 +144,12 @@ class RunStatistics:
 
     @property
     def difference(self) -> Estimate:
-        """Of |slope| in pairs, the second head minus the first."""
+        """Paired difference of |slope|, the second head minus the first."""
         return self.against[0].difference if self.against else Estimate(None)
 
     @property
     def logrank_p_value(self) -> float | None:
-        """Of equal survival of the first two heads; None with one head or without a failure."""
+        """p-value of equal survival of the first two heads; None with one or without a failure."""
         return self.against[0].logrank_p_value if self.against else None
 
     def to_json(self) -> dict[str, Any]:

@@ -103,7 +103,7 @@ LEFT_OVER: dict[Cause, float] = {"time step": 0.25, "round-off": 0.0}
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Drift of each head told apart, by name; slopes in meV/atom/ps.
+    """Where the drift of each head comes from, by name; slopes in meV/atom/ps.
 
     Attributes:
         cause: what the finer run has less of.
@@ -130,7 +130,7 @@ class Origin:
 
 
 def told_apart(coarse: Trajectories, fine: Trajectories, cause: Cause, seed: int = 0) -> Origin:
-    """The drift of a run told apart with a finer run from the same initial states.
+    """Which part of a drift has this cause: a run beside a finer one from the same initial states.
 
     Args:
         coarse: the run.

@@ -70,7 +70,7 @@ def kinds(
     atomic_numbers: Sequence[int],
     bonds: Sequence[Sequence[Any]],
 ) -> tuple[Kind, ...]:
-    """Every kind of bond, then every kind of angle, of each head held against the data.
+    """Every kind of bond, then every kind of angle, of each head beside those of the data.
 
     Args:
         reference: frames of the data, Å.

@@ -149,7 +149,7 @@ class Console:
         self._handlers = contextlib.ExitStack()
 
     def note(self, text: str) -> None:
-        """Say something in passing, such as what the loader inferred."""
+        """Print a note on standard error, such as what the loader inferred."""
         self._held.append(text)
 
     def flush(self) -> None:
@@ -195,7 +195,7 @@ class Console:
         self.progress(round(100 * progress.fraction), 100, ", ".join(filter(None, words)))
 
     def close(self) -> None:
-        """Take the bar away and print what is still held; Ctrl-C is what it was."""
+        """Remove the bar, print the notes that are held, and restore the handling of Ctrl-C."""
         self._handlers.close()
         if self._bar is not None:
             self._bar.close()
@@ -203,13 +203,13 @@ class Console:
         self.flush()
 
     def drop(self) -> None:
-        """Forget the notes: the command ended with a complaint instead."""
+        """Discard the notes that are held: the command ended with an error message instead."""
         self._held.clear()
         self.close()
 
     @contextlib.contextmanager
     def stoppable(self) -> Iterator[threading.Event]:
-        """Work that keeps what it has: the first Ctrl-C or SIGTERM sets the event that this gives.
+        """For work that keeps partial results: the first Ctrl-C or SIGTERM sets the event.
 
         The second one ends the command at once. What is kept is to be written inside the context,
         so that a signal that comes late does not cost it. Outside the main thread, which alone
@@ -282,21 +282,21 @@ def _complain(sentence: str, status: int) -> int:
 
 def _fail(error: Exception, args: argparse.Namespace) -> int:
     """One line and a log file, or the whole traceback where ``--debug`` asks for it."""
-    told = f"{type(error).__name__}: {error}"
+    said = f"{type(error).__name__}: {error}"
     if args.debug:
         traceback.print_exception(error)
-        return _complain(f"failed ({told})", FAILED)
+        return _complain(f"failed ({said})", FAILED)
     with tempfile.NamedTemporaryFile(
         "w", prefix="fisherdash-", suffix=".log", delete=False, encoding="utf-8"
     ) as log:
         log.write(f"{args.command_line}\n\n")
         traceback.print_exception(error, file=log)
-    return _complain(f"failed ({told}); the traceback is in {log.name}", FAILED)
+    return _complain(f"failed ({said}); the traceback is in {log.name}", FAILED)
 
 
 @contextlib.contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    """Send what anyone prints meanwhile to standard error, compiled libraries included."""
+    """Send everything that is printed meanwhile to standard error, by compiled libraries too."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:

@@ -83,7 +83,7 @@ add_resume = add_run_folder  # everything else is in the folder
 
 
 def resume(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
-    """Go on with a run or a training that was stopped or killed, exactly where it was."""
+    """Resume a run or a training that was stopped or killed, exactly where it was."""
     folder = run_folder(args)
     from fisherdash import tasks
 
@@ -95,7 +95,7 @@ def resume(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
-    """The run, and who judges where its survivors end."""
+    """The run, and the reference potential for the last frames of its survivors."""
     add_run_folder(parser)
     parser.add_argument(
         "--reference",
@@ -203,7 +203,7 @@ def _whole(found: "Run", ending: str) -> str:
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
-    """The specification, the folder, and who does the work."""
+    """The specification, the folder, and where the work is done."""
     parser.add_argument(
         "spec", metavar="SPEC.toml", help="what to train, re-fit and simulate (docs/study.md)"
     )
@@ -228,9 +228,9 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 def study(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """A population of models: train, re-fit and simulate everything that a TOML file asks for.
 
-    What is finished is never done again, so the same command goes on after Ctrl-C, and does what is
-    new when the file asks for more. A study's folder keeps the file and copies of the data:
-    DIR/study.toml --out DIR goes on with it wherever the data were.
+    Finished stages are kept, so the same command resumes after Ctrl-C, and adds what is new in the
+    file. A study's folder keeps the file and copies of the data: DIR/study.toml --out DIR resumes
+    it wherever the data were.
     """
     from fisherdash import tasks
     from fisherdash.study import read_begun, read_spec
@@ -248,5 +248,5 @@ def study(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     _, last = console.follow(task)
     assert last is not None
     if last.done + last.failed < last.models:
-        console.note("stopped; the same command goes on")
+        console.note("stopped; the same command resumes it")
     return {"models": last.models, "done": last.done, "failed": last.failed}

@@ -84,7 +84,7 @@ def add_inspect(parser: argparse.ArgumentParser) -> None:
 
 
 def inspect(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
-    """What is in a data file, in which units, and what speaks against it; nothing is kept."""
+    """Show what a data file contains, its units, and warnings about it; nothing is written."""
     data = read_data(args.data, args, console, args.temperature)
     return {
         "frames": len(data),
@@ -165,18 +165,18 @@ def trained(report: "EpochReport") -> dict[str, Any]:
 
 
 def ending(report: "EpochReport", out: Path) -> str:
-    """How the training ended and which network was kept."""
+    """How the training ended and which network was kept, as a sentence."""
     said = f"{report.status} after epoch {report.epoch} of {report.epochs}; "
     said += f"kept the network of epoch {report.best_epoch}, the best on the validation frames"
     if report.status == "cancelled":
-        return f"{said}; the same command with --resume goes on"
+        return f"{said}; the same command with --resume continues it"
     if report.status == "diverged":
         return f"{said}; a lower --learning-rate may help"
     return f"{said}. {report.nothing_learned}".removesuffix(". ")
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
-    """A checkpoint and the data that it is held against."""
+    """A checkpoint and the data that it is compared with."""
     add_checkpoint(parser)
     add_data(parser)
     add_options(parser.add_argument_group("data"), LoadSettings)
@@ -256,7 +256,7 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     from fisherdash import tasks
     from fisherdash.fisher.refit import details, summary
 
-    # The data have been told their temperature.
+    # The temperature is in the data already.
     stability = from_arguments(StabilitySettings, args, seed=args.seed)
     options = from_arguments(Options, args, temperature=None, stability=stability)
     labels = _labels(args, data, options, console)
@@ -289,7 +289,7 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 def _labels(
     args: argparse.Namespace, data: "Dataset", options: Options, console: Console
 ) -> dict[str, Any]:
-    """What ``tasks.solve`` is told of labels; InputError for options that have nothing to do."""
+    """Arguments of ``tasks.solve`` about labels; InputError for options without effect."""
     if args.calculator and not options.labels:
         raise InputError(
             "--calculator has nothing to label: give --label-displaced K, --label-dynamics K, or "

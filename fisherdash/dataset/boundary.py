@@ -22,7 +22,7 @@ _CONTACT = 4.0
 
 
 def made_whole(frames: Sequence[Frame], name: str) -> tuple[list[np.ndarray], list[str]]:
-    """Positions (N, 3) of every frame, and what to tell. InputError where there is no one way."""
+    """Positions (N, 3) of every frame, and notes. InputError where there is no one way."""
     found, mended, boxed = [], 0, False
     for index, frame in enumerate(frames):
         positions = frame.columns["pos"]
@@ -73,7 +73,7 @@ def _box(frame: Frame) -> tuple[np.ndarray | None, np.ndarray]:
 
 
 def _check_cell(cell: np.ndarray, periodic: np.ndarray, index: int, name: str) -> np.ndarray:
-    """Distances between opposite faces, Å; InputError for a cell without room."""
+    """Distances between opposite faces, Å; InputError for a cell without volume."""
     from ase.cell import Cell
 
     with np.errstate(all="ignore"):

@@ -41,7 +41,7 @@ _SPRINGS = 8
 
 @dataclass(frozen=True)
 class Examined:
-    """What the checks say.
+    """What the checks found.
 
     Attributes:
         warnings: one sentence each.

@@ -92,7 +92,7 @@ def _units_of(metadata: dict[str, Any], options: ReadOptions) -> Declared | None
         length_unit(str(metadata.get("_distance_unit", "Ang"))),
     )
     said = f"because the data base says {units.get(energy_key)} and {units.get(forces)}"
-    return Declared(found.energy, found.forces, found.length, said, custom="eV")
+    return Declared(found.energy, found.forces, found.length, said, usual="eV")
 
 
 def _rows(base: sqlite3.Connection) -> Iterator[Frame]:

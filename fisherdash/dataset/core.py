@@ -34,7 +34,7 @@ class Dataset:
         temperature: the temperature in K at which the frames were sampled, None if unknown.
         source: where the frames came from, in a few words.
         notes: what was inferred while loading and why, plain sentences.
-        warnings: what speaks against these numbers, plain sentences.
+        warnings: doubts about these numbers, plain sentences.
         left_out: frames of the file that were not taken, and why.
         units: of the file, by quantity; empty where it was in this project's.
 

@@ -40,11 +40,11 @@ _TOTAL_TOLERANCE = 0.04
 _WARM = (0.2, 5.0)
 """eV/Å, of the root mean square force of a molecule at some hundred kelvin."""
 _COLD = 0.07
-"""eV/Å; below it forces that nobody gave a unit for are asked about."""
+"""eV/Å; below it the unit of forces is asked for where nothing gives it."""
 _SIZES = {"eV": (0.2, 5.0), "kcal/mol": (5.0, 150.0), "hartree": (0.003, 0.2)}
-"""Of the root mean square force in a unit per Å, where nothing else tells."""
+"""Usual root mean square forces in a unit per Å, where there is no other evidence."""
 _FEW = 10
-"""Frames up to which large forces of a geometry far from rest are told, not warned of."""
+"""Frames up to which large forces of a geometry far from rest are noted, not warned of."""
 _AT_REST = 5.0
 """eV/Å²: where bonds vary by no more than forces over this, small forces are those of a geometry
 at rest; a bond has at least 15."""
@@ -68,7 +68,7 @@ class Declared:
     """Units that a file says, and how it says them.
 
     ``certain``: they are those of the format, to which a reader has converted.
-    ``custom``: of the energy, where nothing else is known.
+    ``usual``: unit of energy of such files, where nothing else is known.
     """
 
     energy: str | None = None
@@ -76,12 +76,12 @@ class Declared:
     length: str | None = None
     why: str = ""
     certain: bool = False
-    custom: str | None = None
+    usual: str | None = None
 
 
 @dataclass
 class Found:
-    """Units of a file, and what to tell of them."""
+    """Units of a file, with notes and warnings about them."""
 
     energy: str
     forces: str
@@ -163,7 +163,7 @@ def resolve(arrays: dict[str, np.ndarray], name: str, said: Wanted, declared: De
 
 
 def _length(arrays: dict, name: str, said: Wanted, declared: Declared) -> str:
-    """Unit of length; asks where nobody said it and the numbers are not in Å."""
+    """Unit of length; InputError where it is not given and the numbers are not in Å."""
     known = said.length_units or declared.length
     if known or declared.certain:
         return known or "Å"
@@ -223,8 +223,8 @@ def _energy(
     if said.force_units or declared.forces:
         unit = (said.force_units or declared.forces or "").rpartition("/")[0]
         return unit, f"Units assumed: {unit}, as in the unit of the forces", []
-    if declared.custom:
-        return declared.custom, f"Units: {declared.custom}, the custom of this kind of file", []
+    if declared.usual:
+        return declared.usual, f"Units: {declared.usual}, as usual for this kind of file", []
     size = rms(arrays["forces"])
     fits = [unit for unit, (low, high) in _SIZES.items() if low <= size < high]
     if not fits:
@@ -266,7 +266,7 @@ def _forces(
 
 
 def _inferred_forces(arrays: dict, name: str, energy: str) -> tuple[str, str]:
-    """Of forces beside positions in Å, of which nothing says the unit."""
+    """The same for forces without a given unit, beside positions in Å."""
     size = rms(arrays["forces"])
     readings = [f"{energy}/Å"]
     if energy in _BY_BOHR or energy == "kJ/mol":
@@ -311,9 +311,9 @@ def _inferred_forces(arrays: dict, name: str, energy: str) -> tuple[str, str]:
 
 
 def _likely(arrays: dict, energy: str, units: list[str]) -> tuple[list[str], list[str]]:
-    """Units of force that bonds to hydrogen and the work of the forces allow, and how they tell.
+    """Units of force that bonds to hydrogen and the work of the forces allow, and why.
 
-    Nothing is told where the two contradict one another.
+    Both are empty where the two contradict one another.
     """
     positions, forces = arrays["positions"], arrays["forces"]
     with np.errstate(all="ignore"):
@@ -335,7 +335,7 @@ def _likely(arrays: dict, energy: str, units: list[str]) -> tuple[list[str], lis
 
 
 def _at_rest(arrays: dict, size: float) -> bool:
-    """Whether forces of that rms (eV/Å) are small, and rightly so, for the bonds hardly vary."""
+    """Whether forces of that rms (eV/Å) are small because the bonds hardly vary."""
     positions = arrays["positions"]
     pairs, _ = reference_bonds(arrays["atomic_numbers"], positions[0])
     if not 0 < size < _WARM[0] / 2 or not len(pairs):
@@ -346,7 +346,7 @@ def _at_rest(arrays: dict, size: float) -> bool:
 
 
 def _size(arrays: dict, unit: str, declared: Declared) -> tuple[list[str], list[str]]:
-    """What to tell of the size of the forces in that unit: quietly, and as a warning."""
+    """Notes and warnings about the size of the forces in that unit."""
     size = rms(arrays["forces"]) * force_size(unit)
     said = f"The forces are {size:.3g} eV/Å rms{'' if unit == 'eV/Å' else f' in {unit}'}"
     if _WARM[0] / 2 <= size < _WARM[1]:

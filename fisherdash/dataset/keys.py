@@ -1,4 +1,4 @@
-"""Under which names files keep positions, energies, forces and atoms.
+"""The names under which files keep positions, energies, forces and atoms.
 
 Every published data set makes its own mixture, so each role is looked up on its own, and the user
 may name keys, or what they begin or end with.
@@ -103,7 +103,7 @@ def named(store: list[str], key: str, option: str, name: str) -> str:
 
 
 def listed(keys: Iterable[str]) -> str:
-    """Keys in words, none of them endless."""
+    """Keys for a message, each shortened, the first MOST_SHOWN of them."""
     every = list(keys)
     words = [f"{key[:40]}…" if len(key) > 40 else key for key in every[:MOST_SHOWN]]
     words = ["".join(c if c.isprintable() else "?" for c in word) for word in words]

@@ -137,11 +137,11 @@ class Arrays(Mapping[str, np.ndarray]):
 
     @property
     def listed(self) -> str:
-        """The keys in words, none of them endless."""
+        """The keys for a message."""
         return known.listed(self) if len(self) else "no arrays at all"
 
     def text(self, key: str) -> str | None:
-        """The text stored under `key` (also as bytes), or None if there is none or no end to it."""
+        """The text stored under `key` (also as bytes); None if there is none or it is long."""
         if key not in self._members:
             return None
         value = self[key]

@@ -136,7 +136,7 @@ def _frame(
 
 
 def _turbomole(text: str, name: str) -> list[Frame]:
-    """Of Turbomole's file ``gradient``: coordinates and symbols, then slopes, for every cycle."""
+    """Frames of Turbomole's file ``gradient``: for every cycle coordinates and then slopes."""
     frames: list[Frame] = []
     for found, after in itertools.pairwise([*_CYCLE.finditer(text), None]):
         assert found is not None  # only the last one is

@@ -159,7 +159,7 @@ def _forces_beside(path: Path) -> bytes | None:
 
 
 def clean_name(name: str) -> str:
-    """The last part of a file name given by a stranger, printable and not endless."""
+    """The last part of an untrusted file name, printable and at most 80 characters long."""
     last = str(name).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     return "".join(c for c in last if c.isprintable())[:80] or "unnamed file"
 
@@ -178,7 +178,7 @@ class _Opened:
     chosen: bool = False
 
     def stream(self) -> BinaryIO:
-        """Of an npz, which is read from where it lies."""
+        """Stream of an npz, which is read in place."""
         return self.whole or io.BytesIO(self.data)
 
 
@@ -226,7 +226,7 @@ def _opened(
 
 
 def _interpreted(opened: _Opened, options: ReadOptions, forces: bytes | None = None) -> Dataset:
-    """The Dataset in it."""
+    """The Dataset of an opened file."""
     name, data = opened.name, opened.data
     if opened.chosen:
         options = replace(options, molecule=None)

@@ -136,7 +136,7 @@ def _check_orientation(text: str, name: str) -> None:
 def _by_ase(data: bytes, name: str, form: str) -> list[Atoms]:
     from ase.io.formats import ioformats  # slow to import
 
-    logging.getLogger("ase").setLevel(logging.CRITICAL)  # what it would tell is told here
+    logging.getLogger("ase").setLevel(logging.CRITICAL)  # its warnings are given here
     try:
         if form == "traj":
             frames = read_trajectory(data)
@@ -340,7 +340,7 @@ def _missing(frame: Frame, found: tuple, name: str, options: ReadOptions) -> str
 
 
 def _prefix(keys: list[str]) -> str:
-    """What energies and forces begin or end with alike."""
+    """The prefix or suffix that the keys of energies and forces share."""
     bare = {key: re.sub(r"(?i)energ(y|ies)|forces?", "", key).strip("_-") for key in keys}
     parts = [{bare[key] for key in keys if stem in key.lower()} for stem in ("energ", "forc")]
     common = sorted((parts[0] & parts[1]) - {""})
@@ -349,7 +349,7 @@ def _prefix(keys: list[str]) -> str:
 
 def _declared(frames: Sequence[Frame], name: str, form: str, options: ReadOptions) -> Declared:
     if form in ("db", "deepmd"):
-        return Declared(custom="eV")
+        return Declared(usual="eV")
     if form != "extxyz":
         return Declared("eV", "eV/Å", "Å", f"to which {form} is converted", certain=True)
     texts = {
@@ -360,8 +360,8 @@ def _declared(frames: Sequence[Frame], name: str, form: str, options: ReadOption
     found = declared_units(texts, name, options)
     if {"i", "time", "E"} <= set(frames[0].comment) and not found.why:
         return Declared("hartree", "hartree/bohr", "Å", "as CP2K writes them", certain=True)
-    custom = None if frames[0].bare else "eV"
-    return Declared(found.energy, found.forces, found.length, found.why, custom=custom)
+    usual = None if frames[0].bare else "eV"
+    return Declared(found.energy, found.forces, found.length, found.why, usual=usual)
 
 
 def write_unlabelled(

@@ -26,7 +26,7 @@ _BY_COMMENTS = ("The temperature of", "Comments name")
 def from_comments(
     comments: Iterable[Mapping[str, Any]], wished: float | None
 ) -> tuple[float | None, list[str]]:
-    """The temperature that the comments of all frames name alike, K, and what to tell of it.
+    """The temperature that the comments of all frames name alike, K, and notes about it.
 
     Args:
         comments: key and value of every frame's comment.

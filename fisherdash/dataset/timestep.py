@@ -33,7 +33,7 @@ def longest_timestep(atomic_numbers: np.ndarray) -> float:
 
 
 def _period(first: float, second: float, stiffness: float) -> float:
-    """Of the stretch between two atoms of these masses (amu), fs."""
+    """Period of the stretch between two atoms of these masses (amu), fs."""
     reduced = first * second / (first + second) * _amu
     return float(2e15 * np.pi * np.sqrt(reduced / stiffness))
 

@@ -109,7 +109,7 @@ def _frame(comment: str, lines: list[str], name: str, index: int) -> Frame:
     rows = _rows(lines)
     widths = {len(row) for row in rows}
     if len(widths) > 1:
-        # What has spaces in it and stands where a symbol should is told first.
+        # Text with spaces in place of a symbol is reported first.
         first = [row[0] for row in rows if row and number(row[0]) is None]
         elements(first, f"{name} names", f" in frame {index}")
         raise InputError(

@@ -1,4 +1,4 @@
-"""The closed-form re-fit of the last layer by score matching, and what it says about itself."""
+"""The closed-form re-fit of the last layer by score matching, and its diagnostics."""
 
 from fisherdash.fisher.diagnostics import (
     Boltzmann,

@@ -78,7 +78,7 @@ class Fixed(NamedTuple):
 
 
 class Derivatives(NamedTuple):
-    """Of a batch of frames.
+    """Descriptors and their derivatives for a batch of frames.
 
     Attributes:
         values: the descriptors φ.

@@ -73,7 +73,7 @@ class Boltzmann:
         per_descriptor_stderr: their standard errors, K.
         p_descriptors: probability of descriptors this different from one another if the
             hypothesis were true (smallest of all, corrected for their number).
-        consistent: whether neither test speaks against the hypothesis; without a believed
+        consistent: whether neither test rejects the hypothesis; without a believed
             temperature only the descriptors are asked.
         frames, groups: what the estimate rests on.
     """

@@ -204,7 +204,7 @@ def add(
     failing: np.ndarray | None = None,
     cancel: threading.Event | None = None,
 ) -> Labels:
-    """The labels and these frames with theirs.
+    """The labels with these frames added.
 
     Args:
         labels: so far.
@@ -395,7 +395,7 @@ def _sums(
     options: Options,
     cancel: threading.Event | None,
 ) -> tuple[LabelSums, LabelSums]:
-    """Over frames of even and odd number, ``before`` being the number of the first."""
+    """Sums over frames of even and of odd number; ``before`` is the number of the first."""
     halves = [LabelSums(0, 0, 0, 0), LabelSums(0, 0, 0, 0)]
     blocks = derivatives_of(
         start,

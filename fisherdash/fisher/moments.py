@@ -414,7 +414,7 @@ def _derivatives(
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
 ) -> Derivatives:
-    """Of a block of frames; each device of ``mesh`` has BLOCK of them, and a key."""
+    """Derivatives of a block of frames; each device of ``mesh`` has BLOCK of them, and a key."""
 
     def of_block(keys: Array, params: Parameters, basis: Any, numbers: Array, x: Array):
         return Derivatives.of(

@@ -138,7 +138,7 @@ def _warnings_of(
     stability: StabilityCheck | None,
     entropy: EntropyDescent | None,
 ) -> tuple[str, ...]:
-    """What should be known before the result is believed."""
+    """Warnings about data, head and errors."""
     return (
         *(() if entropy is None else (f"{entropy.sentence}.",)),
         *_about_data(prepared),
@@ -563,7 +563,7 @@ class Refit:
 
     @property
     def eigenvalues(self) -> Sequence[float]:
-        """Of the normal equations relative to the metric, falling; Å⁻² for the identity."""
+        """Of the normal equations relative to the metric, falling; Å⁻² for the identity metric."""
         return tuple(float(value) for value in self.prepared.problem.spectrum.values)
 
     @property
@@ -627,7 +627,7 @@ def summary(refit: Refit) -> dict[str, Any]:
 
 
 def details(refit: Refit) -> dict[str, Any]:
-    """All the rest that a re-fit knows.
+    """The other results, JSON-able.
 
     How sure the choice of the ridge is, the posterior, the path, the spectrum, the head's weights,
     the temperature of each descriptor, and the runs behind a stability-aware choice.

@@ -180,7 +180,7 @@ def _times_to_failure(
     seed: int,
     progress: Callable[[float], None],
 ) -> Float[np.ndarray, "heads replicas"]:
-    """In ps; infinite for survivors."""
+    """Times to failure in ps; infinite for survivors."""
     plan = MDSettings(
         replicas=settings.replicas,
         steps=settings.steps,

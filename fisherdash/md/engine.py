@@ -10,7 +10,7 @@ The first evaluation of the forces is a step of zero length in the same loop: co
 of its own for it would double the wait in front of the first frame.
 
 State and buffers are small (0.2 MB for 64 ethanol molecules), and nothing is donated: a state that
-was handed out stays valid and can be kept for going on later. ``advance`` runs on all local
+was handed out stays valid and can be kept for resuming later. ``advance`` runs on all local
 devices, each with its share of the replicas, or of the bodies where there are more of those
 (:class:`Layout`).
 
@@ -228,18 +228,18 @@ class Layout:
 
     @property
     def params(self) -> P:
-        """Of the parameters."""
+        """Sharding of the parameters."""
         return P("members") if self.members else P()
 
     @property
     def state(self) -> State:
-        """Of a state."""
+        """Sharding of a state."""
         every = P("members", "replicas")
         return State(**dict.fromkeys(State._fields, every) | {"step": P()})
 
     @property
     def record(self) -> Record:
-        """Of the recorded frames."""
+        """Sharding of the recorded frames."""
         return Record(*(P(None, "members", "replicas") for _ in Record._fields))
 
     def put(self, tree: Any, parts: Any) -> Any:
@@ -270,7 +270,7 @@ def advance(
     def share(
         params: Any, state: State, constants: RunConstants, steps: Int[Array, ""]
     ) -> tuple[State, Record]:
-        """Of one device."""
+        """The share of one device."""
         first_frame = frame_of(state.step + 1, constants.record_every)
 
         def one_step(_: Any, carry: tuple[State, Record]) -> tuple[State, Record]:

@@ -91,7 +91,7 @@ class Contacts:
     def of(
         cls, atomic_numbers: Int[np.ndarray, " atoms"], bonds: Bonds, limits: Mapping[str, float]
     ) -> "Contacts":
-        """Of a molecule; pairs of elements without a limit are not watched."""
+        """The watched pairs of a molecule; pairs of elements without a limit are left out."""
         numbers = np.asarray(atomic_numbers)
         matrix = np.zeros((len(numbers), len(numbers)))
         for name, limit in limits.items():

@@ -69,7 +69,7 @@ def kinetic_energy(
 
 
 class State(NamedTuple):
-    """Everything that a run needs to go on, exactly: a pytree of arrays (of JAX or numpy).
+    """Everything that a run needs to be resumed exactly: a pytree of arrays (of JAX or numpy).
 
     ``step`` is the number of steps done, a scalar; −1 means that not even the forces at the start
     are known. ``failed_step`` and ``cause`` are those of

@@ -39,7 +39,7 @@ class Chunk(Trajectories):
         bonds: the bonds that are watched; ``cause`` of a broken one is an index into them.
         contacts: the pairs without a bond that are watched, if any.
         notes: what was decided about the start, plain sentences.
-        state: the integrator's state after ``step``, on the host; a run goes on from it exactly.
+        state: the integrator's state after ``step``, on the host; a run is resumed from it exactly.
     """
 
     stage: Literal["compiling", "running"]
@@ -73,7 +73,7 @@ class Call:
 def running(
     call: Call, groups: Sequence[Group], settings: MDSettings, common: dict[str, Any]
 ) -> Chunk:
-    """The frames of a call that has ended; those on the way to a frame are left out."""
+    """The complete frames of a call that has ended."""
     every, steps = settings.record_every, settings.steps
     frames = np.arange(engine.frame_of(call.first, every), engine.frame_of(call.last, every) + 1)
     due = np.minimum(frames * every, steps)
@@ -162,7 +162,7 @@ class Setting:
 
 
 class _Device:
-    """The states of all groups on the device, and how they get further."""
+    """The states of all groups on the device, and how they are advanced."""
 
     def __init__(
         self, groups: Sequence[Group], state: State, setting: Setting, settings: MDSettings

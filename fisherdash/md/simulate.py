@@ -48,7 +48,7 @@ def resume(
     bonds = Bonds(
         np.array([bond[:2] for bond in header.bonds]), np.array([bond[2] for bond in header.bonds])
     )
-    # A run from before clashes were looked for goes on without.
+    # Runs begun before clashes were detected have no limits, and are resumed without.
     contacts = Contacts.of(numbers, bonds, header.clash_limits or {})
     groups = group_checkpoints(checkpoints, numbers, settings.precision)
     setting = loop.Setting(
@@ -86,8 +86,8 @@ def simulate(
         dataset: gives the molecule, the starting frames and the reference lengths of the bonds.
         settings: of the run.
         cancel: when set, the run ends within about a second and keeps what it has done.
-        resume_from: ``Chunk.state`` of an earlier chunk of the same run; goes on bit for bit as if
-            it had never stopped. Frames up to its step are not recorded again.
+        resume_from: ``Chunk.state`` of an earlier chunk of the same run, which continues bit for
+            bit as if it had never stopped. Frames up to its step are not recorded again.
 
     Returns:
         An iterator over chunks; the first has the stage "compiling" and comes at once.
@@ -134,7 +134,7 @@ def simulate(
 def _geometries(
     first: "Checkpoint", dataset: Dataset, settings: MDSettings, bonds: Bonds
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Starting positions, shape (replicas, atoms, 3) in Å, and how they came about."""
+    """Starting positions, shape (replicas, atoms, 3) in Å, and notes on how they were made."""
     if settings.start == "data":
         frames, note = initial.pick_frames(len(dataset), settings.replicas, settings.seed)
         notes = [note]

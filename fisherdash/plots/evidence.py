@@ -384,7 +384,7 @@ _READING: Final = """\
 - The model is the unit. Intervals (95 %, in brackets) draw models, then replicas, with the
   correction that counts the replicas' noise once; tests are signed-rank over models.
 - p-values are corrected after Holm: survival and drift of all heads and conditions are one family.
-  The log-rank test, stratified by model, speaks of these models only.
+  The log-rank test, stratified by model, holds for these models only.
 - A pair is one model and one initial state. A failure is a result: survival is read first, and a
   smaller drift of the survivors is no improvement where fewer survive.
 - Limits: what was run above is all there is. Another molecule, another network, another temperature

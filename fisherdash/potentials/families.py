@@ -1,4 +1,4 @@
-"""The kinds of potentials by name: the one place beside their own packages that names them."""
+"""The kinds of potentials by name, in the one place that knows them all."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

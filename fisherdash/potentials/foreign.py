@@ -1,9 +1,9 @@
-"""The door for other people's models: a file becomes one of our checkpoints, or is refused.
+"""Imports models of other programs: a file becomes a checkpoint, or is refused.
 
 What kind of file it is follows from the names of classes that the inert reader sees. The network is
 taken over with all of its parameters, its last linear layer becomes the head, and every constant of
 the energy goes into the element biases. A probe then shows that the energy is linear in the head
-and the forces are its slope. The unit of energy is not in such files and has to be told.
+and the forces are its slope. The unit of energy is not in such files and has to be given.
 """
 
 import dataclasses
@@ -145,7 +145,7 @@ def load_bytes(
 def taken_over(
     data: bytes | Mapping[str, bytes], settings: ImportSettings, *, source: str, name: str
 ) -> tuple[Checkpoint, Found]:
-    """The checkpoint before it is probed, and what was found; as :func:`load_bytes` otherwise."""
+    """The checkpoint before its probe, and what was found; arguments as for :func:`load_bytes`."""
     found = _found(data, source)
     if settings.energy_unit is None:
         raise InputError(

@@ -22,7 +22,7 @@ class Found:
         parameters: how many numbers were trained, as the library counts them.
         precision: of the numbers in the file.
         readout: in words, how the energy is made from features.
-        hint: for whoever has to be asked for the unit of energy.
+        hint: shown where the unit of energy has to be asked for.
         notes: what the user should know.
     """
 

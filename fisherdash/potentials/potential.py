@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class PerAtom(NamedTuple):
-    """What a potential says about a batch of frames.
+    """What a potential gives for a batch of frames.
 
     Attributes:
         features: h of every atom.
@@ -50,7 +50,7 @@ class Potential(Protocol):
 
     @property
     def num_features(self) -> int:
-        """F."""
+        """Number of features F of an atom."""
         ...
 
     @property
@@ -65,7 +65,7 @@ class Potential(Protocol):
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """In which it can be evaluated: "float32", "float64" or both."""
+        """Precisions in which it can be evaluated: "float32", "float64" or both."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class Potential(Protocol):
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """What rebuilds it, JSON-able, see :func:`fisherdash.potentials.from_json`."""
+        """The fields that rebuild it, JSON-able, see :func:`fisherdash.potentials.from_json`."""
         ...
 
     def shapes(self) -> Parameters:

@@ -105,11 +105,11 @@ def run_study(
 
     Args:
         spec: what to do.
-        folder: where; a study that lies there is gone on with, or extended.
+        folder: of the study; an existing one is resumed, or extended.
         workers: processes of a local Dask cluster, None for one a core (one where there is an
             accelerator), 0 to work in this process without Dask.
         scheduler: address of a Dask scheduler whose workers see ``folder``.
-        cancel: set it to stop; what is finished stays, the rest is gone on with later.
+        cancel: set it to stop; finished stages are kept, the rest can be resumed.
 
     Yields:
         Progress, about twice a second. Before the last one the tables are written.
@@ -261,7 +261,7 @@ def _cluster(workers: int) -> Any:
     except RuntimeError as error:
         raise InputError(
             f"the {workers} workers of the study did not start ({error.__cause__ or error}); "
-            "nothing is lost: the same command goes on when the machine has less to do"
+            "nothing is lost: run the same command again when the machine is less busy"
         ) from error
 
 

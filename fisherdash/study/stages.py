@@ -260,7 +260,7 @@ def _simulate_members(unit: Unit, settings: MDSettings) -> None:
 def _trajectories(
     unit: Unit, place: Path, models: dict[str, Checkpoint], settings: MDSettings
 ) -> workspace.Run:
-    """The run in ``place``, finished; one that was interrupted goes on."""
+    """The finished run in ``place``; an interrupted one is resumed."""
     try:
         if workspace.open_run(place).status == "finished":
             return workspace.open_run(place)
@@ -269,7 +269,7 @@ def _trajectories(
             unfinished.header, unfinished.checkpoints, unfinished.state, cancel=unit.cancel
         )
         rest = workspace.go_on(chunks, unfinished)
-    except InputError:  # what cannot go on is begun again
+    except InputError:  # a run that cannot be resumed is begun again
         if place.exists():
             storage.remove_folder(place)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -92,7 +92,7 @@ def headline(found: Findings) -> str:
 
 
 def _bounds(comparisons: Sequence[Comparison]) -> list[str]:
-    """What the intervals leave room for."""
+    """Which effects the intervals do not exclude."""
     known = [one for one in comparisons if one.survivors.low is not None]
     if not known:
         return []
@@ -121,7 +121,7 @@ def _leanings(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _these_models(comparisons: Sequence[Comparison]) -> list[str]:
-    """What the log-rank test adds, which does not speak of other models."""
+    """What the log-rank test says, which holds for these models only."""
     found = []
     for longer in (True, False):
         which = [

@@ -198,7 +198,7 @@ class Training:
     def run(
         self, cancel: threading.Event, resume: bool, report_seconds: float
     ) -> Iterator[tuple[EpochReport, ...]]:
-        """Trains until no member goes on; see :func:`train_together`."""
+        """Trains until every member has ended; see :func:`train_together`."""
         if resume:
             fresh = [_member(self.state, index) for index in range(len(self.members))]
             both = zip(self.members, fresh, strict=True)
@@ -261,7 +261,7 @@ class Training:
         self.compile_seconds = time.perf_counter() - started
 
     def _epoch(self, cancel: threading.Event) -> bool:
-        """One epoch of every member that goes on; False if it was cancelled on the way."""
+        """One epoch of every unfinished member; False if it was cancelled before its end."""
         started, done = time.perf_counter(), 0
         order, sums = self.order(), Sums.zero(len(self.members))
         while done < self.steps:
@@ -277,7 +277,7 @@ class Training:
         return True
 
     def _count(self, seen: Sums, seconds: float) -> None:
-        """Enters an epoch into the progress of the members that go on, and keeps it on disk."""
+        """Enters an epoch into the progress of the unfinished members, and saves it."""
         seen, unseen, rates = jax.device_get(
             (seen, self._validate(), self.hyper.rate.at(self.state.step))
         )

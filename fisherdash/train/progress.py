@@ -1,4 +1,4 @@
-"""What a training has reached: numbers and best weights, its reports, and its file on disk.
+"""State of a training: numbers and best weights, its reports, and its file on disk.
 
 The file is an npz of plain arrays with a JSON header, written atomically. It holds everything that
 the next epoch depends on, so a training that was stopped and resumed takes the same steps.
@@ -66,7 +66,7 @@ class EpochReport:
 
     @property
     def nothing_learned(self) -> str:
-        """What to say if the best weights are hardly better than zero forces, or than the mean of
+        """A warning if the best weights are hardly better than zero forces, or than the mean of
         the energies; else ""."""
         error = self.best_errors.get("valid_energy_rmse", math.nan)
         energies = no_energies(error, self.energy_std)
@@ -122,7 +122,7 @@ class Progress:
         config: of the network.
         trainee: what to train.
         best: parameters with the lowest validation loss so far, on the host.
-        status: whether it goes on, and if not, why.
+        status: "running", or how it ended.
         epoch: epochs done.
         best_epoch: when the best was.
         best_loss: the validation loss then.
@@ -177,7 +177,7 @@ class Progress:
             self.status = "running"
 
     def report(self, compile_seconds: float) -> EpochReport:
-        """Where it is."""
+        """The report of the present epoch."""
         trainee, epoch, epochs = self.trainee, self.epoch, self.trainee.settings.epochs
         last = {k: v for k, v in self.history[-1].items() if k != "epoch"} if epoch else {}
         per_epoch = self.seconds / epoch if epoch else math.nan
@@ -241,7 +241,7 @@ class Progress:
             np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
 
     def load(self, fresh: State) -> State:
-        """Takes up what :meth:`save` wrote, and returns the state to go on from.
+        """Reads what :meth:`save` wrote, and returns the state to resume from.
 
         Args:
             fresh: the state before the first epoch, for the structure and the shapes.
@@ -259,15 +259,15 @@ class Progress:
                 if (version := header["version"]) != FORMAT_VERSION:
                     raise InputError(
                         f"{path} is version {version!r} of an interrupted training; this program "
-                        f"goes on with version {FORMAT_VERSION}, so train anew or go on with the "
-                        "program that wrote it"
+                        f"resumes version {FORMAT_VERSION}: train anew, or resume with the program "
+                        "that wrote it"
                     )
                 agreed, numbers = dict(header["fixed"]), {name: header[name] for name in _NUMBERS}
                 loaded = [file[f"leaf_{index}"] for index in range(len(leaves))]
         except InputError:
             raise
         except FileNotFoundError as error:
-            raise InputError(f"there is no interrupted training to go on with: {path}") from error
+            raise InputError(f"there is no interrupted training to resume: {path}") from error
         except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} does not hold an interrupted training: {error}") from error
         for key, value in self._fixed().items():

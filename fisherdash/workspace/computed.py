@@ -19,11 +19,11 @@ KEPT = 64
 """Values kept, whosever they are; the one that was not asked for longest goes first."""
 
 PATIENCE = 30.0
-"""Seconds for which a failure is remembered; then whoever asks again has it tried again."""
+"""Seconds for which a failure is kept; a later request tries again."""
 
 
 class Computed(NamedTuple, Generic[T]):
-    """What is known of a value: as it is or, with the job that computes it, as it was (or None)."""
+    """The present value or, with the job that computes it, the previous one (or None)."""
 
     value: T | None
     job: Job | None

@@ -174,8 +174,8 @@ class Header:
 
     def write(self, folder: Path, status: str) -> None:
         """Write the header with a status; InputError when the disk refuses."""
-        told = {"status": status, "writer": locks.this_writer()}
-        save_json(folder / self.FILE, {"format": FORMAT, **dataclasses.asdict(self), **told})
+        state = {"status": status, "writer": locks.this_writer()}
+        save_json(folder / self.FILE, {"format": FORMAT, **dataclasses.asdict(self), **state})
 
     def check_idle(self, folder: Path, fields: Mapping[str, Any]) -> None:
         """InputError while a process writes the folder."""
@@ -287,7 +287,7 @@ def describe_run(
       settings: the simulator's settings, with ``to_json()``.
       title: defaults to the molecule and the names of the heads.
       command: the shell command that repeats the run.
-      roles: of heads that are not told apart by their provenance.
+      roles: of heads whose provenance does not show them.
     """
     names = tuple(checkpoints)
     return RunHeader(

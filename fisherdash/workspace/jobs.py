@@ -169,12 +169,12 @@ class Job:
             self.result = self._consume()
             self._end("cancelled" if self._cancel.is_set() else "finished")
         except InputError as error:
-            # Work that was told to stop may say so by refusing to go on.
+            # Cancelled work may end with an InputError.
             stopped = self._cancel.is_set()
             self.error = None if stopped else str(error)
             self.failure = "" if stopped else "InputError"
             self._end("cancelled" if stopped else "failed")
-        except Exception as error:  # noqa: BLE001 - logged and told; the worker must live on
+        except Exception as error:  # noqa: BLE001 - logged and reported; the worker thread must survive
             _log.exception("job %s (%s) failed", self.id, self.kind)
             self.error, self.failure = failure_sentence(self.kind, error), type(error).__name__
             self._end("failed")
@@ -212,7 +212,7 @@ class Job:
         self._done.set()
 
     def _facts(self) -> dict[str, Any]:
-        """What the log may say of the job: numbers, and nothing that a user typed."""
+        """The part of a job that is logged: numbers, and nothing that a user typed."""
         sizes = self.info.get("sizes")
         numbers = sizes.items() if isinstance(sizes, dict) else ()
         known = {str(name): size for name, size in numbers if type(size) in (int, float)}
@@ -352,7 +352,7 @@ def submit(
       make_iterator: called in the worker with the cancel event, once set the iterator ends early;
         what it *returns* becomes ``job.result``.
       describe: reads the progress off an item, which is a :class:`JobProgress` by default.
-      info: facts for whoever shows the job, for example where its run lies.
+      info: facts to display, for example the folder of its run.
       device: whose queue it waits in.
 
     Raises:

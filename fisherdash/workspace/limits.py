@@ -126,7 +126,7 @@ def check_jobs(active: int, user: str) -> None:
 
 
 def check_run(price: Cost, trajectory_steps: int, user: str) -> None:
-    """InputError when a run exceeds the limits of ``user`` or the room on the disk.
+    """InputError when a run exceeds the limits of ``user`` or the free space on the disk.
 
     ``trajectory_steps`` are heads × replicas × steps.
     """
@@ -146,7 +146,7 @@ def check_run(price: Cost, trajectory_steps: int, user: str) -> None:
 
 
 def check_room(extra: int, user: str) -> None:
-    """InputError when ``extra`` bytes exceed the room on the disk or the limit of ``user``."""
+    """InputError when ``extra`` bytes exceed the free disk space or the limit of ``user``."""
     home = paths.root()
     above = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(above).free

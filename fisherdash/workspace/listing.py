@@ -56,7 +56,7 @@ class Entry:
 
     @property
     def done(self) -> int:
-        """Steps or epochs that are on disk; 0 where that cannot be told."""
+        """Steps or epochs that are on disk; 0 if unknown."""
         if self.kind == "trainings":
             return epochs_done(self.folder)
         chunks = sorted(self.folder.glob("chunk-*.npz"))
@@ -149,7 +149,7 @@ def tidy() -> None:
 
 
 def epochs_done(folder: Path) -> int:
-    """Epochs of a training that are on disk; 0 where that cannot be told."""
+    """Epochs of a training that are on disk; 0 if unknown."""
     try:
         state = headers.load(folder / TRAINING_STATE, ("header",))
         return int(json.loads(str(state["header"]))["epoch"])

@@ -153,7 +153,7 @@ class Run:
         if self.header.born != born:  # another run has taken the folder
             self.now = self._nothing = self._empty()
         count = sum(1 for _ in self.folder.glob("chunk-*.npz"))
-        if count < len(self.now.ends):  # a run from before its states had numbers goes on
+        if count < len(self.now.ends):  # a resumed run of a version whose states had no numbers
             self.now = self._nothing
         now, fresh = self.now, []
         while (path := self.folder / headers.CHUNK.format(len(now.ends) + len(fresh))).exists():
@@ -421,7 +421,7 @@ def kept_models(folder: Path, header: RunHeader) -> "dict[str, Checkpoint]":
         path = folder / headers.MODEL.format(number)
         if not path.exists():
             raise InputError(
-                f"the run in {folder} cannot go on: it holds no {path.name}, the model of {name!r}"
+                f"the run in {folder} cannot be resumed: it holds no {path.name}, the model of {name!r}"
             )
         models[name] = load(path)
     return models

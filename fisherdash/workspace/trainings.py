@@ -49,7 +49,7 @@ class TrainingWriter:
         self._saved_epoch, self._saved_at = 0, -float("inf")
 
     def record(self, reports: Iterable[Any]) -> Iterator[Any]:
-        """Pass a training's reports through; the last one's network is on disk before it goes on.
+        """Pass a training's reports on; the best network is stored before the last one is.
 
         InputError when the disk refuses; what was written before is kept.
         """

@@ -1,4 +1,4 @@
-"""The user of a thread: nobody in particular on one's own machine, one of many on a server.
+"""The user of a thread: everybody on one's own machine, one of many on a server.
 
 A user is 16 hexadecimal digits, which also name a folder of the workspace; "" is everybody, who
 sees everything. The server registers how to look up the user of a page (:func:`ask_with`); a worker

@@ -73,8 +73,8 @@ def test_a_longer_run_is_cut_where_the_shorter_one_ends():
     assert pairs.failed.reshape(2, 2).tolist() == [[0, 1], [0, 1]]
 
 
-def test_a_trajectory_that_stands_twice_is_refused():
-    with pytest.raises(InputError, match="model m, replica 0 stands twice"):
+def test_a_trajectory_that_occurs_twice_is_refused():
+    with pytest.raises(InputError, match="model m, replica 0 occurs twice"):
         pairing.pair(trajectories(row(), row()), trajectories(row()))
 
 

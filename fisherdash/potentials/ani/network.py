@@ -76,17 +76,17 @@ class Ani(AllPairs, Settings):
 
     @property
     def num_features(self) -> int:
-        """F, the widest input of a last layer."""
+        """Number of features F: the widest input of a last layer."""
         return self.widths[-1]
 
     @property
     def cutoff(self) -> float:
-        """In Å."""
+        """The larger of the two cutoffs, Å."""
         return max(self.radial_cutoff, self.angular_cutoff)
 
     @property
     def elements(self) -> tuple[int, ...]:
-        """Those with a network."""
+        """Elements that have a network."""
         return tuple(sorted(self.species))
 
     @property
@@ -97,7 +97,7 @@ class Ani(AllPairs, Settings):
         return s * self.radial_shifts + angular
 
     def shapes(self) -> Parameters:
-        """Of the weights, (species, inputs, outputs), and of the symmetry functions' shifts."""
+        """Shapes of the weights, (species, inputs, outputs), and of the shifts."""
         s, sizes = len(self.species), (self.inputs, *self.widths)
         shapes = {
             f"layer_{n}": {"weight": (s, *pair), "bias": (s, pair[1])}

@@ -111,7 +111,7 @@ class Layout:
 
 
 def _layouts(config: ModelConfig) -> tuple[Layout, ...]:
-    """Of the features before the first step and after each one."""
+    """Layouts of the features before the first step and after each one."""
     found = [Layout(has_parity=False, degree=0)]
     for iteration in range(config.iterations):
         last, before = iteration == config.iterations - 1, found[-1]

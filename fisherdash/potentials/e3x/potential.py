@@ -38,12 +38,12 @@ class E3x:
 
     @property
     def num_features(self) -> int:
-        """F."""
+        """Number of features F of an atom."""
         return self.config.features
 
     @property
     def cutoff(self) -> float:
-        """In Å."""
+        """Distance in Å."""
         return self.config.cutoff
 
     def to_json(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class E3x:
         return self.config.to_json()
 
     def shapes(self) -> Body:
-        """Of the weights."""
+        """Shapes of the weights."""
         return body_shapes(self.config)
 
     def init(self, seed: int) -> Body:

@@ -35,7 +35,7 @@ DTYPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """A class or a function by its full name, "torch.nn.functional.silu"."""
+    """The full name of a class or a function, "torch.nn.functional.silu"."""
 
     name: str
 
@@ -170,7 +170,7 @@ def storage_of(archive: Archive, folder: str, pid: Any) -> Storage:
     sound = type(size) is int and size >= 0 and bytes_there is not None
     if not sound or (item is not None and size * item != bytes_there):
         raise InputError(
-            f"the file speaks of {reprlib.repr(size)} numbers of the kind {kind!r:.60} in the "
+            f"the file declares {reprlib.repr(size)} numbers of the kind {kind!r:.60} in the "
             f"entry {reprlib.repr(entry)}, which has {bytes_there or 'no'} bytes"
         )
     return Storage(kind, entry, size)

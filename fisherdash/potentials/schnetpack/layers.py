@@ -80,17 +80,17 @@ class Network(AllPairs, Settings):
 
     @property
     def num_features(self) -> int:
-        """F, what the last layer sees of an atom."""
+        """Number of features F: the input of the last layer."""
         return self.hidden[-1] if self.hidden else self.width
 
     @property
     def elements(self) -> tuple[int, ...]:
-        """All that have an embedding, trained or not."""
+        """Elements that have an embedding, trained or not."""
         return tuple(range(1, self.embeddings))
 
     @property
     def numbers_of_a_pair(self) -> int:
-        """Between the layers."""
+        """Numbers between the layers for one pair of atoms."""
         raise NotImplementedError
 
     def frames_per_block(self, atoms: int) -> int:
@@ -99,7 +99,7 @@ class Network(AllPairs, Settings):
 
 
 def dense_shapes(inputs: int, outputs: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
-    """Of one layer."""
+    """Shapes of one layer."""
     shapes: dict[str, tuple[int, ...]] = {"weight": (inputs, outputs)}
     return shapes | ({"bias": (outputs,)} if bias else {})
 
@@ -111,7 +111,7 @@ def dense(layer: Layer, x: Float[Array, "... inputs"]) -> Float[Array, "... outp
 
 
 def common_shapes(network: Network) -> dict[str, Any]:
-    """Of the embedding, the radial functions and the layers before the last one."""
+    """Shapes of the embedding, the radial functions and the layers before the last one."""
     of_basis = ("offsets", "widths") if network.basis == "gaussian" else ("frequencies",)
     widths = (network.width, *network.hidden)
     output = {str(n): dense_shapes(*pair) for n, pair in enumerate(itertools.pairwise(widths))}
@@ -123,7 +123,7 @@ def common_shapes(network: Network) -> dict[str, Any]:
 
 
 def output(network: Network, params: Any, q: Float[Array, "frames atoms width"]) -> Array:
-    """h, what the last layer sees: all layers but that one, after the network."""
+    """h, the input of the last layer: the layers between the network and that one."""
     activation = ACTIVATIONS[network.activation]
     for n in range(len(network.hidden)):
         q = activation(dense(params["output"][str(n)], q))

@@ -48,7 +48,7 @@ class PaiNN(Network):
     family = "schnetpack-painn"
 
     def shapes(self) -> Parameters:
-        """Of the weights; those of layers as (inputs, outputs)."""
+        """Shapes of the weights; those of layers as (inputs, outputs)."""
         width, rounds = self.width, range(self.iterations)
         filters = 3 * width * (1 if self.shared_filters else self.iterations)
         message = {"first": dense_shapes(width, width), "second": dense_shapes(width, 3 * width)}
@@ -114,5 +114,5 @@ class PaiNN(Network):
 
     @property
     def numbers_of_a_pair(self) -> int:
-        """Those of its three filters."""
+        """Numbers of its three filters."""
         return 3 * self.width

@@ -42,7 +42,7 @@ class SchNet(Network):
     family = "schnetpack-schnet"
 
     def shapes(self) -> Parameters:
-        """Of the weights; those of layers as (inputs, outputs)."""
+        """Shapes of the weights; those of layers as (inputs, outputs)."""
         one = {
             "filter_first": dense_shapes(self.radial, self.filters),
             "filter_second": dense_shapes(self.filters, self.filters),
@@ -73,5 +73,5 @@ class SchNet(Network):
 
     @property
     def numbers_of_a_pair(self) -> int:
-        """Those of its filter, between two layers and after the second."""
+        """Numbers of its filter, between two layers and after the second."""
         return 2 * self.filters

@@ -147,7 +147,7 @@ class Comparison:
         drift_difference: the same as a difference, meV/atom/ps, median over models of medians.
         survival: signed-rank test of ``time_to_failure`` over models.
         drift: signed-rank test of ln ``drift_ratio`` over models.
-        logrank: stratified by model; speaks of these models only.
+        logrank: stratified by model; holds for these models only.
         per_model: how many models were helped or hurt.
         testable: whether a test over so many models could be significant in its family at all:
             the smallest p-value of M models is 2/2ᴹ.
@@ -183,7 +183,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """Both read together."""
+        """Survival and drift read together."""
         survival, drift = self.survival_sign, self.drift_sign
         if self.survival.raw is None or not self.testable:
             return "too few models"

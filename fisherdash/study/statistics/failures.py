@@ -105,7 +105,7 @@ class FailureRate:
 
     @property
     def expected(self) -> Estimate:
-        """Failures in TARGET ns, if the rate of the second half goes on."""
+        """Failures in TARGET ns, at the rate of the second half."""
         return self.late.scaled(TARGET)
 
     def to_json(self) -> dict[str, Any]:

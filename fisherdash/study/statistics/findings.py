@@ -25,21 +25,21 @@ class Findings:
 
     Args:
         tables: of a study.
-        specification: its TOML; what the recipes do to the number of epochs stands there only.
+        specification: its TOML, for the factors by which recipes change the number of epochs.
         seed: of every bootstrap.
 
     Raises:
-        InputError: if a table speaks of a model that the table of models does not have.
+        InputError: if a table names a model that is not in the table of models.
     """
 
     def __init__(self, tables: Tables, specification: str = "", seed: int = 0) -> None:
         known = set(tables.models["model"])
         for name in _BY_MODEL:
-            strangers = set(getattr(tables, name)["model"]) - known
-            if strangers:
+            unknown = set(getattr(tables, name)["model"]) - known
+            if unknown:
                 raise InputError(
-                    f"the table {name} of a study speaks of the model {min(strangers)}, which its "
-                    "table of models does not have"
+                    f"the table {name} of a study names the model {min(unknown)}, which its table "
+                    "of models does not have"
                 )
         self.whole, self.seed = tables, seed
         self.factors = comparison.epoch_factors(specification)
@@ -50,7 +50,7 @@ class Findings:
 
     @property
     def trajectories(self) -> pd.DataFrame:
-        """Of the main recipe."""
+        """Trajectories of the main recipe."""
         return self.tables.trajectories
 
     @functools.cached_property
@@ -119,7 +119,7 @@ class Findings:
 
     @functools.cached_property
     def associations(self) -> list[effects.Association]:
-        """Of every effect with what is known of a model beforehand, corrected together."""
+        """Correlations of every effect with properties of the models, corrected together."""
         found = []
         for (head, condition), pairs in self.pairs.items():
             known = effects.predictors(self.tables.models, self.tables.heads, head)
@@ -177,12 +177,12 @@ class Findings:
 
     @functools.cached_property
     def force_errors(self) -> list[effects.Change]:
-        """On frames that no model has seen."""
+        """Changes of the force RMSE on frames that no model has seen."""
         return effects.force_errors(self.tables.heads, self.heads, self.seed)
 
     @functools.cached_property
     def sharpness(self) -> list[effects.Change]:
-        """Of the loss around each head."""
+        """Changes of the sharpness of the loss around each head."""
         return effects.sharpness(self.tables.heads, self.heads, self.seed)
 
     @functools.cached_property
@@ -194,14 +194,14 @@ class Findings:
 
     @functools.cached_property
     def structure(self) -> list[effects.Change]:
-        """Error of the distribution of distances."""
+        """Changes of the error of the distribution of distances."""
         return effects.structure_errors(
             self.tables.structure, self.heads, self.conditions, self.seed
         )
 
     @functools.cached_property
     def costs(self) -> list[failures.DynamicsCost]:
-        """Of 100 ns on the devices that were measured."""
+        """Cost of 100 ns on the devices that were measured."""
         return failures.costs(self.whole.timings, self.whole.trajectories, self.whole.heads)
 
     def to_json(self) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def heads(trajectories: pd.DataFrame) -> list[str]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Paired:
-    """Two sides of the same pairs; the first side is what the second is held against.
+    """Two sides of the same pairs; the first side is what the second is compared with.
 
     Attributes:
         units: names of the models.
@@ -138,14 +138,14 @@ def survival_data(
       units, replicas: which ones; all that there are if not given.
 
     Raises:
-        InputError: if a trajectory stands there twice.
+        InputError: if a trajectory occurs twice.
     """
     columns = ["time_to_failure_ps", "failed", "drift_meV_per_atom_per_ps", "duration_ps"]
     twice = rows.loc[rows.duplicated([unit, "replica"]).to_numpy(bool), :]
     if len(twice):
         raise InputError(
             f"a study holds each trajectory once; model {twice[unit].iloc[0]}, replica "
-            f"{twice['replica'].iloc[0]} stands twice under one head, temperature and time step"
+            f"{twice['replica'].iloc[0]} occurs twice under one head, temperature and time step"
         )
     values = rows.set_index([unit, "replica"])[columns].astype(float)
     units = sorted(set(rows[unit])) if units is None else units
@@ -158,7 +158,7 @@ def survival_data(
 def pair(first: pd.DataFrame, second: pd.DataFrame, unit: str = "model") -> Paired:
     """Pairs of what both tables of trajectories (of one head and condition each) hold.
 
-    ``unit`` is the column whose values name the models. InputError if a trajectory is there twice.
+    ``unit`` is the column whose values name the models. InputError if a trajectory occurs twice.
     """
     units = sorted(set(first[unit]) & set(second[unit]))
     replicas = sorted(set(first["replica"]) & set(second["replica"]))
