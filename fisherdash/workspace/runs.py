@@ -421,7 +421,8 @@ def kept_models(folder: Path, header: RunHeader) -> "dict[str, Checkpoint]":
         path = folder / headers.MODEL.format(number)
         if not path.exists():
             raise InputError(
-                f"the run in {folder} cannot be resumed: it holds no {path.name}, the model of {name!r}"
+                f"the run in {folder} cannot be resumed: it holds no {path.name}, the model of "
+                f"{name!r}"
             )
         models[name] = load(path)
     return models
