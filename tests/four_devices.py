@@ -18,12 +18,16 @@ import jax
 import numpy as np
 
 from fisherdash import devices
-from fisherdash.fisher.moments import accumulate_groups
+from fisherdash.fisher.moments import accumulate
 from fisherdash.md import MDSettings, engine, simulate
 from fisherdash.md.engine import group_checkpoints
-from tests.networks import OTHER_CONFIG, WATER, checkpoint, water
+from fisherdash.settings import ModelConfig
+from tests.networks import WATER, checkpoint, water
 
 STEPS = 8
+SMALL, OTHER = (
+    ModelConfig(features=n, max_degree=1, iterations=1, basis=6, cutoff=4.0) for n in (6, 4)
+)
 RECORDED = ("positions", "velocities", "potential", "kinetic")
 TOLERANCE = 1e-9
 """Of dynamics in eV, Å and fs, relative to numbers of order one."""
@@ -54,16 +58,21 @@ def shares(models, replicas):
 
 def sums():
     """The sums of a re-fit in groups, over frames that fill no whole number of blocks."""
-    groups = accumulate_groups(checkpoint(0), water(150), groups=3, laplacian=True, probes=2)
+    groups = accumulate(body(0), water(150), groups=3, laplacian=True, probes=2)
     return [np.asarray(value) for one in groups for value in dataclasses.astuple(one)]
+
+
+def body(seed, ridge=1e-7, config=SMALL):
+    """A small network with a head of its own, quick to compile."""
+    return checkpoint(seed, ridge, config)
 
 
 def runs():
     """Name, models, replicas, and the devices that the loops must use."""
-    one, two = checkpoint(0), checkpoint(0, ridge=1e-3)
+    one, two = body(0), body(0, ridge=1e-3)
     yield "two heads, 6 replicas", {"a": one, "b": two}, 6, [3]
-    yield "four bodies, 1 replica", {str(seed): checkpoint(seed) for seed in range(4)}, 1, [4]
-    three = {"a": one, "b": checkpoint(1), "c": checkpoint(0, config=OTHER_CONFIG)}
+    yield "four bodies, 1 replica", {str(seed): body(seed) for seed in range(4)}, 1, [4]
+    three = {"a": one, "b": body(1), "c": body(0, config=OTHER)}
     yield "two bodies and another shape, 2 replicas", three, 2, [4, 2]
 
 

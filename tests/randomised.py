@@ -65,11 +65,16 @@ def energy_and_forces(config: ModelConfig, body: Body, head, atomic_numbers, pos
     return heads.energy_and_forces(E3x(config), SHARED, body, head, atomic_numbers, positions)
 
 
+_derivatives = jax.jit(
+    Derivatives.of, static_argnums=(0, 1), static_argnames=("laplacian", "internal")
+)
+
+
 def derivatives(model: Checkpoint, positions, **how) -> Derivatives:
     """Of the descriptors of a checkpoint in double precision, at geometries of ethanol."""
     body = jax.tree.map(jnp.asarray, model.body)
     static = model.potential, model.form, body, model.head_basis
-    return Derivatives.of(*static, jnp.asarray(ETHANOL), jnp.asarray(positions), **how)
+    return _derivatives(*static, jnp.asarray(ETHANOL), jnp.asarray(positions), **how)
 
 
 def displaced_ethanol(frames: int, seed: int = 0, amplitude: float = 0.05) -> np.ndarray:

@@ -124,11 +124,13 @@ from fisherdash import background
 from fisherdash.background import keep_compilations
 from fisherdash.workspace import jobs
 from fisherdash.md import MDSettings, simulate
+from fisherdash.settings import ModelConfig
 from tests import networks
 from tests.randomised import random_checkpoint
 keep_compilations()
 background.MOST_PROGRAMS = 3
-checkpoint, data = random_checkpoint(), networks.water()
+small = ModelConfig(features=4, max_degree=0, iterations=1, basis=4)
+checkpoint, data = random_checkpoint(small), networks.water()
 jax.clear_caches()  # of what making them took
 background._programs.count = 0
 held, ends = [], []

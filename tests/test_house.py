@@ -262,6 +262,16 @@ def test_files_say_what_they_are():
         assert ast.get_docstring(ast.parse(path.read_text())), path
 
 
+def test_public_names_say_what_they_are():
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    for path in OURS:
+        names = [node for node in ast.parse(path.read_text()).body if isinstance(node, kinds)]
+        names += [one for top in names if isinstance(top, ast.ClassDef) and top.name[0] != "_"
+                  for one in top.body if isinstance(one, kinds)]  # fmt: skip
+        silent = [one.name for one in names if one.name[0] != "_" and not ast.get_docstring(one)]
+        assert not silent, path
+
+
 def test_no_failure_is_swallowed():
     for path in OURS:
         for node in ast.walk(ast.parse(path.read_text())):

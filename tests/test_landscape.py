@@ -55,7 +55,7 @@ def model() -> Checkpoint:
 @pytest.fixture(scope="module")
 def quadratic(model: Checkpoint, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Gradient and Hessian of the loss with respect to the head, from the sums of the re-fit."""
-    moments = fisher.accumulate(model, data, precision="float64")
+    (moments,) = fisher.accumulate(model, data, precision="float64")
     frames, size = moments.frames, len(model.head)
     constant = model.constant(data.atomic_numbers)
     mean_d = moments.energy_sum[:size]

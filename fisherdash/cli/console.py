@@ -125,6 +125,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose complaint is one line, as for any other unusable input."""
 
     def error(self, message: str) -> NoReturn:
+        """End the process with status 2 and the message in one line."""
         self.exit(UNUSABLE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 

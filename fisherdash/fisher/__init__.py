@@ -16,7 +16,6 @@ from fisherdash.fisher.moments import (
     Moments,
     Spectrum,
     accumulate,
-    accumulate_groups,
     equations,
 )
 from fisherdash.fisher.refit import Prepared, Refit, summary

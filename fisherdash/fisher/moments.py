@@ -204,41 +204,7 @@ def accumulate(
     checkpoint: Checkpoint,
     dataset: Dataset,
     *,
-    laplacian: bool = False,
-    precision: str = "float32",
-    cancel: threading.Event | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Moments:
-    """Passes over the data set once, in blocks of constant memory.
-
-    Args:
-        checkpoint: whose body and form of head give the descriptors; its weights play no part.
-        dataset: frames with forces.
-        laplacian: whether to sum the Laplacians ΔD too, which takes about three times as long.
-        precision: of the network ("float32" or "float64"); the sums are always float64.
-        cancel: set it to stop between two blocks.
-        progress: called with the frames done and their total after every block.
-
-    Raises:
-        InputError: if the molecule does not fit the model, or the pass was cancelled.
-    """
-    groups = accumulate_groups(
-        checkpoint,
-        dataset,
-        groups=1,
-        laplacian=laplacian,
-        precision=precision,
-        cancel=cancel,
-        progress=progress,
-    )
-    return groups[0]
-
-
-def accumulate_groups(
-    checkpoint: Checkpoint,
-    dataset: Dataset,
-    *,
-    groups: int,
+    groups: int = 1,
     laplacian: bool = False,
     probes: int | None = None,
     seed: int = 0,
@@ -246,13 +212,24 @@ def accumulate_groups(
     cancel: threading.Event | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Moments, ...]:
-    """The same, with separate sums for so many groups of consecutive frames (at most).
-
-    With ``probes`` the Laplacians are estimated from so many random directions a frame, drawn
-    with ``seed``, in place of all 3N.
+    """Passes over the data set once, in blocks of constant memory; sums by group of frames.
 
     Square matrices of all groups take at most :data:`MATRIX_BYTES`. Where that is too little, every
     k-th group is summed into one of fewer, an even number, whose ``parts`` are the vectors of each.
+
+    Args:
+        checkpoint: whose body and form of head give the descriptors; its weights play no part.
+        dataset: frames with forces.
+        groups: how many groups of consecutive frames, at most.
+        laplacian: whether to sum the Laplacians ΔD too, which takes about three times as long.
+        probes: random directions a frame from which Laplacians are estimated; exact ones if None.
+        seed: of these directions.
+        precision: of the network ("float32" or "float64"); the sums are always float64.
+        cancel: set it to stop between two blocks.
+        progress: called with the frames done and their total after every block.
+
+    Raises:
+        InputError: if the molecule does not fit the model, or the pass was cancelled.
     """
     checkpoint.check_elements(dataset.atomic_numbers)
     origin, total = float(dataset.energies.mean()), len(dataset)

@@ -22,7 +22,7 @@ from fisherdash.errors import InputError
 from fisherdash.fisher import labels
 from fisherdash.fisher.diagnostics import GROUPS, Boltzmann, boltzmann_test
 from fisherdash.fisher.entropy import descend_entropy
-from fisherdash.fisher.moments import Metric, Moments, accumulate_groups, displaced
+from fisherdash.fisher.moments import Metric, Moments, accumulate, displaced
 from fisherdash.fisher.refit import Prepared, Refit, divide
 from fisherdash.fisher.ridge import Choice
 from fisherdash.fisher.stability import StabilityCheck, candidates, check_stability
@@ -125,7 +125,7 @@ def prepare(
         return {"precision": options.precision, "cancel": cancel, "progress": report}
 
     def sums(part: Dataset, done: int, groups: int) -> tuple[Moments, ...]:
-        return accumulate_groups(
+        return accumulate(
             start,
             part,
             groups=groups,

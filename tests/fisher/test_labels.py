@@ -72,7 +72,7 @@ def test_labels_join_the_equations_as_more_data_would(truth, data) -> None:
     whole = dataclasses.replace(ready, labels=found)
     # One frame at a time, each as a data set of its own.
     each = [
-        fisher.accumulate(ready.start, more.subset(np.array([k])), precision="float64")
+        fisher.accumulate(ready.start, more.subset(np.array([k])), precision="float64")[0]
         for k in range(6)
     ]
     frames = ready.fit.frames

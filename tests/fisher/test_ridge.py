@@ -138,7 +138,7 @@ def test_energies_enter_with_their_weight() -> None:
         data.forces + rng.normal(scale=0.3, size=data.forces.shape),
         data.atomic_numbers,
     )
-    moments = fisher.accumulate(truth, noisy, precision="float64")
+    (moments,) = fisher.accumulate(truth, noisy, precision="float64")
     problem = fisher.equations(moments, energy_weight=0.7)
 
     def loss(head: np.ndarray) -> float:

@@ -22,7 +22,7 @@ def planted() -> tuple[Checkpoint, Checkpoint, Dataset]:
 
 @pytest.fixture(scope="module")
 def moments(planted: tuple[Checkpoint, Checkpoint, Dataset]) -> fisher.Moments:
-    return fisher.accumulate(planted[1], planted[2], precision="float64")
+    return fisher.accumulate(planted[1], planted[2], precision="float64")[0]
 
 
 def closed_form(ridge: float, moments: fisher.Moments, default: np.ndarray) -> np.ndarray:
@@ -98,7 +98,7 @@ def test_moments_of_two_parts_add(
 ) -> None:
     _, start, data = planted
     parts = [
-        fisher.accumulate(start, data.subset(chosen), precision="float64")
+        fisher.accumulate(start, data.subset(chosen), precision="float64")[0]
         for chosen in (np.arange(23), np.arange(23, 64))
     ]
     np.testing.assert_allclose(sum(p.gram for p in parts), moments.gram, rtol=1e-10, atol=1e-10)
@@ -144,7 +144,7 @@ def test_the_ridge_path_leads_from_the_solution_to_the_default_head(
 def test_single_precision_is_close_to_double(
     planted: tuple[Checkpoint, Checkpoint, Dataset], moments: fisher.Moments
 ) -> None:
-    single = fisher.accumulate(planted[1], planted[2])
+    (single,) = fisher.accumulate(planted[1], planted[2])
     assert np.abs(single.gram - moments.gram).max() < 1e-5 * np.abs(moments.gram).max()
 
 

@@ -48,8 +48,10 @@ def test_a_sharpness_aware_step_takes_the_gradient_found_uphill(data: Dataset) -
     state = first_state(CONFIG, 3)
     start = jax.tree.map(jnp.copy, state.params)
 
+    @jax.jit
+    @jax.grad
     def slope(params):
-        return jax.grad(lambda p: _errors(CONFIG, p, numbers, frames, weight)[0])(params)
+        return _errors(CONFIG, params, numbers, frames, weight)[0]
 
     expected = slope(_uphill(start, slope(start), radius))
     settings = TrainSettings(schedule="constant", learning_rate=0.01, sharpness_radius=0.3)
