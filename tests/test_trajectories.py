@@ -1,4 +1,4 @@
-"""What trajectories refuse, who is alive when, and temperature."""
+"""What trajectories refuse, which replicas survive, and temperature."""
 
 import dataclasses
 

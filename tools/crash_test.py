@@ -110,7 +110,7 @@ def on_disk(folder: Path) -> dict[str, Any]:
         for name in ("positions", "velocities"):
             blocks = [opened.block(number, name) for number in chunks]
             found[name] = np.concatenate(blocks, axis=2) if blocks else np.zeros((2, 4, 0, 3, 3))
-        found["died"] = traj.failed_step
+        found["failed_step"] = traj.failed_step
     return found
 
 

@@ -35,8 +35,8 @@ def row(traj: analysis.Trajectories, head: int, solved: dict[str, Any], name: st
     again = f"{traj.names[head]}, again" if head == 0 else traj.names[head]
     pair = traj.of([0, head], names=(traj.names[0], again))
     found = analysis.compare(pair)
-    alive = int(traj.survivors[head].sum())
-    died = analysis.time_to_failure(pair)[pair.names[1]]
+    survivors = int(traj.survivors[head].sum())
+    median = analysis.time_to_failure(pair)[pair.names[1]]
     p, difference = found.logrank_p_value, found.difference
     drift = statistics.median(np.abs(analysis.slopes(traj)[head]))
     numbers = solved or {}
@@ -47,9 +47,9 @@ def row(traj: analysis.Trajectories, head: int, solved: dict[str, Any], name: st
         f"×{numbers['head_norm']['fisher'] / numbers['head_norm']['default']:.3g}"
         if solved
         else "×1",
-        f"{alive} of {traj.replicas}",
+        f"{survivors} of {traj.replicas}",
         "" if head == 0 else ("no failures" if p is None else f"{p:.1g}"),
-        "more than half survive" if died is None else f"{died:.2f}",
+        "more than half survive" if median is None else f"{median:.2f}",
         "no survivors" if drift.value is None else number(drift.value, ".3f"),
         "" if head == 0 else f"{difference.text('.3f', sign=True)}, {found.pairs} pairs",
     ]

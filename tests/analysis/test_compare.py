@@ -18,20 +18,22 @@ def _slopes(first, second, replicas=24, seed=0):
     return signs * np.array([[first], [second]]) * rng.uniform(0.8, 1.2, (2, replicas))
 
 
-def _deaths(first, second, replicas=24):
-    died = np.full((2, replicas), -1)
-    died[0, :first] = 40 * (1 + np.arange(first))
-    died[1, replicas - second :] = 40 * (1 + np.arange(second))
-    return died
+def _failures(first, second, replicas=24):
+    failed = np.full((2, replicas), -1)
+    failed[0, :first] = 40 * (1 + np.arange(first))
+    failed[1, replicas - second :] = 40 * (1 + np.arange(second))
+    return failed
 
 
-def _compare(slopes, died=None, **options):
-    return analysis.compare(planted.trajectories(slopes, failed_step=died, names=NAMES, **options))
+def _compare(slopes, failed=None, **options):
+    return analysis.compare(
+        planted.trajectories(slopes, failed_step=failed, names=NAMES, **options)
+    )
 
 
 def test_exactly_the_promised_keys_and_no_nan():
-    for died in (None, _deaths(3, 20), np.zeros((2, 24), int)):
-        found = _compare(_slopes(1.0, 0.5), died).to_json()
+    for failed in (None, _failures(3, 20), np.zeros((2, 24), int)):
+        found = _compare(_slopes(1.0, 0.5), failed).to_json()
         assert list(found) == [
             "pairs",
             "survivors",
@@ -79,20 +81,20 @@ def test_the_difference_is_that_of_absolute_slopes_in_pairs():
 
 
 def test_pairs_are_starts_from_which_both_survive():
-    found = _compare(_slopes(1.0, 0.5), _deaths(5, 7))
+    found = _compare(_slopes(1.0, 0.5), _failures(5, 7))
     assert found.pairs == 24 - 5 - 7
     assert found.survivors == {"default": 19, "fisher": 17}
 
 
 def test_a_real_improvement_is_said():
-    sentence = _compare(_slopes(1.0, 0.5), _deaths(12, 1)).sentence
+    sentence = _compare(_slopes(1.0, 0.5), _failures(12, 1)).sentence
     assert "fisher survives significantly longer" in sentence
     assert "fisher drifts less than default" in sentence
     assert "no improvement" not in sentence
 
 
 def test_quiet_survivors_of_a_deadly_head_are_no_improvement():
-    found = _compare(_slopes(1.0, 0.5, replicas=48), _deaths(2, 18, replicas=48))
+    found = _compare(_slopes(1.0, 0.5, replicas=48), _failures(2, 18, replicas=48))
     assert found.difference is not None and found.difference.sign == -1
     assert "default survives significantly longer" in found.sentence
     assert "no improvement" in found.sentence
@@ -100,7 +102,7 @@ def test_quiet_survivors_of_a_deadly_head_are_no_improvement():
 
 
 def test_the_same_in_mirror_image():
-    found = _compare(_slopes(0.5, 1.0, replicas=48), _deaths(18, 2, replicas=48))
+    found = _compare(_slopes(0.5, 1.0, replicas=48), _failures(18, 2, replicas=48))
     assert "fisher survives significantly longer" in found.sentence
     assert "no improvement" in found.sentence
     assert "default loses significantly more trajectories" in found.sentence
@@ -122,7 +124,7 @@ def test_no_difference_is_no_difference():
 
 
 def test_slightly_fewer_survivors_are_mentioned():
-    found = _compare(_slopes(1.0, 0.5), _deaths(1, 3))
+    found = _compare(_slopes(1.0, 0.5), _failures(1, 3))
     assert found.logrank_p_value is not None and found.logrank_p_value > 0.05
     assert "fewer trajectories of fisher survive" in found.sentence
 
@@ -181,8 +183,8 @@ def test_cautions_say_what_the_numbers_cannot():
     assert long.duration == 2.0 and long.cautions == () and long.flat == ()
     (short,) = _compare(_slopes(1.0, 0.5), frames=51).cautions
     assert short.startswith("0.5 ps are short")
-    (dead,) = _compare(_slopes(1.0, 0.5), np.full((2, 24), 40)).cautions
-    assert dead.startswith("No surviving replica; the median time to failure is 0.02 ps")
+    (none_left,) = _compare(_slopes(1.0, 0.5), np.full((2, 24), 40)).cautions
+    assert none_left.startswith("No surviving replica; the median time to failure is 0.02 ps")
 
 
 def test_a_head_without_forces_is_called_that():

@@ -45,9 +45,9 @@ def test_the_dead_have_no_slope():
 
 
 def test_nobody_left_and_too_early_are_no_drift():
-    dead = planted.trajectories(np.ones((1, 2)), failed_step=[[5, 9]])
+    none_left = planted.trajectories(np.ones((1, 2)), failed_step=[[5, 9]])
     early = planted.trajectories(np.ones((1, 2)), frames=2)
-    for traj in (dead, early):
+    for traj in (none_left, early):
         assert analysis.head_drift(traj)["head 0"].value is None
         assert np.all(np.isnan(analysis.fluctuations(traj)))
 
@@ -98,8 +98,8 @@ def test_round_off_is_the_difference_itself():
 
 
 def test_only_starts_that_survive_both_and_only_the_time_of_both_count():
-    coarse = planted.swinging(0.5, 1.0, died=(0, 1))
-    short = planted.swinging(0.5, 1.0, died=(1, 2, 3), times=planted.SWING_TIMES[:60])
+    coarse = planted.swinging(0.5, 1.0, failed=(0, 1))
+    short = planted.swinging(0.5, 1.0, failed=(1, 2, 3), times=planted.SWING_TIMES[:60])
     found = told_apart(coarse, short, "round-off")
     assert found.pairs == {"head": 8} and found.duration == pytest.approx(
         planted.SWING_TIMES[59] / 1e3
@@ -152,8 +152,8 @@ def test_the_swing_of_a_verlet_spring_is_of_second_order():
             motion = integrator.step(motion, evaluate, mass, timestep)
         u, kin = (np.stack(one, axis=-1)[None] for one in (u, kin))
         times = every * timestep * np.arange(u.shape[-1])
-        alive = np.full((1, 12), -1)
-        return Trajectories(("spring",), times, u, kin, alive, timestep, 2)
+        surviving = np.full((1, 12), -1)
+        return Trajectories(("spring",), times, u, kin, surviving, timestep, 2)
 
     coarse, fine = springs(0.4, 600, 1), springs(0.2, 1200, 2)
     found = told_apart(coarse, fine, "time step")

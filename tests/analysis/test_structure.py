@@ -49,14 +49,14 @@ def test_errors_run_from_nothing_to_nothing_in_common():
         "shifted": dimers(rng.normal(1.6, 0.02, 4000)),
         "elsewhere": dimers(rng.normal(2.2, 0.02, 4000)),
         "exploded": dimers(np.full(4000, 50.0)),
-        "dead": dimers([]),
+        "failed": dimers([]),
     }
     made = room.structure(data, heads)
     assert made.errors["another sample"] < 3 * made.floor < 0.3
     assert made.errors["another sample"] < made.errors["shifted"]
     assert made.errors["elsewhere"] == pytest.approx(2.0)
     assert made.errors["exploded"] == pytest.approx(2.0)
-    assert made.errors["dead"] is None and made.heads["dead"] is None
+    assert made.errors["failed"] is None and made.heads["failed"] is None
 
 
 def test_the_floor_falls_with_the_number_of_frames():
@@ -104,17 +104,19 @@ def test_kinds_pool_what_has_the_same_elements_and_are_named_one_way():
 def test_a_shifted_head_is_as_far_away_as_it_was_shifted():
     data = bent(4000, seed=1)
     heads = {"same": bent(4000, seed=2), "long": bent(4000, oh=1.0, degrees=113.0, seed=3)}
-    by_name = {kind.name: kind for kind in kinds(data, {**heads, "dead": data[:0]}, NUMBERS, BONDS)}
+    by_name = {
+        kind.name: kind for kind in kinds(data, {**heads, "failed": data[:0]}, NUMBERS, BONDS)
+    }
     bond, angle = by_name["O–H"], by_name["C–O–H"]
     assert bond.distances["long"] == pytest.approx(0.04, rel=0.03)
     assert angle.distances["long"] == pytest.approx(5.0, rel=0.03)
     assert bond.distances["same"] < 0.001 and bond.floor < 0.001
-    assert bond.distances["dead"] is None and bond.heads["dead"] is None
+    assert bond.distances["failed"] is None and bond.heads["failed"] is None
     assert bond.data == pytest.approx((0.96, 0.01), rel=0.05)
     for density in bond.densities.values():
         width = bond.centres[1] - bond.centres[0]
         assert density.sum() * width == pytest.approx(1.0, abs=0.002)
-    assert None in bond.densities and "dead" not in bond.densities
+    assert None in bond.densities and "failed" not in bond.densities
 
 
 def test_one_broken_molecule_does_not_empty_the_chart():
@@ -189,7 +191,7 @@ def test_a_mode_faster_than_the_frames_is_folded_and_the_warning_says_so():
 
 def test_the_dead_have_no_spectrum_and_few_frames_are_one_sentence():
     v = oscillators((500.0, 600.0, 700.0), (1, 1, 1), frames=200)
-    found = spectra({"alive": v, "dead": v[:0]}, MASSES, SPACING)
-    assert found.heads["dead"] is None and found.replicas == {"alive": 3, "dead": 0}
+    found = spectra({"sound": v, "failed": v[:0]}, MASSES, SPACING)
+    assert found.heads["failed"] is None and found.replicas == {"sound": 3, "failed": 0}
     with pytest.raises(InputError, match="at least 16"):
         spectra({"short": v[:, :8]}, MASSES, SPACING)

@@ -293,9 +293,9 @@ def test_features_are_reduced_where_there_are_many() -> None:
     def features(x: jax.Array) -> jax.Array:
         return wide.potential.features(wide.body, numbers, x[None]).features[0]
 
-    exact = np.zeros((5, 5))
+    exact, slope = np.zeros((5, 5)), jax.jit(jax.jacfwd(features))
     for x in data.positions[:20]:
-        slopes = np.asarray(jax.jacfwd(features)(x)).swapaxes(1, -1).reshape(-1, 5)
+        slopes = np.asarray(slope(x)).swapaxes(1, -1).reshape(-1, 5)
         exact += slopes.T @ slopes
     kept = np.diag(directions.T @ exact @ directions) / np.trace(exact)
     best = np.sort(np.linalg.eigvalsh(exact))[::-1] / np.trace(exact)

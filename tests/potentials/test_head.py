@@ -73,12 +73,12 @@ def phi(name: str, numbers=NUMBERS):
     def of(x):
         h = NETWORK.features(BODY, numbers, x.reshape(1, -1, 3)).features[0]
         if form.kind == "shared":
-            return sum(h[a] for a in range(len(ETHANOL)))
+            return h.sum(axis=0)
         atoms = [np.flatnonzero(np.asarray(numbers) == z) for z in form.elements]
-        parts = [sum(h[a] for a in members) for members in atoms]
+        parts = [h[members].sum(axis=0) for members in atoms]
         if form.kind == "quadratic":
             y = h if basis is None else h @ basis
-            parts += [sum(jnp.outer(y[a], y[a])[i, j] for a in members) for members in atoms]
+            parts += [(y[members][:, i] * y[members][:, j]).sum(axis=0) for members in atoms]
         return jnp.concatenate(parts)
 
     return of
