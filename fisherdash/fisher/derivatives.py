@@ -142,7 +142,7 @@ class Derivatives(NamedTuple):
                 probes = jax.random.rademacher(key, (laplacian, *positions.shape), positions.dtype)
                 total = second(carried, probes)[0] / laplacian
         g = _along_axes(columns, directions)
-        if laplacian is True and acceleration is not None:
+        if laplacian is True and total is not None and acceleration is not None:
             turned = acceleration.reshape(positions.shape[0], -1)
             total = total - jnp.einsum("mx,mxp->mp", turned, g).astype(total.dtype)
         apart = None

@@ -121,7 +121,11 @@ def prepare(
 
     def pass_from(done: int) -> dict[str, Any]:
         """What all passes have in common; ``done`` frames have been seen before this one."""
-        report = progress and (lambda frames, _: progress("solving", (done + frames) / total))
+
+        def report(frames: int, _: int) -> None:
+            if progress is not None:
+                progress("solving", (done + frames) / total)
+
         return {"precision": options.precision, "cancel": cancel, "progress": report}
 
     def sums(part: Dataset, done: int, groups: int) -> tuple[Moments, ...]:

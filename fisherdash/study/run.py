@@ -237,10 +237,10 @@ def _client(workers: int | None, units: int, scheduler: str | None) -> Iterator[
 
 def _cluster(workers: int) -> Any:
     """Workers on this machine; a loaded one gets longer than Dask gives it, and a second try."""
-    import dask
     import distributed
 
-    dask.config.set({"distributed.comm.timeouts.connect": START_TIMEOUT})
+    settings: Any = distributed.config  # Dask's own, which the workers inherit
+    settings["distributed"]["comm"]["timeouts"]["connect"] = START_TIMEOUT
 
     def start() -> Any:
         return distributed.LocalCluster(
