@@ -18,10 +18,11 @@ GPU ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo 1 || echo 0)
 PORT ?= 8501
 WORKERS ?= 2
 TESTS ?= tests
+# In the order of their names: by number of tests, the long browser tests would end last, alone.
 # Compiled JAX programs, shared by the test workers and by the next run; `make clean` removes them.
 CACHE := $(VENV)/jax-cache
 PYTEST = JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR:-$(CURDIR)/$(CACHE)} \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

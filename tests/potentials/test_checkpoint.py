@@ -181,7 +181,7 @@ def test_a_head_by_element_says_the_same_until_it_is_changed(tmp_path: Path) -> 
     only = np.zeros_like(split.head)
     only[-CONFIG.features :] = shared.head
     oxygen = split.with_head(only, 0 * split.element_bias, "oxygen", {})
-    h = features(
+    h = jax.jit(features, static_argnums=0)(
         CONFIG,
         jax.tree.map(jnp.asarray, shared.body),
         jnp.asarray(data.atomic_numbers),

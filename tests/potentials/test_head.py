@@ -49,6 +49,10 @@ def evaluate(potential, name, head, positions, numbers=NUMBERS):
     return energy_and_forces(potential, FORMS[name][0], BODY, head, numbers, positions)
 
 
+FRAMES = 3
+"""Of every call of ``derive``, so that each program is compiled once."""
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1, 3, 4))
 def derive(potential, name, positions, laplacian=False, internal=False, key=None):
     form, basis = FORMS[name]
@@ -105,8 +109,9 @@ def test_descriptors_are_their_definition(name: str) -> None:
         np.testing.assert_allclose(row, defined(x.ravel()), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_jacobian_and_laplacian_are_those_of_automatic_differentiation(name: str) -> None:
-    positions = jnp.asarray(displaced_ethanol(2))
+    positions = jnp.asarray(displaced_ethanol(FRAMES))
     first, second = jax.jit(jax.jacfwd(phi(name))), jax.jit(jax.hessian(phi(name)))
     g = np.stack([first(x.ravel()).T for x in positions])
     laplacian = np.stack([np.trace(second(x.ravel()), axis1=1, axis2=2) for x in positions])
@@ -120,20 +125,20 @@ def test_jacobian_and_laplacian_are_those_of_automatic_differentiation(name: str
         assert plain.laplacian is None and plain.fixed is None
 
 
+@pytest.mark.slow
 def test_a_laplacian_without_taylor_series_is_the_same(name: str) -> None:
-    positions = jnp.asarray(displaced_ethanol(2))
-    for springs in (False, True):
-        one, other = (
-            derive(Toy(FEATURES, springs, taylor), name, positions, True, True)
-            for taylor in (True, False)
-        )
-        for found, expected in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    positions = jnp.asarray(displaced_ethanol(FRAMES))
+    one, other = (
+        derive(Toy(FEATURES, True, taylor), name, positions, True, True) for taylor in (True, False)
+    )
+    for found, expected in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_estimated_laplacians_are_unbiased() -> None:
     positions = jnp.asarray(np.repeat(displaced_ethanol(1), 1000, axis=0))
-    exact = derive(NETWORK, "reduced", positions[:1], True).laplacian[0]
+    exact = derive(NETWORK, "reduced", positions[:FRAMES], True).laplacian[0]
     found = derive(NETWORK, "reduced", positions, 2, False, jax.random.key(0)).laplacian
     away = (np.mean(found, axis=0) - exact) / (np.std(found, axis=0) / 1000**0.5)
     assert np.abs(away).max() < 4.5
@@ -144,12 +149,14 @@ def test_energies_are_the_weights_times_the_descriptors(name: str) -> None:
     weights = weights_of(name)
     found, forces = evaluate(NETWORK, name, head_of(name, weights), positions)
     np.testing.assert_allclose(found, values(name, positions) @ weights, rtol=1e-11)
-    g = derive(NETWORK, name, positions[:5]).jacobian
-    np.testing.assert_allclose(forces[:5].reshape(5, -1), -(g @ weights), rtol=1e-9, atol=1e-9)
+    g = derive(NETWORK, name, positions[:FRAMES]).jacobian
+    np.testing.assert_allclose(
+        forces[:FRAMES].reshape(FRAMES, -1), -(g @ weights), rtol=1e-9, atol=1e-9
+    )
 
 
 def test_energies_and_forces_can_be_differentiated_by_the_weights(name: str) -> None:
-    positions, weights = jnp.asarray(displaced_ethanol(2)), weights_of(name)
+    positions, weights = jnp.asarray(displaced_ethanol(FRAMES)), weights_of(name)
     form, basis = FORMS[name]
 
     @jax.jit
@@ -160,7 +167,7 @@ def test_energies_and_forces_can_be_differentiated_by_the_weights(name: str) -> 
         return 0.5 * (jnp.sum(found**2) + jnp.sum(forces**2))
 
     found = derive(NETWORK, name, positions)
-    d, g = np.asarray(found.values), np.asarray(found.jacobian).reshape(54, -1)
+    d, g = np.asarray(found.values), np.asarray(found.jacobian).reshape(FRAMES * 27, -1)
     expected = d.T @ (d @ weights) + g.T @ (g @ weights)
     np.testing.assert_allclose(slope(weights), expected, rtol=1e-9, atol=1e-9)
 
@@ -175,10 +182,12 @@ def test_forces_are_minus_the_gradient_by_differences(name: str) -> None:
     assert np.abs(away).max() < 1e-6 * np.abs(forces).max()
 
 
+@pytest.mark.slow
 def test_a_fixed_part_is_in_energies_and_forces_and_apart_in_derivatives(name: str) -> None:
-    positions, springs = jnp.asarray(displaced_ethanol(3)), Toy(FEATURES, springs=True)
+    positions, springs = jnp.asarray(displaced_ethanol(FRAMES)), Toy(FEATURES, springs=True)
     head = head_of(name, weights_of(name))
 
+    @jax.jit
     def fixed(x):
         return springs.features(BODY, NUMBERS, x).fixed
 

@@ -18,7 +18,8 @@ FEW = [(0, 1), (1, 4), (2, 3), (3, 2)]
 GRID = list(itertools.product(range(4), range(1, 5)))
 # Compiling the reference takes several seconds a shape; the whole grid is for `make validate`.
 SHAPES = [
-    shape if shape in FEW else pytest.param(*shape, marks=pytest.mark.validate) for shape in GRID
+    pytest.param(*shape, marks=pytest.mark.slow if shape in FEW else pytest.mark.validate)
+    for shape in GRID
 ]
 
 
