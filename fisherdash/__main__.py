@@ -72,9 +72,7 @@ COMMANDS: Final = {
         system.bench,
     ),
     "index": Command(
-        "count what the workspace holds, or rebuild the list of it",
-        system.add_index,
-        system.index,
+        "count what the workspace holds, or rebuild the list of it", system.add_index, system.index
     ),
     "doctor": Command("check this machine and the workspace", system.add_doctor, system.doctor),
     "app": Command("open the dashboard", system.add_app, system.app, reports=False),
@@ -88,10 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         added = commands.add_parser(
-            name,
-            help=command.help,
-            description=inspect.getdoc(command.run),
-            formatter_class=Help,
+            name, help=command.help, description=inspect.getdoc(command.run), formatter_class=Help
         )
         command.add_arguments(added)
         added.set_defaults(run=command.run)

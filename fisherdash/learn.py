@@ -119,11 +119,7 @@ class Objective:
         return float(0.5 * theta @ self.t @ theta - theta @ self.c + self.constant)
 
     def solve(
-        self,
-        ridge: float,
-        start: np.ndarray,
-        alone: bool = False,
-        metric: np.ndarray | None = None,
+        self, ridge: float, start: np.ndarray, alone: bool = False, metric: np.ndarray | None = None
     ) -> np.ndarray:
         """(T + λ M) θ = rhs + λ M θ₀: the head, close to θ₀ as ``metric`` M measures it.
 

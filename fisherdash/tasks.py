@@ -522,10 +522,7 @@ def submit_demo(model_path: Path, data_path: Path, settings: MDSettings) -> Job:
 
 
 def submit_evaluation(
-    model_paths: Sequence[Path],
-    data_path: Path,
-    models: "Mapping[str, Checkpoint]",
-    data: Dataset,
+    model_paths: Sequence[Path], data_path: Path, models: "Mapping[str, Checkpoint]", data: Dataset
 ) -> Job:
     """Errors of several models on the same frames."""
     task = evaluate(models, data, f"{len(models)} models on {data_path.stem}")

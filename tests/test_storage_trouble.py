@@ -137,7 +137,7 @@ def test_a_training_on_a_full_disk_goes_on_to_the_same_end():
     left = unfinished_training(folder)
     (entry,) = (one for one in entries("trainings") if one.folder == folder)
     assert entry.done == 2 and litter(folder) == []
-    again = resume(left.header, left.train_set, left.valid_set, left.state_file)
+    again = resume(left.header, left.train_set, left.valid_set, trainings.state_file(folder))
     last = list(left.go_on().record(again))[-1]
     assert last.history == whole.history
     assert last.checkpoint.fingerprint == whole.checkpoint.fingerprint

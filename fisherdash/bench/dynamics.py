@@ -153,10 +153,7 @@ def nve_quadratic() -> Result:
 
 
 def _stepper(
-    replicas: int,
-    molecules: int = 1,
-    devices: int | None = None,
-    model: Checkpoint | None = None,
+    replicas: int, molecules: int = 1, devices: int | None = None, model: Checkpoint | None = None
 ) -> Callable[[int], None]:
     """Our loop at work on so many replicas of so many ethanol molecules: a call does n steps.
 

@@ -260,14 +260,7 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     stability = from_arguments(StabilitySettings, args, seed=args.seed)
     options = from_arguments(Options, args, temperature=None, stability=stability)
     labels = _labels(args, data, options, console)
-    task = tasks.solve(
-        model,
-        data,
-        options,
-        out,
-        report_out=report_out,
-        **labels,
-    )
+    task = tasks.solve(model, data, options, out, report_out=report_out, **labels)
     refit, _ = console.follow(task)
     for sentence in refit.labelled:
         console.note(sentence)

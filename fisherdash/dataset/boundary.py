@@ -90,11 +90,7 @@ def _check_cell(cell: np.ndarray, periodic: np.ndarray, index: int, name: str) -
 
 
 def _whole(
-    frame: Frame,
-    positions: np.ndarray,
-    cell: np.ndarray,
-    heights: np.ndarray,
-    periodic: np.ndarray,
+    frame: Frame, positions: np.ndarray, cell: np.ndarray, heights: np.ndarray, periodic: np.ndarray
 ) -> np.ndarray | None:
     """Positions with bonds that pass no boundary; None where bonds contradict one another."""
     from ase.cell import Cell

@@ -10,14 +10,7 @@ from fisherdash.fisher.diagnostics import (
     kl_divergence,
     posterior,
 )
-from fisherdash.fisher.moments import (
-    Equations,
-    Metric,
-    Moments,
-    Spectrum,
-    accumulate,
-    equations,
-)
+from fisherdash.fisher.moments import Equations, Metric, Moments, Spectrum, accumulate, equations
 from fisherdash.fisher.refit import Prepared, Refit, summary
 from fisherdash.fisher.ridge import (
     WORDS,
@@ -32,10 +25,5 @@ from fisherdash.fisher.ridge import (
     ridge_path,
 )
 from fisherdash.fisher.solve import prepare, solve, try_heads
-from fisherdash.fisher.stability import (
-    Candidate,
-    StabilityCheck,
-    candidates,
-    check_stability,
-)
+from fisherdash.fisher.stability import Candidate, StabilityCheck, candidates, check_stability
 from fisherdash.settings import Options, StabilitySettings

@@ -147,10 +147,7 @@ def _residual(
 
 
 def ridge_path(
-    problem: Equations,
-    fit: Moments,
-    held_out: Moments,
-    default: Float[np.ndarray, " d"],
+    problem: Equations, fit: Moments, held_out: Moments, default: Float[np.ndarray, " d"]
 ) -> tuple[RidgePoint, ...]:
     """The whole path, λ rising.
 
@@ -331,11 +328,7 @@ class Descent:
     converged: bool
 
 
-def descend(
-    problem: Equations,
-    default: Float[np.ndarray, " d"],
-    ridge: float,
-) -> Descent:
+def descend(problem: Equations, default: Float[np.ndarray, " d"], ridge: float) -> Descent:
     """Minimises ½θᵀAθ − θᵀb + ½λ(θ − θ₀)ᵀB(θ − θ₀) from θ₀ with Nesterov's momentum.
 
     Args:

@@ -31,8 +31,7 @@ from fisherdash.trajectories import SURVIVING
 from fisherdash.units import ACCELERATION
 
 Evaluate = Callable[
-    [Float[Array, "*batch atoms 3"]],
-    tuple[Float[Array, "*batch"], Float[Array, "*batch atoms 3"]],
+    [Float[Array, "*batch atoms 3"]], tuple[Float[Array, "*batch"], Float[Array, "*batch atoms 3"]]
 ]
 """positions (Å) → (energies in eV, forces in eV/Å)."""
 

@@ -7,15 +7,14 @@
     reference.npz       energies (H, R) of the survivors' last frames by the potential that labelled
                         the data, in its standard deviations from its mean, and that frame's step
     state-000002.npz    the integrator's state after so many chunks, and
-    model-00.safetensors, …   the heads in their order, for going on exactly
+    model-00.safetensors, …   the heads in their order: with both a run is resumed exactly
 
 The chunks are plain uncompressed npz, so other tools can read them without FisherDash. Reading
 energies leaves the frames on disk; they are fetched by head, replica and frame when asked for.
 
-A process may be killed at any moment, between two files or between two steps of a chunk that never
-came. What counts is the state: there is always one that belongs to the last chunk. Only a run that
-was written before that was so can have a chunk beyond it; it is dropped and computed again, which
-gives the same numbers.
+A process may be killed at any moment, between two files or within a chunk. There is always a state
+that belongs to the last chunk. Only runs of earlier versions can have a chunk after their state; it
+is deleted and computed again, which gives the same numbers.
 """
 
 import dataclasses
@@ -270,10 +269,7 @@ class RunWriter:
     """Writes one run as its chunks come; every file appears complete."""
 
     def __init__(
-        self,
-        folder: Path,
-        header: RunHeader,
-        checkpoints: "Mapping[str, Checkpoint] | None" = None,
+        self, folder: Path, header: RunHeader, checkpoints: "Mapping[str, Checkpoint] | None" = None
     ) -> None:
         """The run's folder appears, with copies of its models if they are given: it can resume.
 

@@ -6,8 +6,8 @@
     model.safetensors      the best network so far, never older than a few seconds
     history.csv            a row an epoch: losses in eV² and eV²/Å², errors in eV and eV/Å
 
-When a training ends, by itself or because it was told to, its best network goes to the workspace's
-models. One that did not come to its own end can go on from its folder alone.
+When a training has ended or was stopped, its best network goes to the workspace's models. One that
+was stopped can be resumed from its folder alone.
 """
 
 import csv
@@ -165,11 +165,6 @@ class UnfinishedTraining:
     def epoch(self) -> int:
         """Last epoch that is on disk."""
         return listing.epochs_done(self.folder)
-
-    @property
-    def state_file(self) -> Path:
-        """Where the training keeps what its next epoch depends on."""
-        return state_file(self.folder)
 
     def go_on(self) -> TrainingWriter:
         """A writer for the rest; InputError when another process has begun with it."""

@@ -160,9 +160,7 @@ class Ani(AllPairs, Settings):
         s, t = np.triu_indices(len(self.species))
         one, other = members[first], members[second]
         kinds = jnp.where(
-            s == t,
-            one[:, s] * other[:, t],
-            one[:, s] * other[:, t] + one[:, t] * other[:, s],
+            s == t, one[:, s] * other[:, t], one[:, s] * other[:, t] + one[:, t] * other[:, s]
         )
         found = jnp.einsum("nipk,pt->nitk", terms, kinds, precision=EXACT)
         return found.reshape(frames, atoms, -1)

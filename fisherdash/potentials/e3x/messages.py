@@ -131,9 +131,7 @@ def couple(
     return dot(coupling, 1, gathered, 1, batch=1)
 
 
-def by_degree(
-    harmonics: list[list[Float[Array, "*pairs"]]],
-) -> Float[Array, "*pairs a degrees"]:
+def by_degree(harmonics: list[list[Float[Array, "*pairs"]]]) -> Float[Array, "*pairs a degrees"]:
     """Every component in the column of its degree, beside zeros.
 
     A product with it takes care of all degrees at once.

@@ -70,8 +70,7 @@ class PaiNN(Network):
         dtype = params["embedding"].dtype
         pairs = Pairs.of(self, params["radial"], positions, dtype)
         q = jnp.broadcast_to(
-            params["embedding"][atomic_numbers],
-            (*positions.shape[:2], self.width),
+            params["embedding"][atomic_numbers], (*positions.shape[:2], self.width)
         )
         mu = None
         for n in range(self.iterations):
