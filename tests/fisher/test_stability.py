@@ -62,7 +62,7 @@ def test_a_cancelled_check_says_so() -> None:
 
 def point(ridge: float, change: float) -> fisher.RidgePoint:
     """A point of a path with so large a change of the head."""
-    return fisher.RidgePoint(ridge, 1.0, 1.0, 1.0, 1.0, change, 1.0, 1.0, None, None)
+    return fisher.RidgePoint(ridge, 1.0, 1.0, 1.0, 1.0, change, 1.0, None, None)
 
 
 def test_candidates_go_from_the_minimum_to_where_nothing_changes() -> None:
