@@ -22,7 +22,7 @@ from tests.plots.planted import trajectories
 
 STYLES = (DEFAULT, FISHER)
 PATH = tuple(
-    fisher.RidgePoint(ridge, divergence, rmse, 0.02, 1.0, 0.1 / (1 + ridge), 2.0, -1.0, None, None)
+    fisher.RidgePoint(ridge, divergence, rmse, 0.02, 1.0, 0.1 / (1 + ridge), 2.0, None, None)
     for ridge, rmse, divergence in ((1e-6, 0.12, 3.0), (0.0, 0.11, 2.0), (1e-2, 0.13, 5.0))
 )
 HEATED = fisher.Boltzmann(
