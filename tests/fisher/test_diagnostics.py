@@ -68,6 +68,7 @@ def test_half_of_one_group_is_refused() -> None:
         posterior_of(groups_of(1, 10, 0.5, 3), 0.0)
 
 
+@pytest.mark.slow
 def test_force_bars_are_those_of_the_covariance() -> None:
     model = random_checkpoint()
     rng = np.random.default_rng(4)

@@ -87,6 +87,7 @@ def test_a_step_that_costs_replicas_is_halved_and_then_given_up(prepared, monkey
     assert "0 Newton steps" in found.sentence and "failures over 0.2 ps" in found.sentence
 
 
+@pytest.mark.slow
 def test_dynamics_of_a_network_bring_its_moments_to_those_of_the_data(prepared) -> None:
     refit = fisher.solve(prepared.checkpoint, prepared.dataset, prepared.options)
     found = refit.entropy

@@ -20,6 +20,7 @@ def head(factor: float) -> Checkpoint:
     return GOOD.with_head(factor * GOOD.head, GOOD.element_bias, f"{factor:g}", {})
 
 
+@pytest.mark.slow
 def test_the_best_head_that_loses_no_replica_wins_and_is_confirmed() -> None:
     heads = {0.0: head(-1.0), 1e-4: head(1.05), 1e-2: head(1.0)}
     divergences = {0.0: 0.1, 1e-4: 0.2, 1e-2: 0.3}

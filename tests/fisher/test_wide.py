@@ -205,6 +205,7 @@ def test_a_quadratic_head_does_not_see_turns_moves_or_names_of_atoms() -> None:
     np.testing.assert_allclose(other.checkpoint.head, one.checkpoint.head, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_few_matrices_say_the_same_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
     _, data = planted()
     options = Options(head="quadratic", metric="noise", noise_frames=64, precision="float64")
@@ -310,6 +311,7 @@ def test_the_usual_ridge_of_the_noise_metric() -> None:
     assert fisher.solve(start(), noisy(data), wanted).choice.rule == "gcv"
 
 
+@pytest.mark.slow
 def test_the_fit_without_forces_is_made_for_every_form() -> None:
     _, data = planted()
     for kind in FORMS:
@@ -318,6 +320,7 @@ def test_the_fit_without_forces_is_made_for_every_form() -> None:
         assert np.isfinite(refit.checkpoint.head).all() and refit.kl is not None
 
 
+@pytest.mark.slow
 def test_a_quadratic_head_conserves_energy_to_second_order() -> None:
     data, default = networks.water(), networks.checkpoint(0)
     options = Options(head="quadratic", metric="noise", noise_frames=64, test_boltzmann=False)
@@ -341,6 +344,7 @@ def test_a_quadratic_head_conserves_energy_to_second_order() -> None:
     assert slope == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_all_heads_run_in_one_batch_and_have_error_bars() -> None:
     data, default = networks.water(), networks.checkpoint(0)
     heads = {"default": default}
@@ -358,6 +362,7 @@ def test_all_heads_run_in_one_batch_and_have_error_bars() -> None:
         assert bars.shape == (3, 3, 3) and np.isfinite(bars).all() and bars.max() > 0
 
 
+@pytest.mark.slow
 def test_short_dynamics_choose_among_quadratic_heads() -> None:
     check = fisher.StabilitySettings(replicas=2, picoseconds=0.01, temperature=300.0, points=2)
     options = Options(
@@ -383,6 +388,7 @@ def test_descent_arrives_at_the_quadratic_head() -> None:
     np.testing.assert_allclose(slow.checkpoint.head, closed.checkpoint.head, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_calculator_landscape_and_file_take_a_quadratic_head(tmp_path: Path) -> None:
     data, default = networks.water(), networks.checkpoint(0)
     options = Options(

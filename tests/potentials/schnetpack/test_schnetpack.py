@@ -111,6 +111,7 @@ def test_nothing_changes_under_motions_mirrors_and_permutations(plain) -> None:
     np.testing.assert_allclose(permuted[1], forces[:, order], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_another_head_in_the_file_changes_the_energy_by_its_descriptors(plain, make) -> None:
     positions = jnp.asarray(displaced_ethanol(2))
     body = jax.tree.map(jnp.asarray, plain.body)
@@ -154,6 +155,7 @@ def test_derivatives_of_the_descriptors_are_those_of_automatic_differentiation(p
         )
 
 
+@pytest.mark.slow
 def test_atoms_beyond_the_cutoff_are_alone_and_the_energy_is_continuous_there(plain) -> None:
     numbers = jnp.array([6, 8])
 
