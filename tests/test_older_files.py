@@ -93,7 +93,7 @@ def test_a_run_is_exported(shell, tmp_path):
     which = "--head refitted --replica 2".split()
     found = shell("export", OLDER / "run", "--out", tmp_path / "one.xyz", *which)
     assert found["frames"] == 21
-    assert (tmp_path / "one.xyz").read_text().count("surviving=F") == 1  # ends after 11.75 of 15 fs
+    assert (tmp_path / "one.xyz").read_text().count("alive=F") == 1  # ends after 11.75 of 15 fs
 
 
 def test_a_killed_run_is_listed_and_goes_on_to_the_same_end(shell, copied):

@@ -59,8 +59,8 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "timestep_fs",
         "replica",  # the same number is the same initial state, for every head and every model
         "duration_ps",  # of the run
-        "time_to_failure_ps",  # duration_ps for survivors
-        "failed",  # 1 or 0
+        "time_to_failure_ps",  # duration_ps for survivors; lifetime_ps in the file
+        "failed",  # 1 or 0; died in the file
         "drift_meV_per_atom_per_ps",  # of the total energy; empty for the failed
         "fluctuation_meV_per_atom",  # about the drift; empty for the failed
         "failure",  # bond, clash or not_finite; empty for survivors and in older studies
@@ -73,7 +73,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "temperature_K",
         "timestep_fs",
         "time_ps",
-        "survivors",  # the next columns are quartiles over these, and empty without any
+        "survivors",  # alive in the file; next come quartiles over these, empty without any
         "low_meV_per_atom",  # change of the total energy
         "median_meV_per_atom",
         "high_meV_per_atom",
@@ -126,12 +126,13 @@ def write_tables(tables: Tables, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in COLUMNS:
         part = folder / f".{name}.csv.part"
-        getattr(tables, name).to_csv(part, index=False, float_format=_DIGITS, lineterminator="\n")
+        table = getattr(tables, name).rename(columns=_ON_DISK)
+        table.to_csv(part, index=False, float_format=_DIGITS, lineterminator="\n")
         part.replace(folder / f"{name}.csv")
 
 
 def read_tables(folder: Path) -> Tables:
-    """Reads what :func:`write_tables` wrote, of this version or an older one.
+    """Reads what :func:`write_tables` wrote.
 
     Raises:
         InputError: if a table is missing or is not one of these.
@@ -141,7 +142,7 @@ def read_tables(folder: Path) -> Tables:
         path = folder / f"{name}.csv"
         try:
             read = pd.read_csv(path, dtype=dict.fromkeys(_TEXT & {*columns}, str))
-            read = read.rename(columns=_FORMERLY)
+            read = read.rename(columns={old: name for name, old in _ON_DISK.items()})
         except FileNotFoundError as error:
             raise InputError(f"{folder} holds no study: {name}.csv is missing") from error
         except (OSError, ValueError, UnicodeDecodeError) as error:
@@ -156,8 +157,8 @@ def read_tables(folder: Path) -> Tables:
 _TEXT: Final = {"model", "data", "recipe", "head", "stage", "device", "failure"}
 _LATER: Final = ("failure", "reference_energy_sd")
 """Last columns of their tables, which older studies lack."""
-_FORMERLY: Final = {"lifetime_ps": "time_to_failure_ps", "died": "failed", "alive": "survivors"}
-"""Names of columns in the tables of older studies."""
+_ON_DISK: Final = {"time_to_failure_ps": "lifetime_ps", "failed": "died", "survivors": "alive"}
+"""Names of columns in files that differ from those in the program."""
 
 _Rows = dict[str, list[list[Any]]]
 

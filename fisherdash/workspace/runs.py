@@ -593,7 +593,7 @@ def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
 
     Each frame carries its time, its energies and, per atom, position and velocity (Å/fs):
     ``Properties=species:S:1:pos:R:3:velo:R:3``. That last frame of a failed replica
-    says ``surviving=F`` and has no energies. Format: https://github.com/libAtoms/extxyz.
+    says ``alive=F`` and has no energies. Format: https://github.com/libAtoms/extxyz.
 
     Raises InputError when the run has no such trajectory or no frames yet.
     """
@@ -625,7 +625,7 @@ def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
             text.write(
                 f"{run.header.num_atoms}\nProperties=species:S:1:pos:R:3:velo:R:3 "
                 f'pbc="F F F" head="{name}" replica={replica + 1} time_fs={times[at]:.10g} '
-                f"surviving={'T' if surviving[at] else 'F'}{energies}\n"
+                f"alive={'T' if surviving[at] else 'F'}{energies}\n"
             )
             for symbol, row in zip(run.header.symbols, np.concatenate([x, v], axis=1), strict=True):
                 text.write(f"{symbol:2s} " + " ".join(f"{value:.9g}" for value in row) + "\n")

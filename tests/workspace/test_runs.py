@@ -399,7 +399,7 @@ def test_ase_reads_back_what_was_recorded(folder):
             np.testing.assert_array_equal(
                 np.float32(atoms.arrays["velo"]), part.velocities[1, 2, k]
             )
-            assert atoms.info["time_fs"] == part.times[k] and atoms.info["surviving"]
+            assert atoms.info["time_fs"] == part.times[k] and atoms.info["alive"]
             assert atoms.info["potential_eV"] == pytest.approx(part.potential[1, 2, k], rel=1e-9)
             assert (atoms.info["head"], atoms.info["replica"]) == ("fisher", 3)
 
@@ -411,7 +411,7 @@ def test_frames_after_death_say_so_and_have_no_energy(folder):
     writer.append(part)
     writer.finish("finished")
     frames = read(runs.open_run(folder), 0, 1)
-    assert [atoms.info["surviving"] for atoms in frames] == [True, True, True, False]  # ends there
+    assert [atoms.info["alive"] for atoms in frames] == [True, True, True, False]  # ends there
     assert ["potential_eV" in atoms.info for atoms in frames] == [True] * 3 + [False]
     assert SETTINGS["timestep"] == 0.5
 
