@@ -93,8 +93,9 @@ def test_a_head_by_element_runs_beside_the_shared_one():
     assert group.bodies == 1
     assert group.force_field.form.elements == (1, 8)
     potential = ff.joined(_run(together), "potential")
-    np.testing.assert_array_equal(potential[0], potential[1])
-    assert np.ptp(potential[0]) > 0
+    # Products over elements add in another order on some processors.
+    np.testing.assert_allclose(potential[0], potential[1], rtol=0, atol=2e-3)
+    assert np.ptp(potential[0]) > 0.1
 
 
 def test_heads_of_all_forms_run_beside_one_another():
