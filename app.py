@@ -35,6 +35,8 @@ if not welcome:
     sign_in()
     st.stop()
 with st.sidebar:
-    running_jobs()
+    at_work = st.container()
     sign_out()
 page.run()
+with at_work:  # after the page, which may just have begun a job
+    running_jobs()

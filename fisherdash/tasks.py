@@ -310,6 +310,41 @@ def error_bars(
     return run.times[chosen], found
 
 
+def forces_along(
+    run: Run, heads: Sequence[int], replica: int, frames: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Forces along one replica of some heads, by the head itself and by another one of the run.
+
+    The others are held against the first head, which is held against the second; None where a run
+    has one head.
+
+    Args: frames: (F,) of the record.
+    Returns: for each of ``heads`` both forces, (F, N, 3) eV/Å, NaN after the failure.
+    Raises: InputError where the run does not hold its models.
+    """
+    from fisherdash.potentials.evaluate import predict
+
+    models = list(runs.kept_models(run.folder, run.header).values())
+    surviving, found = run.trajectories().surviving[:, replica][:, frames], []
+    for head in heads:
+        positions = run.frames(head, replica, frames)
+        # The first frame after a failure is shown too, if it is one.
+        shown = np.isfinite(positions).all(axis=(1, 2))
+        shown &= surviving[head] | (np.arange(len(frames)) == surviving[head].sum())
+        both = []
+        other = 0 if head else 1
+        for model in [models[head], *models[other : other + 1]]:
+            forces = np.full(positions.shape, np.nan)
+            if shown.any():
+                empty = np.zeros_like(positions[shown])
+                numbers = np.array(run.header.atomic_numbers)
+                data = Dataset(positions[shown], empty[:, 0, 0], empty, numbers)
+                forces[shown] = predict(model, data)[1]
+            both.append(forces)
+        found.append((both[0], both[1] if len(both) > 1 else None))
+    return found
+
+
 def is_training(folder: Path) -> bool:
     """Whether a folder holds a training of the workspace, not a run."""
     return (folder / TrainingHeader.FILE).exists()

@@ -9,13 +9,13 @@ from ase.data import chemical_symbols
 
 from fisherdash import tasks, viewer
 from fisherdash.plots import overview, parity
-from fisherdash.plots.theme import NEUTRAL, SeriesStyle, styles
+from fisherdash.plots.theme import styles
 from fisherdash.settings import shell_command
-from fisherdash.workspace import Run, entries, jobs
+from fisherdash.workspace import Run, entries, jobs, notes
 from pages.ui import landscape, library
 from pages.ui.charts import csv_button, download_file, draw, show_molecules, show_table
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import command, door, follow, next_step, onward, plain
+from pages.ui.progress import begun, command, door, follow, look_here, next_step, onward, plain
 from pages.ui.widgets import switch
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def show(runs: list[Run]) -> None:
         return
     rows = []
     for run, comparison in zip(runs, found, strict=True):
-        rows += overview.run_rows(run.id, run.header, comparison, run.typical_speed, models)
-    table = pd.DataFrame(rows)
+        mine = overview.run_rows(run.id, run.header, comparison, run.typical_speed, models)
+        rows += [row | {"note": notes.note(run.folder)} for row in mine]
+    table = library.with_notes(pd.DataFrame(rows), after="head")
     picked = show_table(
         table,
         "Drift, survival and speed of every head of every run",
@@ -67,27 +68,42 @@ def show(runs: list[Run]) -> None:
             name = rows[rows_picked[0]]["run"]
             library.select("run", name)
             onward("drift", f"{name} in detail and in 3D")
-    figures = overview.small_multiples([(run.id, run.header, run.trajectories()) for run in runs])
+            library.own_run(next(run for run in runs if run.id == name))
+    charts(runs)
+    command(*(shell_command("compare", run.folder, json=True) for run in runs))
+
+
+def charts(runs: list[Run]) -> None:
+    """Drift of all runs in one chart, with their survivors, or in a small chart each."""
+    drawn = [(run.id, run.header, run.trajectories()) for run in runs]
+    if len(runs) > 1 and switch("Charts", ["In one chart", "Side by side"]) == "In one chart":
+        draw(overview.overlaid(drawn), key="overlaid", table=False)
+        st.caption(
+            "Median over the survivors and their share: a colour for each run, a dash for each of "
+            "its heads. A click in the legend hides a curve, a double click all others."
+        )
+        return
     with st.grid(3, min_column_width=300):
-        for run, figure in zip(runs, figures, strict=True):
+        for run, figure in zip(runs, overview.small_multiples(drawn), strict=True):
             with st.container():
                 draw(figure, key=f"small {run.id}", table=False)
     st.caption("Median of the survivors, whose number is beside the name; the same scale each.")
-    command(*(shell_command("compare", run.folder, json=True) for run in runs))
 
 
 def evaluation() -> None:
     """Errors of several models on the same frames."""
     paths, data_path = library.choose_models("evaluated", "All are held against the same frames.")
+    library.own_model("evaluated", several=True)
     if st.button("Evaluate", icon=":material/rule:", disabled=not (paths and data_path)):
         with door():
             assert data_path is not None
             data = library.dataset_at(data_path)
             models = library.models_for(paths, data)
-            tasks.submit_evaluation(paths, data_path, models, data)
+            begun(tasks.submit_evaluation(paths, data_path, models, data))
     job = jobs.latest("evaluate")
     if job is None:
         return
+    look_here(job)
     follow(job)
     if job.status == "finished" and job.result:
         errors(job.result, job.info["roles"])
@@ -102,15 +118,15 @@ def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
     for name, one in found.items():
         if one.caution:
             st.warning(plain(f"{name}: {one.caution}."), icon=":material/warning:")
+    looks = dict(zip(found, styles(roles), strict=True))
     by_element, by_size = st.columns(2)
     with by_element:
         st.markdown("**Force RMSE by element**")
         show_table(parity.element_rows(found), "Force RMSE by element")
     with by_size:
-        looks = dict(zip(found, styles(roles), strict=True))
         draw(parity.magnitude_figure(found, looks), key="by size", table=False)
     name = st.selectbox("Point by point", list(found), key="parity of")
-    one = found[name]
+    one, look = found[name], looks[name]
     left, right = st.columns(2)
     with left:
         forces = draw(parity.force_parity(one), key="force parity", table=False, on_select="rerun")
@@ -129,8 +145,12 @@ def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
         off = np.linalg.norm(one.forces[frame, atom] - data.forces[frame, atom])
         symbol = chemical_symbols[data.atomic_numbers[atom]]
         where += f", atom {symbol}{atom + 1}: the force is off by {off:.3g} eV/Å"
-    pane = viewer.Pane(where, SeriesStyle(NEUTRAL, "solid"), data.positions[frame : frame + 1])
-    key = f"{data.fingerprint} {frame} {atom}"
+    rows = slice(frame, frame + 1)
+    pane = viewer.Pane(
+        where, look, data.positions[rows], forces=one.forces[rows], against=data.forces[rows],
+        labelled=True,
+    )  # fmt: skip
+    key = f"{name} {data.fingerprint} {frame} {atom}"
     numbers = data.atomic_numbers.tolist()
     payload = viewer.payload(numbers, [pane], np.array([frame + 1.0]), key=key, unit="")
     show_molecules(payload, key="parity frame")
@@ -143,6 +163,10 @@ def models_table() -> None:
         with door():
             models[name] = library.checkpoint_at(path)
     table = overview.model_rows(models)
+    own = library.options("checkpoints")
+    table = library.with_notes(
+        table.assign(note=[notes.note(own[name]) for name in models]), after="model"
+    )
     show_table(table, "The models")
     csv_button(table, "models")
     st.subheader("Errors on the same frames")

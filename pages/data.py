@@ -81,6 +81,7 @@ def draw_frames(data: Dataset) -> None:
         f"{data.formula}: frames of the data set",
         SeriesStyle(NEUTRAL, "solid"),
         data.positions[frames],
+        forces=data.forces[frames],
     )
     payload = viewer.payload(
         data.atomic_numbers.tolist(), [pane], frames + 1.0, key=data.fingerprint, unit=""
@@ -93,9 +94,8 @@ st.caption("Frames of one molecule with energies and forces: what a model learns
 choice = st.segmented_control(
     "Add data", ["Load a file", "Make a sample"], key="add data", default=None
 )
-if choice == "Load a file":
-    upload_form()
-elif choice == "Make a sample":
+waits = choice == "Load a file" and upload_form()
+if choice == "Make a sample":
     sample_form()
 
 path = library.choose(
@@ -103,7 +103,8 @@ path = library.choose(
 )
 if path is None:
     st.info("There is no data yet: load a file or make a sample above.")
-else:
+elif not waits:  # a file that was just chosen is shown above, alone
+    library.note_line(path)
     with door():
         data = library.dataset_at(path)
         name, fresh = st.session_state.get("loaded", ("", None))
@@ -116,4 +117,5 @@ else:
             share_button(path)
             onward("train", "Train a model on it")
             onward("refit", "Re-fit a model on it")
+if path is not None:
     own_file(path, "data")  # also of a file that cannot be read

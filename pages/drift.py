@@ -154,19 +154,6 @@ def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
     command(*commands)
 
 
-@st.dialog("Delete this run?")
-def confirm(run: Run) -> None:
-    """Ask before a run's files are deleted."""
-    st.write(f"The files of {plain(run.id)} are deleted for good.")
-    if st.button("Delete", type="primary", icon=":material/delete:"):
-        with door():
-            library.forget_run(run.folder)
-            st.query_params.clear()
-            st.session_state.pop("last run", None)
-            st.session_state["next run"] = next(iter(library.run_names()), None)
-            st.rerun()
-
-
 def about(run: Run) -> None:
     """What was simulated, on what, with which versions."""
     header, chosen = run.header, run.header.settings
@@ -180,14 +167,16 @@ def about(run: Run) -> None:
         st.caption(plain(note))
     versions = ", ".join(f"{name} {number}" for name, number in header.versions.items())
     st.caption(plain(f"{header.title}, {header.created}; {versions}"))
-    if st.button("Delete this run", icon=":material/delete:"):
-        confirm(run)
+    library.own_run(run)
 
 
 def tabs(run: Run, chosen: tuple[int, ...], index: int) -> None:
     """Everything beside the one screen."""
-    words = ["Statistics", "Temperature", "Structure", "Origin of the drift", "Take away", "About"]
+    library.note_line(run.folder)
+    words = ["Statistics", "Temperature", "Structure", "Origin of the drift", "Download", "About"]
     numbers, temperature, shape, origin, files, settings = st.tabs(words)
+    with settings:
+        about(run)
     if not len(run.times):
         return
     with numbers, door():
@@ -206,8 +195,6 @@ def tabs(run: Run, chosen: tuple[int, ...], index: int) -> None:
         run_panels.origin_section(run)
     with files:
         take_away(run, chosen, index)
-    with settings:
-        about(run)
 
 
 with door():

@@ -46,7 +46,8 @@ def board(job: jobs.Job) -> None:
     """The curves of the demo so far, and its molecules."""
     run = demo_run(job)
     if run is None:
-        st.caption("The curves begin when the simulation does.")
+        there = "The curves begin when the simulation does."
+        st.caption(there if job.active else "The demo's run was renamed or deleted since.")
         return
     # The first replica is shown by its number, not by its fate, until another is clicked.
     index = int(st.session_state.get("demo replica", 0))
@@ -64,8 +65,9 @@ def demo_button(job: jobs.Job | None) -> None:
     about = (
         "Re-fits a deliberately under-trained ethanol model twice, with the published report's "
         f"head and with a wider one, then simulates {DEMO.replicas} molecules with each head for "
-        f"{DEMO.steps * DEMO.timestep / 1000:g} ps at {DEMO.temperature:g} K, hot on purpose so "
-        "that instabilities show soon. The first points come within two minutes."
+        f"{DEMO.steps * DEMO.timestep / 1000:g} ps with momenta of {DEMO.temperature:g} K, hot on "
+        "purpose so that instabilities show soon; from frames of 500 K they settle near 1000 K. "
+        "The first points come within two minutes."
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(

@@ -1,6 +1,7 @@
 """Re-fit: the last layer in closed form, before and after on frames that it has not seen."""
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -12,7 +13,18 @@ from pages.ui import library
 from pages.ui import refit as refit_report
 from pages.ui.charts import download_file
 from pages.ui.library import own_model
-from pages.ui.progress import command, computed, door, follow, kept_as, next_step, onward, plain
+from pages.ui.progress import (
+    begun,
+    command,
+    computed,
+    door,
+    follow,
+    kept_as,
+    look_here,
+    next_step,
+    onward,
+    plain,
+)
 from pages.ui.refit import choose_options, stability_settings
 
 if TYPE_CHECKING:
@@ -66,9 +78,10 @@ def stability_check(job: Job, refit: "Refit") -> None:
         options = dataclasses.replace(
             prepared.options, ridge="stable", test_boltzmann=False, stability=settings
         )
-        tasks.submit_refit(
+        submitted = tasks.submit_refit(
             info["checkpoint"], info["data"], prepared.checkpoint, prepared.dataset, options
         )
+        begun(submitted)
         st.rerun()
 
 
@@ -98,6 +111,11 @@ def report(job: Job, refit: "Refit") -> None:
             refit_report.descent(refit, key)
 
 
+def files(job: Job) -> tuple[Path, Path]:
+    """The checkpoints that a re-fit began with and that it writes."""
+    return job.info["checkpoint"], job.info["out"]
+
+
 st.title("Re-fit")
 st.caption("The last layer in closed form: the head whose forces match the data best.")
 left, right = st.columns(2)
@@ -117,9 +135,14 @@ else:
         options = choose_options(data)
         if options and st.button("Re-fit", type="primary", icon=":material/tune:"):
             model.check_elements(data.atomic_numbers)
-            tasks.submit_refit(model_path, data_path, model, data, options)
-if job := jobs.latest("refit"):
-    st.subheader("Latest re-fit")
+            begun(tasks.submit_refit(model_path, data_path, model, data, options))
+every = jobs.every("refit")
+for other in every:  # a re-fit of another model that is at work or waits
+    if other.active and model_path not in files(other):
+        follow(other)
+if job := next((job for job in every if model_path in files(job)), None):
+    look_here(job)
+    st.subheader("Latest re-fit of this model")
     follow(job)
     if job.result is not None and job.status == "finished":
         with door():

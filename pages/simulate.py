@@ -11,7 +11,7 @@ from fisherdash.settings import MDSettings
 from fisherdash.workspace import jobs
 from fisherdash.workspace.limits import cost
 from pages.ui import library
-from pages.ui.progress import command, door, job_list, next_step, onward, watch
+from pages.ui.progress import begun, command, door, job_list, look_here, next_step, onward, watch
 from pages.ui.widgets import widgets
 
 USUAL = MDSettings()
@@ -60,12 +60,15 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
         "length, two atoms without a bond come far nearer than any in the data, or its energy is "
         "not finite; the others go on."
     )
+    if words := chosen.settling(data.temperature):
+        st.caption(words)
     if words := timestep_warning(chosen.timestep, data.atomic_numbers):
         st.warning(words, icon=":material/warning:")
     if st.button("Simulate", type="primary", icon=":material/play_arrow:"):
         job = tasks.submit_simulation(
             dict(zip(models, paths, strict=True)), data_path, models, data, chosen
         )
+        begun(job)
         library.select("run", job.info["run"].name)
         st.session_state["simulated"] = data.fingerprint, chosen
 
@@ -88,14 +91,18 @@ else:
         "In this order: the others are compared with the first. All must know the molecule's "
         "elements.",
     )
+    library.own_model("models", several=True)
     if paths:
         with door():
             launch(paths, data_path, library.dataset_at(data_path))
     else:
         st.info("Choose at least one model; two make a comparison.")
 
+simulations = jobs.every("simulate")
+if simulations:
+    look_here(simulations[0])
 st.subheader("Simulations")
-if simulations := jobs.every("simulate"):
+if simulations:
     active = next((job for job in simulations if job.active), None)
     watch(active, lambda: job_list("simulate"))
     onward("drift", "Watch the drift and the molecules")

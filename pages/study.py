@@ -23,10 +23,18 @@ def show(study: results.Kept) -> None:
         return
     models, failed = len(found.whole.models), int(found.whole.models["diverged"].sum())
     trainings = f"{models} model{'s' if models != 1 else ''}"
-    st.caption(
+    main = len(found.tables.models)
+    said = (
         f"{plain(study.title)}: {trainings}, of which {failed} diverged in training; "
         f"{len(found.whole.trajectories):,} trajectories."
     )
+    if main < models:
+        said += (
+            f" The answer is about the {main} of the main recipe ({plain(found.recipe)}); the other "
+            f"{models - main}, trained in other ways, stand under “Other remedies”."
+        )
+    st.caption(said)
+    studies.head_names(study)
     if not found.comparisons:
         studies.empty(study, found.whole)
         return
@@ -50,7 +58,7 @@ PARTS: dict[str, Callable[[Findings, Condition], None]] = {
 
 def take_away(study: results.Kept, found: Findings) -> None:
     """The tables and the specification, and the statistics."""
-    st.subheader("Take it away")
+    st.subheader("Downloads")
     stem = study.folder.name
     with st.container(horizontal=True):
         download(

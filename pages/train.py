@@ -1,6 +1,7 @@
 """Train: a small equivariant network on a data set, live, with the best weights kept."""
 
 import functools
+import math
 from pathlib import Path
 
 import streamlit as st
@@ -14,10 +15,12 @@ from fisherdash.workspace import jobs, paths
 from pages.ui import library
 from pages.ui.charts import draw
 from pages.ui.progress import (
+    begun,
     command,
     door,
     job_line,
     kept_as,
+    look_here,
     next_step,
     onward,
     plain,
@@ -50,6 +53,7 @@ def form(path: Path, data: Dataset) -> None:
             name=name,
         )
         kept = job.info["training"].name
+        begun(job)
         also = "" if kept == paths.safe_stem(name + ".x") else f" Its name is {plain(kept)}."
         st.toast(f"The training has begun; its curves are below.{also}", icon=":material/school:")
 
@@ -67,17 +71,21 @@ def curve(job: jobs.Job) -> None:
         [row["train_force_rmse"] for row in rows],
         [row["valid_force_rmse"] for row in rows],
         report.best_epoch or None,
+        [row.get("valid_energy_rmse", math.nan) for row in rows],
     )
     draw(figure, key="learning", table=not job.active)
     left = report.seconds_left
-    with st.grid(4, min_column_width=140):
-        best = report.best_errors.get("valid_force_rmse")
-        kept = f"{best:.3g}" if best is not None else "none yet"
-        st.metric("Best RMSE (eV/Å)", kept, border=True, help="Of forces, validation.")
+    with st.grid(5, min_column_width=140):
+        for quantity, unit in (("force", "eV/Å"), ("energy", "eV")):
+            best = report.best_errors.get(f"valid_{quantity}_rmse")
+            kept = f"{best:.3g}" if best is not None else "none yet"
+            label = f"{quantity.capitalize()} RMSE ({unit})"
+            help = "On the validation frames, in the epoch whose weights are kept."
+            st.metric(label, kept, border=True, help=help)
         st.metric("Seconds per epoch", f"{report.seconds:.3g}", border=True)
         st.metric("Compilation", duration(report.compile_seconds, exact=True), border=True)
-        ahead = duration(left, exact=True) if left and job.active else "none"
-        st.metric("Time left", ahead, border=True)
+        if left and job.active:
+            st.metric("Time left", duration(left, exact=True), border=True)
 
 
 def ending(job: jobs.Job) -> None:
@@ -115,6 +123,7 @@ latest = jobs.latest("train")
 if latest is None:
     st.caption("Nothing has been trained yet. The defaults are those of the published report.")
 else:
+    look_here(latest)
     st.subheader("Latest training")
     watch(latest, functools.partial(curve, latest))
     if not latest.active:

@@ -1,5 +1,6 @@
 """The chart beside the molecules is the figure of the run, and small enough for a live page."""
 
+import base64
 import json
 
 import numpy as np
@@ -76,6 +77,26 @@ def test_many_long_trajectories_stay_below_the_budget():
     assert len(plain_json(made)) < 1_500_000
     assert json.loads(plain_json(made))["layout"]["uirevision"] == "run"
     assert "height" not in json.loads(plain_json(made))["layout"]
+
+
+def test_forces_travel_with_their_molecule_and_must_fit_it():
+    rng, water = np.random.default_rng(0), [8, 1, 1]
+    positions, forces = rng.normal(size=(2, 4, 3, 3))
+    pane = viewer.Pane("a", DEFAULT, positions, forces=forces, against=2 * forces, labelled=True)
+    (sent,) = viewer.payload(water, [pane], np.arange(4.0), key="k")["panes"]
+    back = np.frombuffer(base64.b64decode(sent["forces"]), "<f4").reshape(4, 3, 3)
+    np.testing.assert_allclose(back, forces, atol=1e-6)
+    assert sent["labelled"] and sent["against"] == viewer.numbers(2 * forces)
+    wrong = viewer.Pane("a", DEFAULT, positions, forces=forces[:3])
+    with pytest.raises(ValueError, match="forces have shape"):
+        viewer.payload(water, [wrong], np.arange(4.0), key="k")
+
+
+def test_the_legend_says_what_the_thin_line_is():
+    shown = drift_figure(trajectories(), LOOKS, chosen=3)
+    assert traces(shown, "thin: replica 4") and not traces(
+        drift_figure(trajectories(), LOOKS), "thin"
+    )
 
 
 def test_the_program_is_whole_and_sets_no_markup():

@@ -211,7 +211,7 @@ def _energy(
             doubt if doubtful else [],
         )
     if seen:
-        why = f"because the mean energy {mean} is the atoms' total energy in {seen}"
+        why = f"because the mean energy {mean} is near that of the free atoms in {seen}"
         return seen, f"Units inferred: {seen}, {why}", []
     per_atom = total_energy_evidence(energies * len(numbers), numbers)
     if per_atom and per_atom not in _RARE:

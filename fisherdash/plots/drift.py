@@ -53,8 +53,8 @@ def drift_figure(
       singles: draw all replicas.
       scheme: of colours.
     """
-    traj = dataclasses.replace(traj, names=tuple(map(_text, traj.names)))
-    drift = drift and {_text(name): slope for name, slope in drift.items()}
+    traj = dataclasses.replace(traj, names=tuple(map(plain_text, traj.names)))
+    drift = drift and {plain_text(name): slope for name, slope in drift.items()}
     change, times = total_energy_change(traj), traj.times / 1000.0
     made = chart.panels(
         2, 1, scheme=scheme, height=448, shared_xaxes=True, vertical_spacing=0.05,
@@ -69,6 +69,8 @@ def drift_figure(
         made.add_traces(_replicas(traj, styles, change, range(traj.replicas)))
     elif chosen is not None:
         made.add_traces(_replicas(traj, styles, change, [chosen], width=1.3, opacity=0.9))
+    if singles or chosen is not None:
+        made.add_trace(_key("every replica" if singles else f"replica {(chosen or 0) + 1}"))
     made.add_traces(_crosses(traj, styles, change, (low, high), endings))
     _survivors(made, traj, styles)
     finite = change[np.isfinite(change)]
@@ -78,7 +80,7 @@ def drift_figure(
         meta={"limits": [low, high], "full": full and list(full)},
         hovermode="closest",
         uirevision="run",
-        margin={"l": 58, "r": 12, "t": 12 + 19 * len(traj.names), "b": 40},
+        margin={"l": 58, "r": 12, "t": 31 + 19 * len(traj.names), "b": 40},
         legend={"orientation": "v", "y": 1.01, "tracegroupgap": 0, "font": {"size": 12}},
     )
     made.update_xaxes(range=[0, time_axis_end(traj, end)])
@@ -129,6 +131,13 @@ def _head(
             )
         )
     return found
+
+
+def _key(thin: str) -> go.Scatter:
+    """An entry of the legend that says what the lines are beside the means."""
+    words = f"thin: {thin}; band: 10 to 90 %; dotted: fitted line"
+    look = {"color": NEUTRAL, "width": 1.3}
+    return go.Scatter(x=[None], y=[None], mode="lines", name=words, line=look, hoverinfo="skip")
 
 
 def _bands(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -241,7 +250,7 @@ def _numbers(traj: Trajectories, change: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _text(name: str) -> str:
+def plain_text(name: str) -> str:
     """A stranger's name as text: Plotly reads some HTML, and %{…} in tooltips."""
     return name.replace("&", "&amp;").replace("<", "&lt;").replace("%{", "% {")
 

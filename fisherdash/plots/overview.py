@@ -7,9 +7,19 @@ import numpy as np
 import pandas as pd
 
 from fisherdash.analysis import RunStatistics, Trajectories, total_energy_change
-from fisherdash.plots.chart import Chart, axis, chart, curves, decimate, limits
-from fisherdash.plots.drift import median_of_survivors, time_axis_end
-from fisherdash.plots.theme import styles
+from fisherdash.plots.chart import (
+    Chart,
+    axis,
+    chart,
+    curves,
+    decimate,
+    described,
+    limits,
+    line,
+    panels,
+)
+from fisherdash.plots.drift import median_of_survivors, plain_text, time_axis_end
+from fisherdash.plots.theme import DEFAULT, FISHER, OTHERS, SeriesStyle, styles
 from fisherdash.workspace.headers import RunHeader
 
 if TYPE_CHECKING:
@@ -96,6 +106,59 @@ def error_rows(found: "Mapping[str, Predicted]") -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def overlaid(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> Chart:
+    """Median ΔE_tot and the share of survivors of all heads of several runs over one time axis.
+
+    A run keeps its colour, a head of it its dash; the legend has a group for each run.
+
+    Args: runs with at least one frame, each with its name.
+    """
+    made = panels(2, 1, height=480, shared_xaxes=True, vertical_spacing=0.05,
+                  row_heights=[0.68, 0.32])  # fmt: skip
+    everything, ends, facts = [np.zeros(1)], [], []
+    for number, (name, header, traj) in enumerate(runs):
+        times, medians = decimate(
+            traj.times / 1000.0, median_of_survivors(total_energy_change(traj)), POINTS
+        )
+        counts = traj.surviving_counts()
+        _, shares = decimate(traj.times / 1000.0, 100.0 * counts / traj.replicas, POINTS)
+        everything.append(medians.ravel())
+        ends.append(time_axis_end(traj, None))
+        called = f"{plain_text(name)}, {float(traj.temperature or 0):g} K"
+        colour, dashes = _COLOURS[number % len(_COLOURS)], styles(header.roles)
+        for h, head in enumerate(map(plain_text, traj.names)):
+            style = SeriesStyle(colour, dashes[h].dash)
+            said = f"{head}: {counts[h, -1]} of {traj.replicas} survive"
+            group = {"legendgroup": name, "legendgrouptitle": {"text": called}}
+            hover = f"<extra>{called}<br>{head}</extra>"
+            made.add_trace(line(said, times, medians[h], style, **group,
+                                hovertemplate="ΔE %{y:.4g} meV/atom at %{x:.4g} ps" + hover),
+                           1, 1)  # fmt: skip
+            made.add_trace(line(said, times, shares[h], style, **group, showlegend=False,
+                                hovertemplate="%{y:.3g} % survive at %{x:.4g} ps" + hover),
+                           2, 1)  # fmt: skip
+            facts.append({"run": name, "head": head, "survivors": int(counts[h, -1]),
+                          "median ΔE at the end (meV/atom)": float(medians[h, -1])})  # fmt: skip
+    made.update_xaxes(range=[0, max(ends, default=1.0)])
+    made.update_xaxes(title_text="time (ps)", row=2, col=1)
+    energies = limits(np.concatenate(everything), robust=True)
+    made.update_yaxes(axis("median ΔE (meV/atom)", energies), row=1, col=1)
+    made.update_yaxes(axis("survivors (%)", (0, 105), tickvals=[0, 50, 100]), row=2, col=1)
+    rows = len(facts) + len(runs)
+    made.update_layout(
+        hovermode="closest",
+        height=500 + 21 * rows,
+        margin={"t": 12, "b": 76 + 21 * rows},
+        legend={"orientation": "v", "y": 0, "yref": "container", "yanchor": "bottom",
+                "tracegroupgap": 2, "groupclick": "toggleitem"},
+    )  # fmt: skip
+    words = "Median change of total energy and share of survivors of several runs over time"
+    return described(made, words, pd.DataFrame(facts))
+
+
+_COLOURS = tuple(style.colour for style in (DEFAULT, FISHER, *OTHERS))
 
 
 def small_multiples(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> list[Chart]:

@@ -50,7 +50,7 @@ FAILED = "#d23b30"
 """What went wrong: trainings that diverged, crosses of failures."""
 
 ELEMENTS = {
-    "H": "#d3d8df", "C": "#59626e", "N": "#3d6fe0", "O": "#e23b3b", "F": "#54b948",
+    "H": "#d3d8df", "C": "#737d89", "N": "#3d6fe0", "O": "#e23b3b", "F": "#54b948",
     "P": "#e58a1f", "S": "#e0b81c", "Cl": "#2fae43", "Br": "#a5452a", "I": "#7d3fb0",
 }  # fmt: skip
 """Colours of atoms, visible on light and dark; other elements keep the viewer's own."""

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fisherdash.plots.chart import Chart, axis, chart, decimate, guide, line
+from fisherdash.plots.chart import (
+    Chart,
+    axis,
+    chart,
+    decimate,
+    described,
+    guide,
+    line,
+    panels,
+)
 from fisherdash.plots.theme import DEFAULT, NEUTRAL, SeriesStyle
 
 TRAIN = SeriesStyle("#7a7f87", "solid")
@@ -15,35 +24,49 @@ FALL = 3.0
 
 
 def training_figure(
-    epochs: Sequence[int], train: Sequence[float], valid: Sequence[float], best: int | None
+    epochs: Sequence[int],
+    train: Sequence[float],
+    valid: Sequence[float],
+    best: int | None,
+    energies: Sequence[float] | None = None,
 ) -> Chart:
-    """Force RMSE on training and validation frames against the epoch, on a logarithmic axis where
-    it falls by more than FALL.
+    """Force RMSE on training and validation frames against the epoch, and below it the energy RMSE
+    on validation frames; on logarithmic axes where they fall by more than FALL.
 
-    Args: train, valid in eV/Å; best: the epoch whose weights are kept, marked.
+    Args:
+        train, valid: force RMSE in eV/Å.
+        best: the epoch whose weights are kept, marked.
+        energies: energy RMSE in eV; without it there is one panel.
     """
-    values = np.array([train, valid], np.float64)
-    shown, both = decimate(np.asarray(epochs, np.float64), values)
-    # A logarithmic axis reaches from power to power, too far for curves that hardly fall.
-    wide = np.nanmax(values, initial=0.0) > FALL * np.nanmin(values, initial=np.inf)
-    made = chart(
-        [
-            line(name, shown, one, style)
-            for name, one, style in zip(
-                ("training", "validation"), both, (TRAIN, VALID), strict=True
-            )
-        ],
-        "Force RMSE of training and validation against the epoch",
-        pd.DataFrame({"epoch": epochs, "training (eV/Å)": train, "validation (eV/Å)": valid}),
-        x=axis("epoch", tickformat="d"),
-        y=axis("force RMSE (eV/Å)", type="log" if wide else None),
-        height=340,
-    )
+    values = np.array([train, valid, *([] if energies is None else [energies])], np.float64)
+    shown, rows = decimate(np.asarray(epochs, np.float64), values)
+    names = ("training", "validation", "energies, validation")
+    table = {"epoch": epochs, "training (eV/Å)": train, "validation (eV/Å)": valid}
+    count = 1 if energies is None else 2
+    made = panels(count, 1, height=340 if count == 1 else 460, shared_xaxes=True,
+                  vertical_spacing=0.06, row_heights=[0.6, 0.4][:count])  # fmt: skip
+    for number, (name, row) in enumerate(zip(names, rows, strict=False)):
+        style = (TRAIN, VALID, VALID)[number]
+        made.add_trace(line(name, shown, row, style, showlegend=number < 2), number // 2 + 1, 1)
+    made.update_yaxes(axis("force RMSE (eV/Å)", type=_scale(values[:2])), row=1, col=1)
+    if energies is not None:
+        made.update_yaxes(axis("energy RMSE (eV)", type=_scale(values[2:])), row=2, col=1)
+        table["energy, validation (eV)"] = energies
+    made.update_xaxes(axis("epoch", tickformat="d"), row=count, col=1)
     if best is not None:
         late = bool(epochs) and best > (epochs[0] + epochs[-1]) / 2
         side = "top left" if late else "top right"
-        guide(made, f"best, epoch {best}", x=int(best), annotation_position=side)
-    return made
+        for row in range(1, count + 1):
+            words = f"best, epoch {best}" if row == 1 else ""
+            guide(made, words, x=int(best), annotation_position=side, row=row, col=1)
+    words = "Force RMSE of training and validation against the epoch"
+    return described(made, words, pd.DataFrame(table))
+
+
+def _scale(values: np.ndarray) -> str | None:
+    """A logarithmic axis reaches from power to power, too far for curves that hardly fall."""
+    wide = np.nanmax(values, initial=0.0) > FALL * np.nanmin(values, initial=np.inf)
+    return "log" if wide else None
 
 
 def histogram_figure(values: np.ndarray, quantity: str, bins: int = 48) -> Chart:

@@ -74,6 +74,26 @@ class MDSettings(Settings):
     )
     chunk: int = setting(64, low=1, high=MOST)
 
+    def settling(self, sampled: float | None) -> str:
+        """Near which temperature a run settles, in a sentence; "" where it stays or is unknown.
+
+        Harmonic motion shares its energy equally between kinetic and potential (equipartition).
+
+        Args: sampled: temperature of the frames that it starts from, K.
+        """
+        hot = self.temperature
+        if self.start == "relaxed":
+            return (
+                "A relaxed start has no potential energy to begin with: vibrations take about half "
+                f"of the kinetic energy, so that {hot:g} K settle near {hot / 2:.0f} K."
+            )
+        if sampled is None or abs(hot - sampled) <= 0.05 * sampled:
+            return ""
+        return (
+            f"Frames sampled at {sampled:g} K with momenta of {hot:g} K settle between the two, "
+            f"near {(sampled + hot) / 2:.0f} K."
+        )
+
     def halved(self) -> "MDSettings":
         """The same initial states, times and frames at half the time step, in twice the steps."""
         steps, every = 2 * self.steps, 2 * self.record_every

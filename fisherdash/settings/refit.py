@@ -163,7 +163,7 @@ class Options(Settings):
     )
     label_picoseconds: float = setting(
         3.0, label="Length of own dynamics", unit="ps", above=0, high=1000, step=0.5,
-        advanced=True, omitted=True, help="Of each replica of a round.",
+        advanced=True, omitted=True, help="Length of the dynamics of each replica in a round.",
     )
     energy_weight: float = setting(
         0.0, label="Energy weight", unit="1/Å²", low=0, high=1e9, advanced=True,

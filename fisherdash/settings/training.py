@@ -72,7 +72,7 @@ class TrainSettings(Settings):
         "long trainings; constant is the report's, and ends with a noisier network.",
     )
     average: float = setting(
-        0.0, label="Averaging", low=0, below=1, step=0.001, advanced=True, later=True,
+        0.0, label="Weight averaging (EMA)", low=0, below=1, step=0.001, advanced=True, later=True,
         help="Exponential moving average of the weights: the share that a step leaves of it. 0 "
         "keeps the last weights; 0.99 to 0.999 take out the noise of small batches.",
     )

@@ -3,14 +3,15 @@
 Positions travel as base64 of little-endian float32; moving through time never asks the server.
 Bonds are not sent: the viewer finds them anew in each frame, i and j being bonded while
 r_ij < tolerance (R_i + R_j) with covalent radii R, so that an exploding molecule does not drag
-sticks across the screen. The chart beside them is the figure of :mod:`fisherdash.plots.drift`.
+sticks across the screen. Forces of a run come only when they are asked for. The chart beside the
+molecules is the figure of :mod:`fisherdash.plots.drift`.
 """
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ase.data import chemical_symbols, covalent_radii
@@ -18,11 +19,13 @@ from ase.data import chemical_symbols, covalent_radii
 from fisherdash.dataset.core import TOLERANCE
 from fisherdash.plots.theme import ELEMENTS, SeriesStyle
 
+Offer = Literal["forces", "error"]
+
 FRAMES = 600
 """Frames sent of each trajectory; longer ones are thinned evenly."""
 
 _PROGRAMS = Path(__file__).parent / "js"
-_PARTS = ("library", "curves", "measure", "molecules", "viewer")
+_PARTS = ("library", "curves", "measure", "forces", "record", "molecules", "viewer")
 
 FAILURE = "#d81e5b"
 """The bond that broke and what leads to it."""
@@ -43,6 +46,9 @@ class Pane:
         name: of the head; the caption where it is left out.
         head: its index in the run.
         broken: the two atoms whose bond broke or which clashed, or None.
+        forces: on the atoms, (F, N, 3) eV/Å, NaN where unknown; None where they are not at hand.
+        against: forces that these are held against, in the same frames.
+        labelled: whether those are labels of the data, which are drawn too.
     """
 
     caption: str
@@ -53,6 +59,9 @@ class Pane:
     name: str = ""
     head: int = 0
     broken: tuple[int, int] | None = None
+    forces: np.ndarray | None = None
+    against: np.ndarray | None = None
+    labelled: bool = False
 
 
 def source(parts: Sequence[str] = _PARTS) -> str:
@@ -94,6 +103,8 @@ def payload(
     figure: str | None = None,
     alt: str = "",
     moment: float | None = None,
+    offers: Sequence[Offer] = (),
+    judged: str = "force error",
 ) -> dict[str, Any]:
     """What the viewer draws.
 
@@ -109,14 +120,16 @@ def payload(
       figure: a Plotly figure over the same time, as JSON.
       alt: what it shows, in a sentence.
       moment: the time to begin with.
+      offers: what the server can give when it is asked: ``forces``, or their ``error`` too.
+      judged: what the difference from ``against`` is.
     """
     atoms = np.asarray(atomic_numbers, np.int64)
     for pane in panes:
-        if pane.positions.shape != (len(times), len(atoms), 3):
-            raise ValueError(
-                f"positions have shape {pane.positions.shape}, "
-                f"expected {(len(times), len(atoms), 3)}"
-            )
+        for name in ("positions", "forces", "against"):
+            array = getattr(pane, name)
+            if array is not None and array.shape != (len(times), len(atoms), 3):
+                expected = (len(times), len(atoms), 3)
+                raise ValueError(f"{name} have shape {array.shape}, expected {expected}")
     symbols = [chemical_symbols[z] for z in atoms]
     return {
         "key": key,
@@ -127,6 +140,8 @@ def payload(
         "figure": figure,
         "alt": alt,
         "moment": moment,
+        "offers": list(offers),
+        "judged": judged,
         "failure": FAILURE,
         "mark": MARK,
         "elements": symbols,
@@ -144,6 +159,9 @@ def payload(
                 "ending": pane.ending,
                 "name": pane.name or pane.caption,
                 "head": pane.head,
+                "forces": None if pane.forces is None else numbers(pane.forces),
+                "against": None if pane.against is None else numbers(pane.against),
+                "labelled": pane.labelled,
                 "broken": None if pane.broken is None else [int(atom) for atom in pane.broken],
             }
             for pane in panes

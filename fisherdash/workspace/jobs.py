@@ -164,6 +164,7 @@ class Job:
             if self.status != "queued":
                 return
             self.status, self.started = "running", time.time()
+            self.progress = JobProgress(stage="starting")  # until the first item: libraries, data
         joblog.write("start", waited=round(self.started - self.submitted, 3), **self._facts())
         try:
             self.result = self._consume()
@@ -314,15 +315,16 @@ class Registry:
         with self._lock:
             return list(reversed(self._jobs.values()))
 
-    def ahead_of(self, job: Job) -> int:
-        """Number of jobs of all users that come before this one on its device."""
+    def before(self, job: Job) -> list[Job]:
+        """Jobs of all users that come before this one on its device, the one at work first."""
         with self._lock:
             order = self._queues[job.device].order()
-            at_work = any(
-                other.status == "running" and other.device == job.device
+            at_work = [
+                other
                 for other in self._jobs.values()
-            )
-        return order.index(job) + at_work if job in order else 0
+                if other.status == "running" and other.device == job.device
+            ]
+        return [*at_work, *order[: order.index(job)]] if job in order else []
 
     def _give_up_results(self, kind: str, owner: str) -> None:
         """Drop the results of this user's older jobs of one kind."""
@@ -386,9 +388,9 @@ def get(job_id: str) -> Job | None:
     return next((job for job in every() if job.id == job_id), None)
 
 
-def place_in_queue(job: Job) -> int:
-    """Number of jobs that come before this one on its device if no other is submitted."""
-    return _registry.ahead_of(job)
+def before(job: Job) -> list[Job]:
+    """Jobs of all users that come before this one if no other is submitted, in their order."""
+    return _registry.before(job)
 
 
 @atexit.register

@@ -125,19 +125,44 @@ def dismiss(folder: Path) -> None:
         lock.release()
 
 
+def rename(folder: Path, name: str) -> Path:
+    """Give a run of the workspace another name, that of its folder; the new folder.
+
+    InputError for anything else, while it is being written, for a name that is taken or empty, and
+    when the disk refuses.
+    """
+    folder = _idle(folder, "renamed")
+    new = paths.renamed(folder, name)
+    if new == folder:
+        return folder
+    if not paths.claim(new):  # also where a job that waits will write
+        raise InputError(f"the name {new.name} is taken; choose another one")
+    try:
+        with storage.telling(new):
+            folder.rename(new)
+    finally:
+        paths.release(new)
+    return new
+
+
 def delete(folder: Path) -> None:
     """Delete a run or a training (whose model stays) of the workspace.
 
     InputError for anything else or while it is being written.
     """
+    storage.remove_folder(_idle(folder, "deleted"))
+
+
+def _idle(folder: Path, done: str) -> Path:
+    """The folder of a run or training of the workspace that nobody writes; else InputError."""
     kind = _kind_at(folder := folder.resolve())
     if kind is None or not (folder / HEADERS[kind].FILE).is_file():
         raise InputError(
-            f"{folder} is not a run or a training of the workspace, so it is not deleted"
+            f"{folder} is not a run or a training of the workspace, so it is not {done}"
         )
     header, fields = HEADERS[kind].read(folder)
     header.check_idle(folder, fields)
-    storage.remove_folder(folder)
+    return folder
 
 
 def tidy() -> None:

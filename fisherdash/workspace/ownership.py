@@ -5,14 +5,13 @@ Runs and trainings are not shared.
 """
 
 import contextlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
 from fisherdash import storage
 from fisherdash.errors import InputError
-from fisherdash.workspace import paths, users
+from fisherdash.workspace import notes, paths, users
 
 Shared = Literal["datasets", "checkpoints"]
 
@@ -90,11 +89,7 @@ def rename(path: Path, name: str) -> Path:
       InputError: when it is not the user's, the name is taken or empty, or the disk refuses.
     """
     _check(path)
-    typed = name.strip().replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-    stem = paths.safe_stem(typed.removesuffix(path.suffix) + ".x")
-    if not re.search(r"[A-Za-z0-9]", typed):
-        raise InputError(f"{path.stem} needs a name with at least one letter or number")
-    new = path.with_name(stem + path.suffix)
+    new = paths.renamed(path, name, path.suffix)
     if new == path:
         return path
     if not paths.claim(new):  # also where a job that waits will write
@@ -103,6 +98,7 @@ def rename(path: Path, name: str) -> Path:
         with storage.telling(new):
             storage.take_name(path, new)
             path.unlink(missing_ok=True)
+            notes.follow(path, new)
     finally:
         paths.release(new)
         paths.release(path)
@@ -119,6 +115,7 @@ def delete(path: Path) -> None:
         if is_own(path):
             stop_sharing(path)
         path.unlink(missing_ok=True)
+        notes.follow(path, None)
     paths.release(path)
 
 

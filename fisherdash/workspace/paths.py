@@ -131,6 +131,15 @@ def safe_stem(name: str) -> str:
     return safe or "unnamed"
 
 
+def renamed(path: Path, name: str, suffix: str = "") -> Path:
+    """The path beside ``path`` that a typed name means; InputError for one without a letter."""
+    typed = name.strip().replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    if not re.search(r"[A-Za-z0-9]", typed):
+        old = path.name.removesuffix(suffix)
+        raise InputError(f"{old} needs a name with at least one letter or number")
+    return path.with_name(safe_stem(typed.removesuffix(suffix) + ".x") + suffix)
+
+
 def new_path(kind: Kind, name: str, suffix: str) -> Path:
     """A path in the workspace that nothing has yet: ``name``, ``name-2``, ``name-3``, …
 

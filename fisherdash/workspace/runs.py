@@ -408,6 +408,12 @@ def unfinished(folder: Path) -> Unfinished:
     return Unfinished(folder, header, kept_models(folder, header), *kept)
 
 
+def has_models(run: Run) -> bool:
+    """Whether a run's heads lie beside it; an older one, or one from elsewhere, may lack them."""
+    files = (run.folder / headers.MODEL.format(number) for number in range(run.header.shape[0]))
+    return all(path.exists() for path in files)
+
+
 def kept_models(folder: Path, header: RunHeader) -> "dict[str, Checkpoint]":
     """The heads of a run by name, as they were when it began; InputError where one is missing."""
     from fisherdash.potentials.checkpoint import load

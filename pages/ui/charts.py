@@ -4,6 +4,7 @@ A figure comes with its sentence for screen readers and the table of its numbers
 the drawing of the Learn page are components that keep their node while their data change.
 """
 
+import contextlib
 import mimetypes
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,15 @@ import pandas as pd
 import streamlit as st
 from streamlit.components.v2 import component
 
-from fisherdash import viewer
+from fisherdash import tasks, viewer
+from fisherdash.errors import InputError
 from fisherdash.plots.chart import Chart
 from fisherdash.plots.drift import drift_figure, plain_json
 from fisherdash.plots.theme import Scheme, SeriesStyle, styles, template
 from fisherdash.statistics import Estimate
 from fisherdash.workspace import Run
+from fisherdash.workspace.runs import has_models
+from pages.ui.progress import computed, door
 
 
 def scheme() -> Scheme:
@@ -123,7 +127,7 @@ def show_molecules(
     """Draw the payload of :func:`fisherdash.viewer.payload`.
 
     ``choose`` is called with the number of the replica whose curve was clicked, ``stay`` with the
-    time at which the reader has stopped.
+    time at which the reader has stopped. Whether forces are asked for is kept as ``{key} forces``.
     """
 
     def chosen() -> None:
@@ -136,9 +140,14 @@ def show_molecules(
         if stay is not None and moment is not None:
             stay(float(moment))
 
+    def asked() -> None:
+        if (wanted := st.session_state[key].forces) is not None:
+            st.session_state[f"{key} forces"] = bool(wanted)
+
     _VIEWER(
-        data=payload, key=key, height="content", on_replica_change=chosen, on_moment_change=stayed
-    )
+        data=payload, key=key, height="content", on_replica_change=chosen, on_moment_change=stayed,
+        on_forces_change=asked,
+    )  # fmt: skip
 
 
 _LESSON = component("fisherdash_lesson", js=viewer.lesson_source(), css=viewer.stylesheet())
@@ -195,9 +204,14 @@ def linked(
         singles=singles, scheme=scheme(),
     )  # fmt: skip
     frames = viewer.thinned(len(traj.times))
+    can = run.status != "running" and has_models(run)  # while it grows, the processor is its own
+    asked = can and st.session_state.get(f"{key} forces", False)
+    forces = _forces(run, heads, replica, frames, quiet=True) if asked else None
+    known = forces or [(None, None)] * len(heads)
+    several = len(run.header.names) > 1
     payload = viewer.payload(
         run.header.atomic_numbers,
-        [_pane(run, head, replica, frames) for head in heads],
+        [_pane(run, head, replica, frames, *one) for head, one in zip(heads, known, strict=True)],
         traj.times[frames] / 1000.0,
         key=f"{run.id} {'-'.join(map(str, heads))}",
         live=run.status == "running",
@@ -206,11 +220,44 @@ def linked(
         figure=plain_json(figure),
         alt=figure.alt,
         moment=moment,
+        offers=(("forces", "error") if several else ("forces",)) if can else (),
+        judged=_judged(run.header.names),
     )
     show_molecules(payload, key=key, choose=choose, stay=stay)
+    if asked and forces is None:
+        _forces(run, heads, replica, frames)  # says so down here, where it moves nothing
 
 
-def _pane(run: Run, head: int, replica: int, frames: np.ndarray) -> viewer.Pane:
+def _judged(names: Sequence[str]) -> str:
+    """What :func:`fisherdash.tasks.forces_along` holds forces against."""
+    if len(names) < 3:
+        return "difference from the other head's forces"
+    return f"difference from the forces of {names[0]} (its own: of {names[1]})"
+
+
+def _forces(
+    run: Run, heads: Sequence[int], replica: int, frames: np.ndarray, *, quiet: bool = False
+) -> list[tuple[np.ndarray, np.ndarray | None]] | None:
+    """Forces of the molecules that are shown; None until they are known."""
+    with contextlib.suppress(InputError) if quiet else door():
+        return computed(
+            "the forces",
+            ("forces", run.folder, tuple(heads), replica),
+            lambda: tasks.forces_along(run, heads, replica, frames),
+            len(frames),
+            quiet=quiet,
+        )
+    return None
+
+
+def _pane(
+    run: Run,
+    head: int,
+    replica: int,
+    frames: np.ndarray,
+    forces: np.ndarray | None = None,
+    against: np.ndarray | None = None,
+) -> viewer.Pane:
     late = np.flatnonzero(~run.trajectories().surviving[head, replica, frames])
     return viewer.Pane(
         caption=f"{run.header.names[head]}, replica {replica + 1}",
@@ -221,6 +268,8 @@ def _pane(run: Run, head: int, replica: int, frames: np.ndarray) -> viewer.Pane:
         name=run.header.names[head],
         head=head,
         broken=failed_pair(run, head, replica),
+        forces=forces,
+        against=against,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+import pandas as pd
 import streamlit as st
 
 from fisherdash import dataset as datasets
@@ -17,8 +18,9 @@ from fisherdash.analysis import RunStatistics, compare
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import ImportSettings, TutorialSettings, shown
-from fisherdash.workspace import Run, limits, open_run, ownership, paths, users
+from fisherdash.workspace import Run, limits, notes, open_run, ownership, paths, users
 from fisherdash.workspace.listing import delete, entries
+from fisherdash.workspace.listing import rename as rename_work
 from pages.ui.progress import attempt, complaint, computed, door, plain
 from pages.ui.widgets import in_words_of_the_page, widgets
 
@@ -221,8 +223,14 @@ def _apply(key: str) -> None:
         st.session_state[key] = st.session_state.pop(f"next {key}")
 
 
-def own_model() -> None:
-    """Uploads of a checkpoint or of E3x parameters; on a mistake, what was loaded stays."""
+def own_model(key: str = "model", *, several: bool = False) -> None:
+    """Uploads of a checkpoint or of E3x parameters; on a mistake, what was loaded stays.
+
+    Args:
+        key: of the selector in which the new model is chosen.
+        several: whether it holds several models, to which the new one is added.
+    """
+    st.session_state["new model goes to"] = key, several
     with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
         st.file_uploader(
             "FisherDash checkpoint (.safetensors)",
@@ -306,35 +314,89 @@ def _bring(key: str, read: "Callable[[bytes, str], Checkpoint]") -> None:
         path = paths.save_new(
             "checkpoints", stem, ".safetensors", lambda part: checkpoint.save(found, part)
         )
-        select("model", name_of(path))
+        key, several = st.session_state["new model goes to"]
+        before = st.session_state.get(key) or []
+        select(key, [*before, name_of(path)] if several else name_of(path))
 
 
 def own_file(path: Path, key: str) -> None:
     """A menu beside one of the user's own files, chosen by the selector ``key``; else nothing."""
     if paths.is_mine(path):
-        name = f"new name of {path.name}"
-        with st.popover("Rename or delete", icon=":material/edit:"):
-            st.text_input("Name", value=path.stem, max_chars=80, key=name)
-            st.button("Rename", icon=":material/edit:", on_click=_rename, args=(path, key, name))
-            st.caption(
-                "Deleting is for good. Runs and models that were made with it stay, "
-                "and remember what it was."
-            )
-            words = f"Delete {plain(path.stem)}"
-            st.button(words, icon=":material/delete:", on_click=_delete, args=(path,))
+        _menu(path, path.stem, lambda name: select(key, name_of(ownership.rename(path, name))),
+              lambda: ownership.delete(path),
+              "Deleting is for good. Runs and models that were made with it stay, and remember "
+              "what it was.")  # fmt: skip
     complaint("own")
 
 
-@door("own")
-def _rename(path: Path, key: str, name: str) -> None:
-    st.session_state.pop("loaded", None)  # what the Data page remembers of an upload, by its name
-    select(key, name_of(ownership.rename(path, st.session_state[name])))
+def own_run(run: Run) -> None:
+    """A menu of a run of the workspace: its name, a note, and deleting it."""
+
+    def rename(name: str) -> None:
+        folder = rename_work(run.folder, name)
+        _opened.clear(str(run.folder))
+        st.session_state["last run"] = folder.name
+        select("run", folder.name)
+
+    def remove() -> None:
+        forget_run(run.folder)
+        st.query_params.clear()
+        st.session_state.pop("last run", None)
+        select("run", next(iter(run_names()), None))
+
+    words = "Deleting is for good. Links hold the name of a run and end with it."
+    _menu(run.folder, run.id, rename, remove, words)
+    complaint("own")
 
 
-@door("own")
-def _delete(path: Path) -> None:
-    st.session_state.pop("loaded", None)
-    ownership.delete(path)
+def _menu(
+    path: Path,
+    called: str,
+    rename: Callable[[str], None],
+    remove: Callable[[], None],
+    words: str,
+) -> None:
+    """Fields for the name and the note of what lies at ``path``, and a button that deletes it."""
+    name, line = f"new name of {path.name}", f"note of {path.name}"
+    st.session_state.setdefault(line, notes.note(path))
+    with st.popover("Name, note, delete", icon=":material/edit:"):
+        st.text_input("Name", value=called, max_chars=80, key=name)
+
+        @door("own")
+        def renamed() -> None:
+            st.session_state.pop("loaded", None)  # what the Data page remembers, by its name
+            rename(st.session_state[name])
+
+        @door("own")
+        def noted() -> None:
+            notes.keep(path, st.session_state[line])
+
+        @door("own")
+        def removed() -> None:
+            st.session_state.pop("loaded", None)
+            remove()
+
+        st.button("Rename", icon=":material/edit:", key=f"rename {path.name}", on_click=renamed)
+        st.text_input(
+            "Note", max_chars=notes.LONGEST, key=line, on_change=noted,
+            placeholder="What it is for, what came of it", help="Shown in tables; Enter keeps it.",
+        )  # fmt: skip
+        st.caption(words)
+        st.button(f"Delete {plain(called)}", icon=":material/delete:", on_click=removed)
+
+
+def with_notes(table: pd.DataFrame, after: str) -> pd.DataFrame:
+    """A table with its column ``note`` behind another one, or without it where all are empty."""
+    column = table.pop("note")
+    if column.any():
+        table.insert(list(table.columns).index(after) + 1, "note", column)
+    return table
+
+
+def note_line(path: Path) -> None:
+    """The note of a run or a file, if it has one."""
+    if said := notes.note(path):
+        st.caption(f":material/sticky_note_2: {plain(said)}")
 
 
 def share_button(path: Path) -> None:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import streamlit as st
+from streamlit.components.v2 import component
 
+from fisherdash import viewer
 from fisherdash.errors import InputError
 from fisherdash.text import duration
 from fisherdash.workspace import computed as background
-from fisherdash.workspace import jobs
+from fisherdash.workspace import jobs, users
 from fisherdash.workspace.jobs import Job
 
 T = TypeVar("T")
@@ -92,6 +94,20 @@ def computed(
     return value
 
 
+_LOOK = component("fisherdash_look", js=viewer.source(("look",)))
+
+
+def begun(job: Job) -> None:
+    """Remember what a button of this page has begun, for :func:`look_here`."""
+    st.session_state["begun"] = job.id
+
+
+def look_here(job: Job) -> None:
+    """Where the status of a job stands: it comes into view when it was begun on this page."""
+    if st.session_state.get("begun") == job.id:
+        _LOOK(data=job.id, key="look here")
+
+
 def follow(job: Job, every: float = 0.5) -> None:
     """One job, watched until it ends."""
     watch(job, functools.partial(job_line, job), every)
@@ -129,13 +145,13 @@ def facts(job: Job) -> str:
     """A job in a few words: work done, speed, time, device, place in the queue."""
     progress, words = job.progress, []
     if job.status == "queued":
-        ahead = jobs.place_in_queue(job)
-        waits = f"waits for {ahead} job{'s' if ahead != 1 else ''} before it"
-        return waits if ahead else "starting"
+        return behind(job) or "starting"
     if progress.detail:
         words.append(progress.detail)
     if progress.rate:
         words.append(f"{progress.rate:,.3g} {progress.rate_unit}")
+    if job.active and progress.stage == "starting":
+        words.append("loading libraries and data")
     if job.active and progress.stage == "compiling":
         words.append("compiling takes 5 to 30 s, once for each kind of network")
     left = job.seconds_left
@@ -146,6 +162,19 @@ def facts(job: Job) -> str:
     if progress.device:
         words.append(progress.device)
     return ", ".join(words)
+
+
+def behind(job: Job) -> str:
+    """What a queued job waits for, in words; "" where it is next."""
+    ahead = jobs.before(job)
+    if not ahead:
+        return ""
+    first, more = ahead[0], len(ahead) - 1
+    mine = first.within_reach_of(users.current())
+    words = f"waits for {first.kind} ({first.title})" if mine else "waits for another user's job"
+    left = first.seconds_left
+    words += f", {duration(left, exact=True)} left" if left is not None else ""
+    return f"{words}, and {more} more" if more else words
 
 
 def plain(text: str) -> str:
@@ -235,4 +264,6 @@ def _lines() -> None:
             continue
         left = job.seconds_left if job.stage not in ("solving", "loading") else None
         words = job.stage if left is None else f"{job.stage}, {duration(left, exact=True)} left"
-        st.progress(job.progress.fraction, text=f"{job.kind}: {words}")
+        if job.status == "queued":
+            words = behind(job) or "starting"
+        st.progress(job.progress.fraction, text=plain(f"{job.kind}: {words}"))

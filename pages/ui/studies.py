@@ -1,14 +1,18 @@
 """A study on the screen: its answer, figures and tables."""
 
+import contextlib
+import tomllib
+
 import streamlit as st
 
 from fisherdash.plots import evidence
 from fisherdash.plots import study as figures
 from fisherdash.plots.study import looks
+from fisherdash.settings import Options, shown
 from fisherdash.study import Tables, results, words
 from fisherdash.study.statistics import Condition, Findings
 from pages.ui.charts import csv_button, draw, show_table
-from pages.ui.progress import computed
+from pages.ui.progress import computed, plain
 
 EFFECTS: dict[str, figures.Effect] = {
     "Survival": "survivors",
@@ -24,6 +28,19 @@ def findings_of(study: results.Kept) -> Findings | None:
         return Findings(study.tables(), study.specification).complete()
 
     return computed("what the study says", ("study", study.folder), findings, study.state)
+
+
+def head_names(study: results.Kept) -> None:
+    """What the heads of a study are, in the words of its specification; folded away."""
+    labels = {one.name: one.title for one in shown(Options)}
+    heads, lines = {}, ["**default**: the head as it was trained"]
+    with contextlib.suppress(tomllib.TOMLDecodeError):
+        heads = tomllib.loads(study.specification).get("heads", {})
+    for name, options in heads.items():
+        said = [f"{labels.get(key, key)} {value}" for key, value in options.items()]
+        lines.append(f"**{plain(name)}**: re-fit with {plain(', '.join(said) or 'the defaults')}")
+    with st.expander("What the heads are", icon=":material/info:"):
+        st.markdown("\n".join(f"- {one}" for one in lines))
 
 
 def choose_condition(found: Findings) -> Condition:

@@ -25,8 +25,8 @@ _HELP = (
 )
 
 
-def upload_form() -> None:
-    """The file, what it holds, and what the user says of it."""
+def upload_form() -> bool:
+    """The file, what it holds, and what the user says of it; whether it waits to be kept."""
     upload = st.file_uploader(
         "File with positions, energies and forces of one molecule", key="upload", help=_HELP
     )
@@ -34,10 +34,10 @@ def upload_form() -> None:
     found = {"energy_key": keys.energies, "forces_key": keys.forces, "molecule": keys.molecules}
     chosen: Any = {name: {"options": list(words)} for name, words in found.items()}
     widgets(LoadSettings, columns=4, key="upload", **chosen)
-    if upload is not None:
-        _inspect(upload)
+    waits = upload is not None and _inspect(upload)
     st.button("Load", icon=":material/upload_file:", on_click=_keep)
     complaint("load")
+    return waits
 
 
 def _said() -> dict[str, Any]:
@@ -80,15 +80,18 @@ def _read(upload: Any) -> Dataset | InputError:
     return st.session_state["inspected"][1]
 
 
-def _inspect(upload: Any) -> None:
-    """What is in the file, unless it has been kept and is shown below."""
+def _inspect(upload: Any) -> bool:
+    """What is in the file, unless it has been kept and is shown below; whether it was shown."""
     found = _read(upload)
     if isinstance(found, InputError):
         complain(in_words_of_the_page(str(found), LoadSettings))
-    elif st.session_state.get("kept upload") != st.session_state["inspected"][0]:
-        with st.container(border=True):
-            st.markdown(f"**{plain(upload.name)}**, before it is kept:")
-            summary(found)
+        return False
+    if st.session_state.get("kept upload") == st.session_state["inspected"][0]:
+        return False
+    with st.container(border=True):
+        st.markdown(f"**{plain(upload.name)}**, before it is kept:")
+        summary(found)
+    return True
 
 
 def _keep() -> None:

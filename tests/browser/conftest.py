@@ -1,5 +1,6 @@
 """The real app and a real browser; every request that leaves the machine fails the test."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,10 @@ import pytest
 from ase.build import molecule
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
+from fisherdash.settings import ModelConfig
 from fisherdash.workspace import RunHeader, RunWriter
 from tests.browser import chromium
+from tests.randomised import random_checkpoint
 
 PATIENCE = 120_000
 """Milliseconds that a condition may take on two busy cores, compilation included."""
@@ -56,7 +59,9 @@ def plant_run(folder: Path, frames: int = 40, replicas: int = 3) -> None:
     failed[0, 0] = 20 * (frames // 2)
     level = 1e-3 * (np.array([[0.0], [0.4]]) + np.arange(replicas))
     change = 9.0 * level[..., None] * (np.arange(frames) > 0)
-    writer = RunWriter(folder, header)
+    model = random_checkpoint(ModelConfig(features=4, max_degree=1, iterations=1, basis=4))
+    heads = (model, dataclasses.replace(model, head=-2.0 * model.head))
+    writer = RunWriter(folder, header, dict(zip(header.names, heads, strict=True)))
     writer.append(
         SimpleNamespace(
             times=10.0 * np.arange(frames),

@@ -1,9 +1,12 @@
 """Curves and molecules are one view: a click, the slider or a failure moves all of them."""
 
+import base64
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import planted_positions
@@ -226,3 +229,70 @@ def test_another_run_with_fewer_frames_takes_its_place(page: Page) -> None:
     page.locator(".fd input[type=range]").press("End")
     assert cursors(page) == {"0.06"}
     views(page)
+
+
+def test_a_failure_turns_the_camera_so_that_its_bond_lies_across_the_view(page: Page) -> None:
+    page.get_by_role("button", name="Failure of default head").click()
+    expect(page.locator(".fd")).to_have_attribute("data-turned", "true")
+    red, green, blue = (pixels(views(page)[0])[..., k].astype(float) for k in range(3))
+    rows, columns = np.nonzero((red > 80) & (blue > 1.8 * green) & (blue < 0.7 * red))
+    assert np.ptp(columns) > 3 * np.ptp(rows) and np.ptp(columns) > 40
+
+
+def test_forces_are_drawn_and_colour_the_atoms_by_their_difference(page: Page) -> None:
+    """The second head is −2 times the first, so every arrow turns round and grows."""
+    bare = [pixels(view) for view in views(page)]
+    page.get_by_test_id("arrows").click()
+    scale = page.get_by_test_id("force-scale")
+    expect(scale).to_contain_text("1 Å of an arrow:")
+    drawn = [pixels(view) for view in views(page)]
+    assert all(map(differ, bare, drawn))
+    assert has_colour(drawn[0], "#2f7ed8", 60) and has_colour(drawn[1], "#d95f0e", 60)
+    page.get_by_test_id("arrows").click()
+    assert not any(map(differ, bare, [pixels(view) for view in views(page)]))
+    page.get_by_test_id("paint").select_option("error")
+    expect(scale).to_contain_text("difference from the other head's forces: 0")
+    assert all(map(differ, bare, [pixels(view) for view in views(page)]))
+    # Another replica has its own, at once.
+    page.get_by_role("spinbutton", name="Replica").fill("2")
+    page.get_by_role("spinbutton", name="Replica").press("Enter")
+    expect(page.locator(".fd")).to_have_attribute("data-subject", "1")
+    expect(scale).to_contain_text("eV/Å")
+
+
+def test_the_playback_is_taken_away_as_a_film_and_a_picture(page: Page) -> None:
+    with page.expect_download() as picture:
+        page.get_by_test_id("picture").click()
+    image = np.asarray(Image.open(picture.value.path()).convert("RGB"), np.int16)
+    assert picture.value.suggested_filename == "molecules.png"
+    assert has_colour(image, "#2f7ed8", 60) and has_colour(image, "#d95f0e", 60)  # both captions
+    page.get_by_label("Speed").select_option("4")
+    with page.expect_download() as film:
+        page.get_by_test_id("film").click()
+    assert film.value.suggested_filename == "molecules.webm"
+    content = Path(film.value.path()).read_bytes()
+    assert content[:4] == b"\x1a\x45\xdf\xa3"  # EBML, as every WebM begins
+    seen = page.evaluate(
+        """async (text) => {
+          const video = document.createElement("video");
+          video.muted = true;
+          video.src = `data:video/webm;base64,${text}`;
+          const look = () => {
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+            const paper = canvas.getContext("2d");
+            paper.drawImage(video, 0, 0);
+            return [...paper.getImageData(0, 0, canvas.width, canvas.height).data];
+          };
+          await new Promise((done) => (video.onloadeddata = done));
+          const first = look();
+          await Promise.all([new Promise((done) => (video.onended = done)), video.play()]);
+          const last = look();
+          const changed = first.filter((value, i) => Math.abs(value - last[i]) > 40).length;
+          return [video.videoWidth, video.videoHeight, changed];
+        }""",
+        base64.b64encode(content).decode(),
+    )
+    stage = page.locator(".fd .panes").bounding_box()
+    assert stage is not None and abs(seen[0] - stage["width"]) <= 2 and seen[1] > 100
+    assert seen[2] > 1000, "the film does not move"

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def test_the_report_is_drawn_without_the_app(tab: Page, address: str, tmp_path: Path) -> None:
     tab.goto(f"{address}/drift?run=planted")
-    tab.get_by_role("tab", name="Take away").click()
+    tab.get_by_role("tab", name="Download").click()
     path = tmp_path / "report.html"
     path.write_text(taken(tab, "Report (HTML)"), encoding="utf-8")
     wrong: list[str] = []
@@ -47,7 +47,7 @@ def taken(page: Page, name: str) -> str:
 
 def test_a_trajectory_arrives_as_extended_xyz(tab: Page, address: str) -> None:
     tab.goto(f"{address}/trajectories?run=planted&replica=2")  # leads to the page of the run
-    tab.get_by_role("tab", name="Take away").click()
+    tab.get_by_role("tab", name="Download").click()
     text = taken(tab, "Fisher head, replica 2 (extended XYZ)")
     frames = ase.io.read(io.StringIO(text), index=":", format="extxyz")
     assert isinstance(frames, list)
@@ -57,7 +57,7 @@ def test_a_trajectory_arrives_as_extended_xyz(tab: Page, address: str) -> None:
 
 def test_the_report_and_the_table_say_what_the_page_says(tab: Page, address: str) -> None:
     tab.goto(f"{address}/drift?run=planted")
-    tab.get_by_role("tab", name="Take away").click()
+    tab.get_by_role("tab", name="Download").click()
     report = taken(tab, "Report (HTML)")
     assert "2 of 3" in report
     assert "python -m fisherdash compare" in report

@@ -1,7 +1,10 @@
 """One's own data and models: named, corrected and deleted from the pages."""
 
+import shutil
+
 from fisherdash import dataset
-from fisherdash.workspace import paths
+from fisherdash.workspace import entries, paths
+from tests.pages.conftest import settled
 from tests.pages.test_pages import metrics, texts
 
 
@@ -81,3 +84,33 @@ def test_a_file_that_cannot_be_read_can_be_deleted(open_page, water, model):
     app.segmented_control[0].set_value("Models").run()
     assert not app.exception and len(app.error) == 1 and "broken" in app.error[0].value
     assert "tiny" in app.dataframe[0].value["model"].tolist()
+
+
+def test_a_run_is_named_annotated_and_deleted(open_page, short_run):
+    app = open_page("drift", run="short")
+    app.text_input(key="note of short").set_value("half the *step*").run()
+    assert r"half the \*step\*" in texts(app)
+    app.text_input(key="new name of short").set_value("the first").run()
+    button(app, "Rename").click().run()
+    assert not app.exception and not app.error
+    assert app.selectbox(key="run").value == "the-first" and "half the" in texts(app)
+    app.switch_page("pages/compare.py").run()
+    settled(app)
+    table = app.dataframe[0].value
+    assert table["note"].tolist() == ["half the *step*"] * 2
+    assert table["run"].tolist() == ["the-first"] * 2
+    app.switch_page("pages/drift.py").run()
+    settled(app)
+    button(app, "Delete the-first").click().run()
+    assert "There is no run yet" in texts(app) and entries("runs") == []
+
+
+def test_runs_share_a_chart_until_one_wants_them_apart(open_page, short_run):
+    shutil.copytree(short_run, short_run.with_name("other"))
+    app = open_page("compare")
+    assert "a colour for each run" in texts(app)
+    next(one for one in app.segmented_control if "Side by side" in one.options).set_value(
+        "Side by side"
+    ).run()
+    assert "a colour for each run" not in texts(app) and not app.exception
+    assert "note" not in app.dataframe[0].value.columns  # where there is none

@@ -1,6 +1,7 @@
 """Every page: its title, what it says with nothing to show, and what it shows with something."""
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_training_from_the_page_ends_with_a_checkpoint(open_page, water):
     app = open_page("train")
     for label, value in {
         "Training frames": 20, "Validation frames": 10, "Epochs": 2, "Features": 4,
-        "Highest degree": 0, "Iterations": 1, "Radial basis": 4, "Averaging": 0.5,
+        "Highest degree": 0, "Iterations": 1, "Radial basis": 4, "Weight averaging (EMA)": 0.5,
         "Gradient clipping": 2.0, "Sharpness radius": 0.01,
     }.items():  # fmt: skip
         next(item for item in app.number_input if item.label == label).set_value(value)
@@ -157,7 +158,8 @@ def test_training_from_the_page_ends_with_a_checkpoint(open_page, water):
     app.run()
     assert not app.exception
     assert "water-model" in texts(app) and "of epoch" in app.success[0].value
-    assert metrics(app)["Time left"] == "none"
+    assert "Time left" not in metrics(app)  # it has ended
+    assert float(metrics(app)["Energy RMSE (eV)"]) > 0
     assert "python -m fisherdash train" in app.code[0].value
     for words in ("average 0.5", "clip 2 ", "sharpness-radius 0.01", "schedule cosine"):
         assert f"--{words}" in app.code[0].value
@@ -316,3 +318,60 @@ def test_an_address_whose_run_is_gone_says_so_and_shows_no_other(open_page, shor
 def submit(app, label):
     next(item for item in app.button if item.label == label).click().run()
     assert not app.exception, app.exception
+
+
+def test_only_the_re_fit_of_the_chosen_model_is_shown(open_page, water, model):
+    other = model.with_head(2.0 * model.head, model.element_bias, "other", {})
+    checkpoints.save(other, paths.folder("checkpoints") / "other.safetensors")
+    app = open_page("refit", model="tiny")
+    next(item for item in app.button if item.label == "Re-fit").click().run()
+    job = jobs.every("refit")[0]
+    assert job.wait(PATIENCE) and job.status == "finished", job.error
+    app.run()
+    verdict = plain(job.result.verdict)
+    assert verdict in texts(app)
+    app.selectbox(key="model").set_value("other").run()
+    assert verdict not in texts(app) and not app.exception
+    app.selectbox(key="model").set_value("tiny-fisher").run()  # what it made
+    assert verdict in texts(app)
+
+
+def test_a_queued_job_says_behind_what(open_page, water, model):
+    begun, end = threading.Event(), threading.Event()
+
+    def busy(cancel):
+        begun.set()
+        end.wait(PATIENCE)
+        yield jobs.JobProgress(1.0)
+
+    first = jobs.submit("train", "a long one", busy)
+    assert begun.wait(PATIENCE)
+    app = open_page("refit", model="tiny")
+    next(item for item in app.button if item.label == "Re-fit").click().run()
+    job = jobs.every("refit")[0]
+    assert "waits for train \\(a long one\\)" in texts(app)
+    job.cancel()
+    end.set()
+    assert first.wait(PATIENCE)
+
+
+def test_an_uploaded_model_joins_those_that_are_chosen(open_page, water, model):
+    content = (paths.folder("checkpoints") / "tiny.safetensors").read_bytes()
+    app = open_page("simulate")
+    app.file_uploader(key="own model").upload("mine.safetensors", content).run()
+    assert not app.exception and not app.error
+    assert app.multiselect(key="models").value == ["tiny", "mine"]
+    app = open_page("compare")
+    app.segmented_control[0].set_value("Models").run()
+    app.file_uploader(key="own model").upload("again.safetensors", content).run()
+    assert app.multiselect(key="evaluated").value == ["again"]
+    app.file_uploader(key="own model").upload("bad.safetensors", b"no model").run()
+    assert len(app.error) == 1 and app.multiselect(key="evaluated").value == ["again"]
+
+
+def test_simulate_says_where_the_temperature_settles(open_page, water, model):
+    app = open_page("simulate")
+    assert "settle" not in texts(app)  # 300 K of the data
+    number = next(item for item in app.number_input if item.label == "Temperature (K)")
+    number.set_value(1500.0).run()
+    assert "settle between the two, near 900 K" in texts(app)

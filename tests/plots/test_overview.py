@@ -71,3 +71,18 @@ def test_models_and_their_errors_are_listed_by_name():
     assert errors["force RMSE (eV/Å)"] == one.errors().force_rmse
     assert (errors["frames"], errors["seen in training"]) == (400, 100)
     assert errors["force RMSE on unseen (eV/Å)"] == one.errors(~seen).force_rmse
+
+
+def test_runs_are_laid_over_each_other_with_their_survivors():
+    slow, fast = trajectories(), trajectories(frames=80, deaths=())
+    made = overview.overlaid([("one", header(), slow), ("two", header(), fast)])
+    energies = [trace for trace in made.data if trace.yaxis == "y"]
+    shares = [trace for trace in made.data if trace.yaxis == "y2"]
+    np.testing.assert_allclose(energies[3].y, 2.0 * np.arange(80), atol=1e-4)
+    assert [share.y[-1] for share in shares] == [100.0, 80.0, 100.0, 100.0]
+    # A colour a run, the dash of each head as everywhere.
+    colours = [trace.line.color for trace in energies]
+    assert colours[0] == colours[1] != colours[2] == colours[3]
+    assert [trace.line.dash for trace in energies] == ["solid", "dash"] * 2
+    assert [trace.legendgroup for trace in energies] == ["one", "one", "two", "two"]
+    assert made.table["survivors"].tolist() == [5, 4, 5, 5]

@@ -23,3 +23,11 @@ def test_histogram_counts_every_finite_value():
     made = histogram_figure(values, "force (eV/Å)")
     assert sum(made.data[0].y) == 1000 == made.table["count"].sum()
     assert made.layout.xaxis.title.text == "force (eV/Å)"
+
+
+def test_energies_have_a_panel_of_their_own():
+    made = training_figure([1, 2], [0.5, 0.3], [0.6, 0.4], 2, [0.2, 0.1])
+    assert list(made.data[2].y) == [0.2, 0.1] and made.data[2].yaxis == "y2"
+    assert made.layout.yaxis2.title.text == "energy RMSE (eV)"
+    assert {shape.x0 for shape in made.layout.shapes} == {2}  # the best epoch in both
+    assert made.table["energy, validation (eV)"].tolist() == [0.2, 0.1]

@@ -33,3 +33,11 @@ def test_there_and_back_through_json():
     assert MDSettings.from_json(settings.to_json()) == settings
     with pytest.raises(InputError, match="MD settings have the fields"):
         MDSettings.from_json({"steps": 5})
+
+
+def test_where_a_run_settles_follows_from_equipartition():
+    hot = MDSettings(temperature=1500.0)
+    assert "near 1e+03 K" not in hot.settling(500.0) and "near 1000 K" in hot.settling(500.0)
+    assert hot.settling(1500.0) == hot.settling(None) == ""
+    relaxed = MDSettings(temperature=600.0, start="relaxed")
+    assert "near 300 K" in relaxed.settling(None) == relaxed.settling(300.0)

@@ -155,10 +155,10 @@ def test_one_at_a_time_for_each_device_and_a_queued_job_can_be_cancelled():
     third = jobs.submit("test", "third", lambda cancel: counted(1), device="one")
     elsewhere = jobs.submit("test", "elsewhere", lambda cancel: counted(1), device="two")
     assert elsewhere.wait(PATIENCE) and elsewhere.status == "finished"
-    assert (second.stage, jobs.place_in_queue(second), jobs.place_in_queue(third)) == (
+    assert (second.stage, jobs.before(second), jobs.before(third)) == (
         "queued",
-        1,
-        2,
+        [first],
+        [first, second],
     )
     second.cancel()
     assert second.status == "cancelled"
@@ -299,3 +299,18 @@ def test_the_order_that_is_shown_is_the_order_that_comes(owners, gone):
     for owner in set(owners):  # within a lane nobody overtakes
         lane = [item for item in shown if item.owner == owner]
         assert lane == [item for item in items if item.owner == owner and item.active]
+
+
+def test_a_job_that_has_said_nothing_yet_is_starting_and_not_queued():
+    """Importing JAX takes a while; nothing is before it in the queue then."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(cancel):
+        inside.set()
+        go_on.wait(PATIENCE)
+        yield JobProgress(0.5, "running")
+
+    job = jobs.submit("test", "slow", slow)
+    assert inside.wait(PATIENCE) and job.stage == "starting" and jobs.before(job) == []
+    go_on.set()
+    assert job.wait(PATIENCE) and job.status == "finished"

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fisherdash.__main__ import main
+from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint
 from fisherdash.workspace import headers, listing, paths, runs
 from fisherdash.workspace.headers import RunHeader
@@ -194,3 +195,25 @@ def test_the_command_counts_and_tidies(capfd, own_workspace):
     assert answer["index"] == str(own_workspace) and answer["rebuilt"] is True
     assert main(["index"]) == 0
     assert "runs" in capfd.readouterr().out
+
+
+def test_a_run_is_renamed_with_all_that_is_in_it():
+    one, two = run("one"), run("two")
+    times = runs.open_run(one).times
+    new = listing.rename(one, "Half the step, 300 K")
+    assert new.name == "Half-the-step-300-K" and not one.exists()
+    assert runs.open_run(new).times.tolist() == times.tolist()
+    assert [entry.folder.name for entry in entries("runs")] == ["two", "Half-the-step-300-K"]
+    for name, words in (("two", "the name two is taken"), ("../..", "needs a name")):
+        with pytest.raises(InputError, match=words):
+            listing.rename(new, name)
+    assert listing.rename(two, "two") == two
+
+
+def test_a_run_that_is_being_written_keeps_its_name():
+    folder = paths.folder("runs") / "growing"
+    writer = runs.RunWriter(folder, header())
+    with pytest.raises(InputError, match="still being written"):
+        listing.rename(folder, "another")
+    writer.finish("cancelled")
+    assert listing.rename(folder, "another").exists()

@@ -64,7 +64,7 @@ def test_a_user_sees_and_cancels_only_their_own_jobs():
         assert jobs.get(his.id) is his and jobs.get(hers.id) is None
         with pytest.raises(InputError, match="another user's"):
             hers.cancel()
-        assert jobs.place_in_queue(his) == 1
+        assert len(jobs.before(his)) == 1
         his.cancel()
     assert his.status == "cancelled" and hers.active and not hers.cancelling
     assert {hers, his} <= set(jobs.every())  # whoever has the machine to themselves sees all
@@ -93,7 +93,7 @@ def test_a_worker_serves_users_in_turn():
     for user, name in ((ANNA, "a1"), (ANNA, "a2"), (ANNA, "a3"), (BEN, "b1")):
         with users.acting_for(user):
             made.append(jobs.submit("test", name, noting(name), device="turns"))
-    assert jobs.place_in_queue(made[3]) == 2
+    assert len(jobs.before(made[3])) == 2
     end.set()
     assert all(job.wait(PATIENCE) for job in made)
     assert order == ["a1", "b1", "a2", "a3"]

@@ -18,6 +18,7 @@ function arrange(view, data) {
     // 3Dmol's own wheel zooms the other way round and lets the camera enter an atom.
     const wheel = (event) => wheeled(view, pane, event);
     host.addEventListener("wheel", wheel, { capture: true, passive: false });
+    host.addEventListener("pointerdown", () => (view.held = true), { capture: true });
     view.panes.push(pane);
   }
   const overlay = view.overlay && data.panes.length > 1;
@@ -79,6 +80,7 @@ function wheeled(view, pane, event) {
 }
 
 function fit_views(view) {
+  view.held = false;
   for (const pane of view.panes) {
     if (!pane.gl || pane.figure.hidden) continue;
     pane.gl.zoomTo();
@@ -98,18 +100,37 @@ function face_failure(view, index) {
   const [x, y, z] = v.map((part) => part / long);
   // The quaternion that takes (x, y, z) to (1, 0, 0): axis v × e, half the angle.
   const q = x < -0.9999 ? [0, 0, 1, 0] : [0, z, -y, 1 + x], norm = Math.hypot(...q);
-  const state = pane.gl.getView();
-  view.panes.forEach((other) =>
-    other.gl?.setView([...state.slice(0, 4), ...q.map((part) => part / norm)]),
-  );
+  turn_to(view, pane, q.map((part) => part / norm));
 }
 
-function take_picture(view) {
-  view.panes.forEach((pane, index) => {
-    if (!pane.gl || pane.figure.hidden) return;
-    const link = element("a", { href: pane.gl.pngURI(), download: `molecule-${index + 1}.png` });
-    link.click();
-  });
+// While playing, at a failure that comes into view, unless the reader has turned the molecule.
+function turn_at_failure(view, before) {
+  if (view.held) return;
+  const index = view.data.panes.findIndex(
+    ({ broken, failed }) => broken && failed > before && failed <= view.frame,
+  );
+  if (index >= 0) face_failure(view, index);
+}
+
+const TURN = 400; // ms of a turn of the camera
+
+// Turn all cameras to the quaternion q, the short way round and visibly.
+function turn_to(view, pane, q) {
+  const state = pane.gl.getView(), from = state.slice(4), begun = performance.now();
+  const dot = from.reduce((sum, part, k) => sum + part * q[k], 0), sign = dot < 0 ? -1 : 1;
+  const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  cancelAnimationFrame(view.camera);
+  const step = (now) => {
+    const share = calm ? 1 : Math.min(1, (now - begun) / TURN);
+    const mixed = q.map((part, k) => (1 - share) * from[k] + share * sign * part);
+    const long = Math.hypot(...mixed) || 1;
+    const turned = [...state.slice(0, 4), ...mixed.map((part) => part / long)];
+    view.panes.forEach((other) => other.gl?.setView(turned));
+    film_frame(view);
+    if (share < 1 && view.root.isConnected) view.camera = requestAnimationFrame(step);
+    view.root.dataset.turned = String(share === 1);
+  };
+  view.camera = requestAnimationFrame(step);
 }
 
 function place(view, pane, frame) {
@@ -125,14 +146,15 @@ function place(view, pane, frame) {
   pane.tracks.forEach((track, index) => {
     const atoms = pane.models[index].selectedAtoms({});
     const count = data.elements.length;
+    const shown = track.failed >= 0 ? Math.min(frame, track.failed) : frame;
     for (let i = 0; i < count; i += 1) {
-      const last = track.failed >= 0 ? Math.min(frame, track.failed) : frame;
-      const at = 3 * (last * count + i);
+      const at = 3 * (shown * count + i);
       const xyz = [track.xyz[at], track.xyz[at + 1], track.xyz[at + 2]];
       if (xyz.every(Number.isFinite)) [atoms[i].x, atoms[i].y, atoms[i].z] = xyz;
     }
     bond(atoms, data);
-    pane.models[index].setStyle({}, look(track, data, overlay));
+    pane.models[index].setStyle({}, look(view, track, overlay, shown));
+    draw_arrows(view, pane, track, atoms, shown);
     const over = track.failed >= 0 && frame >= track.failed;
     if (over && track.broken) {
       unbond(atoms, ...track.broken);
@@ -143,12 +165,14 @@ function place(view, pane, frame) {
   pane.gl.render();
 }
 
-function look(track, data, overlay) {
+function look(view, track, overlay, frame) {
   // Over each other only the colour of the head tells two molecules apart.
   if (overlay) {
     return { stick: { radius: 0.09, color: track.colour }, sphere: { scale: 0.17, color: track.colour } };
   }
-  const map = { ...window.$3Dmol.elementColors.Jmol, ...data.colours };
+  const by_error = painted_by_error(view, track, frame);
+  if (by_error) return by_error;
+  const map = { ...window.$3Dmol.elementColors.Jmol, ...view.data.colours };
   const colorscheme = { prop: "elem", map };
   return { stick: { radius: 0.13, colorscheme }, sphere: { scale: 0.26, colorscheme } };
 }

@@ -39,12 +39,15 @@ function build(parent) {
   const root = element("div", { class: "fd", tabindex: "-1" }, parent);
   const view = {
     root, panes: [], plots: [], series: [], chosen: [], frame: 0, playing: false, overlay: false,
-    key: null, data: null, main: null, measure_chart: null, timer: 0, told: 0, following: true,
+    key: null, data: null, main: null, measure_chart: null, timer: 0, told: 0,
+    camera: 0, following: true, arrows: false, painted: false, asked: false, held: false,
+    film: null,
   };
   view.controls = controls(view);
   view.charts = element("div", { class: "charts" }, root);
   view.notice = element("p", { class: "notice", role: "status", hidden: "" }, root);
   view.stage = element("div", { class: "panes" }, root);
+  view.looks = looks_row(view);
   view.measuring = measure_row(view);
   view.hint = element("p", { class: "hint quiet", hidden: "" }, root, HINT);
   view.observer = new ResizeObserver(() => {
@@ -83,8 +86,6 @@ function controls(view) {
   };
   const fit = element("button", { type: "button", "data-testid": "fit" }, row, "Fit 3D");
   fit.onclick = () => fit_views(view);
-  const picture = element("button", { type: "button", "data-testid": "picture" }, row, "PNG");
-  picture.onclick = () => take_picture(view);
   // At the end of a run that grows one sees each new frame, unless one has paused.
   view.button.onclick = () => {
     play(view, !view.playing);
@@ -106,6 +107,7 @@ function controls(view) {
 function dismantle(view) {
   cancelAnimationFrame(view.timer);
   view.playing = false;
+  end_film(view);
   view.observer.disconnect();
   view.theme.removeEventListener("change", view.recolour);
   view.panes.forEach(release);
@@ -122,11 +124,13 @@ function receive(view, data) {
   Object.assign(view, { data, key: data.key });
   follow_theme(view.root);
   data.panes.forEach((pane) => (pane.xyz = decode(pane.positions)));
+  take_forces(view, data);
   if (another) Object.assign(view, { frame: nearest(data.times, data.moment ?? 0), whole: false, chosen: [], following: true });
   else if (data.live && at_end && view.following && !view.playing) view.frame = data.times.length - 1;
   else view.frame = nearest(data.times, time);
   view.slider.max = String(Math.max(0, data.times.length - 1));
   view.controls.hidden = data.times.length < 2;
+  view.film_button.hidden = data.times.length < 2 || !film_type();
   view.measuring.hidden = view.hint.hidden = !data.figure;
   if (another) fill_menus(view, data);
   receive_curves(view, data);
@@ -151,6 +155,7 @@ function buttons(view) {
       play(view, false);
       show(view, pane.failed);
       face_failure(view, index);
+      tell_moment(view);
     };
   });
   view.overlaid.hidden = data.panes.length < 2;
@@ -191,6 +196,7 @@ function draw(view, $3Dmol, another) {
   }
   if (another) view.panes.forEach((pane) => populate(view, pane));
   show(view, view.frame);
+  if (view.facing) face_this_failure(view);
   if (another) {
     fit_views(view);
     link(view);
@@ -217,13 +223,22 @@ function tell_moment(view) {
   }, 700);
 }
 
-function seek(view, time, exactly = null) {
+function seek(view, time, exactly = false) {
   play(view, false);
   // A failure lies between two frames: the later one shows what happened.
   const at = nearest(view.data.times, time);
   const late = exactly && view.data.times[at] < time - 1e-6;
   show(view, late ? at + 1 : at);
+  view.facing = exactly; // a cross of another replica: its positions are still to come
+  if (exactly) face_this_failure(view);
   tell_moment(view);
+}
+
+function face_this_failure(view) {
+  const index = view.data.panes.findIndex((pane) => pane.failed === view.frame);
+  if (index < 0) return;
+  view.facing = false;
+  face_failure(view, index);
 }
 
 function show(view, frame) {
@@ -244,6 +259,7 @@ function show(view, frame) {
   });
   say_measured(view);
   draw_cursors(view);
+  film_frame(view);
 }
 
 function play(view, wanted) {
@@ -251,7 +267,7 @@ function play(view, wanted) {
   view.button.textContent = wanted ? "Pause" : "Play";
   view.button.setAttribute("aria-pressed", String(wanted));
   cancelAnimationFrame(view.timer);
-  if (!wanted) return;
+  if (!wanted) return end_film(view);
   // Where drawing is slow (no GPU), frames are left out so that at most a third of the time goes
   // into it: the page stays usable and the simulation keeps its processor. The speed stays.
   let shown = performance.now();
@@ -267,8 +283,11 @@ function play(view, wanted) {
     if (advance > 0 && now - shown > rest) {
       shown = now;
       drawing = performance.now();
-      show(view, (view.frame + advance) % Math.max(1, view.data.times.length));
+      const before = view.frame, next = before + advance, end = view.film?.last;
+      show(view, end === undefined ? next % Math.max(1, view.data.times.length) : Math.min(next, end));
+      turn_at_failure(view, before);
     }
+    if (!view.playing) return; // a film has ended
     view.timer = requestAnimationFrame(tick);
   };
   view.timer = requestAnimationFrame(tick);
