@@ -30,8 +30,8 @@ def show(study: results.Kept) -> None:
     )
     if main < models:
         said += (
-            f" The answer is about the {main} of the main recipe ({plain(found.recipe)}); the other "
-            f"{models - main}, trained in other ways, stand under “Other remedies”."
+            f" The answer is about the {main} of the main recipe ({plain(found.recipe)}); the "
+            f"other {models - main}, trained in other ways, stand under “Other remedies”."
         )
     st.caption(said)
     studies.head_names(study)

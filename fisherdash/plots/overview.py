@@ -47,6 +47,7 @@ def run_rows(
         rows.append(
             {
                 "run": name,
+                "model": known.get("name"),
                 "head": head,
                 "start (K)": float(chosen["temperature"]),
                 "length (ps)": found.duration,
@@ -130,14 +131,15 @@ def overlaid(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> Chart:
         colour, dashes = _COLOURS[number % len(_COLOURS)], styles(header.roles)
         for h, head in enumerate(map(plain_text, traj.names)):
             style = SeriesStyle(colour, dashes[h].dash)
+            steps = {**style.line, "shape": "hv"}
             said = f"{head}: {counts[h, -1]} of {traj.replicas} survive"
             group = {"legendgroup": name, "legendgrouptitle": {"text": called}}
-            hover = f"<extra>{called}<br>{head}</extra>"
+            hover = f" at %{{x:.4g}} ps<extra>{called}<br>{head}</extra>"
             made.add_trace(line(said, times, medians[h], style, **group,
-                                hovertemplate="ΔE %{y:.4g} meV/atom at %{x:.4g} ps" + hover),
+                                hovertemplate="ΔE %{y:.4g} meV/atom" + hover),
                            1, 1)  # fmt: skip
-            made.add_trace(line(said, times, shares[h], style, **group, showlegend=False,
-                                hovertemplate="%{y:.3g} % survive at %{x:.4g} ps" + hover),
+            made.add_trace(line(said, times, shares[h], style, **group, line=steps,
+                                showlegend=False, hovertemplate="%{y:.3g} %" + hover),
                            2, 1)  # fmt: skip
             facts.append({"run": name, "head": head, "survivors": int(counts[h, -1]),
                           "median ΔE at the end (meV/atom)": float(medians[h, -1])})  # fmt: skip

@@ -171,7 +171,8 @@ def behind(job: Job) -> str:
         return ""
     first, more = ahead[0], len(ahead) - 1
     mine = first.within_reach_of(users.current())
-    words = f"waits for {first.kind} ({first.title})" if mine else "waits for another user's job"
+    what = first.title if first.kind in first.title else f"{first.kind} ({first.title})"
+    words = f"waits for {what}" if mine else "waits for another user's job"
     left = first.seconds_left
     words += f", {duration(left, exact=True)} left" if left is not None else ""
     return f"{words}, and {more} more" if more else words

@@ -32,13 +32,13 @@ def findings_of(study: results.Kept) -> Findings | None:
 
 def head_names(study: results.Kept) -> None:
     """What the heads of a study are, in the words of its specification; folded away."""
-    labels = {one.name: one.title for one in shown(Options)}
+    labels = {one.name: one.label for one in shown(Options)}
     heads, lines = {}, ["**default**: the head as it was trained"]
     with contextlib.suppress(tomllib.TOMLDecodeError):
         heads = tomllib.loads(study.specification).get("heads", {})
     for name, options in heads.items():
-        said = [f"{labels.get(key, key)} {value}" for key, value in options.items()]
-        lines.append(f"**{plain(name)}**: re-fit with {plain(', '.join(said) or 'the defaults')}")
+        said = [f"{labels.get(key, key)}: {value}" for key, value in options.items()]
+        lines.append(f"**{plain(name)}**: re-fit; {plain(', '.join(said) or 'defaults')}")
     with st.expander("What the heads are", icon=":material/info:"):
         st.markdown("\n".join(f"- {one}" for one in lines))
 

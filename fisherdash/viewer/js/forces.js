@@ -2,7 +2,7 @@
 // both. Where the data hold none, the server is asked for them once.
 
 const RAMP = [[143, 163, 184], [229, 163, 58], [196, 22, 74]]; // small to large errors
-const ARROW = 1.2; // Å of an arrow that 19 of 20 do not exceed
+const ARROW = 1; // Å of an arrow that four of five do not exceed
 
 function looks_row(view) {
   const row = element("div", { class: "controls looks" }, view.root);
@@ -10,7 +10,7 @@ function looks_row(view) {
   view.arrow_button.onclick = () => look_at(view, !view.arrows, view.painted);
   view.paint = element("select", { "aria-label": "Colour of atoms", "data-testid": "paint" }, row);
   element("option", { value: "element" }, view.paint, "Atoms by element");
-  element("option", { value: "error" }, view.paint, "Atoms by force error");
+  element("option", { value: "error" }, view.paint, "Atoms by force difference");
   view.paint.onchange = () => look_at(view, view.arrows, view.paint.value === "error");
   view.scale = element("span", { class: "scale", "data-testid": "force-scale" }, row);
   picture_buttons(view, row);
@@ -38,8 +38,8 @@ function take_forces(view, data) {
       found.error = found.error.concat(Array.from(pane.error));
     }
   }
-  data.strong = round_up(typical(found.strength) / ARROW); // eV/Å for each Å of an arrow
-  data.worst = round_up(typical(found.error));
+  data.strong = round_up(typical(found.strength, 0.8) / ARROW); // eV/Å for each Å of an arrow
+  data.worst = round_up(typical(found.error, 0.95));
   data.has_forces = found.strength.length > 0;
   data.has_errors = found.error.length > 0;
   const offered = (what, there) => there || data.offers.includes(what);
@@ -74,10 +74,10 @@ function lengths(vectors) {
   return found;
 }
 
-// What 19 of 20 finite values do not exceed.
-function typical(values) {
+// What this share of the finite values does not exceed.
+function typical(values, share) {
   const finite = values.filter(Number.isFinite).sort((a, b) => a - b);
-  return finite[Math.floor(0.95 * (finite.length - 1))] || 1;
+  return finite[Math.floor(share * (finite.length - 1))] || 1;
 }
 
 function round_up(value) {
@@ -112,11 +112,14 @@ function arrows_of(view, pane, forces, color, atoms, frame, radius) {
     const long = [0, 1, 2].map((k) => forces[at + k] / view.data.strong);
     const length = Math.hypot(...long);
     if (!Number.isFinite(length) || length < 0.05) return;
-    const kept = Math.min(1, (3 * ARROW) / length); // an explosion does not fill the screen
-    const [dx, dy, dz] = long.map((part) => part * kept);
+    const kept = Math.min(length, 3 * ARROW); // an explosion does not fill the screen
+    const edge = 0.2 + 0.28 * view.data.radii[i]; // from the surface of the atom's ball
+    const at_distance = (far) => ({
+      x: x + (far * long[0]) / length, y: y + (far * long[1]) / length, z: z + (far * long[2]) / length,
+    });
     pane.gl.addArrow({
-      start: { x, y, z }, end: { x: x + dx, y: y + dy, z: z + dz },
-      radius, radiusRatio: 2.2, mid: Math.max(0.5, 1 - 0.3 / (length * kept)), color,
+      start: at_distance(edge), end: at_distance(edge + kept),
+      radius, radiusRatio: 2.2, mid: Math.max(0.4, 1 - 0.3 / kept), color,
     });
   });
 }

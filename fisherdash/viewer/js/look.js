@@ -5,5 +5,6 @@ const seen = new Set();
 export default function look({ data, parentElement }) {
   if (!data || seen.has(data)) return;
   seen.add(data);
-  setTimeout(() => parentElement.scrollIntoView({ behavior: "smooth", block: "start" }), 200);
+  const place = parentElement.host ?? parentElement; // its styles are isolated in a shadow root
+  setTimeout(() => place.scrollIntoView({ behavior: "smooth", block: "start" }), 200);
 }

@@ -83,24 +83,33 @@ function fit_views(view) {
   view.held = false;
   for (const pane of view.panes) {
     if (!pane.gl || pane.figure.hidden) continue;
-    pane.gl.zoomTo();
-    const { clientWidth: wide, clientHeight: high } = pane.host;
-    pane.gl.zoom(1.75 * Math.min(1, wide / Math.max(1, high)));
+    fit(pane);
     pane.gl.render();
   }
 }
 
-// Turn so that the pair that broke or clashed lies across the view, from left to right.
+function fit(pane) {
+  pane.gl.zoomTo();
+  const { clientWidth: wide, clientHeight: high } = pane.host;
+  pane.gl.zoom(1.75 * Math.min(1, wide / Math.max(1, high)));
+}
+
+// Turn so that the pair that broke or clashed lies across the longer side of the view, all of it in.
 function face_failure(view, index) {
   const { broken } = view.data.panes[index], pane = view.panes[view.overlay ? 0 : index];
   if (!broken || !pane?.gl) return;
   const atoms = pane.models[view.overlay ? index : 0].selectedAtoms({});
   const [one, two] = broken.map((atom) => atoms[atom]);
   const v = [two.x - one.x, two.y - one.y, two.z - one.z], long = Math.hypot(...v) || 1;
-  const [x, y, z] = v.map((part) => part / long);
-  // The quaternion that takes (x, y, z) to (1, 0, 0): axis v × e, half the angle.
-  const q = x < -0.9999 ? [0, 0, 1, 0] : [0, z, -y, 1 + x], norm = Math.hypot(...q);
-  turn_to(view, pane, q.map((part) => part / norm));
+  const [x, y, z] = v.map((part) => part / long), upright = pane.host.clientHeight > pane.host.clientWidth;
+  // The quaternion that takes (x, y, z) to e = (1, 0, 0) or (0, 1, 0): axis v × e, half the angle.
+  const q = upright ? [-z, 0, x, 1 + y] : [0, z, -y, 1 + x], norm = Math.hypot(...q);
+  const before = pane.gl.getView();
+  fit(pane);
+  const whole = pane.gl.getView();
+  pane.gl.setView(before);
+  const place = [...whole.slice(0, 3), Math.min(before[3], whole[3])];
+  turn_to(view, before, [...place, ...(norm > 1e-3 ? q.map((part) => part / norm) : [0, 0, 1, 0])]);
 }
 
 // While playing, at a failure that comes into view, unless the reader has turned the molecule.
@@ -114,17 +123,17 @@ function turn_at_failure(view, before) {
 
 const TURN = 400; // ms of a turn of the camera
 
-// Turn all cameras to the quaternion q, the short way round and visibly.
-function turn_to(view, pane, q) {
-  const state = pane.gl.getView(), from = state.slice(4), begun = performance.now();
-  const dot = from.reduce((sum, part, k) => sum + part * q[k], 0), sign = dot < 0 ? -1 : 1;
+// Take all cameras from one view (place, distance, quaternion) to another, the short way round.
+function turn_to(view, from, to) {
+  const begun = performance.now();
+  const dot = [4, 5, 6, 7].reduce((sum, k) => sum + from[k] * to[k], 0), sign = dot < 0 ? -1 : 1;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   cancelAnimationFrame(view.camera);
   const step = (now) => {
     const share = calm ? 1 : Math.min(1, (now - begun) / TURN);
-    const mixed = q.map((part, k) => (1 - share) * from[k] + share * sign * part);
-    const long = Math.hypot(...mixed) || 1;
-    const turned = [...state.slice(0, 4), ...mixed.map((part) => part / long)];
+    const mixed = to.map((part, k) => (1 - share) * from[k] + share * (k < 4 ? 1 : sign) * part);
+    const long = Math.hypot(...mixed.slice(4)) || 1;
+    const turned = mixed.map((part, k) => (k < 4 ? part : part / long));
     view.panes.forEach((other) => other.gl?.setView(turned));
     film_frame(view);
     if (share < 1 && view.root.isConnected) view.camera = requestAnimationFrame(step);

@@ -40,16 +40,31 @@ function compose(view, canvas = null) {
     paper.globalAlpha = pane.host.classList.contains("over") ? 0.4 : 1;
     paper.drawImage(pane.host.querySelector("canvas"), x, y, at.width, at.height);
     paper.globalAlpha = 1;
+    let line = pane.figure.getBoundingClientRect().y - stage.y + 20;
     pane.labels.forEach((label, index) => {
       paper.fillStyle = pane.tracks[index].colour;
-      paper.fillRect(x + 8, y - 16 + 18 * index, 10, 10);
+      paper.fillRect(x + 8, line - 10, 10, 10);
       paper.fillStyle = colour(view.root, "text-color");
-      paper.fillText(label.textContent, x + 24, y - 6 + 18 * index, at.width - 30);
+      line = write(paper, label.textContent, x + 24, line, at.width - 30);
     });
   }
   paper.fillStyle = colour(view.root, "text-color");
   paper.fillText(view.slider.getAttribute("aria-valuetext") ?? "", 8, stage.height + 18);
   return canvas;
+}
+
+// Text in lines no wider than this; where the next line begins.
+function write(paper, text, x, y, width) {
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line ? `${line} ${word}` : word;
+    if (line && paper.measureText(longer).width > width) {
+      paper.fillText(line, x, y);
+      [line, y] = [word, y + 18];
+    } else line = longer;
+  }
+  paper.fillText(line, x, y);
+  return y + 18;
 }
 
 function film(view) {
