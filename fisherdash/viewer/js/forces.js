@@ -2,7 +2,7 @@
 // both. Where the data hold none, the server is asked for them once.
 
 const RAMP = [[143, 163, 184], [229, 163, 58], [196, 22, 74]]; // small to large errors
-const ARROW = 1; // Å of an arrow that four of five do not exceed
+const ARROW = 1.5; // Å of an arrow that four of five do not exceed
 
 function looks_row(view) {
   const row = element("div", { class: "controls looks" }, view.root);
