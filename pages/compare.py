@@ -50,6 +50,8 @@ def show(runs: list[Run]) -> None:
         mine = overview.run_rows(run.id, run.header, comparison, run.typical_speed, models)
         rows += [row | {"note": notes.note(run.folder)} for row in mine]
     table = library.with_notes(pd.DataFrame(rows), after="head")
+    if (table["model"].isna() | (table["model"] == table["head"])).all():
+        del table["model"]  # heads are called after their models in most runs
     picked = show_table(
         table,
         "Drift, survival and speed of every head of every run",

@@ -57,8 +57,8 @@ def training_figure(
         late = bool(epochs) and best > (epochs[0] + epochs[-1]) / 2
         side = "top left" if late else "top right"
         for row in range(1, count + 1):
-            words = f"best, epoch {best}" if row == 1 else ""
-            guide(made, words, x=int(best), annotation_position=side, row=row, col=1)
+            said = {"annotation_position": side, "words": f"best, epoch {best}"} if row == 1 else {}
+            guide(made, x=int(best), row=row, col=1, **said)
     words = "Force RMSE of training and validation against the epoch"
     return described(made, words, pd.DataFrame(table))
 

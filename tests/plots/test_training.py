@@ -30,4 +30,5 @@ def test_energies_have_a_panel_of_their_own():
     assert list(made.data[2].y) == [0.2, 0.1] and made.data[2].yaxis == "y2"
     assert made.layout.yaxis2.title.text == "energy RMSE (eV)"
     assert {shape.x0 for shape in made.layout.shapes} == {2}  # the best epoch in both
+    assert [note.text for note in made.layout.annotations] == ["best, epoch 2"]
     assert made.table["energy, validation (eV)"].tolist() == [0.2, 0.1]
