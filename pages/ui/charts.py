@@ -242,7 +242,7 @@ def _forces(
     with contextlib.suppress(InputError) if quiet else door():
         return computed(
             "the forces",
-            ("forces", run.folder, tuple(heads), replica),
+            ("forces", run.subject, tuple(heads), replica),
             lambda: tasks.forces_along(run, heads, replica, frames),
             len(frames),
             quiet=quiet,
