@@ -7,7 +7,7 @@
 const NO_PLOTLY =
   "The chart needs plotly.min.js from the server, which did not answer: reload this page.";
 const CONFIG = {
-  displaylogo: false, doubleClick: false, doubleClickDelay: 600, scrollZoom: false, responsive: false,
+  displaylogo: false, doubleClick: false, doubleClickDelay: 1000, scrollZoom: false, responsive: false,
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "resetScale2d"],
   toImageButtonOptions: { format: "svg" },
 };
