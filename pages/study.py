@@ -29,8 +29,9 @@ def show(study: results.Kept) -> None:
         f"{len(found.whole.trajectories):,} trajectories."
     )
     if main < models:
+        recipe = f" ({plain(found.recipe)})" if found.recipe else ""
         said += (
-            f" The answer is about the {main} of the main recipe ({plain(found.recipe)}); the "
+            f" The answer is about the {main} of the main recipe{recipe}; the "
             f"other {models - main}, trained in other ways, stand under “Other remedies”."
         )
     st.caption(said)
