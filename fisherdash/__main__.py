@@ -4,6 +4,11 @@ Only the chosen command's science is imported, and only once its arguments have 
 help and mistakes answer at once.
 """
 
+from fisherdash.cli.start import watch_signals
+
+if __name__ == "__main__":
+    watch_signals()
+
 import argparse
 import inspect
 import shlex

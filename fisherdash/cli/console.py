@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+from fisherdash.cli.start import SIGNALS, stop
 from fisherdash.errors import InputError
 from fisherdash.trajectories import KIND_WORDS
 
@@ -226,7 +227,7 @@ class Console:
         if threading.current_thread() is not threading.main_thread():
             yield self.cancel
             return
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, ask) for number in SIGNALS}
         try:
             yield self.cancel
         finally:
@@ -246,6 +247,26 @@ def execute(args: argparse.Namespace) -> int:
     """Run the command chosen by ``args``, print its result, return the exit status."""
     run: Run = args.run
     console = Console()
+    with _interruptible():
+        return _execute(run, args, console)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Both signals raise KeyboardInterrupt, where the command does not ask for something else."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # What is left is the end of the process: its result stands.
+            signal.signal(number, signal.SIG_IGN if handler is stop else handler)
+
+
+def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
     try:
         if hasattr(args, "json"):  # every command but the one that starts the browser
             from fisherdash.background import keep_compilations

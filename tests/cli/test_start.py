@@ -1,0 +1,41 @@
+"""Signals that come while the program is still loading."""
+
+import subprocess
+import sys
+
+import pytest
+
+KILLED_AT_AN_IMPORT = """
+import os, runpy, signal, sys
+
+class Killer:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.{signal})
+
+sys.meta_path.insert(0, Killer())
+sys.argv = ["fisherdash", "index"]
+if {as_module}:
+    runpy.run_module("fisherdash", run_name="__main__")
+else:
+    from fisherdash.cli.start import main
+    sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("as_module", [True, False], ids=["python -m fisherdash", "fisherdash"])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        ("fisherdash.cli.models", "interrupted before it began"),
+        ("fisherdash.background", "interrupted; nothing was kept"),
+    ],
+)
+def test_a_signal_at_the_start_is_one_sentence_and_status_1(module, sentence, number, as_module):
+    code = KILLED_AT_AN_IMPORT.format(module=module, signal=number, as_module=as_module)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == f"fisherdash: {sentence}\n"
