@@ -353,7 +353,10 @@ def is_training(folder: Path) -> bool:
 def evaluate(
     models: "Mapping[str, Checkpoint]", data: Dataset, title: str = ""
 ) -> "Task[JobProgress, dict[str, Predicted]]":
-    """What several models give for the same frames, by the models' names."""
+    """What several models give for the same frames, by the models' names.
+
+    InputError where that is not finite.
+    """
 
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash.potentials.evaluate import predicted
@@ -364,6 +367,11 @@ def evaluate(
                 return None
             yield JobProgress(done / len(models), "evaluating", name)
             found[name] = predicted(model, data)
+            if wrong := found[name].not_finite:
+                raise InputError(
+                    f"{name} gives energies or forces that are not finite for {wrong:,} of "
+                    f"{len(data):,} frames, so it has no errors"
+                )
         return found
 
     roles = [headers.role_of(model) for model in models.values()]

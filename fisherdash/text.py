@@ -1,11 +1,13 @@
 """Numbers, durations and lists as the shell, the documents and the pages write them."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 NOTHING: Final = "–"
 """What stands where there is no number."""
 
+_FORMULA: Final = re.compile(r"[=@\t\r]|[+-](?![\d.])")
 _HOUR: Final = 3600.0
 _DAY: Final = 24 * _HOUR
 
@@ -31,6 +33,15 @@ def number(value: float | None, spec: str = ".3g", *, sign: bool = False, unit: 
         plain = f"{float(plain):.0f}"
     plain = ("+" if sign and value > 0 else "") + plain.replace("-", "−")
     return f"{plain} {unit}" if unit else plain
+
+
+def cell(value: object) -> object:
+    """A cell of a CSV that no spreadsheet takes for a formula.
+
+    >>> cell("=HYPERLINK(0)"), cell("+cmd"), cell("+3.1 %"), cell("ethanol"), cell(-2.0)
+    ("'=HYPERLINK(0)", "'+cmd", '+3.1 %', 'ethanol', -2.0)
+    """
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def duration(seconds: float, *, exact: bool = False) -> str:

@@ -19,6 +19,7 @@ from fisherdash.cli.options import (
 )
 from fisherdash.errors import InputError
 from fisherdash.settings import LoadSettings, MDSettings, add_options, from_arguments
+from fisherdash.text import cell
 
 if TYPE_CHECKING:
     from fisherdash.workspace import Run
@@ -199,7 +200,7 @@ def _whole(found: "Run", ending: str) -> str:
         return report.run_report(found, tasks.commands_of(found))
     if ending == ".svg":
         return report.run_picture(traj, found.header.roles)
-    return report.comparison_numbers(analysis.compare(traj)).to_csv(index=False)
+    return report.comparison_numbers(analysis.compare(traj)).map(cell).to_csv(index=False)
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:

@@ -90,6 +90,12 @@ class Predicted:
         )
 
     @property
+    def not_finite(self) -> int:
+        """Frames with an energy or a force that is not finite."""
+        forces = np.isfinite(self.forces).all(axis=(1, 2))
+        return int(np.sum(~(np.isfinite(self.energies) & forces)))
+
+    @property
     def caution(self) -> str | None:
         """That errors are on frames the model has seen, and what they are on the others."""
         count, all_of_them = int(self.seen.sum()), len(self.seen)

@@ -21,6 +21,7 @@ from fisherdash.plots.chart import Chart
 from fisherdash.plots.drift import drift_figure, plain_json
 from fisherdash.plots.theme import Scheme, SeriesStyle, styles, template
 from fisherdash.statistics import Estimate
+from fisherdash.text import cell
 from fisherdash.workspace import Run
 from fisherdash.workspace.runs import has_models
 from pages.ui.progress import computed, door
@@ -108,7 +109,9 @@ def download_file(path: Path, label: str) -> None:
 def csv_button(table: pd.DataFrame, name: str) -> None:
     """Take a table away as CSV."""
     file = f"{name.replace(' ', '-')}.csv"
-    download("Download as CSV", lambda: table.to_csv(index=False).encode(), file, f"{name} csv")
+    download(
+        "Download as CSV", lambda: table.map(cell).to_csv(index=False).encode(), file, f"{name} csv"
+    )
 
 
 # Plotly puts its style sheet into the document: inside an isolated node it would not be seen.

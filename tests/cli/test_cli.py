@@ -4,6 +4,7 @@ The keys are those promised to scripts. They are written out here on purpose: wh
 breaks somebody's script and should have to change it in two places.
 """
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -13,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ase.io
+import jax
 import numpy as np
 import pytest
 
 from fisherdash import dataset
 from fisherdash.__main__ import main
+from fisherdash.potentials import checkpoint
 from tests.potentials import torchfile
 from tests.potentials.schnetpack.files import painn
 
@@ -192,6 +195,15 @@ def test_evaluate_says_that_no_energies_were_learned(trained, folder, water, cap
     np.savez(other, **arrays)
     assert main(["evaluate", str(trained), str(other)]) == 0
     assert "warning: No energies were learned: the error of" in capfd.readouterr().err
+
+
+def test_evaluate_refuses_a_model_whose_numbers_overflow(trained, folder, water, capfd):
+    model, wild = checkpoint.load(trained), folder / "wild.safetensors"
+    body = jax.tree.map(lambda x: x * np.float32(1e30), model.body)
+    checkpoint.save(dataclasses.replace(model, body=body), wild)
+    assert main(["evaluate", str(wild), str(water), "--json"]) == 2
+    captured = capfd.readouterr()
+    assert "not finite for 40 of 40 frames" in captured.err and captured.out == ""
 
 
 def test_evaluate_refuses_another_molecule(trained, folder, water, capfd):
