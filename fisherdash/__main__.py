@@ -4,15 +4,16 @@ Only the chosen command's science is imported, and only once its arguments have 
 help and mistakes answer at once.
 """
 
+import sys
+
 from fisherdash.cli.start import watch_signals
 
-if __name__ == "__main__":
+if __name__ == "__main__" or sys.argv[0].endswith("/fisherdash"):  # the program, no import of it
     watch_signals()
 
 import argparse
 import inspect
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 

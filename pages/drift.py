@@ -38,27 +38,39 @@ def heads(run: Run) -> tuple[int, ...]:
     return tuple(names.index(name) for name in chosen) or (0,)
 
 
+def field() -> str:
+    """Key of the replica's field.
+
+    A click on a curve makes another one: messages that were on their way then, from parts of the
+    page that look for themselves, carry what the older field said.
+    """
+    return f"replica {st.session_state.get('clicks', 0)}"
+
+
 def replica(run: Run) -> int:
-    """Which replica to look at, counted from 0."""
-    count = run.header.shape[1]
+    """Which replica to look at, counted from 0; kept in the address."""
+    count, key = run.header.shape[1], field()
     library.only_a_number("replica")
-    if not 1 <= st.session_state.get("replica", 1) <= count:
-        st.session_state["replica"] = 1
+    asked = st.query_params.get("replica", "1")
+    if not 1 <= st.session_state.setdefault(key, int(asked)) <= count:
+        st.session_state[key] = 1
     number = st.number_input(
         "Replica",
         min_value=1,
         max_value=count,
-        key="replica",
-        bind="query-params",
+        key=key,
         help="Each replica has one initial state, the same for all heads. A click on its curve "
         "chooses it, too; a cross marks a failure.",
     )
+    if str(number) != asked:
+        st.query_params["replica"] = str(number)
     return int(number) - 1
 
 
 def choose(index: int) -> None:
     """Show the replica whose curve was clicked."""
-    st.session_state["replica"] = index + 1
+    st.session_state["clicks"] = st.session_state.get("clicks", 0) + 1
+    st.session_state[field()] = index + 1
 
 
 def moment() -> float | None:
@@ -77,15 +89,10 @@ def begin_anew(run: Run) -> None:
     st.session_state["shown run"] = run.id
 
 
-def stay(time: float) -> None:
-    """Keep the time at which the reader has stopped in the address."""
-    st.query_params["time"] = f"{time:.6g}"
-
-
 @door()
 def board(run: Run, chosen: tuple[int, ...], index: int, singles: bool) -> None:
     """Results, curves and molecules as the run stands."""
-    if st.session_state.get("replica", index + 1) != index + 1:
+    if st.session_state.get(field(), index + 1) != index + 1:
         st.rerun()  # a click on a curve runs this part alone; the field stands outside of it
     job = tasks.job_in(run.folder)
     if job is not None and job.active:
@@ -97,7 +104,7 @@ def board(run: Run, chosen: tuple[int, ...], index: int, singles: bool) -> None:
     found = library.comparison_of(run, quiet=True)
     run_panels.cards(run, found)
     linked(
-        run, chosen, index, "linked", choose=choose, singles=singles, moment=moment(), stay=stay,
+        run, chosen, index, "linked", choose=choose, singles=singles, moment=moment(),
         drift=found and found.drift,
     )  # fmt: skip
     if found is None and not (job is not None and job.active):

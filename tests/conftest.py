@@ -85,3 +85,11 @@ def trained_water(once, sampled_water: Path) -> Path:
     words = ["train", sampled_water, "--epochs", 30, *sizes]
     folder = once("trained", lambda folder: _shell(*words, "--out", folder / "water.safetensors"))
     return folder / "water.safetensors"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file share a worker and its fixtures; all browsers share one worker."""
+    for item in items:
+        folder, _, rest = item.location[0].partition("/browser/")
+        item.add_marker(pytest.mark.xdist_group("browser" if rest else folder))

@@ -351,7 +351,7 @@ def test_the_wheel_holds_the_library_its_data_and_the_command(tmp_path):
     with zipfile.ZipFile(tmp_path / answer.stdout.strip()) as wheel:
         names = wheel.namelist()
         entry = next(name for name in names if name.endswith("entry_points.txt"))
-        assert "fisherdash=fisherdash.cli.start:main" in wheel.read(entry).decode().replace(" ", "")
+        assert "fisherdash=fisherdash.__main__:main" in wheel.read(entry).decode().replace(" ", "")
     expected = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "fisherdash").rglob("*")

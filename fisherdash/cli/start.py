@@ -20,11 +20,3 @@ def stop(number: int, frame: Any) -> None:
     """End at once."""
     os.write(2, b"fisherdash: interrupted before it began\n")
     os._exit(_STATUS)
-
-
-def main() -> int:
-    """The command ``fisherdash``: status as that of :func:`fisherdash.__main__.main`."""
-    watch_signals()
-    from fisherdash.__main__ import main as run
-
-    return run()

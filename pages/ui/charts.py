@@ -125,12 +125,11 @@ def show_molecules(
     *,
     key: str,
     choose: Callable[[int], None] | None = None,
-    stay: Callable[[float], None] | None = None,
 ) -> None:
     """Draw the payload of :func:`fisherdash.viewer.payload`.
 
-    ``choose`` is called with the number of the replica whose curve was clicked, ``stay`` with the
-    time at which the reader has stopped. Whether forces are asked for is kept as ``{key} forces``.
+    ``choose`` is called with the number of the replica whose curve was clicked. Whether forces are
+    asked for is kept as ``{key} forces``.
     """
 
     def chosen() -> None:
@@ -138,18 +137,12 @@ def show_molecules(
         if choose is not None and replica is not None:
             choose(int(replica))
 
-    def stayed() -> None:
-        moment = st.session_state[key].moment
-        if stay is not None and moment is not None:
-            stay(float(moment))
-
     def asked() -> None:
         if (wanted := st.session_state[key].forces) is not None:
             st.session_state[f"{key} forces"] = bool(wanted)
 
     _VIEWER(
-        data=payload, key=key, height="content", on_replica_change=chosen, on_moment_change=stayed,
-        on_forces_change=asked,
+        data=payload, key=key, height="content", on_replica_change=chosen, on_forces_change=asked,
     )  # fmt: skip
 
 
@@ -183,7 +176,6 @@ def linked(
     playing: bool = False,
     singles: bool = False,
     moment: float | None = None,
-    stay: Callable[[float], None] | None = None,
 ) -> None:
     """Drift and survival of a run over time, and one replica of up to four heads in 3D beside it.
 
@@ -197,7 +189,6 @@ def linked(
         playing: start playing at once.
         singles: draw the curve of every replica.
         moment: time to begin with, ps.
-        stay: called with the time at which the reader has stopped, ps.
     """
     traj = run.trajectories()
     shape = [range(count) for count in run.header.shape]
@@ -226,7 +217,7 @@ def linked(
         offers=(("forces", "error") if several else ("forces",)) if can else (),
         judged=_judged(run.header.names),
     )
-    show_molecules(payload, key=key, choose=choose, stay=stay)
+    show_molecules(payload, key=key, choose=choose)
     if asked and forces is None:
         _forces(run, heads, replica, frames)  # says so down here, where it moves nothing
 

@@ -14,11 +14,12 @@ class Killer:
             os.kill(os.getpid(), signal.{signal})
 
 sys.meta_path.insert(0, Killer())
-sys.argv = ["fisherdash", "index"]
 if {as_module}:
+    sys.argv = ["-m", "index"]
     runpy.run_module("fisherdash", run_name="__main__")
 else:
-    from fisherdash.cli.start import main
+    sys.argv = ["/bin/fisherdash", "index"]
+    from fisherdash.__main__ import main
     sys.exit(main())
 """
 

@@ -227,7 +227,7 @@ def test_simulate_launches_a_run_that_the_page_of_drift_shows(open_page, water, 
     app.switch_page("pages/drift.py").run()
     settled(app)
     assert survivors(app)["tiny"].endswith("of 2")
-    assert app.number_input(key="replica").value == 1
+    assert app.number_input(key="replica 0").value == 1
 
 
 def test_drift_reads_drift_and_survival_together(open_page, short_run):
@@ -258,16 +258,16 @@ def test_trajectories_begin_with_the_first_start_and_go_where_the_address_says(
     open_page, short_run
 ):
     app = open_page("trajectories")
-    assert app.number_input(key="replica").value == 1 and "broke" not in texts(app)
+    assert app.number_input(key="replica 0").value == 1 and "broke" not in texts(app)
     app = open_page("trajectories", replica="3")
-    assert app.number_input(key="replica").value == 3
+    assert app.number_input(key="replica 0").value == 3
     assert "Fisher head, replica 3: O1–H3 bond broke at 0.0055 ps" in texts(app)
 
 
 @pytest.mark.parametrize("number", ["99", "-1", "inf", "nan", "9" * 400, "two", "٣"])
 def test_a_replica_that_the_run_does_not_have_becomes_the_first(open_page, short_run, number):
     app = open_page("trajectories", replica=number)
-    assert app.number_input(key="replica").value == 1
+    assert app.number_input(key="replica 0").value == 1
 
 
 def test_compare_has_a_row_for_every_head_of_every_run(open_page, short_run):

@@ -128,6 +128,7 @@ function receive(view, data) {
   if (another) Object.assign(view, { frame: nearest(data.times, data.moment ?? 0), whole: false, chosen: [], following: true });
   else if (data.live && at_end && view.following && !view.playing) view.frame = data.times.length - 1;
   else view.frame = nearest(data.times, time);
+  if (old && data.subject !== old.subject) tell_moment(view); // the page has written the address anew
   view.slider.max = String(Math.max(0, data.times.length - 1));
   view.controls.hidden = data.times.length < 2;
   view.film_button.hidden = data.times.length < 2 || !film_type();
@@ -213,13 +214,17 @@ function choose(view, replica) {
   view.tell?.("replica", replica);
 }
 
-// The address keeps the moment once it has stayed for a while.
+// The address keeps the moment once it has stayed for a while. It is changed here: a message to the
+// page would carry what its fields said before the click, and could undo the choice of a replica.
 function tell_moment(view) {
   clearTimeout(view.told);
   if (!view.data.figure || view.playing) return;
   const time = view.data.times[view.frame];
   view.told = setTimeout(() => {
-    if (!view.playing && view.root.isConnected) view.tell?.("moment", time);
+    if (view.playing || !view.root.isConnected) return;
+    const address = new URL(window.location.href);
+    address.searchParams.set("time", String(Number(time.toPrecision(6))));
+    window.history.replaceState(window.history.state, "", address);
   }, 700);
 }
 
