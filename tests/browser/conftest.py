@@ -16,7 +16,7 @@ from fisherdash.workspace import RunHeader, RunWriter
 from tests.browser import chromium
 from tests.randomised import random_checkpoint
 
-PATIENCE = 120_000
+PATIENCE = 240_000
 """Milliseconds that a condition may take on two busy cores, compilation included."""
 
 
