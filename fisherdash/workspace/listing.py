@@ -135,13 +135,8 @@ def rename(folder: Path, name: str) -> Path:
     new = paths.renamed(folder, name)
     if new == folder:
         return folder
-    if not paths.claim(new):  # also where a job that waits will write
-        raise InputError(f"the name {new.name} is taken; choose another one")
-    try:
-        with storage.telling(new):
-            folder.rename(new)
-    finally:
-        paths.release(new)
+    with paths.taking(new, new.name):
+        folder.rename(new)
     return new
 
 

@@ -92,16 +92,13 @@ def rename(path: Path, name: str) -> Path:
     new = paths.renamed(path, name, path.suffix)
     if new == path:
         return path
-    if not paths.claim(new):  # also where a job that waits will write
-        raise InputError(f"the name {new.stem} is taken; choose another one")
-    try:
-        with storage.telling(new):
+    with paths.taking(new, new.stem):
+        try:
             storage.take_name(path, new)
             path.unlink(missing_ok=True)
             notes.follow(path, new)
-    finally:
-        paths.release(new)
-        paths.release(path)
+        finally:
+            paths.release(path)
     return new
 
 

@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -168,6 +168,21 @@ def release(path: Path) -> None:
     with _lock, contextlib.suppress(OSError):
         if path in _claimed:
             _give_back(path)
+
+
+@contextlib.contextmanager
+def taking(path: Path, called: str) -> Iterator[None]:
+    """Reserve a path for what the block moves there.
+
+    InputError when the name is taken, also by a job that waits, or the disk refuses.
+    """
+    if not claim(path):
+        raise InputError(f"the name {called} is taken; choose another one")
+    try:
+        with storage.telling(path):
+            yield
+    finally:
+        release(path)
 
 
 def _claim(path: Path) -> bool:
