@@ -224,15 +224,8 @@ class Console:
             self.cancel.set()
             os.write(2, b"\nfisherdash: stopping; once more stops at once, keeping nothing\n")
 
-        if threading.current_thread() is not threading.main_thread():
+        with _handling(ask):
             yield self.cancel
-            return
-        before = {number: signal.signal(number, ask) for number in SIGNALS}
-        try:
-            yield self.cancel
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _write(self, text: str) -> None:
         if self._bar is not None:
@@ -247,23 +240,24 @@ def execute(args: argparse.Namespace) -> int:
     """Run the command chosen by ``args``, print its result, return the exit status."""
     run: Run = args.run
     console = Console()
-    with _interruptible():
+    # Both signals raise KeyboardInterrupt, where the command does not ask for something else.
+    with _handling(signal.default_int_handler):
         return _execute(run, args, console)
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Both signals raise KeyboardInterrupt, where the command does not ask for something else."""
+def _handling(handler: Callable[[int, Any], Any]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM go to the handler; as they were in a thread that receives no signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            # What is left is the end of the process: its result stands.
-            signal.signal(number, signal.SIG_IGN if handler is stop else handler)
+        for number, earlier in before.items():
+            # After the first lines only the end of the process is left: its result stands.
+            signal.signal(number, signal.SIG_IGN if earlier is stop else earlier)
 
 
 def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
