@@ -252,14 +252,10 @@ def main() -> int:
         f"network{index}-{args.frames[index % len(args.frames)]}" for index in range(args.networks)
     ]
     for index, name in enumerate(names):
-        wanted = {
-            kelvin: [
-                head
-                for head in (DEFAULT, *args.heads)
-                if head not in {row["head"] for row in read(results) if of(row, name, kelvin)}
-            ]
-            for kelvin in args.temperatures
-        }
+        rows, wanted = read(results), {}
+        for kelvin in args.temperatures:
+            done = {row["head"] for row in rows if of(row, name, kelvin)}
+            wanted[kelvin] = [head for head in (DEFAULT, *args.heads) if head not in done]
         if not any(wanted.values()):
             continue
         model, known, test = network(args, data, index, name)
