@@ -1,18 +1,15 @@
-"""Running a study: here, on a local Dask cluster, or on any other Dask scheduler.
+"""Running a study: in this process, in several of this machine, or on a Dask scheduler.
 
-The scheduler carries names only; everything else goes through the study's folder, which every
-worker must see. When a worker is lost, Dask gives its unit to another, which finds on disk what was
-finished: only the stage under way is done again.
+Workers are told names only; everything else goes through the study's folder, which each of them
+must see. When one is lost, its unit goes to another, which finds on disk what was finished: only
+the stage under way is done again.
 """
 
-import contextlib
 import dataclasses
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from fisherdash import dataset, storage
 from fisherdash.errors import InputError
@@ -29,11 +26,7 @@ from fisherdash.study.plan import (
 )
 from fisherdash.study.spec import Spec
 from fisherdash.study.tables import collect, write_tables
-
-START_TIMEOUT = "120s"
-"""For the workers to reach their scheduler."""
-POLL_SECONDS = 0.5
-RETRIES = 3
+from fisherdash.study.workers import POLL_SECONDS, RETRIES, work_off
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +99,8 @@ def run_study(
     Args:
         spec: what to do.
         folder: of the study; an existing one is resumed, or extended.
-        workers: processes of a local Dask cluster, None for one a core (one where there is an
-            accelerator), 0 to work in this process without Dask.
+        workers: processes of this machine, None for one a core (one where there is an
+            accelerator), 0 to work in this process.
         scheduler: address of a Dask scheduler whose workers see ``folder``.
         cancel: set it to stop; finished stages are kept, the rest can be resumed.
 
@@ -167,23 +160,37 @@ def _running(
                 from fisherdash.study.stages import do_unit
 
                 do_unit(folder, unit, cancel)
+        elif units and scheduler is not None:
+            yield from _on_dask(tally, folder, units, scheduler, cancel)
         elif units:
-            yield from _on_dask(tally, folder, units, workers, scheduler, cancel)
+            count = min(workers or _places(), len(units))
+            for left in work_off(folder, units, count, cancel):
+                yield tally.progress(f"{left} of {len(units)} units left on {count} workers")
     except Interrupted:
         stage = "stopped"
     write_tables(collect(folder, plan), folder / "tables")
     yield tally.progress(stage, ended=True)
 
 
+def _places() -> int:
+    """Workers that this machine is for: one a core, or one for an accelerator."""
+    import jax
+
+    return len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1
+
+
 def _on_dask(
-    tally: _Tally,
-    folder: Path,
-    units: list[list[str]],
-    workers: int | None,
-    scheduler: str | None,
-    cancel: threading.Event,
+    tally: _Tally, folder: Path, units: list[list[str]], scheduler: str, cancel: threading.Event
 ) -> Iterator[Progress]:
-    with _client(workers, len(units), scheduler) as client:
+    import distributed
+
+    try:
+        client = distributed.Client(scheduler, timeout=5)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {scheduler!r}; it looks like tcp://HOST:8786"
+        ) from error
+    with client:
         futures = [
             client.submit(_task, str(folder), unit, key=f"unit-{unit[0]}", retries=RETRIES)
             for unit in units
@@ -197,7 +204,7 @@ def _on_dask(
             cancel.wait(POLL_SECONDS)
         for future in futures:
             if future.status == "error":
-                raise future.exception()
+                future.result()
 
 
 def _task(folder: str, unit: list[str]) -> None:
@@ -207,73 +214,3 @@ def _task(folder: str, unit: list[str]) -> None:
     from fisherdash.study.stages import do_unit
 
     do_unit(Path(folder), unit)
-
-
-@contextlib.contextmanager
-def _client(workers: int | None, units: int, scheduler: str | None) -> Iterator[Any]:
-    """A connection to the scheduler, or to one that lives as long as the study runs."""
-    import distributed
-
-    if scheduler is not None:
-        try:
-            client = distributed.Client(scheduler, timeout=5)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"no Dask scheduler answers at {scheduler!r}; it looks like tcp://HOST:8786"
-            ) from error
-        with client:
-            yield client
-        return
-    cores = sorted(os.sched_getaffinity(0))
-    if not workers:
-        import jax
-
-        workers = len(cores) if jax.default_backend() == "cpu" else 1
-    count = min(workers, units)
-    with _cluster(count) as cluster, distributed.Client(cluster) as client:
-        client.register_plugin(_share_of_the_cores(cores, count))
-        yield client
-
-
-def _cluster(workers: int) -> Any:
-    """Workers on this machine; a loaded one gets longer than Dask gives it, and a second try."""
-    import distributed
-
-    settings: Any = distributed.config  # Dask's own, which the workers inherit
-    settings["distributed"]["comm"]["timeouts"]["connect"] = START_TIMEOUT
-
-    def start() -> Any:
-        return distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs=50,
-        )
-
-    try:
-        return start()
-    except RuntimeError:
-        time.sleep(POLL_SECONDS)
-    try:
-        return start()
-    except RuntimeError as error:
-        raise InputError(
-            f"the {workers} workers of the study did not start ({error.__cause__ or error}); "
-            "nothing is lost: run the same command again when the machine is less busy"
-        ) from error
-
-
-def _share_of_the_cores(cores: list[int], workers: int) -> Any:
-    """Gives each worker its own cores: small networks lose more by sharing than they gain."""
-    import distributed
-
-    class Share(distributed.WorkerPlugin):
-        name = "share-of-the-cores"
-
-        def setup(self, worker: Any) -> None:
-            number = int(worker.name) % workers
-            os.sched_setaffinity(0, cores[number::workers] or cores)
-
-    return Share()

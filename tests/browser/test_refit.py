@@ -56,6 +56,8 @@ def test_a_point_of_the_path_becomes_a_head_to_keep(
     tab.get_by_role("button", name="Load", exact=True).click()
     expect(tab.get_by_text(str(FRAMES), exact=True).first).to_be_visible()
     tab.get_by_test_id("stSidebarNav").get_by_role("link", name="Re-fit").click()
+    tab.get_by_role("combobox", name="Head", exact=True).click()
+    tab.get_by_role("option", name="one for each element").click()  # seconds anywhere
     tab.get_by_role("button", name="Re-fit", exact=True).click()
     expect(tab.get_by_text("survival not tested").first).to_be_visible()
 

@@ -1,5 +1,6 @@
 """The loop over chunks: its calls, its cancellation, and runs that go on."""
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -71,16 +72,28 @@ def test_cancelled_before_it_begins():
     assert [chunk.stage for chunk in chunks] == ["compiling"]
 
 
+@dataclasses.dataclass(frozen=True)
+class Traced(ff.MorseChain):
+    """Notes the shape of its positions whenever it is traced for a compilation."""
+
+    shapes: list = dataclasses.field(default_factory=list, compare=False)
+
+    def __call__(self, params, positions):
+        self.shapes.append(positions.shape)
+        return super().__call__(params, positions)
+
+
 def test_a_second_run_compiles_nothing():
+    field = Traced()
     positions, momenta = ff.chain(2)
-    ff.trajectory(positions, momenta, steps=30)
-    before = engine.advance._cache_size()
-    ff.trajectory(
-        positions + 0.01, momenta, steps=77, params=np.array([3.0]), timestep=0.7, record_every=3
-    )
-    assert engine.advance._cache_size() == before
-    ff.trajectory(positions[:1], momenta[:1], steps=5)
-    assert engine.advance._cache_size() == before + 1
+    ff.trajectory(positions, momenta, steps=30, force_field=field)
+    traced = list(field.shapes)
+    assert {shape[1] for shape in traced} == {2}
+    how = {"params": np.array([3.0]), "timestep": 0.7, "record_every": 3}
+    ff.trajectory(positions + 0.01, momenta, steps=77, force_field=field, **how)
+    assert field.shapes == traced
+    ff.trajectory(positions[:1], momenta[:1], steps=5, force_field=field)
+    assert {shape[1] for shape in field.shapes[len(traced) :]} == {1}
 
 
 def test_calls_end_at_frames_or_are_parts_of_the_way_to_one():

@@ -2,6 +2,7 @@
 
 import ast
 import threading
+from pathlib import Path
 
 import pytest
 from streamlit import config
@@ -32,7 +33,7 @@ def test_no_place_is_missing_when_a_part_runs_again_before_it_was_sent(open_page
         yield jobs.JobProgress(0.1, "solving")
         goes_on.wait(60)
 
-    info = {"command": "python -m fisherdash solve"}
+    info = {"command": "python -m fisherdash solve", "checkpoint": Path("a"), "out": Path("b")}
     job = jobs.submit("refit", "a slow one", work, info=info)
     app, page = open_page(), []
     ForwardMsgQueue.on_before_enqueue_msg(page.append)

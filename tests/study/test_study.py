@@ -1,12 +1,17 @@
 """Running a population: interrupted, extended, with a worker killed; always the same end."""
 
 import json
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import distributed
 import numpy as np
@@ -16,7 +21,14 @@ import pytest
 from fisherdash import dataset
 from fisherdash.__main__ import main
 from fisherdash.errors import InputError
-from fisherdash.study import open_plan, prepare_study, read_spec, read_tables, run_study
+from fisherdash.study import (
+    open_plan,
+    prepare_study,
+    read_progress,
+    read_spec,
+    read_tables,
+    run_study,
+)
 from fisherdash.study.tables import COLUMNS, Tables
 from tests.randomised import planted_dataset, random_checkpoint
 
@@ -201,7 +213,7 @@ def test_another_way_to_re_fit_is_done_for_the_new_head_alone(home: Path, straig
 
 def test_a_worker_that_is_killed_costs_one_stage(home: Path) -> None:
     """Twelve models on two workers, one of them killed by SIGKILL at work."""
-    here, out = home / "here", home / "dask"
+    here, out = home / "here", home / "killed"
     assert list(run_study(spec_of(home, 12), here, workers=0))[-1].done == 12
     killed = []
 
@@ -267,24 +279,61 @@ def test_a_scheduler_that_does_not_answer_is_told_of(home: Path) -> None:
         list(reports)
 
 
-@pytest.mark.parametrize("failures", [1, 2])
-def test_workers_that_do_not_start_get_a_second_try(
-    home: Path, monkeypatch: pytest.MonkeyPatch, failures: int
-) -> None:
-    real, calls = distributed.LocalCluster, []
+def test_a_scheduler_s_workers_give_the_same_tables(home: Path, straight: Path) -> None:
+    out = home / "cluster"
+    with distributed.LocalCluster(
+        n_workers=1,
+        processes=False,
+        protocol="tcp",
+        dashboard_address="127.0.0.1:0",
+        host="127.0.0.1",
+    ) as cluster:
+        reports = list(run_study(spec_of(home, 4), out, scheduler=cluster.scheduler_address))
+    assert reports[-1].done == 4
+    same(straight, out)
 
-    def cluster(**options: object) -> distributed.LocalCluster:
-        calls.append(options)
-        if len(calls) <= failures:
-            raise RuntimeError("Nanny failed to start.")
-        return real(**options)
 
-    monkeypatch.setattr(distributed, "LocalCluster", cluster)
-    out = home / f"late-{failures}"
-    if failures == 2:
-        with pytest.raises(InputError, match="did not start"):
-            list(run_study(spec_of(home, 1), out, workers=1))
-    assert list(run_study(spec_of(home, 1), out, workers=1))[-1].done == 1
+def test_a_unit_that_kills_its_workers_ends_in_a_sentence(home: Path) -> None:
+    """The workers of a unit of two models, killed as soon as they begin."""
+    out, stop = home / "deadly", threading.Event()
+    killer = threading.Thread(target=_kill_children, args=(stop,), daemon=True)
+    killer.start()
+    try:
+        with pytest.raises(InputError, match=r"4 processes died one after another .* memory"):
+            list(run_study(spec_of(home, 2), out, workers=1))
+    finally:
+        stop.set()
+        killer.join()
+    assert list(run_study(spec_of(home, 2), out, workers=0))[-1].done == 2
+
+
+def _kill_children(stop: threading.Event) -> None:
+    while not stop.wait(0.1):
+        for child in multiprocessing.active_children():
+            child.kill()
+
+
+def test_workers_end_with_the_process_that_began_the_study(home: Path) -> None:
+    file, out = home / "orphans.toml", home / "orphans"
+    file.write_text(spec_of(home, 40).text)
+    words = [sys.executable, "-m", "fisherdash", "study", file, "--out", out, "--workers", "1"]
+    study = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    busy = until(lambda: _busy(out))
+    study.kill()
+    study.wait()
+    with pytest.raises(ProcessLookupError):
+        until(lambda: os.kill(busy[0], 0))
+    assert _finished(out)
+    assert read_progress(out, open_plan(out)).done < 40
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """What the condition gives once it holds; a minute at most."""
+    end = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not come to hold within a minute"
+        time.sleep(0.05)
+    return found
 
 
 def test_tables_with_other_columns_are_refused(straight: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def begun(name="water"):
 def rest(folder):
     """Goes on with a training to its end; the last report and the writer."""
     left = unfinished_training(folder)
-    reports = resume(left.header, left.train_set, left.valid_set, left.state_file)
+    reports = resume(left.header, left.train_set, left.valid_set, trainings.state_file(left.folder))
     writer = left.go_on()
     return list(writer.record(reports))[-1], writer
 
