@@ -21,8 +21,10 @@ TESTS ?= tests
 # In the order of their names: by number of tests, the long browser tests would end last, alone.
 # Compiled JAX programs, shared by the test workers and by the next run; `make clean` removes them.
 CACHE := $(VENV)/jax-cache
+# The app under test lowers the priority of its computations to 10; at a priority of their own the
+# other tests would leave it a tenth of the processor.
 PYTEST = JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR:-$(CURDIR)/$(CACHE)} \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	nice -n 9 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

@@ -8,6 +8,7 @@ import functools
 import streamlit as st
 
 from fisherdash import tasks
+from fisherdash.plots import static
 from fisherdash.plots.drift import temperature_figure
 from fisherdash.plots.report import comparison_numbers, run_picture, run_report
 from fisherdash.tasks import commands_of
@@ -145,6 +146,9 @@ def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
             lambda: run_picture(traj, run.header.roles).encode(),
             f"{run.id}.svg",
             icon=":material/image:",
+            help="Drawn by a Chromium on the computer that FisherDash runs on"
+            + ("." if static.available() else ", where there is none."),
+            disabled=not static.available(),
         )
         if found := library.comparison_of(run, quiet=True):
             csv_button(comparison_numbers(found), f"{run.id} comparison")

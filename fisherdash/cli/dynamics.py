@@ -161,8 +161,8 @@ def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Export a trajectory of a run, its figure, its numbers, or all in one report.
 
     The ending of FILE says what: .xyz is one trajectory (extended XYZ with times, energies and
-    velocities), .html a report that stands alone, .svg the curves, .csv the numbers of the
-    comparison.
+    velocities), .html a report that stands alone, .svg the curves (drawn by Chromium), .csv the
+    numbers of the comparison.
     """
     folder, out = run_folder(args), output_file(args.out)
     if out.suffix not in ENDINGS:

@@ -47,6 +47,10 @@ def bench(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         raise InputError(f"--scaling takes no names of benchmarks, received {args.names[0]!r}")
     out = output_file(args.out, ".json") if args.out else None
     chart = output_file(args.chart, ".svg") if args.chart else None
+    if chart is not None:
+        from fisherdash.plots.static import check
+
+        check()
     found = _scaling(console, chart) if args.scaling else _races(args.names, console, chart)
     if out is not None:
         from fisherdash.bench.inputs import description
@@ -71,9 +75,10 @@ def _races(names: Sequence[str], console: Console, chart: Path | None) -> dict[s
                 raise
             console.note(f"{name} is left out: {error}")
     if chart is not None:
-        from fisherdash.plots.bench import race_picture
+        from fisherdash.plots.bench import race_figure
+        from fisherdash.plots.static import picture
 
-        _write(chart, race_picture(found, bench.WANTED))
+        _write(chart, picture([race_figure(found, bench.WANTED)]))
     return found
 
 
@@ -83,9 +88,10 @@ def _scaling(console: Console, chart: Path | None) -> dict[str, Any]:
 
     growths = list(scaling(console.progress))
     if chart is not None:
-        from fisherdash.plots.bench import growth_picture
+        from fisherdash.plots.bench import growth_figures
+        from fisherdash.plots.static import picture
 
-        _write(chart, growth_picture(growths))
+        _write(chart, picture(growth_figures(growths)))
     return {
         growth.of: {
             "counts": growth.counts,

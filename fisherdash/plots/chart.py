@@ -133,6 +133,14 @@ def guide(made: Chart, words: str = "", colour: str | None = None, **place: Any)
     look = {"line": {"color": colour}} if colour else {}
     note = {"annotation_text": words} if words else {}
     add(**{**look, **note, "layer": "below", **place})
+    for name in ("x", "y"):  # on a logarithmic axis Plotly places words by their decade
+        if words and name in place and layout_of(made)[f"{name}axis"]["type"] == "log":
+            layout_of(made)["annotations"][-1][name] = math.log10(place[name])
+
+
+def layout_of(made: Chart) -> Any:
+    """Plotly's layout, of which type checkers know nothing."""
+    return made.layout
 
 
 POINTS = 4000

@@ -6,31 +6,22 @@ is numbers. Every text is escaped.
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
 
 import ase
 import numpy as np
 import pandas as pd
 
 from fisherdash import molecules
-from fisherdash.analysis import RunStatistics, Trajectories, Versus, compare, total_energy_change
+from fisherdash.analysis import RunStatistics, Trajectories, Versus, compare
 from fisherdash.errors import InputError
-from fisherdash.plots.chart import Chart, decimate, limits
-from fisherdash.plots.drift import (
-    BUDGET,
-    drift_figure,
-    median_of_survivors,
-    temperature_figure,
-    time_axis_end,
-)
+from fisherdash.plots.chart import Chart
+from fisherdash.plots.drift import drift_figure, temperature_figure
+from fisherdash.plots.static import picture
 from fisherdash.plots.theme import styles, template
 from fisherdash.text import number
 from fisherdash.trajectories import KIND_WORDS
 from fisherdash.workspace import Run
 from fisherdash.workspace.headers import RunHeader
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def failure_words(kinds: Mapping[str, int]) -> str:
@@ -123,44 +114,12 @@ pre { background: #f3f5f8; padding: .8rem; white-space: pre-wrap; overflow-wrap:
 """
 
 
-POINTS = 800
-"""Points of each curve in the picture."""
-
-
 def run_picture(traj: Trajectories, roles: Sequence[str]) -> str:
-    """The curves of a run as SVG: change of energy, survivors and temperature over time."""
-    from fisherdash.plots.svg import picture  # Matplotlib is slow to import
-
-    looks = list(zip(traj.names, styles(roles), strict=True))
-    heads, replicas = traj.failed_step.shape
-    change, kelvin = total_energy_change(traj), traj.kinetic_temperature()
-    parts = (median_of_survivors(change), traj.surviving_counts(), kelvin)
-    rows = np.concatenate([*parts, change.reshape(heads * replicas, -1)])
-    times, shown = decimate(traj.times / 1000.0, rows, min(POINTS, BUDGET // len(rows)))
-    single = shown[3 * heads :].reshape(heads, replicas, -1)
-    failed = bool((traj.failed_step >= 0).any())
-    panels = [
-        ("drift", "ΔE total (meV/atom)", limits(np.append(change, 0.0), robust=failed)),
-        ("survivors", "survivors", (0.0, 1.06 * replicas)),
-        ("temperature", "T (K)", limits(kelvin, robust=True)),
-    ]
-
-    def draw(axes: "list[Axes]") -> None:
-        for part, (axis, (key, words, ends)) in enumerate(zip(axes, panels, strict=True)):
-            way: Any = "steps-post" if key == "survivors" else "default"
-            for h, (name, style) in enumerate(looks):
-                like: Any = {"color": style.colour, "linestyle": style.border, "drawstyle": way,
-                             "gid": f"{key} {name}"}  # fmt: skip
-                if key == "drift":
-                    axis.plot(times, single[h].T, linewidth=0.6, alpha=0.3, **like)
-                axis.plot(times, shown[part * heads + h], linewidth=1.8, label=name, **like)
-            axis.set(ylabel=words, ylim=ends)
-        axes[1].set_yticks([0, replicas])
-        axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-        axes[-1].set(xlabel="time (ps)", xlim=(0, time_axis_end(traj, None)))
-
-    text = picture(draw, rows=3, height=6.0, sharex=True, height_ratios=[230, 70, 100])
-    return text[text.index("<svg") :]
+    """Drift, survivors and temperature of a run as SVG; InputError where there is no Chromium."""
+    looks, drift = styles(roles), compare(traj).drift
+    return picture(
+        [drift_figure(traj, looks, drift=drift, singles=True), temperature_figure(traj, looks)]
+    )
 
 
 def run_report(run: Run, commands: Sequence[str]) -> str:

@@ -94,10 +94,11 @@ def download(
     *,
     icon: str = ":material/download:",
     help: str | None = None,
+    disabled: bool = False,
 ) -> None:
     """A file to take away, made at the click; its name says what kind it is."""
     mime, _ = mimetypes.guess_type(name)
-    st.download_button(label, data, name, mime, key, help, "ignore", icon=icon)
+    st.download_button(label, data, name, mime, key, help, "ignore", icon=icon, disabled=disabled)
 
 
 def download_file(path: Path, label: str) -> None:

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,13 +28,21 @@ def find() -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
+needed = pytest.mark.skipif(find() is None, reason="no Chromium on this machine")
+"""For tests that draw a picture, outside this folder."""
+
+
+APP = (sys.executable, "-m", "fisherdash", "app", "--port")
+
+
 @contextlib.contextmanager
-def serving(workspace: Path, log: Path, patience: float = 90.0) -> Iterator[str]:
+def serving(
+    workspace: Path, log: Path, patience: float = 90.0, command: Sequence[str] = APP
+) -> Iterator[str]:
     """Start the app with its own workspace; gives its address, stops it afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "fisherdash", "app", "--port", str(port)]
     environment = {
         **os.environ,
         "FISHERDASH_WORKSPACE": str(workspace),
@@ -40,7 +50,11 @@ def serving(workspace: Path, log: Path, patience: float = 90.0) -> Iterator[str]
     }
     with log.open("wb") as output:
         app = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+            [*command, str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         try:
             address = f"http://127.0.0.1:{port}"

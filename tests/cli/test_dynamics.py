@@ -9,6 +9,7 @@ import pytest
 
 from fisherdash.__main__ import main
 from fisherdash.workspace import runs
+from tests.browser import chromium
 from tests.workspace.recorded import PER_CHUNK, folder, header, write
 
 __all__ = ["folder"]  # a fixture
@@ -31,6 +32,7 @@ def test_a_trajectory_is_the_one_that_was_asked_for(folder, tmp_path, capfd):
     assert frames[0].info["head"] == "fisher" and frames[0].info["replica"] == 3
 
 
+@chromium.needed
 def test_report_figure_and_table_are_whole_files(folder, tmp_path, capfd):
     write(folder)
     for ending in ("html", "svg", "csv"):

@@ -4,14 +4,17 @@ import dataclasses
 import re
 import xml.etree.ElementTree as ET
 
-import numpy as np
 import pytest
 
 from fisherdash.analysis import compare
-from fisherdash.plots import report
+from fisherdash.errors import InputError
+from fisherdash.plots import report, static
 from fisherdash.plots import report as tables
+from fisherdash.plots.chart import chart
+from fisherdash.plots.static import one_browser, picture
 from fisherdash.plots.theme import DEFAULT, FISHER
 from fisherdash.workspace.headers import RunHeader
+from tests.browser import chromium
 from tests.plots.planted import trajectories
 from tests.workspace.recorded import SETTINGS
 
@@ -50,34 +53,47 @@ def test_a_head_with_markup_for_a_name_stays_text(header):
     assert NASTY not in text and "<script>alert" not in text
 
 
-def curves_of(picture):
-    """The curves of each chart by its name: the attributes of their paths."""
-    found, space = {}, "{http://www.w3.org/2000/svg}"
-    for group in ET.fromstring(picture).iter(f"{space}g"):
-        name = group.get("id", "").partition(" ")[0]
-        if name in ("drift", "survivors", "temperature"):
-            found.setdefault(name, []).extend(path.attrib for path in group.iter(f"{space}path"))
-    return found
-
-
-def test_the_picture_is_well_formed_and_draws_every_replica(header):
-    found = curves_of(report.run_picture(trajectories(), header.roles))
-    # drift: 2 × 5 replicas and 2 medians; survivors and temperature: 2 each
-    assert {name: len(paths) for name, paths in found.items()} == {
-        "drift": 12,
-        "survivors": 2,
-        "temperature": 2,
-    }
-    colours = {re.search("stroke: (#.{6})", one["style"])[1] for one in found["drift"]}
-    assert colours == {DEFAULT.colour, FISHER.colour}
-
-
-def test_survivors_are_drawn_in_steps_and_the_same_run_gives_the_same_bytes(header):
-    one, other = (report.run_picture(trajectories(), header.roles) for _ in range(2))
+@chromium.needed
+@pytest.mark.slow
+def test_the_picture_draws_every_replica_and_the_same_run_gives_the_same_bytes(header):
+    with one_browser():
+        one, other = (report.run_picture(trajectories(), header.roles) for _ in range(2))
     assert one == other
-    points = re.findall(r"[\d.]+ [\d.]+", curves_of(one)["survivors"][1]["d"])
-    x, y = np.array([point.split() for point in points], float).T
-    assert np.all((np.diff(x) == 0) | (np.diff(y) == 0)) and len(set(y)) == 2
+    parts = list(ET.fromstring(one))
+    assert [int(part.get("y")) for part in parts] == [0, 448]
+    texts, colours, steps = [], set(), 0
+    for part in parts:
+        for node in part.iter():
+            texts += [node.text] if node.text else []
+            if node.get("class") == "js-line":
+                colours.add(re.search(r"stroke: rgb\((.*?)\)", node.get("style"))[1])
+                steps += "H" in node.get("d") and "V" in node.get("d")
+    rgb = [
+        ", ".join(str(int(c.colour[k : k + 2], 16)) for k in (1, 3, 5)) for c in (DEFAULT, FISHER)
+    ]
+    assert set(rgb) <= colours
+    assert steps == 2, "survivors of each head are drawn in steps"
+    assert {"time (ps)", "ΔE total (meV/atom)", "survivors", "kinetic temperature (K)"} <= set(
+        texts
+    )
+
+
+@chromium.needed
+@pytest.mark.slow
+def test_charts_stand_row_by_row_and_no_two_share_a_name():
+    charts = [chart([{"type": "scatter", "y": [k, 1]}], "", height=100 + k) for k in range(3)]
+    root = ET.fromstring(picture(charts, columns=2, width=600))
+    places = [(part.get("x"), part.get("y"), part.get("height")) for part in root]
+    assert places == [("0", "0", "100"), ("300", "0", "101"), ("0", "101", "102")]
+    assert root.get("width") == "600" and root.get("height") == "203"
+    names = [node.get("id") for node in root.iter() if node.get("id")]
+    assert len(names) == len(set(names)) >= 3
+
+
+def test_without_a_chromium_a_picture_is_refused_in_a_sentence(monkeypatch, header):
+    monkeypatch.setattr(static, "available", lambda: False)
+    with pytest.raises(InputError, match="drawn by Chromium, and there is none"):
+        report.run_picture(trajectories(), header.roles)
 
 
 def test_the_table_for_other_programs_keeps_every_digit():

@@ -1,0 +1,161 @@
+"""How long the dashboard takes to draw: a run that goes on, and a large finished one.
+
+    python benchmarks/redraw.py [--updates 20] [--json]
+
+In a headless Chromium, with WebGL in software. First a run of a million steps of 64 replicas and
+two heads (made-up numbers) is opened five times: seconds from the address to curves and molecules.
+Then three sample networks run 64 replicas each, and every update of their page is timed: on the
+server (statistics, figure, molecules) and in the browser (curves). The run itself computes on the
+same cores meanwhile. Wanted: 2 s to open, 300 ms for an update.
+"""
+
+import argparse
+import functools
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from playwright.sync_api import Page, sync_playwright  # noqa: E402 - found through the line above
+
+from benchmarks.page_speed import large_run  # noqa: E402
+from tests.browser import chromium  # noqa: E402
+
+MODELS = ("ethanol-report", "ethanol-reference", "ethanol-undertrained")
+REPLICAS = 64
+OPENED = 5
+MINUTES = 600_000
+"""Milliseconds that compilation may take."""
+SIZE: Any = {"width": 1280, "height": 720}
+
+
+def serve(times: Path, options: Sequence[str]) -> None:
+    """Begins the run and becomes its server; notes the seconds of each update in ``times``."""
+    from streamlit.web.cli import main as streamlit
+
+    from fisherdash import dataset, tasks
+    from fisherdash.potentials import checkpoint
+    from fisherdash.settings import MDSettings
+    from pages.ui import progress
+
+    watch = progress.watch
+
+    def timed_watch(job: Any, draw: Callable[[], None], **more: Any) -> None:
+        @functools.wraps(draw)
+        def timed() -> None:
+            begun = time.perf_counter()
+            try:
+                draw()
+            finally:
+                with times.open("a") as file:
+                    file.write(f"{time.perf_counter() - begun}\n")
+
+        watch(job, timed, **more)
+
+    progress.watch = timed_watch
+    samples = ROOT / "sample_models"
+    paths = {name: samples / f"{name}.safetensors" for name in MODELS}
+    file = samples / "ethanol_500K.npz"
+    settings = MDSettings(replicas=REPLICAS, steps=200_000, temperature=300.0, record_every=20)
+    models = {name: checkpoint.load(path) for name, path in paths.items()}
+    tasks.submit_simulation(paths, file, models, dataset.load(file), settings)
+    streamlit(["run", "pages/ui/server.py", *options], prog_name="streamlit")
+
+
+@contextmanager
+def browser() -> Iterator[Page]:
+    """A page of a fresh headless Chromium."""
+    path = chromium.find()
+    if path is None:
+        raise SystemExit("no Chromium on this machine: install it to measure what it draws")
+    with sync_playwright() as playwright:
+        window = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
+        try:
+            yield window.new_page(viewport=SIZE)
+        finally:
+            window.close()
+
+
+def open_large(scratch: Path) -> list[float]:
+    """Seconds from the address of the large run to its curves and molecules."""
+    os.environ["FISHERDASH_WORKSPACE"] = str(scratch)
+    run, _ = large_run(200)
+    seconds = []
+    with chromium.serving(scratch, scratch / "log") as address, browser() as page:
+        page.goto(address)
+        page.get_by_role("heading", level=1).wait_for(timeout=MINUTES)
+        for _ in range(OPENED):
+            page.goto("about:blank")
+            begun = time.perf_counter()
+            page.goto(f"{address}/drift?run={run}")
+            page.wait_for_selector(".fd .plot .main-svg", timeout=MINUTES)
+            page.wait_for_selector(".fd .canvas canvas", timeout=MINUTES)
+            seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+OBSERVE = """() => {
+  window.redraws = [];
+  const root = document.querySelector("[data-redraw]");
+  new MutationObserver(() => window.redraws.push(+root.dataset.redraw))
+    .observe(root, { attributes: true, attributeFilter: ["data-redraw"] });
+}"""
+
+
+def watch_live(scratch: Path, updates: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of the server and of the browser for so many updates of a run that goes on."""
+    times = scratch / "times"
+    with (
+        chromium.serving(
+            scratch,
+            scratch / "log",
+            command=[sys.executable, __file__, "--serve", str(times), "--server.port"],
+        ) as address,
+        browser() as page,
+    ):
+        page.goto(f"{address}/drift")
+        page.wait_for_selector("[data-redraw]", timeout=MINUTES)
+        page.evaluate(OBSERVE)
+        page.wait_for_function(f"window.redraws.length >= {updates}", timeout=MINUTES)
+        drawn = page.evaluate("window.redraws")
+    return [1e3 * float(line) for line in times.read_text().split()][-updates:], drawn[:updates]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Open the large run, watch the live one, print a line each."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--updates", type=int, default=20, metavar="N")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    options, rest = parser.parse_known_args(arguments)
+    if options.serve:
+        serve(options.serve, rest)
+        return 0
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        opened = open_large(Path(first))
+        server, drawn = watch_live(Path(second), options.updates)
+    found = {
+        "open_s": opened,
+        "update_server_ms": server,
+        "update_browser_ms": drawn,
+    }
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    for name, values in found.items():
+        print(f"{name:<18} median {statistics.median(values):6.3g}, most {max(values):6.3g}, "
+              f"{len(values)} times")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
