@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import chain
 
-from fisherdash.plots.chart import Chart
+from fisherdash.plots.chart import Chart, layout_of
 from fisherdash.plots.static import one_browser, picture
 from fisherdash.plots.study import (
     drift_figures,
@@ -35,9 +35,8 @@ def all_pictures(found: Findings) -> dict[str, str]:
     drifts = [drift_figures(curves, runs, one, styles) for one in conditions]
     for condition, row in zip(conditions, drifts, strict=True):
         for made in row:
-            words = made.layout["title"]["text"].replace(
-                ": ", f", {condition.temperature:g} K<br>", 1
-            )
+            head, rest = layout_of(made)["title"]["text"].split(": ", 1)
+            words = f"{head}, {condition.temperature:g} K<br>{rest}"
             made.update_layout(title={"text": words, "pad": {"t": 22}}, margin_t=60)
     drawn["drift.svg"] = picture([*chain(*drifts)], len(drifts[0]), width=260 * len(drifts[0]))
     qualities = [
