@@ -24,7 +24,7 @@ CACHE := $(VENV)/jax-cache
 # The app under test lowers the priority of its computations to 10; at a priority of their own the
 # other tests would leave it a tenth of the processor.
 PYTEST = JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR:-$(CURDIR)/$(CACHE)} \
-	nice -n 9 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	nice -n 9 $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

@@ -8,7 +8,7 @@ server, shared with everybody.
 import contextlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -230,13 +230,14 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
         key: of the selector in which the new model is chosen.
         several: whether it holds several models, to which the new one is added.
     """
-    st.session_state["new model goes to"] = key, several
+    target = {"key": key, "several": several}
     with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
         st.file_uploader(
             "FisherDash checkpoint (.safetensors)",
             type=["safetensors"],
             key="own model",
             on_change=_bring_checkpoint,
+            kwargs=target,
             help="One file as written by the Train page or the train command. Nothing in it is "
             "ever executed.",
         )
@@ -246,6 +247,7 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
             "E3x tutorial parameters (flax.serialization.to_bytes)",
             key="tutorial model",
             on_change=_bring_tutorial,
+            kwargs=target,
             help="All other hyperparameters are read off the shapes of the arrays.",
         )
         st.markdown(
@@ -256,6 +258,7 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
             "SchNetPack model (best_model)",
             key="foreign model",
             on_change=_bring_foreign,
+            kwargs=target,
             help="A whole model as torch.save writes it. It is read as numbers and names; nothing "
             "in it is ever executed. Its last linear layer becomes the head.",
         )
@@ -264,20 +267,24 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
         st.info(plain(" ".join(notes)), icon=":material/info:")
 
 
-def _bring_checkpoint() -> None:
+def _bring_checkpoint(**target: Any) -> None:
     from fisherdash.potentials import checkpoint
 
-    _bring("own model", checkpoint.load_bytes)
+    _bring("own model", checkpoint.load_bytes, **target)
 
 
-def _bring_tutorial() -> None:
+def _bring_tutorial(**target: Any) -> None:
     from fisherdash.potentials.e3x import tutorial
 
     fields = {one.name: st.session_state[f"tutorial {one.name}"] for one in shown(TutorialSettings)}
-    _bring("tutorial model", lambda data, name: tutorial.load_bytes(data, **fields, name=name))
+
+    def read(data: bytes, name: str) -> "Checkpoint":
+        return tutorial.load_bytes(data, **fields, name=name)
+
+    _bring("tutorial model", read, **target)
 
 
-def _bring_foreign() -> None:
+def _bring_foreign(**target: Any) -> None:
     from fisherdash.potentials import foreign
 
     def read(data: bytes, name: str) -> "Checkpoint":
@@ -297,14 +304,19 @@ def _bring_foreign() -> None:
         ]
         return imported.checkpoint
 
-    _bring("foreign model", read)
+    _bring("foreign model", read, **target)
 
 
-def _bring(key: str, read: "Callable[[bytes, str], Checkpoint]") -> None:
-    """Check an upload and keep it in the workspace; on a mistake nothing changes."""
+def _bring(
+    field: str, read: "Callable[[bytes, str], Checkpoint]", *, key: str, several: bool
+) -> None:
+    """Check the upload of a field and keep it in the workspace; on a mistake nothing changes.
+
+    ``key`` and ``several`` are those of :func:`own_model`.
+    """
     from fisherdash.potentials import checkpoint
 
-    upload = st.session_state[key]
+    upload = st.session_state[field]
     if upload is None:
         return
     with door("model"):
@@ -314,7 +326,6 @@ def _bring(key: str, read: "Callable[[bytes, str], Checkpoint]") -> None:
         path = paths.save_new(
             "checkpoints", stem, ".safetensors", lambda part: checkpoint.save(found, part)
         )
-        key, several = st.session_state["new model goes to"]
         before = st.session_state.get(key) or []
         select(key, [*before, name_of(path)] if several else name_of(path))
 
