@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +19,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
-def no_jobs_of_other_tests(monkeypatch):
-    """The list of jobs belongs to the process; each test has one of its own."""
+def nothing_of_other_tests(monkeypatch):
+    """What belongs to the process is each test's own: the list of jobs, and ``__main__``.
+
+    Streamlit's test runner leaves its script there, and new processes would run that.
+    """
     from fisherdash.workspace import jobs  # not before the workspace is set
 
     monkeypatch.setattr(jobs, "_registry", jobs.Registry())
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture(scope="session")

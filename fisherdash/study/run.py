@@ -207,10 +207,16 @@ def _on_dask(
                 future.result()
 
 
+_alone = threading.Lock()
+"""A worker of several threads does one unit at a time: two were seen to wait for each other in the
+threads of XLA for ever."""
+
+
 def _task(folder: str, unit: list[str]) -> None:
     from fisherdash.background import keep_compilations
 
     keep_compilations()
     from fisherdash.study.stages import do_unit
 
-    do_unit(Path(folder), unit)
+    with _alone:
+        do_unit(Path(folder), unit)
