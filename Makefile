@@ -57,8 +57,9 @@ lock: $(VENV)/stamp-dev ## write requirements*.txt anew from pyproject.toml (nee
 bench: $(VENV)/stamp-app ## the benchmarks, on a machine with nothing else to do
 	$(BIN)/python -m fisherdash bench
 
-bench-pages: $(VENV)/stamp-app ## how long each page takes, with a run of a million steps
+bench-pages: $(VENV)/stamp-dev ## how long each page takes, with a run of a million steps
 	$(BIN)/python benchmarks/page_speed.py
+	$(BIN)/python benchmarks/redraw.py
 
 samples: $(VENV)/stamp-app ## train the sample models that are missing, write their cards
 	$(BIN)/python tools/sample_models.py train

@@ -1,7 +1,7 @@
 """Pictures of the real dashboard: every page, wide and narrow, light and dark, and the README's.
 
     python tools/screenshots.py               the README's pictures, to docs/images/
-    python tools/screenshots.py --all FOLDER  every page, 1920, 1280 and 400 pixels wide, light and dark
+    python tools/screenshots.py --all FOLDER  every page at 1920, 1280 and 400, light and dark
 
 The demo is run first in a fresh workspace, so the curves and the molecules are real.
 """
