@@ -26,7 +26,7 @@ from fisherdash.study.plan import (
 )
 from fisherdash.study.spec import Spec
 from fisherdash.study.tables import collect, write_tables
-from fisherdash.study.workers import POLL_SECONDS, RETRIES, work_off
+from fisherdash.study.workers import POLL_SECONDS, RETRIES, do, work_off
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _on_dask(
         ) from error
     with client:
         futures = [
-            client.submit(_task, str(folder), unit, key=f"unit-{unit[0]}", retries=RETRIES)
+            client.submit(do, folder, unit, key=f"unit-{unit[0]}", retries=RETRIES)
             for unit in units
         ]
         while waiting := [future for future in futures if not future.done()]:
@@ -205,18 +205,3 @@ def _on_dask(
         for future in futures:
             if future.status == "error":
                 future.result()
-
-
-_alone = threading.Lock()
-"""A worker of several threads does one unit at a time: two were seen to wait for each other in the
-threads of XLA for ever."""
-
-
-def _task(folder: str, unit: list[str]) -> None:
-    from fisherdash.background import keep_compilations
-
-    keep_compilations()
-    from fisherdash.study.stages import do_unit
-
-    with _alone:
-        do_unit(Path(folder), unit)

@@ -28,6 +28,8 @@ Units = queue.SimpleQueue[list[str]]
 
 _stopping = threading.Event()
 _at_work = threading.Lock()
+"""A process does one unit at a time: threads of a Dask worker were seen to wait for each other
+in those of XLA for ever."""
 
 
 def work_off(
@@ -66,7 +68,7 @@ def _one_place(folder: Path, waiting: Units, cores: list[int], stop: threading.E
         try:
             with _worker(cores) as (pool, lifeline):
                 while unit:
-                    done = pool.submit(_do, folder, unit)
+                    done = pool.submit(do, folder, unit)
                     while not wait([done], timeout=POLL_SECONDS).done:
                         if stop.is_set():
                             lifeline.close()
@@ -110,9 +112,6 @@ def _begin(lifeline: Connection, cores: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that began the study
     os.sched_setaffinity(0, cores)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-    from fisherdash.background import keep_compilations
-
-    keep_compilations()
 
 
 def _end_with(lifeline: Connection) -> None:
@@ -124,8 +123,11 @@ def _end_with(lifeline: Connection) -> None:
         os._exit(0)  # nobody is left to read the result
 
 
-def _do(folder: Path, unit: list[str]) -> None:
+def do(folder: Path, unit: list[str]) -> None:
+    """Does a unit of the study in ``folder`` in this process, compiled programs kept on disk."""
+    from fisherdash.background import keep_compilations
     from fisherdash.study.stages import do_unit
 
+    keep_compilations()
     with _at_work:
         do_unit(folder, unit, _stopping)

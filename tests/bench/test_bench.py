@@ -132,9 +132,9 @@ def test_ratios_are_drawn_beside_what_is_wanted(monkeypatch, tmp_path, capfd):
     assert json.loads(capfd.readouterr().out)["nve_ase"]["ratio"] == 20.0
     picture = chart.read_text()
     assert "20 (20 against 1 steps/s)" in picture and "0.9 (0.9 against 1 s)" in picture
-    ends = [re.findall(r"[\d.]+", path) for path in re.findall(r'<path d="(M[^"]*)"', picture)]
-    ahead, behind = ([float(one) for one in end[::2]] for end in ends[:2])
-    assert ahead and behind
+    bars = re.findall(r'<g class="point"><path d="M([\d.]+),[\d.]+V[\d.]+H([\d.]+)V', picture)
+    ahead, behind = ([float(end) for end in bar] for bar in bars)
+    assert max(behind) == min(ahead), "what is slower than its peer goes to the left of 1"
 
 
 @pytest.mark.parametrize(

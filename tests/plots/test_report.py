@@ -61,21 +61,24 @@ def test_the_picture_draws_every_replica_and_the_same_run_gives_the_same_bytes(h
     assert one == other
     parts = list(ET.fromstring(one))
     assert [int(part.get("y")) for part in parts] == [0, 448]
-    texts, colours, steps = [], set(), 0
-    for part in parts:
-        for node in part.iter():
-            texts += [node.text] if node.text else []
-            if node.get("class") == "js-line":
-                colours.add(re.search(r"stroke: rgb\((.*?)\)", node.get("style"))[1])
-                steps += "H" in node.get("d") and "V" in node.get("d")
-    rgb = [
+    texts = {node.text for part in parts for node in part.iter()}
+    lines = [
+        (*re.search(r"stroke: rgb\((.*?)\).*stroke-width: ([\d.]+)px", node.get("style")).groups(),
+         node.get("d"))
+        for node in parts[0].iter() if node.get("class") == "js-line"
+    ]  # fmt: skip
+    heads = [
         ", ".join(str(int(c.colour[k : k + 2], 16)) for k in (1, 3, 5)) for c in (DEFAULT, FISHER)
     ]
-    assert set(rgb) <= colours
-    assert steps == 2, "survivors of each head are drawn in steps"
-    assert {"time (ps)", "ΔE total (meV/atom)", "survivors", "kinetic temperature (K)"} <= set(
-        texts
-    )
+    replicas = [colour for colour, width, _ in lines if width == "0.8"]
+    assert sorted(replicas) == sorted(5 * heads), "a thin line for each of five replicas"
+    drawn = {colour for colour, width, _ in lines if float(width)}
+    assert drawn == {*heads, "127, 133, 142"}, "and the key of the thin lines, grey"
+    survivors = [re.fullmatch(r"M[\d.]+,[\d.]+(?:[HV][\d.]+)*", d) for *_, d in lines if "H" in d]
+    assert len(survivors) == 2 and all(survivors), "survivors are drawn in steps"
+    levels = re.findall(r"V([\d.]+)", survivors[1][0])
+    assert len({survivors[1][0].split(",")[1].partition("H")[0], *levels}) == 2
+    assert {"time (ps)", "ΔE total (meV/atom)", "survivors", "kinetic temperature (K)"} <= texts
 
 
 @chromium.needed
