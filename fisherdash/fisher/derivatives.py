@@ -14,9 +14,8 @@ the 3N − 6 along which it deforms need a derivative; the others are known:
 - along a turn x(t) about ω, D(x(t)) is constant, so that v = ω × x has v·∇D = 0 and
   vᵀ(∇∇D)v = −∇D·(ω × (ω × x)).
 
-With rigid directions that are orthonormal (ω along the axes of the inertia tensor of unit masses,
-|ω|² the inverse of its moment, x from the centroid) the trace of ∇∇D is the sum of its internal
-part and these three.
+With rigid directions that are orthonormal (Σ_ω ω ωᵀ = I⁻¹, the inverse of the inertia tensor of
+unit masses, x from the centroid) the trace of ∇∇D is the sum of its internal part and these three.
 """
 
 from collections.abc import Callable
@@ -48,7 +47,7 @@ def is_bent(positions: Float[np.ndarray, "frames atoms 3"]) -> bool:
 def internal_directions(
     positions: Float[Array, "frames atoms 3"],
 ) -> tuple[Float[Array, "directions frames atoms 3"], Float[Array, "frames atoms 3"]]:
-    """Orthonormal directions of deformation, and a = Σ_ω ω × (ω × x) in Å⁻¹.
+    """Orthonormal directions of deformation, and a = Σ_ω ω × (ω × x) = I⁻¹x − tr(I⁻¹) x in Å⁻¹.
 
     −∇D·a is what rotations add to the Laplacian of D. Only for frames that are bent.
     """
@@ -56,18 +55,48 @@ def internal_directions(
     centred = positions - jnp.mean(positions, axis=1, keepdims=True)
     outer = jnp.einsum("mai,maj->mij", centred, centred)
     inertia = jnp.trace(outer, axis1=1, axis2=2)[:, None, None] * jnp.eye(3) - outer
-    moments, axes = jnp.linalg.eigh(inertia)
-    omega = jnp.swapaxes(axes / jnp.sqrt(moments)[:, None, :], 1, 2)  # one ω a row
-    turns = jnp.cross(omega[:, :, None, :], centred[:, None, :, :])
-    acceleration = jnp.sum(jnp.cross(omega[:, :, None, :], turns), axis=1)
-    shifts = jnp.broadcast_to(
-        jnp.tile(jnp.eye(3), (1, atoms)).reshape(3, atoms, 3) / jnp.sqrt(atoms),
-        (frames, 3, atoms, 3),
-    )
+    inverse = _inverse(inertia)
+    trace = jnp.trace(inverse, axis1=1, axis2=2)[:, None, None]
+    acceleration = jnp.einsum("mij,maj->mai", inverse, centred) - trace * centred
+    shifts = jnp.broadcast_to(jnp.eye(3)[None, :, None, :], (frames, 3, atoms, 3))
+    turns = jnp.cross(jnp.eye(3)[None, :, None, :], centred[:, None, :, :])
     rigid = jnp.concatenate([shifts, turns], axis=1).reshape(frames, 6, 3 * atoms)
-    whole, _ = jnp.linalg.qr(jnp.swapaxes(rigid, 1, 2), mode="complete")
-    internal = jnp.moveaxis(whole[:, :, 6:], 2, 0)
+    internal = jnp.swapaxes(_complement(rigid), 0, 1)
     return internal.reshape(-1, frames, atoms, 3), acceleration
+
+
+def _inverse(matrices: Float[Array, "n 3 3"]) -> Float[Array, "n 3 3"]:
+    """Of 3 × 3 matrices: the cross products of their rows over the determinant."""
+    a, b, c = (matrices[:, row] for row in range(3))
+    columns = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)], axis=2)
+    return columns / jnp.sum(a * columns[:, :, 0], axis=1)[:, None, None]
+
+
+def _complement(vectors: Float[Array, "n k d"]) -> Float[Array, "n rest d"]:
+    """Orthonormal vectors orthogonal to k independent ones, by Householder's reflections.
+
+    ``jnp.linalg`` would do, but jaxlib's LAPACK calls for many matrices wait in a thread of XLA's
+    pool for work that the same pool has to do: two re-fits at once on two cores wait for ever.
+    """
+    count, size = vectors.shape[1:]
+    reflections = []
+    for k in range(count):
+        below = vectors[:, k].at[:, :k].set(0.0)
+        length = jnp.linalg.norm(below, axis=1)
+        normal = below.at[:, k].add(jnp.where(below[:, k] < 0.0, -length, length))
+        reflections.append(normal / jnp.linalg.norm(normal, axis=1, keepdims=True))
+        vectors = _reflected(vectors, reflections[-1])
+    rest = jnp.broadcast_to(jnp.eye(size)[count:], (len(vectors), size - count, size))
+    for normal in reversed(reflections):
+        rest = _reflected(rest, normal)
+    return rest
+
+
+def _reflected(
+    vectors: Float[Array, "n k d"], normal: Float[Array, "n d"]
+) -> Float[Array, "n k d"]:
+    """At the plane of a unit normal."""
+    return vectors - 2.0 * jnp.einsum("nkd,nd->nk", vectors, normal)[..., None] * normal[:, None]
 
 
 class Fixed(NamedTuple):

@@ -28,8 +28,8 @@ Units = queue.SimpleQueue[list[str]]
 
 _stopping = threading.Event()
 _at_work = threading.Lock()
-"""A process does one unit at a time: threads of a Dask worker were seen to wait for each other
-in those of XLA for ever."""
+"""Held for a unit's length: a process that has to end waits for its unit to stop, and the threads
+of a Dask worker, which share their cores, take turns."""
 
 
 def work_off(
