@@ -21,8 +21,9 @@ from fisherdash.statistics import Estimate
 
 BUDGET = 40_000
 """Points that one live chart may hold; many replicas get fewer each."""
-BAND = 1000
-"""Times at which the band of replicas is known."""
+BAND, LIVE_BAND = 1000, 300
+"""Times at which the band of replicas and the survivors are known; of a run that goes on, fewer:
+its chart is drawn anew each second or two, and Plotly's time grows with them."""
 _WINDOWS = 40
 """Running means are over this part of the frames."""
 
@@ -62,7 +63,8 @@ def drift_figure(
     )  # fmt: skip
     robust = not traj.survivors.all()
     low, high = limits(np.append(change, 0.0), robust=robust) or (-1.0, 1.0)
-    shown, bands = _bands(change)
+    most = BAND if end is None else LIVE_BAND
+    shown, bands = _bands(change, most)
     for h, (name, style) in enumerate(zip(traj.names, styles, strict=True)):
         made.add_traces(_head(name, style, times[shown], bands[:, h], drift))
     if singles:
@@ -72,7 +74,7 @@ def drift_figure(
     if singles or chosen is not None:
         made.add_trace(_key("every replica" if singles else f"replica {(chosen or 0) + 1}"))
     made.add_traces(_crosses(traj, styles, change, (low, high), endings))
-    _survivors(made, traj, styles)
+    _survivors(made, traj, styles, most)
     finite = change[np.isfinite(change)]
     outside = finite.size and (finite.min() < low or finite.max() > high)
     full = limits(np.append(finite, 0.0)) if outside else None
@@ -140,9 +142,10 @@ def _key(thin: str) -> go.Scatter:
     return go.Scatter(x=[None], y=[None], mode="lines", name=words, line=look, hoverinfo="skip")
 
 
-def _bands(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of at most BAND frames, and there the 10, 50 and 90 % of the survivors, (3, H, P)."""
-    shown = np.unique(np.linspace(0, change.shape[2] - 1, BAND).astype(int))
+def _bands(change: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of at most ``most`` frames, and there the 10, 50 and 90 % of the survivors,
+    (3, H, P)."""
+    shown = np.unique(np.linspace(0, change.shape[2] - 1, most).astype(int))
     ordered = np.sort(change[:, :, shown], axis=1)  # NaN comes last
     count = np.sum(np.isfinite(ordered), axis=1)
     found = []
@@ -221,9 +224,9 @@ def _crosses(
     return found
 
 
-def _survivors(made: Chart, traj: Trajectories, styles: Sequence[SeriesStyle]) -> None:
+def _survivors(made: Chart, traj: Trajectories, styles: Sequence[SeriesStyle], most: int) -> None:
     counts = traj.surviving_counts()
-    times, shown = decimate(traj.times / 1000.0, counts.astype(float), 1000)
+    times, shown = decimate(traj.times / 1000.0, counts.astype(float), most)
     for name, style, row in zip(traj.names, styles, shown, strict=True):
         trace = go.Scatter(
             x=times, y=row, mode="lines", name=name, legendgroup=name, showlegend=False,

@@ -11,6 +11,8 @@ from fisherdash.plots import refit
 from fisherdash.plots import refit as uncertainty
 from fisherdash.plots.chart import decimate, limits
 from fisherdash.plots.drift import (
+    BAND,
+    LIVE_BAND,
     _bands,
     drift_figure,
     running_mean,
@@ -36,10 +38,6 @@ HEATED = fisher.Boltzmann(
     frames=100,
     groups=25,
 )
-
-
-def source(made):
-    return made.option["dataset"]["source"]
 
 
 def test_few_points_are_left_alone():
@@ -84,11 +82,19 @@ def test_drift_is_the_planted_one_and_the_failed_are_counted():
 
 def test_the_band_holds_four_fifths_of_the_replicas():
     change = np.random.default_rng(0).normal(size=(1, 1001, 3))
-    shown, (low, middle, high) = _bands(change)
+    shown, (low, middle, high) = _bands(change, 1001)
     assert shown.tolist() == [0, 1, 2]
     np.testing.assert_allclose([low, middle, high], np.quantile(change, [0.1, 0.5, 0.9], axis=1))
     change[0, 1:, 2] = np.nan  # one survivor is its own band
-    assert [part[0, 2] for part in _bands(change)[1]] == [change[0, 0, 2]] * 3
+    assert [part[0, 2] for part in _bands(change, 1001)[1]] == [change[0, 0, 2]] * 3
+
+
+def test_the_chart_of_a_run_that_goes_on_has_fewer_points():
+    long = trajectories(frames=4000)
+    for end, most in ((None, BAND), (50.0, LIVE_BAND)):
+        made = drift_figure(long, STYLES, end=end)
+        assert max(len(trace.x) for trace in made.data) <= 2 * most + 2
+        assert max(made.data[0].x) == pytest.approx(long.duration)
 
 
 def test_a_running_mean_leaves_out_what_is_missing():
