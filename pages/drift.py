@@ -4,6 +4,7 @@ The address holds the run, the heads, the replica and the time, so that a link s
 """
 
 import functools
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -130,8 +131,6 @@ def unfinished(run: Run) -> None:
 def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
     """The comparison as a report, a picture and tables; the replica for other programs."""
     traj, commands = run.trajectories(), commands_of(run)
-    if not len(traj.times):
-        return
     with st.container(horizontal=True, vertical_alignment="center"):
         download(
             "Report (HTML)",
@@ -181,31 +180,39 @@ def about(run: Run) -> None:
     library.own_run(run)
 
 
+def numbers(run: Run, chosen: tuple[int, ...], index: int) -> None:
+    """Statistics of all heads, and what is known of the replica that is looked at."""
+    if found := library.comparison_of(run):
+        run_panels.statistics(run, found)
+    for head in chosen:
+        if said := failure(run, head, index):
+            st.caption(f"{plain(run.header.names[head])}, replica {index + 1}: {said}.")
+    run_panels.error_bars(run, chosen, index)
+
+
+def temperature(run: Run) -> None:
+    """Kinetic temperature of each head over time."""
+    draw(temperature_figure(run.trajectories(), looks(run), end=end_of(run)), key="temperature")
+
+
 def tabs(run: Run, chosen: tuple[int, ...], index: int) -> None:
-    """Everything beside the one screen."""
+    """Everything beside the one screen; only the tab that is open is made."""
     library.note_line(run.folder)
-    words = ["Statistics", "Temperature", "Structure", "Origin of the drift", "Download", "About"]
-    numbers, temperature, shape, origin, files, settings = st.tabs(words)
-    with settings:
-        about(run)
+    parts: dict[str, Callable[[], None]] = {
+        "Statistics": lambda: numbers(run, chosen, index),
+        "Temperature": lambda: temperature(run),
+        "Structure": lambda: run_panels.structure_section(run),
+        "Origin of the drift": lambda: run_panels.origin_section(run),
+        "Download": lambda: take_away(run, chosen, index),
+        "About": lambda: about(run),
+    }
     if not len(run.times):
-        return
-    with numbers, door():
-        if found := library.comparison_of(run):
-            run_panels.statistics(run, found)
-        for head in chosen:
-            if said := failure(run, head, index):
-                st.caption(f"{plain(run.header.names[head])}, replica {index + 1}: {said}.")
-        run_panels.error_bars(run, chosen, index)
-    with temperature:
-        traj = run.trajectories()
-        draw(temperature_figure(traj, looks(run), end=end_of(run)), key="temperature")
-    with shape:
-        run_panels.structure_section(run)
-    with origin:
-        run_panels.origin_section(run)
-    with files:
-        take_away(run, chosen, index)
+        parts = {"About": parts["About"]}
+    shown = st.tabs(list(parts), key="part", on_change="rerun", bind="query-params")
+    for make, tab in zip(parts.values(), shown, strict=True):
+        if tab.open:
+            with tab, door():
+                make()
 
 
 with door():

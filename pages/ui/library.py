@@ -351,7 +351,8 @@ def own_run(run: Run) -> None:
 
     def remove() -> None:
         forget_run(run.folder)
-        st.query_params.clear()
+        for name in {"run", "replica", "time"} & set(st.query_params):  # heads and part are bound
+            del st.query_params[name]
         st.session_state.pop("last run", None)
         select("run", next(iter(run_names()), None))
 

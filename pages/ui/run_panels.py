@@ -87,13 +87,10 @@ def statistics(run: Run, found: RunStatistics) -> None:
 
 def structure_section(run: Run) -> None:
     """Structure and vibrations of a run, each computed when it is asked for."""
-    if not st.toggle(
-        "Structure and vibrations",
-        key="structure",
-        help="A head may keep its energy and yet give the molecule another shape, or bonds that "
-        "swing at another frequency.",
-    ):
-        return
+    st.caption(
+        "A head may keep its energy and yet give the molecule another shape, or bonds that swing "
+        "at another frequency."
+    )
     parts = ["Distances", "Bonds and angles", "Vibrations"]
     part = switch("Look at", parts, key="structure part")
     with door():
@@ -204,12 +201,7 @@ _BUTTONS: dict[Cause, tuple[str, str, str]] = {
 
 def origin_section(run: Run) -> None:
     """Time step and round-off, each with its button or its answer."""
-    if not st.toggle(
-        "Where does the drift come from?",
-        key="origin",
-        help="Part of a drift is the time step's, part round-off, and only the rest the model's.",
-    ):
-        return
+    st.caption("Part of a drift is the time step's, part round-off, and only the rest the model's.")
     for cause in _BUTTONS:
         with door(), st.container(border=True):
             _cause(run, cause)

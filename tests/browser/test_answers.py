@@ -25,7 +25,6 @@ def drawn(page: Page, number: int) -> None:
 def test_structure_and_vibrations_of_a_run(tab: Page, address: str) -> None:
     tab.goto(f"{address}/drift?run=planted")
     tab.get_by_role("tab", name="Structure").click()
-    tab.get_by_text("Structure and vibrations", exact=True).click()
     expect(tab.get_by_text("Only like temperatures compare the models.")).to_be_visible()
     expect(tab.locator(CHART)).to_have_count(1)
     drawn(tab, 0)
@@ -49,7 +48,6 @@ def test_where_a_drift_comes_from_is_one_click(tab: Page, address: str) -> None:
     expect(main.get_by_text("finished").first).to_be_visible()
     tab.get_by_role("link", name="Watch the drift and the molecules").click()
     tab.get_by_role("tab", name="Origin of the drift").click()
-    tab.get_by_text("Where does the drift come from?").click()
     tab.get_by_role("button", name="Run at half the time step").click()
     expect(tab.get_by_text("replicas that survive both")).to_be_visible()
     expect(tab.get_by_role("button", name="Run at half the time step")).to_have_count(0)

@@ -21,15 +21,13 @@ def test_one_click_runs_the_same_starts_at_half_the_step_and_in_double(open_page
         {"tiny": model_path}, data_path, {"tiny": model}, water, settings
     )
     assert first.wait(PATIENCE) and first.status == "finished", first.error
-    app = open_page("drift")
-    app.toggle(key="origin").set_value(True).run()
+    app = open_page("drift", part="Origin of the drift")
     for label in ("Run at half the time step", "Run in double precision"):
         button(app, label).click().run()
         assert not app.exception, app.exception
         job = jobs.every("simulate")[0]
         assert job.wait(PATIENCE) and job.status == "finished", job.error
-        app = open_page("drift", run=first.info["run"].name)
-        app.toggle(key="origin").set_value(True).run()
+        app = open_page("drift", run=first.info["run"].name, part="Origin of the drift")
     assert not app.exception and not app.error
     run = open_run(first.info["run"])
     half, double = (open_run(job.info["run"]) for job in jobs.every("simulate")[1::-1])
@@ -47,7 +45,6 @@ def test_one_click_runs_the_same_starts_at_half_the_step_and_in_double(open_page
 
 
 def test_a_run_whose_data_are_gone_is_one_sentence(open_page, short_run):
-    app = open_page("drift")
-    app.toggle(key="origin").set_value(True).run()
+    app = open_page("drift", part="Origin of the drift")
     button(app, "Run in double precision").click().run()
     assert len(app.error) == 1 and "is not in the workspace" in app.error[0].value

@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_read_can_be_deleted(open_page, water, model):
 
 
 def test_a_run_is_named_annotated_and_deleted(open_page, short_run):
-    app = open_page("drift", run="short")
+    app = open_page("drift", run="short", part="About")
     app.text_input(key="note of short").set_value("half the *step*").run()
     assert r"half the \*step\*" in texts(app)
     app.text_input(key="new name of short").set_value("the first").run()

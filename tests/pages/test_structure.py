@@ -29,13 +29,12 @@ def data():
 
 
 def choose(app, part):
-    app.toggle(key="structure").set_value(True).run()
     app.segmented_control(key="structure part").set_value(part).run()
     return settled(app)
 
 
 def test_bonds_and_angles_are_held_against_the_data(open_page, short_run, data):
-    app = choose(open_page("drift"), "Bonds and angles")
+    app = choose(open_page("drift", part="Structure"), "Bonds and angles")
     table = next(one.value for one in app.dataframe if "kind" in one.value.columns)
     assert table["kind"].tolist() == ["O–H (Å)", "H–O–H (°)"]
     lengths = np.linalg.norm(data.positions[:, 1:3] - data.positions[:, :1], axis=-1)
@@ -44,7 +43,7 @@ def test_bonds_and_angles_are_held_against_the_data(open_page, short_run, data):
 
 
 def test_a_spectrum_of_too_few_frames_is_one_sentence(open_page, short_run):
-    app = choose(open_page("drift"), "Vibrations")
+    app = choose(open_page("drift", part="Structure"), "Vibrations")
     assert len(app.error) == 1 and "at least 16" in app.error[0].value
     assert app.selectbox(key="run").value == "short"
 
@@ -64,7 +63,7 @@ def test_a_spectrum_of_frames_too_far_apart_is_shown_with_a_warning(open_page, d
     part.step = 400
     writer.append(part)
     writer.finish("finished")
-    app = choose(open_page("drift"), "Vibrations")
+    app = choose(open_page("drift", part="Structure"), "Vibrations")
     assert not app.error
     assert "record every 8 steps" in app.warning[0].value
     velocities, spacing = last_velocities(open_run(folder))
