@@ -25,7 +25,7 @@ FRAMES = 600
 """Frames sent of each trajectory; longer ones are thinned evenly."""
 
 _PROGRAMS = Path(__file__).parent / "js"
-_PARTS = ("library", "curves", "measure", "forces", "record", "molecules", "viewer")
+_PARTS = ("library", "curves", "measure", "forces", "record", "camera", "molecules", "viewer")
 
 FAILURE = "#d81e5b"
 """The bond that broke and what leads to it."""

@@ -41,7 +41,7 @@ function build(parent) {
     root, panes: [], plots: [], series: [], chosen: [], frame: 0, playing: false, overlay: false,
     key: null, data: null, main: null, measure_chart: null, timer: 0, told: 0,
     camera: 0, following: true, arrows: false, painted: false, asked: false, held: false,
-    film: null,
+    zoomed: false, film: null,
   };
   view.controls = controls(view);
   view.charts = element("div", { class: "charts" }, root);
@@ -51,7 +51,7 @@ function build(parent) {
   view.measuring = measure_row(view);
   view.hint = element("p", { class: "hint quiet", hidden: "" }, root, HINT);
   view.observer = new ResizeObserver(() => {
-    view.panes.forEach((pane) => pane.gl?.resize());
+    resize_views(view);
     resize_plots(view);
   });
   view.observer.observe(root);
@@ -84,7 +84,7 @@ function controls(view) {
     delete view.main.given?.yaxis; // asked for now, so it wins over an earlier zoom
     draw_plot(view, view.main, view.figure, view.data.alt);
   };
-  const fit = element("button", { type: "button", "data-testid": "fit" }, row, "Fit 3D");
+  const fit = element("button", { type: "button", "data-testid": "fit" }, row, "Reset view");
   fit.onclick = () => fit_views(view);
   // At the end of a run that grows one sees each new frame, unless one has paused.
   view.button.onclick = () => {
@@ -167,11 +167,9 @@ function lay_out(view) {
   arrange(view, view.data);
   buttons(view);
   if (!view.panes.every((pane) => pane.gl)) return show(view, view.frame);
-  view.panes.forEach((pane) => {
-    if (!pane.figure.hidden) pane.gl.resize();
-    populate(view, pane);
-  });
+  view.panes.forEach((pane) => populate(view, pane));
   show(view, view.frame);
+  resize_views(view);
 }
 
 function say(view, sentence) {
