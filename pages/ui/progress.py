@@ -119,7 +119,6 @@ def job_line(job: Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(job.stage, icon=icon, color=colour)
         st.markdown(f"**{plain(job.title)}**")
-        st.caption(plain(facts(job)))
         if job.active:
             st.button(
                 "Cancelling" if job.cancelling else "Cancel",
@@ -128,6 +127,7 @@ def job_line(job: Job) -> None:
                 disabled=job.cancelling,
                 on_click=job.cancel,
             )
+        st.caption(plain(facts(job)))  # the last: where it is too long, it alone goes below
     if job.active:
         st.progress(job.progress.fraction)
     if job.error:
