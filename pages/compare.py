@@ -11,6 +11,7 @@ from fisherdash import tasks, viewer
 from fisherdash.plots import overview, parity
 from fisherdash.plots.theme import styles
 from fisherdash.settings import shell_command
+from fisherdash.text import number
 from fisherdash.workspace import Run, entries, jobs, notes
 from pages.ui import landscape, library
 from pages.ui.charts import csv_button, download_file, draw, show_molecules, show_table
@@ -78,11 +79,12 @@ def show(runs: list[Run]) -> None:
 def charts(runs: list[Run]) -> None:
     """Drift of all runs in one chart, with their survivors, or in a small chart each."""
     drawn = [(run.id, run.header, run.trajectories()) for run in runs]
-    if len(runs) > 1 and switch("Charts", ["In one chart", "Side by side"]) == "In one chart":
+    if len(runs) == 1 or switch("Charts", ["In one chart", "Side by side"]) == "In one chart":
         draw(overview.overlaid(drawn), key="overlaid", table=False)
+        looks = "; a colour for each run, a dash for each of its heads" if len(runs) > 1 else ""
         st.caption(
-            "Median over the survivors and their share: a colour for each run, a dash for each of "
-            "its heads. A click in the legend hides a curve, a double click all others."
+            f"Running mean of the median over the survivors, and their share{looks}. A click in "
+            "the legend hides a curve, a double click all others."
         )
         return
     with st.grid(3, min_column_width=300):
@@ -120,6 +122,15 @@ def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
     for name, one in found.items():
         if one.caution:
             st.warning(plain(f"{name}: {one.caution}."), icon=":material/warning:")
+        if one.offset is not None:
+            st.warning(
+                plain(
+                    f"{name}: its energies are off by {number(one.offset, sign=True)} eV on "
+                    "average, more than ten times their spread: the data are of another level of "
+                    "theory or have another zero of energy, and its energy errors say nothing."
+                ),
+                icon=":material/warning:",
+            )
     looks = dict(zip(found, styles(roles), strict=True))
     by_element, by_size = st.columns(2)
     with by_element:
@@ -173,7 +184,7 @@ def models_table() -> None:
     csv_button(table, "models")
     st.subheader("Errors on the same frames")
     evaluation()
-    st.subheader("Take a model with you")
+    st.subheader("Use a model elsewhere")
     from fisherdash.potentials.calculator import snippet
 
     path = library.choose("Checkpoint", "checkpoints", "model")
@@ -186,7 +197,7 @@ def models_table() -> None:
 
 
 st.title("Compare")
-st.caption("Runs and models next to each other, in numbers that can be sorted and taken away.")
+st.caption("Runs and models next to each other, in numbers that can be sorted and downloaded.")
 kind = switch("What", ["Runs", "Models", "Loss landscape"])
 if kind != "Runs":
     with door():

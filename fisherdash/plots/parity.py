@@ -12,7 +12,8 @@ import pandas as pd
 from ase.data import chemical_symbols
 
 from fisherdash.plots.chart import Chart, axis, chart, limits, line
-from fisherdash.plots.theme import ELEMENTS, NEUTRAL, SeriesStyle
+from fisherdash.plots.theme import ELEMENTS, NEUTRAL, OTHERS, SeriesStyle
+from fisherdash.text import number
 
 if TYPE_CHECKING:
     from fisherdash.potentials.evaluate import Predicted
@@ -22,6 +23,8 @@ POINTS = 3000
 WORST = 100
 """Largest errors that are drawn in any case."""
 BINS = 8
+_DOTS = {**ELEMENTS, "H": OTHERS[4].colour}
+"""Elements as dots: hydrogen's grey is that of a shaded ball and would vanish on white."""
 
 
 def force_parity(found: "Predicted") -> Chart:
@@ -31,11 +34,11 @@ def force_parity(found: "Predicted") -> Chart:
     frames, atoms, parts = np.unravel_index(rows, error.shape)
     numbers = data.atomic_numbers[atoms]
     traces = []
-    for number in np.unique(data.atomic_numbers):
-        mine = numbers == number
+    for element in np.unique(data.atomic_numbers):
+        mine = numbers == element
         at = frames[mine], atoms[mine], parts[mine]
         traces.append(
-            _points(chemical_symbols[number], data.forces[at], found.forces[at],
+            _points(chemical_symbols[element], data.forces[at], found.forces[at],
                     np.stack(at[:2], axis=1), "eV/Å")
         )  # fmt: skip
     words = f"Predicted against reference forces, {len(rows):,} of {error.size:,} components"
@@ -43,15 +46,20 @@ def force_parity(found: "Predicted") -> Chart:
 
 
 def energy_parity(found: "Predicted") -> Chart:
-    """Predicted against reference energies, eV, both from the mean of the reference."""
-    data = found.data
+    """Predicted against reference energies, eV, both from the mean of the reference; without the
+    offset where they have another zero."""
+    data, offset = found.data, found.offset or 0.0
     rows, zero = _chosen(np.abs(found.energies - data.energies)), np.mean(data.energies)
     where = np.stack([rows, np.full_like(rows, -1)], axis=1)
-    made = _points(
-        "energy", data.energies[rows] - zero, found.energies[rows] - zero, where, "eV", NEUTRAL
-    )
+    reference, predicted = data.energies[rows] - zero, found.energies[rows] - zero - offset
+    points = _points("energy", reference, predicted, where, "eV", NEUTRAL)
     words = f"Predicted against reference energies, {len(rows):,} of {len(data):,} frames"
-    return _parity([made], words, "energy", "eV", showlegend=False)
+    made = _parity([points], words, "energy", "eV", showlegend=False)
+    if offset:
+        made.update_yaxes(
+            title_text=f"predicted energy (eV), shifted by {number(-offset, sign=True)}"
+        )
+    return made
 
 
 def element_rows(found: "Mapping[str, Predicted]") -> pd.DataFrame:
@@ -60,9 +68,9 @@ def element_rows(found: "Mapping[str, Predicted]") -> pd.DataFrame:
     for name, one in found.items():
         square, numbers = (one.forces - one.data.forces) ** 2, one.data.atomic_numbers
         row: dict[str, Any] = {"model": name}
-        for number in np.unique(numbers):
-            mine = np.sqrt(np.mean(square[:, numbers == number]))
-            row[f"{chemical_symbols[number]} (eV/Å)"] = float(mine)
+        for element in np.unique(numbers):
+            mine = np.sqrt(np.mean(square[:, numbers == element]))
+            row[f"{chemical_symbols[element]} (eV/Å)"] = float(mine)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -113,7 +121,7 @@ def _points(
         "marker": {
             "size": 5,
             "opacity": 0.7,
-            "color": colour or ELEMENTS.get(name, NEUTRAL),
+            "color": colour or _DOTS.get(name, NEUTRAL),
             "line": {"width": 0.4, "color": NEUTRAL},
         },
         "hovertemplate": f"reference %{{x:.4g}}, predicted %{{y:.4g}} {unit}<extra>{name}</extra>",

@@ -96,6 +96,15 @@ class Predicted:
         return int(np.sum(~(np.isfinite(self.energies) & forces)))
 
     @property
+    def offset(self) -> float | None:
+        """How far its energies lie from the data's on average, eV, where that is more than ten
+        times the spread of the data's: another zero of energy, or another level of theory."""
+        difference = float(np.mean(self.energies - self.data.energies))
+        spread = float(np.std(self.data.energies))
+        far = np.isfinite(difference) and len(self.data) > 1 and abs(difference) > 10.0 * spread
+        return difference if far else None
+
+    @property
     def caution(self) -> str | None:
         """That errors are on frames the model has seen, and what they are on the others."""
         count, all_of_them = int(self.seen.sum()), len(self.seen)

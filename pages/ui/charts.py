@@ -76,11 +76,16 @@ def show_table(table: pd.DataFrame, alt: str, *, rounded: bool = True, **options
         options: of ``st.dataframe``.
     """
     broken = table.select_dtypes("float").columns if rounded else ()
+    # A browser measures the first rows only: what stands further down would be cut.
+    gappy = [name for name in table.select_dtypes("object") if bool(np.any(table[name].isna()))]
     return st.dataframe(
         table,
         hide_index=True,
         placeholder="–",
-        column_config={name: st.column_config.NumberColumn(format="%.3g") for name in broken},
+        column_config={
+            **{name: st.column_config.NumberColumn(format="%.3g") for name in broken},
+            **{name: st.column_config.Column(width="medium") for name in gappy},
+        },
         alt=alt,
         **options,
     )

@@ -1,6 +1,9 @@
 """Parity charts hold the model's own numbers, the largest errors among them, and where they are."""
 
+import dataclasses
+
 import numpy as np
+import pytest
 
 from fisherdash.dataset import Dataset
 from fisherdash.plots import parity
@@ -44,6 +47,17 @@ def test_energies_are_drawn_from_the_mean_of_the_reference():
     (points,) = (trace for trace in made.data if trace.mode == "markers")
     np.testing.assert_allclose(np.array(points.y) - np.array(points.x), 0.01, atol=1e-12)
     assert abs(np.mean(points.x)) < 1e-9
+
+
+def test_energies_with_another_zero_are_drawn_without_their_offset():
+    one = found()
+    assert one.offset is None
+    shifted = dataclasses.replace(one, energies=one.energies - 3900.0)
+    assert shifted.offset == pytest.approx(-3899.99)
+    made = parity.energy_parity(shifted)
+    (points,) = (trace for trace in made.data if trace.mode == "markers")
+    np.testing.assert_allclose(np.array(points.y), np.array(points.x), atol=1e-9)
+    assert made.layout.yaxis.title.text == "predicted energy (eV), shifted by +3900"
 
 
 def test_errors_by_element_and_by_size_of_force():
