@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from fisherdash.analysis import Trajectories, total_energy_change
 from fisherdash.plots import chart
 from fisherdash.plots.chart import Chart, axis, decimate, limits, round_above, rounded
-from fisherdash.plots.theme import NEUTRAL, Scheme, SeriesStyle
+from fisherdash.plots.theme import NEUTRAL, Scheme, SeriesStyle, see_through
 from fisherdash.statistics import Estimate
 
 BUDGET = 40_000
@@ -24,7 +24,7 @@ BUDGET = 40_000
 BAND, LIVE_BAND = 1000, 300
 """Times at which the band of replicas and the survivors are known; of a run that goes on, fewer:
 its chart is drawn anew each second or two, and Plotly's time grows with them."""
-_WINDOWS = 40
+WINDOWS = 40
 """Running means are over this part of the frames."""
 
 
@@ -65,12 +65,16 @@ def drift_figure(
     low, high = limits(np.append(change, 0.0), robust=robust) or (-1.0, 1.0)
     most = BAND if end is None else LIVE_BAND
     shown, bands = _bands(change, most)
-    for h, (name, style) in enumerate(zip(traj.names, styles, strict=True)):
-        made.add_traces(_head(name, style, times[shown], bands[:, h], drift))
+    heads = [
+        _head(name, style, times[shown], bands[:, h], drift)
+        for h, (name, style) in enumerate(zip(traj.names, styles, strict=True))
+    ]
+    made.add_traces([band for band, *_ in heads])
     if singles:
         made.add_traces(_replicas(traj, styles, change, range(traj.replicas)))
     elif chosen is not None:
-        made.add_traces(_replicas(traj, styles, change, [chosen], width=1.3, opacity=0.9))
+        made.add_traces(_replicas(traj, styles, change, [chosen], width=1.0, opacity=0.6))
+    made.add_traces([line for _, *lines in heads for line in lines])  # above all that oscillates
     if singles or chosen is not None:
         made.add_trace(_key("every replica" if singles else f"replica {(chosen or 0) + 1}"))
     made.add_traces(_crosses(traj, styles, change, (low, high), endings))
@@ -116,9 +120,9 @@ def _head(
     edge = np.concatenate([band[2][there], band[0][there][::-1]])
     around = np.concatenate([times[there], times[there][::-1]])
     found = [
-        go.Scatter(x=around, y=edge, fill="toself", fillcolor=_faint(style.colour),
+        go.Scatter(x=around, y=edge, fill="toself", fillcolor=see_through(style.colour, 0.16),
                    line={"width": 0}, name=f"{name}, 10 to 90 %", **quiet),
-        go.Scatter(x=times, y=running_mean(band[1], max(1, len(times) // _WINDOWS)), name=label,
+        go.Scatter(x=times, y=running_mean(band[1], max(1, len(times) // WINDOWS)), name=label,
                    mode="lines", legendgroup=name, line={**style.line, "width": 2.6},
                    hovertemplate="ΔE %{y:.4g} meV/atom at %{x:.4g} ps"
                    f"<extra>{name}: running mean of the median</extra>"),
@@ -256,11 +260,6 @@ def _numbers(traj: Trajectories, change: np.ndarray) -> pd.DataFrame:
 def plain_text(name: str) -> str:
     """A stranger's name as text: Plotly reads some HTML, and %{…} in tooltips."""
     return name.replace("&", "&amp;").replace("<", "&lt;").replace("%{", "% {")
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.16)"
 
 
 def temperature_figure(

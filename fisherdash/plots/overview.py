@@ -18,7 +18,13 @@ from fisherdash.plots.chart import (
     line,
     panels,
 )
-from fisherdash.plots.drift import median_of_survivors, plain_text, time_axis_end
+from fisherdash.plots.drift import (
+    WINDOWS,
+    median_of_survivors,
+    plain_text,
+    running_mean,
+    time_axis_end,
+)
 from fisherdash.plots.theme import DEFAULT, FISHER, OTHERS, SeriesStyle, styles
 from fisherdash.workspace.headers import RunHeader
 
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
     from fisherdash.potentials.evaluate import Predicted
 
 POINTS = 600
+_MADE = {"train": "training", "solve": "re-fit", "": None}
+"""What the commands of the shell do, in words."""
 
 
 def run_rows(
@@ -71,12 +79,12 @@ def model_rows(models: "Mapping[str, Checkpoint]") -> pd.DataFrame:
     rows = []
     for name, model in models.items():
         provenance = model.provenance
-        errors = provenance.get("errors") or {}
+        errors, made = provenance.get("errors") or {}, str(provenance.get("made_by") or "")
         rows.append(
             {
                 "model": name,
                 "molecule": provenance.get("molecule"),
-                "made by": provenance.get("made_by"),
+                "made by": _MADE.get(made, made),
                 "re-fit of": provenance.get("parent"),
                 "parameters": model.num_parameters,
                 "cutoff (Å)": model.potential.cutoff,
@@ -112,7 +120,8 @@ def error_rows(found: "Mapping[str, Predicted]") -> pd.DataFrame:
 def overlaid(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> Chart:
     """Median ΔE_tot and the share of survivors of all heads of several runs over one time axis.
 
-    A run keeps its colour, a head of it its dash; the legend has a group for each run.
+    A run keeps its colour, a head of it its dash; the legend has a group for each run. The heads of
+    a single run have their own colours. Medians are running means, but of few frames as they are.
 
     Args: runs with at least one frame, each with its name.
     """
@@ -120,9 +129,10 @@ def overlaid(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> Chart:
                   row_heights=[0.68, 0.32])  # fmt: skip
     everything, ends, facts = [np.zeros(1)], [], []
     for number, (name, header, traj) in enumerate(runs):
-        times, medians = decimate(
-            traj.times / 1000.0, median_of_survivors(total_energy_change(traj)), POINTS
-        )
+        exact = median_of_survivors(total_energy_change(traj))
+        window = len(traj.times) // WINDOWS if len(traj.times) > 4 * WINDOWS else 1
+        smooth = np.array([running_mean(row, window) for row in exact])
+        times, medians = decimate(traj.times / 1000.0, smooth, POINTS)
         counts = traj.surviving_counts()
         _, shares = decimate(traj.times / 1000.0, 100.0 * counts / traj.replicas, POINTS)
         everything.append(medians.ravel())
@@ -130,7 +140,7 @@ def overlaid(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> Chart:
         called = f"{plain_text(name)}, {float(traj.temperature or 0):g} K"
         colour, dashes = _COLOURS[number % len(_COLOURS)], styles(header.roles)
         for h, head in enumerate(map(plain_text, traj.names)):
-            style = SeriesStyle(colour, dashes[h].dash)
+            style = dashes[h] if len(runs) == 1 else SeriesStyle(colour, dashes[h].dash)
             steps = {**style.line, "shape": "hv"}
             said = f"{head}: {counts[h, -1]} of {traj.replicas} survive"
             group = {"legendgroup": name, "legendgrouptitle": {"text": called}}
@@ -142,7 +152,7 @@ def overlaid(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> Chart:
                                 showlegend=False, hovertemplate="%{y:.3g} %" + hover),
                            2, 1)  # fmt: skip
             facts.append({"run": name, "head": head, "survivors": int(counts[h, -1]),
-                          "median ΔE at the end (meV/atom)": float(medians[h, -1])})  # fmt: skip
+                          "median ΔE at the end (meV/atom)": float(exact[h, -1])})  # fmt: skip
     made.update_xaxes(range=[0, max(ends, default=1.0)])
     made.update_xaxes(title_text="time (ps)", row=2, col=1)
     energies = limits(np.concatenate(everything), robust=True)

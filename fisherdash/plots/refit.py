@@ -74,7 +74,8 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Chart:
     guide(made, "default head", DEFAULT.colour, y=points[0].force_rmse, row=1, col=1)
     mark = int(np.argmin(np.abs(np.array(ridges) - min(chosen, ridges[0]))))
     guide(made, x=mark, row="all", col=1)
-    made.update_xaxes(type="category")
+    decades = [one for one in labels if one in ("0", "∞") or one.startswith("1e")]
+    made.update_xaxes(type="category", tickvals=decades or labels)
     made.update_xaxes(title_text="ridge λ: close to the default head ← → free", row=3, col=1)
     made.update_yaxes(axis("forces (eV/Å)", limits(forces, least=0.05)), row=1, col=1)
     made.update_yaxes(axis("energy (meV)", limits(energies, least=0.1)), row=2, col=1)
@@ -185,7 +186,7 @@ def temperature_figure(test: "Boltzmann") -> Chart:
     )
     guide(made, f"pooled {test.temperature:.0f} K", NEUTRAL, y=test.temperature)
     if test.believed:
-        words = f"believed {test.believed:g} K"
+        words = f"given {test.believed:g} K"
         guide(made, words, DEFAULT.colour, y=test.believed, annotation_position="top left")
     return made
 

@@ -4,6 +4,7 @@ The published report's figures 5 to 9, with what they leave out: trainings that 
 and every trajectory is accounted for, the failed ones too.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -22,7 +23,7 @@ from fisherdash.plots.chart import (
     panels,
 )
 from fisherdash.plots.theme import DEFAULT as DEFAULT_LOOK
-from fisherdash.plots.theme import FAILED, FISHER, NEUTRAL, OTHERS, SeriesStyle
+from fisherdash.plots.theme import FAILED, FISHER, NEUTRAL, OTHERS, SeriesStyle, see_through
 from fisherdash.plots.training import TRAIN, VALID
 from fisherdash.statistics import Estimate
 from fisherdash.study.statistics import DEFAULT, KINDS, Comparison, Condition
@@ -220,8 +221,7 @@ def band(
 ) -> list[dict]:
     """What lies between two curves, in the colour of the head and not in the legend."""
     unseen = {"line": {"width": 0}, "showlegend": False, "hoverinfo": "skip", "legendgroup": name}
-    red, green, blue = (int(style.colour[k : k + 2], 16) for k in (1, 3, 5))
-    fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.14)"}
+    fill = {"fill": "tonexty", "fillcolor": see_through(style.colour, 0.14)}
     return [line(name, x, low, style, **unseen), line(name, x, high, style, **unseen, **fill)]
 
 
@@ -276,6 +276,11 @@ def shown(one: Comparison, effect: Effect) -> Estimate:
     return one.time_to_failure if effect == "time to failure" else one.drift_ratio.map(np.log2)
 
 
+def _folded(*words: str) -> str:
+    """The name of an axis in lines that a phone has room for."""
+    return "<br>".join(line for one in words for line in textwrap.wrap(one, 36))
+
+
 def forest_figure(
     comparisons: Sequence[Comparison], effect: Effect, looks: Mapping[str, SeriesStyle]
 ) -> Chart:
@@ -301,10 +306,10 @@ def forest_figure(
         ],
         f"Effect of each re-fitted head with its 95 % interval: {EFFECT_NAMES[effect]}",
         table,
-        x=axis(f"{EFFECT_NAMES[effect]}<br>{BETTER[effect]}", limits(np.array([*spread, 0.0]))),
+        x=axis(_folded(EFFECT_NAMES[effect], BETTER[effect]), limits(np.array([*spread, 0.0]))),
         y={"tickvals": list(range(len(labels))), "ticktext": labels,
            "range": [len(labels) - 0.5, -0.5]},
-        height=110 + 32 * len(labels),
+        height=126 + 32 * len(labels),
         showlegend=False,
         hovermode="closest",
         margin={"t": 12},
@@ -397,7 +402,7 @@ def power_figure(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) -
         curves(sizes, list(needed), needed.values(), map(looks.__getitem__, needed)),
         "Number of models needed against the size of the effect",
         pd.DataFrame({"difference (percentage points)": sizes, **columns}),
-        x=axis("true difference of the surviving share (percentage points)", type="log"),
+        x=axis("true difference of the surviving share (points)", type="log"),
         y=axis("models for 80 % power", type="log"),
         height=340,
     )

@@ -97,6 +97,16 @@ LOW_TO_HIGH = ("#fde725", "#7ad151", "#22a884", "#2a788e", "#414487", "#440154")
 """Of maps: light is low; equal steps look equally far apart, in grey too."""
 
 
+def see_through(colour: str, share: float) -> str:
+    """A colour of which only a share covers what is behind it.
+
+    >>> see_through("#ff8000", 0.5)
+    'rgba(255,128,0,0.5)'
+    """
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{share:g})"
+
+
 @cache
 def template(scheme: Scheme = "light") -> go.layout.Template:
     """The Plotly template of a scheme: fonts, axes, legend on top, hover, widths of lines."""
@@ -128,11 +138,12 @@ def template(scheme: Scheme = "light") -> go.layout.Template:
         "xaxis": axis,
         "yaxis": axis,
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": quiet,
-                   "bgcolor": "rgba(0,0,0,0)"},
+                   "traceorder": "normal", "bgcolor": "rgba(0,0,0,0)"},
         "hovermode": "x unified",
         "hoverlabel": {"bgcolor": ink.background, "bordercolor": ink.quiet,
                        "font": {"color": ink.text, "size": size}, "namelength": -1},
-        "annotationdefaults": {"font": quiet, "showarrow": False},
+        "annotationdefaults": {"font": quiet, "showarrow": False,
+                               "bgcolor": see_through(ink.background, 0.7)},
         "shapedefaults": {"line": {"color": NEUTRAL, "width": 1.4, "dash": "dash"}},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": ink.quiet, "activecolor": ink.text},
         "coloraxis": {"colorbar": {"tickfont": quiet, "title": {"font": quiet}}},

@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fisherdash.analysis import compare
+from fisherdash.analysis import compare, total_energy_change
 from fisherdash.plots import overview
+from fisherdash.plots.drift import median_of_survivors
+from fisherdash.plots.theme import DEFAULT, FISHER
 from fisherdash.workspace.headers import RunHeader
 from tests.plots.planted import trajectories
 from tests.plots.test_parity import found as planted_errors
@@ -86,3 +88,20 @@ def test_runs_are_laid_over_each_other_with_their_survivors():
     assert [trace.line.dash for trace in energies] == ["solid", "dash"] * 2
     assert [trace.legendgroup for trace in energies] == ["one", "one", "two", "two"]
     assert made.table["survivors"].tolist() == [5, 4, 5, 5]
+
+
+def test_the_heads_of_a_single_run_keep_their_own_colours():
+    made = overview.overlaid([("one", header(), trajectories())])
+    energies = [trace for trace in made.data if trace.yaxis == "y"]
+    assert [trace.line.color for trace in energies] == [DEFAULT.colour, FISHER.colour]
+
+
+def test_a_long_run_is_drawn_by_its_running_mean():
+    long = trajectories(frames=400, deaths=())
+    kinetic = long.kinetic + np.where(np.arange(400) % 2, 0.3, -0.3)
+    made = overview.overlaid([("one", header(), dataclasses.replace(long, kinetic=kinetic))])
+    exact = median_of_survivors(total_energy_change(dataclasses.replace(long, kinetic=kinetic)))
+    drawn = np.asarray(made.data[0].y, float)
+    assert np.abs(np.diff(drawn))[20:-20].max() < 0.2 * np.abs(np.diff(exact[0])).max()
+    last = made.table["median ΔE at the end (meV/atom)"][0]
+    assert last == pytest.approx(exact[0, -1])

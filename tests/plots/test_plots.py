@@ -169,6 +169,7 @@ def test_ridge_path_runs_from_the_default_head_to_the_free_one():
     assert list(made.data[0].x) == made.table["ridge"].tolist() == ["1e-2", "1e-6", "0"]
     assert list(made.data[0].y) == [0.13, 0.12, 0.11]
     assert refit.shown_ridges(PATH) == [1e-2, 1e-6, 0.0]
+    assert list(made.layout.xaxis3.tickvals) == ["1e-2", "1e-6", "0"]  # whole powers of ten
     default, *chosen = made.layout.shapes
     assert default.y0 == default.y1 == 0.13
     assert [mark.x0 for mark in chosen] == [1, 1, 1]  # the place of 1e-6, in every panel
