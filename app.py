@@ -12,7 +12,7 @@ wake_devices()
 st.set_page_config(page_title="FisherDash", page_icon="static/icon.png", layout="wide")
 st.html(
     "<style>[data-testid=stMainBlockContainer] { padding: 3.75rem clamp(1rem, 2.5vw, 4rem) 3rem }"
-    "</style>"
+    "[class*=st-key-step-] [data-testid=stPageLink] { margin-left: -0.5rem }</style>"
 )
 welcome = may_enter()
 

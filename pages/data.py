@@ -68,14 +68,7 @@ def _keep_temperature(path: Path, key: str) -> None:
 
 
 def draw_frames(data: Dataset) -> None:
-    """How energies and forces are spread, and the frames themselves."""
-    left, right = st.columns(2)
-    with left:
-        relative = data.energies - data.energies.mean()
-        draw(histogram_figure(relative, "energy − mean (eV)"), key="energies", table=False)
-    with right:
-        figure = histogram_figure(data.forces.ravel(), "force component (eV/Å)")
-        draw(figure, key="forces", table=False)
+    """The frames themselves, and how energies and forces are spread."""
     frames = viewer.thinned(len(data), 200)
     pane = viewer.Pane(
         f"{data.formula}: frames of the data set",
@@ -86,21 +79,31 @@ def draw_frames(data: Dataset) -> None:
     payload = viewer.payload(
         data.atomic_numbers.tolist(), [pane], frames + 1.0, key=data.fingerprint, unit=""
     )
-    show_molecules(payload, key="look")
+    left, right = st.columns(2)
+    with left:
+        show_molecules(payload, key="look")
+    with right:
+        relative = data.energies - data.energies.mean()
+        draw(histogram_figure(relative, "energy − mean (eV)"), key="energies", table=False)
+        figure = histogram_figure(data.forces.ravel(), "force component (eV/Å)")
+        draw(figure, key="forces", table=False)
 
 
 st.title("Data")
 st.caption("Frames of one molecule with energies and forces: what a model learns from.")
-choice = st.segmented_control(
-    "Add data", ["Load a file", "Make a sample"], key="add data", default=None
-)
+chosen, added = st.columns([2, 1])
+with added:
+    choice = st.segmented_control(
+        "Add data", ["Load a file", "Make a sample"], key="add data", default=None
+    )
 waits = choice == "Load a file" and upload_form()
 if choice == "Make a sample":
     sample_form()
 
-path = library.choose(
-    "Data set", "datasets", "data", help="The sample that comes with FisherDash, and your own."
-)
+with chosen:
+    path = library.choose(
+        "Data set", "datasets", "data", help="The sample that comes with FisherDash, and your own."
+    )
 if path is None:
     st.info("There is no data yet: load a file or make a sample above.")
 elif not waits:  # a file that was just chosen is shown above, alone

@@ -216,12 +216,17 @@ def tabs(run: Run, chosen: tuple[int, ...], index: int) -> None:
 
 
 with door():
-    selector, which, number, every = st.columns([2, 2.2, 1, 1.2], vertical_alignment="bottom")
+    selector, which, number, every = st.columns([1.6, 3.2, 0.9, 1.2], vertical_alignment="bottom")
     with selector, st.container(gap=None):
         st.html(heading("Drift and 3D"))
         run = library.choose_run()
     if run is None:
-        next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
+        next_step(
+            "There is no run yet. A run is shown here with its energy drift, its survivors and its "
+            "molecules in 3D.",
+            "simulate",
+            "Start one on the Simulate page",
+        )
     else:
         begin_anew(run)
         with which:

@@ -15,6 +15,15 @@ from pages.ui.unfinished import unfinished_work
 # Hot on purpose: what a weak model does wrong shows within picoseconds instead of long runs.
 DEMO = MDSettings(replicas=16, steps=2000, timestep=0.5, temperature=1500.0, record_every=10)
 
+IDEA = (
+    "A machine-learned force field whose energy is linear in its last layer can have that "
+    "layer re-fitted in closed form, so that its forces match the data as well as they can. "
+    "FisherDash does this re-fit on your model and your data. "
+    "Then it runs molecular dynamics with the default and with the re-fitted head from the "
+    "same starting positions and velocities. "
+    "You see side by side, with honest statistics, whether the dynamics became more stable."
+)
+
 
 @door()
 def start() -> None:
@@ -46,8 +55,11 @@ def board(job: jobs.Job) -> None:
     """The curves of the demo so far, and its molecules."""
     run = demo_run(job)
     if run is None:
-        there = "The curves begin when the simulation does."
-        st.caption(there if job.active else "The demo's run was renamed or deleted since.")
+        if not job.active:
+            st.caption("The demo's run was renamed or deleted since.")
+            return
+        st.markdown(IDEA)
+        st.caption("The curves begin when the simulation does.")
         return
     # The first replica is shown by its number, not by its fate, until another is clicked.
     index = int(st.session_state.get("demo replica", 0))
@@ -86,14 +98,7 @@ def demo_button(job: jobs.Job | None) -> None:
 job = jobs.latest("demo")
 if job is None:
     st.title("FisherDash")
-    st.markdown(
-        "A machine-learned force field whose energy is linear in its last layer can have that "
-        "layer re-fitted in closed form, so that its forces match the data as well as they can. "
-        "FisherDash does this re-fit on your model and your data. "
-        "Then it runs molecular dynamics with the default and with the re-fitted head from the "
-        "same starting positions and velocities. "
-        "You see side by side, with honest statistics, whether the dynamics became more stable."
-    )
+    st.markdown(IDEA)
     unfinished_work("runs", "trainings")
     demo_button(job)
 else:  # the room belongs to the demo
@@ -117,7 +122,7 @@ if job is None:
             ("drift", "Drift and 3D", "Energy drift, survival and the molecules on one screen."),
             ("compare", "Compare", "Runs and models next to each other, in numbers."),
         ):
-            with st.container(border=True, height="stretch"):
+            with st.container(border=True, height="stretch", key=f"step {page}"):
                 st.page_link(f"pages/{page}.py", label=f"**{title}**")
                 st.caption(words)
 else:

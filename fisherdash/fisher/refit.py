@@ -126,7 +126,7 @@ def verdict(
     survival = "survival not tested: run the stability check"
     if stability is not None:
         survival = stability.sentence
-    return f"{forces}; head norm ×{growth:.3g}; {survival}."
+    return f"{forces}; head norm ×{number(growth)}; {survival}."
 
 
 def _warnings_of(

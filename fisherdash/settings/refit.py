@@ -116,10 +116,11 @@ class Options(Settings):
     )
     metric: Metric | None = setting(
         None, label="Metric of the ridge", omitted="identity",
-        unset="noise for a quadratic head, otherwise identity",
+        unset="as suits the head",
         words={"identity": "weights", "noise": "forces beside the data"},
         help="What the ridge keeps close to the default head: its weights (identity), or its "
-        "forces at frames displaced from the data at random, which need no labels (noise).",
+        "forces at frames displaced from the data at random, which need no labels (noise). "
+        "Noise suits a quadratic head, identity the others.",
     )
     reduce: int | None = setting(
         None, label="Reduced features", low=1, high=4096, advanced=True, omitted=True,

@@ -44,12 +44,12 @@ def cards(run: Run, found: RunStatistics | None) -> None:
             slope, half = found.drift[name], found.time_to_failure.get(name)
             drift = f"drift {slope.text('.2g', sign=True, unit='meV/atom/ps')}"
             if h and first and slope.value is not None:
-                facts.append(f"×\u00a0{abs(slope.value / first):.2g} of the first")
+                facts.append(f"×{abs(slope.value / first):.2g} of the first")
             if half is not None:
                 facts.append(f"median time to failure {half:.2g} ps")
             wide = kinetic_deviation(traj)[h]
             if slope.value is not None and np.isfinite(wide):
-                facts.append(f"σ of K {wide:.2g} meV/atom")
+                facts.append(f"σ(E_kin) {wide:.2g} meV/atom")
         if not h and run.typical_speed:
             facts.append(f"{run.typical_speed:,.3g} steps/s")
         with column, st.container(border=True, gap=None, key=f"card {h}", height="stretch"):

@@ -93,7 +93,7 @@ function take(view, data) {
   if (first || other) {
     for (const menu of view.menus) {
       menu.replaceChildren();
-      data.default.forEach((_, k) => element("option", { value: String(k) }, menu, `θ${k + 1}`));
+      data.default.forEach((_, k) => element("option", { value: String(k) }, menu, weight(k)));
     }
     view.theta = [...data.default];
     view.pair = data.pair;
@@ -227,6 +227,8 @@ function draw_lesson(view) {
     `points alone ${j(data.alone)}`;
 }
 
+const weight = (k) => `θ${String(k + 1).replace(/\d/g, (digit) => "₀₁₂₃₄₅₆₇₈₉"[digit])}`;
+
 const side_of = (canvas) => Math.max(canvas.clientWidth - EDGE.left, 40);
 
 // A pen whose origin is the upper left corner of the picture, and the picture's side.
@@ -251,7 +253,7 @@ function axes(pen, side, canvas, low, span, names) {
     pen.textAlign = way ? "right" : "center";
     pen.textBaseline = way ? "middle" : "top";
     for (let k = Math.ceil(low[way] / step); k * step <= low[way] + size; k += 1) {
-      const at = ((k * step - low[way]) / size) * side, words = String(Number((k * step).toPrecision(3)));
+      const at = ((k * step - low[way]) / size) * side, words = String(Number((k * step).toPrecision(3))).replace("-", "−");
       if (way && at < side - 14) pen.fillText(words, -4, side - at);
       else if (!way && at < side - 22) pen.fillText(words, at, side + 4);
     }
@@ -355,7 +357,7 @@ function draw_plane(view, canvas) {
   }
   const least = Math.min(...field), most = Math.max(...field);
   shade(pen, side, field, grid, (value) => (value - least) / (most - least || 1), dark, dark ? [170, 150, 230] : [70, 60, 110]);
-  axes(pen, side, canvas, low, span, pair.map((k) => `θ${k + 1}`));
+  axes(pen, side, canvas, low, span, pair.map(weight));
   clip(pen, side);
   const at = (head) => [((head[pair[0]] - low[0]) / span[0]) * side, (1 - (head[pair[1]] - low[1]) / span[1]) * side];
   const line = (heads, tint, dash) => {
