@@ -92,7 +92,8 @@ def axis(
         found["range"] = list(low_high)
     if more.get("type") == "log":
         found.setdefault("dtick", "D2")
-        found.setdefault("exponentformat", "power")
+        # Else 0.2 and 20 are both a small 2, and on an axis of less than a decade nobody can tell.
+        found.setdefault("tickformat", "~g")
     return found
 
 

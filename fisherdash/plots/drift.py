@@ -114,7 +114,7 @@ def _head(
     slope = drift[name] if drift else None
     label = name
     if slope is not None and slope.value is not None:
-        label = f"{name}: {slope.text(sign=True)} meV/atom/ps"
+        label = f"{name}: {slope.text('.2g', sign=True)} meV/atom/ps"
     quiet = {"hoverinfo": "skip", "showlegend": False, "legendgroup": name, "mode": "lines"}
     there = np.isfinite(band[1])
     edge = np.concatenate([band[2][there], band[0][there][::-1]])

@@ -164,7 +164,7 @@ def overlaid(runs: Sequence[tuple[str, RunHeader, Trajectories]]) -> Chart:
         height=500 + 21 * rows,
         margin={"t": 12, "b": 76 + 21 * rows},
         legend={"orientation": "v", "y": 0, "yref": "container", "yanchor": "bottom",
-                "tracegroupgap": 2, "groupclick": "toggleitem"},
+                "traceorder": "grouped", "tracegroupgap": 2, "groupclick": "toggleitem"},
     )  # fmt: skip
     words = "Median change of total energy and share of survivors of several runs over time"
     return described(made, words, pd.DataFrame(facts))

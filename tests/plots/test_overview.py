@@ -87,6 +87,7 @@ def test_runs_are_laid_over_each_other_with_their_survivors():
     assert colours[0] == colours[1] != colours[2] == colours[3]
     assert [trace.line.dash for trace in energies] == ["solid", "dash"] * 2
     assert [trace.legendgroup for trace in energies] == ["one", "one", "two", "two"]
+    assert made.layout.legend.traceorder == "grouped"  # else only the first run has its title
     assert made.table["survivors"].tolist() == [5, 4, 5, 5]
 
 

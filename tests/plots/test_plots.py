@@ -9,7 +9,7 @@ import pytest
 from fisherdash import fisher, viewer
 from fisherdash.plots import refit
 from fisherdash.plots import refit as uncertainty
-from fisherdash.plots.chart import decimate, limits
+from fisherdash.plots.chart import axis, decimate, limits
 from fisherdash.plots.drift import (
     BAND,
     LIVE_BAND,
@@ -186,6 +186,11 @@ def test_the_best_determined_descriptors_come_first_and_endless_bars_are_cut():
 def test_the_share_that_the_data_decide_falls_with_the_eigenvalue():
     shares = refit.spectrum_figure([2.0, 0.002, 0.0], 1e-3).table["decided by the data"]
     np.testing.assert_allclose(shares, [1 / 1.001, 0.5, 0.0])
+
+
+def test_ticks_of_an_axis_in_decades_are_whole_numbers():
+    made = axis("force RMSE (eV/Å)", type="log")
+    assert made["dtick"] == "D2" and made["tickformat"] == "~g"  # 0.2, not a small 2
 
 
 def test_limits_of_nothing_and_of_a_constant():
