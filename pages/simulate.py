@@ -12,7 +12,7 @@ from fisherdash.workspace import jobs
 from fisherdash.workspace.limits import cost
 from pages.ui import library
 from pages.ui.progress import begun, command, door, job_list, look_here, next_step, onward, watch
-from pages.ui.widgets import widgets
+from pages.ui.widgets import in_words_of_the_page, widgets
 
 USUAL = MDSettings()
 
@@ -63,7 +63,8 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
     if words := chosen.settling(data.temperature):
         st.caption(words)
     if words := timestep_warning(chosen.timestep, data.atomic_numbers):
-        st.warning(words, icon=":material/warning:")
+        said = in_words_of_the_page(words, MDSettings)
+        st.warning(f"{said[:1].upper()}{said[1:]}.", icon=":material/warning:")
     if st.button("Simulate", type="primary", icon=":material/play_arrow:"):
         job = tasks.submit_simulation(
             dict(zip(models, paths, strict=True)), data_path, models, data, chosen

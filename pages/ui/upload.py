@@ -34,9 +34,12 @@ def upload_form() -> bool:
     found = {"energy_key": keys.energies, "forces_key": keys.forces, "molecule": keys.molecules}
     chosen: Any = {name: {"options": list(words)} for name, words in found.items()}
     widgets(LoadSettings, columns=4, key="upload", **chosen)
+    above = st.container()  # a long summary does not push the button out of sight
     waits = upload is not None and _inspect(upload)
-    st.button("Load", icon=":material/upload_file:", on_click=_keep)
-    complaint("load")
+    with above:
+        look = "primary" if waits else "secondary"
+        st.button("Load", icon=":material/upload_file:", on_click=_keep, type=look)
+        complaint("load")
     return waits
 
 

@@ -70,6 +70,14 @@ def test_data_shows_the_frames_in_the_projects_units(open_page, water):
     assert "harmonic water" in texts(app)
 
 
+def test_a_long_time_step_is_warned_of_in_the_words_of_the_page(open_page, water, model):
+    app = open_page("simulate")
+    next(item for item in app.number_input if item.label == "Time step (fs)").set_value(20.0).run()
+    (warning,) = app.warning
+    assert warning.value.startswith("The timestep of 20 fs is too long")
+    assert "use “Time step” 0.5" in warning.value and "--" not in warning.value
+
+
 def test_a_good_upload_is_kept_and_chosen(open_page, water, tmp_path):
     app = open_page("data")
     app.segmented_control(key="add data").set_value("Load a file").run()
