@@ -79,7 +79,7 @@ def draw_frames(data: Dataset) -> None:
     payload = viewer.payload(
         data.atomic_numbers.tolist(), [pane], frames + 1.0, key=data.fingerprint, unit=""
     )
-    left, right = st.columns(2)
+    left, right = st.columns([1.25, 1])
     with left:
         show_molecules(payload, key="look")
     with right:

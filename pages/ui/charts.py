@@ -84,7 +84,7 @@ def show_table(table: pd.DataFrame, alt: str, *, rounded: bool = True, **options
         placeholder="–",
         column_config={
             **{name: st.column_config.NumberColumn(format="%.3g") for name in broken},
-            **{name: st.column_config.Column(width="medium") for name in gappy},
+            **{name: st.column_config.Column(width=150) for name in gappy},
         },
         alt=alt,
         **options,
