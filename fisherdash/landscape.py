@@ -48,6 +48,7 @@ from fisherdash.potentials.head import Head, energy_and_forces
 from fisherdash.potentials.potential import Potential, as_precision
 from fisherdash.settings import LandscapeSettings
 from fisherdash.statistics import evenly_spaced
+from fisherdash.text import number
 from fisherdash.train.step import LEARNING_UNIT
 
 BLOCK = 32
@@ -399,9 +400,9 @@ def survey(
         trained = "data_fingerprint" in model.provenance  # others' zero of energy says nothing
         if trained and abs(off) > ANOTHER_ZERO:
             raise InputError(
-                f"the energies of {name} lie {off:+.4g} eV off those of these data, which are of "
-                "another level of theory or have another zero of energy: a loss landscape needs "
-                "frames like those that the model was trained on"
+                f"the energies of {name} lie {number(off, '.4g', sign=True)} eV off those of these "
+                "data, which are of another level of theory or have another zero of energy: a loss "
+                "landscape needs frames like those that the model was trained on"
             )
     found: dict[str, Landscape] = {}
     for index, (name, model) in enumerate(models.items()):

@@ -30,7 +30,7 @@ def heads(run: Run) -> tuple[int, ...]:
     if not set(st.session_state.get("heads", ())) <= set(names):
         del st.session_state["heads"]
     chosen = st.multiselect(
-        "Heads in 3D",
+        "Shown in 3D",
         list(names),
         default=list(names[:3]),
         max_selections=MOST_HEADS,

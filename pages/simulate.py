@@ -76,22 +76,25 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
 
 st.title("Simulate")
 st.caption("Energy-conserving (NVE) dynamics of every model from the same initial states.")
-data_path = library.choose(
-    "Starting frames", "datasets", "data", help="The initial positions are drawn from them."
-)
+where, which = st.columns([1, 2.4])
+with where:
+    data_path = library.choose(
+        "Starting frames", "datasets", "data", help="The initial positions are drawn from them."
+    )
 if not library.options("checkpoints"):
     next_step("Dynamics need a trained model.", "train", "Train one on the Train page")
 elif data_path is None:
     next_step("Dynamics need starting frames.", "data", "Load or make some")
 else:
-    paths = library.choose_many(
-        "Models",
-        "checkpoints",
-        "models",
-        pair(),
-        "In this order: the others are compared with the first. All must know the molecule's "
-        "elements.",
-    )
+    with which:
+        paths = library.choose_many(
+            "Models",
+            "checkpoints",
+            "models",
+            pair(),
+            "In this order: the others are compared with the first. All must know the molecule's "
+            "elements.",
+        )
     library.own_model("models", several=True)
     if paths:
         with door():

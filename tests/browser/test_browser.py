@@ -99,6 +99,10 @@ def test_a_long_run_is_paused_survives_a_refresh_and_is_cancelled(
     # Its status comes into view, and into the sidebar of this very page.
     expect(tab.locator("[data-testid=stSidebar]").get_by_text("simulate:")).to_be_visible()
     expect(main.get_by_role("heading", name="Simulations")).to_be_in_viewport()
+    tab.wait_for_timeout(1000)  # it scrolls smoothly, and not behind the page's own header
+    header = tab.locator("[data-testid=stHeader]").bounding_box()
+    status = main.get_by_role("heading", name="Simulations").bounding_box()
+    assert header is not None and status is not None and status["y"] >= header["height"]
     expect(main.get_by_text("running").first).to_be_visible()
     wait_above(tab, STEP, 0)
     assert re.search(r"[\d.]+ steps/s", main.inner_text())

@@ -139,6 +139,28 @@ def test_the_screen_of_a_run_fits_into_720_pixels(page: Page) -> None:
         assert box["x"] + box["width"] <= 1280, seen
 
 
+def test_the_buttons_of_the_chart_are_as_small_as_its_own_style_has_them(page: Page) -> None:
+    page.get_by_test_id("chart-drift").hover()
+    boxes = [one.bounding_box() for one in page.locator(".fd .modebar-btn").all()]
+    assert len(boxes) >= 4 and all(box is not None and box["width"] < 40 for box in boxes)
+
+
+def test_the_molecule_is_seen_broadside_and_fills_its_view(page: Page) -> None:
+    def filled() -> tuple[float, float]:
+        image = pixels(views(page)[1])
+        drawn = np.nonzero(np.abs(image - image[2, 2]).max(axis=2) > 20)
+        high, wide = (float(np.ptp(part)) for part in drawn)
+        return high / image.shape[0], wide / image.shape[1]
+
+    page.wait_for_timeout(500)
+    fitted = filled()
+    assert 0.5 < max(fitted) < 0.98
+    page.set_viewport_size({"width": 1400, "height": 700})  # other views are fitted again
+    page.wait_for_timeout(1500)
+    assert 0.5 < max(filled()) < 0.98
+    page.set_viewport_size({"width": 1400, "height": 1000})
+
+
 def test_the_wheel_zooms_in_upwards(page: Page) -> None:
     view = views(page)[0]
     before = pixels(view)
