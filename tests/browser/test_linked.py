@@ -147,7 +147,7 @@ def test_the_buttons_of_the_chart_are_as_small_as_its_own_style_has_them(page: P
 
 def test_the_molecule_is_seen_broadside_and_fills_its_view(page: Page) -> None:
     def filled() -> tuple[float, float]:
-        image = pixels(views(page)[1])
+        image = pixels(views(page)[1])[8:-8, 8:-8]  # without the frame
         drawn = np.nonzero(np.abs(image - image[2, 2]).max(axis=2) > 20)
         high, wide = (float(np.ptp(part)) for part in drawn)
         return high / image.shape[0], wide / image.shape[1]
