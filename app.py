@@ -3,6 +3,7 @@
 import streamlit as st
 
 from fisherdash.background import keep_compilations, wake_devices
+from pages.ui.asking import question
 from pages.ui.progress import running_jobs
 from pages.ui.server import may_enter, sign_in, sign_out
 
@@ -37,6 +38,9 @@ if not welcome:
 with st.sidebar:
     at_work = st.container()
     sign_out()
+asked = st.container()
 page.run()
+with asked:  # after the page, which may just have asked for a large job
+    question()
 with at_work:  # after the page, which may just have begun a job
     running_jobs()

@@ -65,6 +65,20 @@ def duration(seconds: float, *, exact: bool = False) -> str:
     return f"{seconds:.2g} s"
 
 
+def in_bytes(count: float) -> str:
+    """A number of bytes as people say it.
+
+    >>> in_bytes(999), in_bytes(1500), in_bytes(2e9), in_bytes(3e15)
+    ('999 B', '1.5 kB', '2 GB', '3e+03 TB')
+    """
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
 def joined(names: Iterable[str]) -> str:
     """Names as people list them.
 
