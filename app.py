@@ -27,6 +27,7 @@ page = st.navigation(
         st.Page("pages/drift.py", title="Drift and 3D", icon=":material/ssid_chart:"),
         st.Page("pages/trajectories.py", title="Drift and 3D", visibility="hidden"),
         st.Page("pages/compare.py", title="Compare", icon=":material/table_chart:"),
+        st.Page("pages/files.py", title="Models & files", icon=":material/folder:"),
         st.Page("pages/study.py", title="Study", icon=":material/groups:"),
         st.Page("pages/learn.py", title="Learn", icon=":material/school:"),
     ],
