@@ -36,7 +36,7 @@ def table(found: list[Belonging]) -> list[Belonging]:
             "name": one.name,
             "what": one.sort,
             "size (MB)": one.bytes / 1e6,
-            "changed": datetime.datetime.fromtimestamp(one.changed, datetime.UTC),
+            "changed": f"{datetime.datetime.fromtimestamp(one.changed):%Y-%m-%d %H:%M}",
             "state": "cannot be read" if one.problem else "being written" if one.busy else "",
             "note": "" if one.sort == "leftover" else notes.note(one.path),
         }

@@ -7,6 +7,7 @@ page knows: parts of files that a killed program left behind.
 import dataclasses
 import functools
 import os
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,10 @@ _FILES: dict[str, tuple[Sort, str]] = {
 _OURS = ("cache", "logs", paths.USERS)
 """Folders of the workspace that belong to the server."""
 _NOTE = ".note.txt"
+_RESERVED = f"{storage.PART}claim-"
+"""Begins the names of empty files that reserve a name for a job."""
+_YOUNG = 60.0
+"""Seconds for which a part of a file is taken to be at work."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Belonging:
 def everything() -> list[Belonging]:
     """All that the present user has, the largest first."""
     home, found = paths.root(), []
-    writing = {place for job in jobs.every() if job.active for place in job.info.values()}
+    writing = _written()
     for place in _inside(home):
         if place.name in _WORK and place.is_dir():
             sort, problems = _WORK[place.name], _problems(place.name)
@@ -78,8 +83,7 @@ def delete(one: Belonging) -> None:
     """
     if paths.root() not in one.path.parents or any(part == ".." for part in one.path.parts):
         raise InputError(f"{one.path.name} is not yours, so it stays")
-    writing = [job for job in jobs.every() if job.active and one.path in job.info.values()]
-    if writing or _is_locked(one.path):
+    if one.path in _written() or _is_locked(one.path) or _is_begun(one.path):
         raise InputError(f"{one.name} is still being written; cancel the job first")
     if one.sort in ("data set", "model"):
         ownership.delete(one.path)
@@ -90,7 +94,13 @@ def delete(one: Belonging) -> None:
             one.path.unlink(missing_ok=True)
 
 
-def _files(place: Path, writing: set[object]) -> list[Belonging]:
+def _written() -> set[Path]:
+    """What the user's jobs that wait or are at work will write, or begin with."""
+    active = [job for job in jobs.every() if job.active]
+    return {place for job in active for place in job.info.values() if isinstance(place, Path)}
+
+
+def _files(place: Path, writing: set[Path]) -> list[Belonging]:
     """Data sets or models; a note counts with its file, and is a leftover without one."""
     sort, suffix = _FILES[place.name]
     inside = _inside(place)
@@ -133,11 +143,21 @@ def _belonging(sort: Sort, path: Path, problem: str = "", busy: bool = False) ->
         changed = path.lstat().st_mtime
     except OSError:
         changed = 0.0
-    return Belonging(sort, path, size, changed, problem, busy or _is_locked(path))
+    busy = busy or _is_locked(path) or _is_begun(path)
+    return Belonging(sort, path, size, changed, problem, busy)
 
 
 def _is_locked(path: Path) -> bool:
     return (path / locks.LOCK).is_file() and locks.is_locked(path, None)
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether it is a part of a file that somebody may just be writing."""
+    try:
+        age = time.time() - path.lstat().st_mtime
+    except OSError:
+        return False
+    return path.name.startswith(storage.PART) and abs(age) < _YOUNG
 
 
 def _is_folder(path: Path) -> bool:
@@ -148,6 +168,6 @@ def _inside(folder: Path) -> list[Path]:
     """What lies in a folder, by name; nothing where it cannot be looked into."""
     try:
         with os.scandir(folder) as items:
-            return sorted(Path(item.path) for item in items)
+            return sorted(Path(one.path) for one in items if not one.name.startswith(_RESERVED))
     except OSError:
         return []

@@ -36,7 +36,7 @@ START = 20.0
 """Seconds until a job has loaded its libraries and compiled its programs."""
 BASE = 500_000_000
 """Bytes of memory that libraries and compiled programs take."""
-EVALUATED = 5e7
+EVALUATED = 1.5e8
 """Atoms × parameters × (neighbours / 8) that are evaluated in a second."""
 XTB_SECONDS = 0.003
 

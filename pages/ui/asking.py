@@ -3,6 +3,7 @@
 The question stands above the page until it is answered, whatever page is open.
 """
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ _PENDING = "question"
 
 
 class _Asked(NamedTuple):
+    at: float
     words: str
     submit: Callable[[], Job]
     then: Callable[[Job], object]
@@ -35,7 +37,7 @@ def begin(submit: Callable[[], Job], then: Callable[[Job], object] = begun) -> N
     try:
         job = submit()
     except limits.Question as question:
-        st.session_state[_PENDING] = _Asked(str(question), submit, then)
+        st.session_state[_PENDING] = _Asked(time.time(), str(question), submit, then)
     else:
         then(job)
 
@@ -46,13 +48,13 @@ def question() -> None:
     asked: _Asked | None = st.session_state.get(_PENDING)
     if asked is None:
         return
+    into_view(f"question {asked.at}", "look at the question")
     with st.container(border=True):
         words = f"{asked.words[0].upper()}{asked.words[1:]}"
         st.warning(f"{plain(words)}. Begin all the same?", icon=":material/help:")
         with st.container(horizontal=True):
             st.button("Begin it", icon=":material/play_arrow:", type="primary", on_click=_begin)
             st.button("Leave it", icon=":material/close:", on_click=_leave)
-    into_view(asked.words, "question")
 
 
 @door("asked")

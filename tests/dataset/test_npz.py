@@ -295,4 +295,4 @@ def test_atomic_numbers_that_are_tables_are_refused_also_where_frames_differ(tmp
     positions = np.random.default_rng(0).normal(size=(6, 3, 3))
     np.savez(path, R=positions, E=np.arange(6.0), F=positions, z=numbers)
     with pytest.raises(InputError, match="atomic_numbers must be a list of integers"):
-        dataset.load(path)
+        load(path)

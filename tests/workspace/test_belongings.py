@@ -1,11 +1,14 @@
 """Everything that takes room is listed with its size, and can be deleted."""
 
+import os
+import threading
+
 import numpy as np
 import pytest
 
 from fisherdash import dataset
 from fisherdash.errors import InputError
-from fisherdash.workspace import belongings, limits, locks, notes, ownership, paths, users
+from fisherdash.workspace import belongings, jobs, limits, locks, notes, ownership, paths, users
 
 ANNA = users.named("anna")
 
@@ -40,6 +43,9 @@ def anna():
             (paths.folder(kind) / ".part-killed").mkdir()
         (paths.root() / "elsewhere").mkdir()
         (paths.root() / "elsewhere" / "file").write_bytes(b"x" * 1000)
+        for part in paths.root().glob("*/.part-*"):
+            os.utime(part, (0, 0))
+        (paths.place("trainings") / ".part-claim-model").touch()  # a name, kept for a job
         yield belongings.everything()
 
 
@@ -61,6 +67,7 @@ def test_what_cannot_be_read_says_why(anna):
 def test_everything_can_be_deleted(anna):
     for one in belongings.everything():
         belongings.delete(one)
+    assert (paths.place("trainings") / ".part-claim-model").exists()
     assert belongings.everything() == [] and limits.size_of(paths.root()) == 0
 
 
@@ -77,6 +84,33 @@ def test_what_is_written_or_not_ones_own_stays(anna, tmp_path):
         with pytest.raises(InputError, match="is not yours"):
             belongings.delete(mine)
     belongings.delete(mine)
+
+
+def test_what_a_waiting_job_will_write_or_reads_stays(anna):
+    model = next(one for one in anna if one.sort == "model")
+    end = threading.Event()
+
+    def refit(cancel):
+        yield jobs.JobProgress(0.1)
+        end.wait(30)
+
+    info = {"checkpoint": model.path, "sizes": {"atoms": 3}, "roles": ["default"]}
+    job = jobs.submit("refit", "a re-fit", refit, info=info)
+    assert next(one for one in belongings.everything() if one.sort == "model").busy
+    with pytest.raises(InputError, match="still being written; cancel the job first"):
+        belongings.delete(model)
+    end.set()
+    assert job.wait(30)
+    belongings.delete(model)
+
+
+def test_what_is_just_being_written_stays(anna):
+    part = next(one for one in anna if ".part-123" in one.name)
+    assert not part.busy
+    os.utime(part.path)
+    assert next(one for one in belongings.everything() if one.path == part.path).busy
+    with pytest.raises(InputError, match="still being written"):
+        belongings.delete(part)
 
 
 def test_a_shared_file_goes_for_everybody(anna, tmp_path):
