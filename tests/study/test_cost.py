@@ -51,7 +51,7 @@ def test_it_grows_with_models_epochs_and_dynamics(folder):
     assert one.kind == "study" and one.work > 0 and one.steps == 2 * 4 * 100
     assert cost(folder, seeds="[0, 1, 2]").work == pytest.approx(3 * one.work)
     assert cost(folder, epochs=10**9).seconds > 1e6
-    assert cost(folder, length=1e9).seconds > 1e9
+    assert cost(folder, length=1e9).seconds > 1e8
     assert 0 < one.disk < cost(folder, seeds="[0, 1, 2]").disk < 1e6
 
 
