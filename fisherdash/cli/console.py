@@ -290,6 +290,11 @@ def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
     except KeyboardInterrupt:
         console.drop()
         return _complain("interrupted; nothing was kept", FAILED)
+    except OSError as error:  # of a place that cannot even be looked at; others are told elsewhere
+        console.drop()
+        if args.debug or not (error.filename and error.strerror):
+            return _fail(error, args)
+        return _complain(f"{_shortened(str(error.filename))}: {error.strerror}", UNUSABLE)
     except Exception as error:  # noqa: BLE001 - a failure of ours is one line and a log file
         console.drop()
         return _fail(error, args)
@@ -304,6 +309,11 @@ def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
         if not isinstance(error, BrokenPipeError):  # a reader like head has merely seen enough
             return _complain(f"the result could not be printed: {error.strerror}", FAILED)
     return DONE
+
+
+def _shortened(name: str) -> str:
+    """A path for a sentence, printable and of readable length."""
+    return ascii(name if len(name) <= 90 else f"{name[:60]}…{name[-20:]}")
 
 
 def _complain(sentence: str, status: int) -> int:

@@ -131,9 +131,8 @@ def _unreadable(path: Path, changed: int) -> str:
 
 def _problems(kind: str) -> dict[Path, str]:
     """Why some of one kind cannot be read."""
-    known = [one for one in listing.LISTED if one == kind]
-    entries = listing.entries(known[0]) if known else []
-    return {entry.folder: entry.problem for entry in entries if entry.problem}
+    found = (entry for one in listing.LISTED if one == kind for entry in listing.entries(one))
+    return {entry.folder: entry.problem for entry in found if entry.problem}
 
 
 def _belonging(sort: Sort, path: Path, problem: str = "", busy: bool = False) -> Belonging:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from fisherdash import storage
 from fisherdash.errors import InputError
 from fisherdash.text import duration, in_bytes
 from fisherdash.workspace import paths, users
@@ -103,6 +104,8 @@ def is_administrator(user: str) -> bool:
 
 def check_variables() -> None:
     """InputError when a variable has an invalid value; called before serving."""
+    with storage.telling(paths.everybodys()):
+        paths.everybodys().exists()
     is_shared()
     administrators()
     for limit in ALL:
