@@ -3,6 +3,7 @@
 import streamlit as st
 
 from fisherdash.background import keep_compilations, wake_devices
+from pages.ui.asking import question
 from pages.ui.progress import running_jobs
 from pages.ui.server import may_enter, sign_in, sign_out
 
@@ -26,6 +27,7 @@ page = st.navigation(
         st.Page("pages/drift.py", title="Drift and 3D", icon=":material/ssid_chart:"),
         st.Page("pages/trajectories.py", title="Drift and 3D", visibility="hidden"),
         st.Page("pages/compare.py", title="Compare", icon=":material/table_chart:"),
+        st.Page("pages/files.py", title="Models & files", icon=":material/folder:"),
         st.Page("pages/study.py", title="Study", icon=":material/groups:"),
         st.Page("pages/learn.py", title="Learn", icon=":material/school:"),
     ],
@@ -37,6 +39,9 @@ if not welcome:
 with st.sidebar:
     at_work = st.container()
     sign_out()
+asked = st.container()
 page.run()
+with asked:  # after the page, which may just have asked for a large job
+    question()
 with at_work:  # after the page, which may just have begun a job
     running_jobs()

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 PAGES = (
-    "home", "data", "train", "refit", "simulate", "drift", "compare", "study",
+    "home", "data", "train", "refit", "simulate", "drift", "compare", "files", "study",
     "learn",
 )  # fmt: skip
 MEMBERS = 200

@@ -18,7 +18,7 @@ from fisherdash import __version__
 from fisherdash.background import MAX_BYTES
 from fisherdash.devices import cores
 from fisherdash.errors import InputError
-from fisherdash.workspace import joblog, listing, locks, paths
+from fisherdash.workspace import joblog, limits, listing, locks, paths, users
 
 PACKAGES = (
     "jax", "jaxlib", "flax", "e3x", "optax", "numpy", "scipy", "ase", "safetensors", "tblite",
@@ -159,6 +159,32 @@ def _molecules_in_3d() -> Check:
     )
 
 
+def _guards() -> Check:
+    """What a server started with these variables would allow; docs/deploy.md says the rest."""
+    try:
+        limits.check_variables()
+    except InputError as error:
+        return Check("guards of the server", str(error), "the server does not start like this")
+    shared = limits.is_shared()
+    anybody = users.named("anybody") if shared else users.EVERYBODY
+    known = {limit.variable: limits.value(limit, anybody) for limit in limits.ALL}
+    words = [f"{name}={most:g}" for name, most in known.items() if most < float("inf")]
+    hosts = os.environ.get("FISHERDASH_HOSTS", "").strip()
+    found = [
+        "many users" if shared else "one user, who is asked before large jobs",
+        f"limits {', '.join(words) or 'none'}",
+        f"answers to loopback names{f' and {hosts}' if hosts else ''}",
+    ]
+    if not shared:
+        return Check("guards of the server", "; ".join(found))
+    count = len(limits.administrators())
+    advice = (
+        f"name in {limits.ADMINS} who may cancel what others left behind; " if not count else ""
+    )
+    found.append(f"administrators {count}")
+    return Check("guards of the server", "; ".join(found), advice.removesuffix("; "))
+
+
 def _log() -> Check:
     files = sorted(joblog.path().parent.glob(f"{joblog.FILE}*"))
     size = sum(file.stat().st_size for file in files)
@@ -181,5 +207,6 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _unfinished_work,
     _compiled_programs,
     _molecules_in_3d,
+    _guards,
     _log,
 )

@@ -1,9 +1,10 @@
 """All long work, for the shell and for the pages: sample, train, solve, simulate, evaluate, …
 
 A task takes settings, data and the path of its result; it yields progress and returns the result.
-A command waits for it (:meth:`fisherdash.cli.console.Console.follow`). A page puts it into the
-user's queue with one of the functions ``submit_…``, which also choose a path in the workspace,
-check the limits of a shared server and write down the same as a shell command.
+Every task says beforehand what it will take. A command waits for it
+(:meth:`fisherdash.cli.console.Console.follow`). A page puts it into the user's queue with one of
+the functions ``submit_…``, which also choose a path in the workspace and write down the same as a
+shell command. Both pass the gate (:mod:`fisherdash.workspace.limits`).
 
 The science is imported where it is used, so that a page imports no JAX.
 """
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from fisherdash import dataset as datasets
+from fisherdash import storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import (
@@ -34,14 +36,14 @@ from fisherdash.statistics import evenly_spaced
 from fisherdash.workspace import (
     Run,
     RunHeader,
+    estimates,
     headers,
     jobs,
-    limits,
     paths,
     runs,
     trainings,
-    users,
 )
+from fisherdash.workspace.estimates import Estimate, Network
 from fisherdash.workspace.headers import TrainingHeader, new_identity
 from fisherdash.workspace.jobs import Job, JobProgress, progress_as_is
 
@@ -74,6 +76,7 @@ class Task(Generic[Item, Result]):
     Attributes:
         kind: one word ("train"), which names it in the list of jobs.
         title: what the user reads there; the shell shows none.
+        estimate: of what it will take.
         work: called with an event that asks it to stop and with what to call between two items of a
             long calculation; it yields items and returns the result.
         describe: reads the progress off an item.
@@ -84,16 +87,22 @@ class Task(Generic[Item, Result]):
 
     kind: str
     title: str
+    estimate: Estimate
     work: Callable[[threading.Event, Report], Generator[Item, None, Result]]
     describe: Callable[[Item], JobProgress] = progress_as_is
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
     note: str = ""
     keeps: bool = True
 
+    @property
+    def place(self) -> Path | None:
+        """Where it writes, None where it writes nothing."""
+        return next((place for place in self.info.values() if isinstance(place, Path)), None)
+
     def submit(self, **info: Any) -> Job:
         """Put it into the user's queue, with more facts about it.
 
-        InputError when the user has as many jobs as one may have.
+        InputError when the gate does not let it begin: see :func:`jobs.submit`.
         """
         self.info.update(info)
         return jobs.submit(
@@ -102,6 +111,7 @@ class Task(Generic[Item, Result]):
             lambda cancel: self.work(cancel, jobs.report),
             describe=self.describe,
             info=self.info,
+            estimate=self.estimate,
         )
 
 
@@ -123,7 +133,8 @@ def sample(
         return JobProgress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
 
     info = {"out": out, "sizes": {"atoms": len(atoms), "frames": settings.frames}}
-    return Task("sample", title, work, describe, info)
+    estimate = estimates.sample(len(atoms), settings)
+    return Task("sample", title, estimate, work, describe, info)
 
 
 def train(
@@ -156,7 +167,7 @@ def train(
                 checkpoint.save(one.checkpoint, out)
             yield one
 
-    return _training(name, sets, settings.epochs, work, {"out": out})
+    return _training(name, sets, config, settings, work, {"out": out})
 
 
 def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
@@ -166,7 +177,8 @@ def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
     """
     left = trainings.unfinished_training(folder)
     task = _train_in(folder, left.header, (left.train_set, left.valid_set), left.go_on)
-    return dataclasses.replace(task, note=f"resuming from epoch {left.epoch}")
+    rest = task.estimate.part(1.0 - left.epoch / left.header.settings["epochs"])
+    return dataclasses.replace(task, estimate=rest, note=f"resuming from epoch {left.epoch}")
 
 
 def solve(
@@ -217,7 +229,7 @@ def solve(
         return refit
 
     info = {"out": out, "sizes": {"atoms": data.num_atoms, "frames": len(data)}}
-    return Task("refit", title, work, info=info)
+    return Task("refit", title, _refit(Network.of(model), data, options), work, info=info)
 
 
 def label(
@@ -242,7 +254,8 @@ def label(
         datasets.write_unlabelled(found, data.atomic_numbers, out)
         return {kind: len(frames) for kind, frames in found.items()}
 
-    return Task("label", "frames to be labelled", work, info={"out": out})
+    estimate = estimates.label(Network.of(model), data.num_atoms, options)
+    return Task("label", "frames to be labelled", estimate, work, info={"out": out})
 
 
 def simulate(
@@ -269,7 +282,9 @@ def simulate(
                 runs.judge_survivors(run, data)
         return folder
 
-    return _simulation(folder, header, work)
+    networks = [Network.of(model) for model in models.values()]
+    estimate = estimates.simulate(networks, data.num_atoms, settings)
+    return _simulation(folder, header, estimate, work)
 
 
 def resume_simulation(folder: Path) -> Task[JobProgress, Path]:
@@ -283,7 +298,11 @@ def resume_simulation(folder: Path) -> Task[JobProgress, Path]:
         yield from _described(runs.go_on(rest, left))
         return folder
 
-    task = _simulation(folder, left.header, work)
+    networks = [Network.of(model) for model in left.checkpoints.values()]
+    settings = MDSettings.from_json(left.header.settings)
+    whole = estimates.simulate(networks, left.header.num_atoms, settings)
+    rest = whole.part(1.0 - max(0, left.step) / settings.steps)
+    task = _simulation(folder, left.header, rest, work)
     return dataclasses.replace(task, note=f"resuming from step {max(0, left.step):,}")
 
 
@@ -375,7 +394,9 @@ def evaluate(
         return found
 
     roles = [headers.role_of(model) for model in models.values()]
-    return Task("evaluate", title, work, info={"roles": roles}, keeps=False)
+    networks = [Network.of(model) for model in models.values()]
+    estimate = estimates.evaluate(networks, data.num_atoms, len(data))
+    return Task("evaluate", title, estimate, work, info={"roles": roles}, keeps=False)
 
 
 def landscape(
@@ -401,8 +422,12 @@ def landscape(
             landscape.save(found, out)
         return found
 
-    roles = [headers.role_of(model) for model in models.values()]
-    return Task("landscape", title, work, info={"roles": roles})
+    info: dict[str, Any] = {"roles": [headers.role_of(model) for model in models.values()]}
+    if out is not None:
+        info["out"] = out
+    networks = [Network.of(model) for model in models.values()]
+    estimate = estimates.landscape(networks, data.num_atoms, len(data), settings)
+    return Task("landscape", title, estimate, work, info=info)
 
 
 def study(
@@ -422,7 +447,9 @@ def study(
         words += "" if item.ended else f", {item.stage}"
         return JobProgress((item.done + item.failed) / max(1, item.models), "running", words)
 
-    return Task("study", spec.title, work, describe, {"folder": folder})
+    from fisherdash.study import estimate_of
+
+    return Task("study", spec.title, estimate_of(spec), work, describe, {"folder": folder})
 
 
 # In the workspace, as jobs. --------------------------------------------------------------------
@@ -496,12 +523,7 @@ def submit_simulation(
     data: Dataset,
     settings: MDSettings,
 ) -> Job:
-    """Simulate. InputError when the run is larger than its user may ask for."""
-    price = limits.cost(
-        len(models), settings.replicas, settings.steps, settings.record_every, data.num_atoms
-    )
-    steps = len(models) * settings.replicas * settings.steps
-    limits.check_run(price, steps, users.current())
+    """Simulate."""
     folder = paths.new_path("runs", paths.run_name(list(model_paths)), "")
     files = model_paths.values()
     command = shell_command("simulate", *files, settings, data=data_path, out=folder)
@@ -543,12 +565,16 @@ def submit_demo(model_path: Path, data_path: Path, settings: MDSettings) -> Job:
         shell_command("simulate", model_path, own, out, settings, data=data_path, out=folder),
     )
     info: dict[str, Any] = {"run": folder, "out": out, "command": "\n".join(commands)}
+    data, network = datasets.load(data_path), Network.planned(ModelConfig())  # as the samples are
+    estimate = _refit(network, data, options).together(
+        "demo", estimates.simulate([network] * 3, data.num_atoms, settings)
+    )
 
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash.potentials import checkpoint
 
         yield JobProgress(0.0, "loading")
-        model, data = checkpoint.load(model_path), datasets.load(data_path)
+        model = checkpoint.load(model_path)
         first = solve(model, data, options, out, report_out=own)
         refit = yield from _part(first, 0.0, 0.1, cancel, report)
         info["verdict"] = refit.verdict
@@ -561,7 +587,7 @@ def submit_demo(model_path: Path, data_path: Path, settings: MDSettings) -> Job:
         info["sizes"] = second.info["sizes"]
         return (yield from _part(second, 0.1, 1.0, cancel, report))
 
-    return Task("demo", "the demo", work, info=info).submit()
+    return Task("demo", "the demo", estimate, work, info=info).submit()
 
 
 def submit_evaluation(
@@ -595,7 +621,11 @@ def submit_study(text: str, data_folder: Path) -> Job:
     spec = read_spec(text, data_folder, inside=data_folder)
     folder = paths.new_path("studies", spec.title, "")
     prepare_study(spec, folder)
-    return _submit_study(spec, folder)
+    try:
+        return _submit_study(spec, folder)
+    except InputError:
+        storage.remove_folder(folder)  # what is not to be done leaves nothing behind
+        raise
 
 
 def submit_rest_of_study(folder: Path) -> Job:
@@ -645,12 +675,20 @@ def _train_in(
             )
         return writer.model
 
-    epochs = header.settings["epochs"]
-    return _training(header.title, sets, epochs, work, {"training": folder})
+    config, settings = (
+        ModelConfig.from_json(header.config),
+        TrainSettings.from_json(header.settings),
+    )
+    return _training(header.title, sets, config, settings, work, {"training": folder})
 
 
 def _training(
-    title: str, sets: tuple[Dataset, Dataset], epochs: int, work: Any, info: dict[str, Any]
+    title: str,
+    sets: tuple[Dataset, Dataset],
+    config: ModelConfig,
+    settings: TrainSettings,
+    work: Any,
+    info: dict[str, Any],
 ) -> "Task[EpochReport, Any]":
     def describe(report: "EpochReport") -> JobProgress:
         words = f"epoch {report.epoch} of {report.epochs}"
@@ -660,17 +698,25 @@ def _training(
         stage = "compiling" if report.status == "compiling" else "training"
         return JobProgress(report.epoch / report.epochs, stage, words, rate, "epochs/s")
 
-    learn, choose = map(len, sets)
-    sizes = {"atoms": sets[0].num_atoms, "frames": learn, "valid": choose, "epochs": epochs}
-    return Task("train", title, work, describe, {**info, "sizes": sizes})
+    (learn, choose), atoms = map(len, sets), sets[0].num_atoms
+    sizes = {"atoms": atoms, "frames": learn, "valid": choose, "epochs": settings.epochs}
+    estimate = estimates.train(atoms, learn, choose, config, settings)
+    return Task("train", title, estimate, work, describe, {**info, "sizes": sizes})
 
 
-def _simulation(folder: Path, header: RunHeader, work: Any) -> Task[JobProgress, Path]:
+def _refit(network: Network, data: Dataset, options: Options) -> Estimate:
+    elements = len(np.unique(data.atomic_numbers))
+    return estimates.refit(network, data.num_atoms, len(data), elements, options)
+
+
+def _simulation(
+    folder: Path, header: RunHeader, estimate: Estimate, work: Any
+) -> Task[JobProgress, Path]:
     heads, replicas = header.shape
     steps = int(header.settings["steps"])
     sizes = {"atoms": header.num_atoms, "heads": heads, "replicas": replicas, "steps": steps}
     info = {"run": folder, "command": header.command, "sizes": sizes}
-    return Task("simulate", header.title, work, info=info)
+    return Task("simulate", header.title, estimate, work, info=info)
 
 
 def _described(chunks: "Iterable[Chunk]") -> Generator[JobProgress, None, None]:

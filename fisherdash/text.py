@@ -47,8 +47,8 @@ def cell(value: object) -> object:
 def duration(seconds: float, *, exact: bool = False) -> str:
     """Seconds as people say them; exactly for what is measured or counts down.
 
-    >>> duration(30), duration(7200), duration(200_000), duration(1e8)
-    ('30 s', '2 h', '2.3 days', '3.2 years')
+    >>> duration(30), duration(7200), duration(200_000), duration(3e10)
+    ('30 s', '2 h', '2.3 days', '950 years')
     >>> duration(30, exact=True), duration(754, exact=True), duration(7500, exact=True)
     ('30 s', '12 min 34 s', '2 h 05 min')
     """
@@ -61,8 +61,22 @@ def duration(seconds: float, *, exact: bool = False) -> str:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     for unit, length in (("years", 365.25 * _DAY), ("days", _DAY), ("h", _HOUR), ("min", 60.0)):
         if seconds >= 1.5 * length:
-            return f"{seconds / length:.2g} {unit}"
+            return f"{float(f'{seconds / length:.2g}'):g} {unit}"
     return f"{seconds:.2g} s"
+
+
+def in_bytes(count: float) -> str:
+    """A number of bytes as people say it.
+
+    >>> in_bytes(999), in_bytes(1500), in_bytes(2e9), in_bytes(3e15)
+    ('999 B', '1.5 kB', '2 GB', '3e+03 TB')
+    """
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
 
 
 def joined(names: Iterable[str]) -> str:

@@ -14,9 +14,10 @@ from fisherdash.settings import shell_command
 from fisherdash.text import number
 from fisherdash.workspace import Run, entries, jobs, notes
 from pages.ui import landscape, library
+from pages.ui.asking import begin
 from pages.ui.charts import csv_button, download_file, draw, show_molecules, show_table
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import begun, command, door, follow, look_here, next_step, onward, plain
+from pages.ui.progress import command, door, follow, look_here, next_step, onward, plain
 from pages.ui.widgets import switch
 
 if TYPE_CHECKING:
@@ -101,9 +102,9 @@ def evaluation() -> None:
     if st.button("Evaluate", icon=":material/rule:", disabled=not (paths and data_path)):
         with door():
             assert data_path is not None
-            data = library.dataset_at(data_path)
+            frames, data = data_path, library.dataset_at(data_path)
             models = library.models_for(paths, data)
-            begun(tasks.submit_evaluation(paths, data_path, models, data))
+            begin(lambda: tasks.submit_evaluation(paths, frames, models, data))
     job = jobs.latest("evaluate")
     if job is None:
         return

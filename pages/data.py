@@ -12,6 +12,7 @@ from fisherdash.plots.training import histogram_figure
 from fisherdash.settings import SampleSettings
 from fisherdash.workspace import jobs, ownership, paths
 from pages.ui import library
+from pages.ui.asking import begin
 from pages.ui.charts import download_file, draw, show_molecules
 from pages.ui.library import own_file, share_button
 from pages.ui.progress import command, complaint, door, job_list, onward, watch
@@ -34,7 +35,8 @@ def sample_form() -> None:
             settings = widgets(SampleSettings, columns=0)
         if st.form_submit_button("Make the sample", icon=":material/science:"):
             with door():
-                tasks.submit_sample(name, SampleSettings(**settings))
+                chosen = SampleSettings(**settings)
+                begin(lambda: tasks.submit_sample(name, chosen))
     if made := jobs.every("sample"):
         running = next((job for job in made if job.active), None)
         watch(running, lambda: job_list("sample", 3))

@@ -16,6 +16,7 @@ from fisherdash.tasks import commands_of
 from fisherdash.workspace import Run, paths
 from fisherdash.workspace.runs import extended_xyz
 from pages.ui import library, run_panels
+from pages.ui.asking import begin
 from pages.ui.charts import csv_button, download, draw, end_of, failure, linked, looks
 from pages.ui.progress import command, door, heading, job_line, next_step, plain, watch
 
@@ -124,7 +125,7 @@ def unfinished(run: Run) -> None:
         st.caption(f"This run is {run.status} after step {run.step:,} of {run.steps:,}.")
         if st.button("Go on", icon=":material/resume:", help="From the last step on disk."):
             with door():
-                tasks.submit_resume(run.folder)
+                begin(functools.partial(tasks.submit_resume, run.folder))
                 st.rerun()
 
 

@@ -8,6 +8,7 @@ from fisherdash import tasks
 from fisherdash.settings import MDSettings
 from fisherdash.workspace import Run, jobs, paths
 from pages.ui import library, run_panels
+from pages.ui.asking import begin
 from pages.ui.charts import linked
 from pages.ui.progress import command, door, heading, job_line, onward, plain, watch
 from pages.ui.unfinished import unfinished_work
@@ -34,7 +35,7 @@ def start() -> None:
         st.session_state["no samples"] = True
         return
     st.session_state["demo replica"] = 0
-    tasks.submit_demo(weak[0], data[0], DEMO)
+    begin(lambda: tasks.submit_demo(weak[0], data[0], DEMO))
 
 
 def demo_run(job: jobs.Job) -> Run | None:

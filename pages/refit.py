@@ -1,6 +1,7 @@
 """Re-fit: the last layer in closed form, before and after on frames that it has not seen."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,10 @@ from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
 from pages.ui import library
 from pages.ui import refit as refit_report
+from pages.ui.asking import begin
 from pages.ui.charts import download_file
 from pages.ui.library import own_model
 from pages.ui.progress import (
-    begun,
     command,
     computed,
     door,
@@ -78,10 +79,11 @@ def stability_check(job: Job, refit: "Refit") -> None:
         options = dataclasses.replace(
             prepared.options, ridge="stable", test_boltzmann=False, stability=settings
         )
-        submitted = tasks.submit_refit(
-            info["checkpoint"], info["data"], prepared.checkpoint, prepared.dataset, options
+        begin(
+            lambda: tasks.submit_refit(
+                info["checkpoint"], info["data"], prepared.checkpoint, prepared.dataset, options
+            )
         )
-        begun(submitted)
         st.rerun()
 
 
@@ -135,7 +137,7 @@ else:
         options = choose_options(data)
         if options and st.button("Re-fit", type="primary", icon=":material/tune:"):
             model.check_elements(data.atomic_numbers)
-            begun(tasks.submit_refit(model_path, data_path, model, data, options))
+            begin(partial(tasks.submit_refit, model_path, data_path, model, data, options))
 every = jobs.every("refit")
 for other in every:  # a re-fit of another model that is at work or waits
     if other.active and model_path not in files(other):

@@ -8,9 +8,10 @@ from fisherdash import tasks
 from fisherdash.dataset import Dataset
 from fisherdash.dataset.timestep import timestep_warning
 from fisherdash.settings import MDSettings
-from fisherdash.workspace import jobs
-from fisherdash.workspace.limits import cost
+from fisherdash.workspace import estimates, jobs
+from fisherdash.workspace.estimates import Network
 from pages.ui import library
+from pages.ui.asking import begin
 from pages.ui.progress import begun, command, door, job_list, look_here, next_step, onward, watch
 from pages.ui.widgets import in_words_of_the_page, widgets
 
@@ -52,10 +53,11 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
         )
         return
     chosen = settings(data)
-    price = cost(len(models), chosen.replicas, chosen.steps, chosen.record_every, data.num_atoms)
+    networks = [Network.of(model) for model in models.values()]
+    price = estimates.simulate(networks, data.num_atoms, chosen)
     length = chosen.steps * chosen.timestep / 1000
     st.caption(
-        f"{len(models)} × {chosen.replicas} trajectories of {length:g} ps: {price.sentence} "
+        f"{len(models)} × {chosen.replicas} trajectories of {length:g} ps. {price.sentence} "
         f"A replica has failed when a bond is more than {TOLERANCE:g} Å off its reference "
         "length, two atoms without a bond come far nearer than any in the data, or its energy is "
         "not finite; the others go on."
@@ -66,12 +68,14 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
         said = in_words_of_the_page(words, MDSettings)
         st.warning(f"{said[:1].upper()}{said[1:]}.", icon=":material/warning:")
     if st.button("Simulate", type="primary", icon=":material/play_arrow:"):
-        job = tasks.submit_simulation(
-            dict(zip(models, paths, strict=True)), data_path, models, data, chosen
-        )
-        begun(job)
-        library.select("run", job.info["run"].name)
-        st.session_state["simulated"] = data.fingerprint, chosen
+        files = dict(zip(models, paths, strict=True))
+
+        def then(job: jobs.Job) -> None:
+            begun(job)
+            library.select("run", job.info["run"].name)
+            st.session_state["simulated"] = data.fingerprint, chosen
+
+        begin(lambda: tasks.submit_simulation(files, data_path, models, data, chosen), then)
 
 
 st.title("Simulate")

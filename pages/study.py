@@ -1,5 +1,6 @@
 """Study: what a whole population of models says about re-fitted heads; and beginning one."""
 
+import functools
 import json
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from fisherdash.settings import shell_command
 from fisherdash.study import results
 from fisherdash.study.statistics import Condition, Findings
 from fisherdash.workspace import jobs
-from pages.ui import library, studies
+from pages.ui import asking, library, studies
 from pages.ui.charts import download
 from pages.ui.progress import attempt, command, door, follow, next_step, plain
 from pages.ui.widgets import switch
@@ -90,8 +91,8 @@ def at_work(study: results.Kept) -> None:
                 st.button(
                     "Go on with it",
                     icon=":material/resume:",
-                    on_click=attempt(tasks.submit_rest_of_study),
-                    args=(study.folder,),
+                    on_click=attempt(asking.begin),
+                    args=(functools.partial(tasks.submit_rest_of_study, study.folder),),
                 )
 
 
@@ -118,13 +119,16 @@ def begin() -> None:
         submitted = st.form_submit_button("Begin", type="primary", icon=":material/play_arrow:")
     if submitted:
         with door():
-            job = tasks.submit_study(edited, path.parent)
-            st.session_state["latest study"] = job.id
-            library.select("study", job.info["folder"].name)
+            asking.begin(lambda: tasks.submit_study(edited, path.parent), _begun)
     job = jobs.get(st.session_state.get("latest study", ""))
     if job is not None:
         follow(job, every=1.0)
         command(job.info["command"])
+
+
+def _begun(job: jobs.Job) -> None:
+    st.session_state["latest study"] = job.id
+    library.select("study", job.info["folder"].name)
 
 
 st.title("Study")

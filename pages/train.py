@@ -13,6 +13,7 @@ from fisherdash.settings import ModelConfig, SplitSettings, TrainSettings
 from fisherdash.text import duration
 from fisherdash.workspace import jobs, paths
 from pages.ui import library
+from pages.ui.asking import begin
 from pages.ui.charts import draw
 from pages.ui.progress import (
     begun,
@@ -43,19 +44,24 @@ def form(path: Path, data: Dataset) -> None:
         st.markdown("**Training**")
         training = widgets(TrainSettings, columns=5)
         submitted = st.form_submit_button("Train", type="primary", icon=":material/play_arrow:")
-    if submitted:
-        job = tasks.submit_training(
-            path,
-            data,
-            ModelConfig(**network),
-            TrainSettings(**training),
-            split=SplitSettings(**frames),
-            name=name,
-        )
+    if not submitted:
+        return
+    config, settings, split = (
+        ModelConfig(**network),
+        TrainSettings(**training),
+        SplitSettings(**frames),
+    )
+
+    def submit() -> jobs.Job:
+        return tasks.submit_training(path, data, config, settings, split=split, name=name)
+
+    def then(job: jobs.Job) -> None:
         kept = job.info["training"].name
         begun(job)
         also = "" if kept == paths.safe_stem(name + ".x") else f" Its name is {plain(kept)}."
         st.toast(f"The training has begun; its curves are below.{also}", icon=":material/school:")
+
+    begin(submit, then)
 
 
 def curve(job: jobs.Job) -> None:

@@ -161,3 +161,20 @@ def test_a_failure_is_one_sentence_that_says_what_to_do(error, words, caplog):
     assert job.status == "failed" and words in job.error and "\n" not in job.error
     assert jobs.failure_sentence("test", error) == job.error
     assert jobs.submit("test", "next", lambda cancel: iter(())).wait(PATIENCE)  # the worker lives
+
+
+def test_it_says_what_a_server_would_guard(monkeypatch):
+    monkeypatch.delenv("FISHERDASH_SHARED", raising=False)
+    alone = found()["guards of the server"]
+    assert alone.ok and "one user" in alone.found and "limits none" in alone.found
+    monkeypatch.setenv("FISHERDASH_SHARED", "1")
+    monkeypatch.setenv("FISHERDASH_MAX_JOB_HOURS", "3")
+    monkeypatch.setenv("FISHERDASH_HOSTS", "fisherdash.example.org")
+    many = found()["guards of the server"]
+    assert "FISHERDASH_MAX_JOB_HOURS=3, FISHERDASH_MAX_JOB_MEMORY_GB=4" in many.found
+    assert "and fisherdash.example.org" in many.found
+    assert not many.ok and "FISHERDASH_ADMINS" in many.advice
+    monkeypatch.setenv("FISHERDASH_ADMINS", "0123456789abcdef")
+    assert found()["guards of the server"].ok
+    monkeypatch.setenv("FISHERDASH_MAX_JOBS", "many")
+    assert "FISHERDASH_MAX_JOBS must be" in found()["guards of the server"].found

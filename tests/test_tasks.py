@@ -11,6 +11,7 @@ from fisherdash.potentials import checkpoint
 from fisherdash.settings import MDSettings, Options
 from fisherdash.tasks import Task
 from fisherdash.workspace import Run, jobs
+from fisherdash.workspace.estimates import Estimate
 from fisherdash.workspace.jobs import JobProgress
 from fisherdash.workspace.runs import has_models
 from tests import networks
@@ -27,7 +28,7 @@ def counting(steps: int = 4) -> Task[JobProgress, str]:
             report(JobProgress((done + 0.5) / steps, "counting", f"{done} and a half"))
         return "counted"
 
-    return Task("count", "a count", work, info={"sizes": {"steps": steps}})
+    return Task("count", "a count", Estimate("count", 1.0), work, info={"sizes": {"steps": steps}})
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ PAGES = (
     "simulate",
     "drift",
     "compare",
+    "files",
     "study",
     "learn",
 )

@@ -1,8 +1,9 @@
 """The whole chain on the shipped ethanol data, through the shell, with checks on what comes out.
 
 Train, evaluate, re-fit, simulate, compare, as a user would type them, on a small scale (a few
-minutes on two cores). Every command is printed with its result; every check says what it looks at
-and what it found. Exit status 1 when one of them fails.
+minutes on two cores); then the server is attacked (`tools/attack.py`). Every command is printed
+with its result; every check says what it looks at and what it found. Exit status 1 when one of them
+fails.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from attack import attack
 from shell import shell
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +77,7 @@ def main() -> int:
     """Run everything in a folder that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="fisherdash-validate-") as folder:
         checks = validate(Path(folder))
+    checks |= {f"under attack, {name}": (held, seen) for name, held, seen in attack()}
     print()
     for name, (holds, found) in checks.items():
         print("ok  " if holds else "FAIL", f"{name}: {found}")

@@ -24,6 +24,7 @@ from fisherdash.trajectories import KIND_WORDS
 
 if TYPE_CHECKING:
     from fisherdash.tasks import Task
+    from fisherdash.workspace.estimates import Estimate
     from fisherdash.workspace.jobs import JobProgress
 
 Item = TypeVar("Item")
@@ -177,8 +178,14 @@ class Console:
     def follow(self, task: "Task[Item, Result]") -> "tuple[Result, Item | None]":
         """Do a task here and now; its result, and the last item that it gave.
 
-        Until the command ends, Ctrl-C asks a task that keeps what it has to stop.
+        A large one is warned of. Until the command ends, Ctrl-C asks a task that keeps what it has
+        to stop.
+
+        Raises:
+            InputError: where it is beyond a limit that was set, or needs more than the free space
+                of the disk.
         """
+        self.admit(task.estimate, task.place)
         if task.note:
             self.note(task.note)
         if task.keeps:
@@ -190,6 +197,14 @@ class Console:
             except StopIteration as end:
                 return end.value, item
             self._show(task.describe(item))
+
+    def admit(self, price: "Estimate", place: Path | None) -> None:
+        """The gate of every command that takes a while; see :meth:`follow`."""
+        from fisherdash.workspace import limits
+
+        limits.check(price, place=place)
+        if words := limits.too_large_unasked(price):
+            self.note(f"warning: {words}; Ctrl-C stops it")
 
     def _show(self, progress: "JobProgress") -> None:
         rate = f"{progress.rate:.3g} {progress.rate_unit}" if progress.rate else ""
@@ -275,6 +290,11 @@ def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
     except KeyboardInterrupt:
         console.drop()
         return _complain("interrupted; nothing was kept", FAILED)
+    except OSError as error:  # of a place that cannot even be looked at; others are told elsewhere
+        console.drop()
+        if args.debug or not (error.filename and error.strerror):
+            return _fail(error, args)
+        return _complain(f"{_shortened(str(error.filename))}: {error.strerror}", UNUSABLE)
     except Exception as error:  # noqa: BLE001 - a failure of ours is one line and a log file
         console.drop()
         return _fail(error, args)
@@ -289,6 +309,11 @@ def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
         if not isinstance(error, BrokenPipeError):  # a reader like head has merely seen enough
             return _complain(f"the result could not be printed: {error.strerror}", FAILED)
     return DONE
+
+
+def _shortened(name: str) -> str:
+    """A path for a sentence, printable and of readable length."""
+    return ascii(name if len(name) <= 90 else f"{name[:60]}…{name[-20:]}")
 
 
 def _complain(sentence: str, status: int) -> int:

@@ -153,7 +153,10 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "--head", metavar="NAME", help="whose trajectory goes into an .xyz (default: the first)"
     )
     parser.add_argument(
-        "--replica", type=whole(1), metavar="N", help="which of its replicas, from 1 (default: 1)"
+        "--replica",
+        type=whole(1, 10**6),
+        metavar="N",
+        help="which of its replicas, from 1 (default: 1)",
     )
 
 
@@ -221,7 +224,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=whole(0),
+        type=whole(0, 4096),
         help="processes on this machine (default: one a core); 0 for this process alone",
     )
 

@@ -446,7 +446,9 @@ def import_model(args: argparse.Namespace, console: Console) -> Mapping[str, Any
     out = output_file(args.out, inputs=[args.model])
     check_model_file(args.model)
     from fisherdash.potentials import checkpoint, foreign
+    from fisherdash.workspace import estimates, limits
 
+    console.admit(estimates.reading(limits.size_of(Path(args.model))), out)
     settings = from_arguments(ImportSettings, args)
     imported = foreign.load(Path(args.model), settings, name=out.stem)
     checkpoint.save(imported.checkpoint, out)

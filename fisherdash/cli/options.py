@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fisherdash.potentials.checkpoint import Checkpoint
 
 
-def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+def whole(low: int, high: int) -> Callable[[str], int]:
     """Type of an option: a whole number from ``low`` to ``high``."""
 
     def convert(text: str) -> int:
@@ -24,9 +24,10 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
             value = int(text)
         except ValueError:
             value = None
-        if value is None or value < low or (high is not None and value > high):
-            limit = f"of at least {low}" if high is None else f"from {low} to {high}"
-            raise argparse.ArgumentTypeError(f"must be a whole number {limit}, not {text!r}")
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {low} to {high}, not {text!r:.60}"
+            )
         return value
 
     return convert

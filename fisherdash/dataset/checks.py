@@ -11,6 +11,8 @@ from ase.data import chemical_symbols
 from fisherdash.errors import InputError
 
 LARGEST_ELEMENT = 118
+LARGEST = {"positions": (1e7, "Å"), "energies": (1e12, "eV"), "forces": (1e9, "eV/Å")}
+"""Beyond any molecule's, and far within what can be squared and summed."""
 CLOSEST_ATOMS = 0.3
 """Å; no two nuclei of a molecule come this close (H–H at its shortest is about 0.6 Å in MD)."""
 
@@ -56,6 +58,7 @@ def check_arrays(positions: Any, energies: Any, forces: Any, atomic_numbers: Any
         )
     for name, array in (("positions", positions), ("energies", energies), ("forces", forces)):
         _check_finite(name, array)
+        _check_size(name, array)
     _check_apart(positions, atomic_numbers)
     return {
         "positions": positions,
@@ -130,6 +133,16 @@ def _check_finite(name: str, array: np.ndarray) -> None:
         raise InputError(
             f"{name} holds NaN or infinite values in {int((~frames).sum())} of {len(array)} "
             f"frames, the first is frame {int(np.argmin(frames))}; remove those frames."
+        )
+
+
+def _check_size(name: str, array: np.ndarray) -> None:
+    most, unit = LARGEST[name]
+    largest = float(np.abs(array).max(initial=0.0))
+    if largest > most:
+        raise InputError(
+            f"{name} holds a value of {largest:.3g} {unit}; no molecule has more than {most:g} "
+            f"{unit}."
         )
 
 

@@ -20,6 +20,7 @@ from ase.formula import Formula
 from fisherdash import molecules
 from fisherdash.dataset.checks import check_arrays
 from fisherdash.errors import InputError
+from fisherdash.settings import LoadSettings, settings_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,16 +127,22 @@ class Dataset:
         )
 
 
+_TEMPERATURE = next(one for one in settings_of(LoadSettings) if one.name == "temperature")
+
+
 def check_temperature(value: float | None) -> float | None:
-    """A temperature in K as a float, or None; InputError unless it is finite and positive."""
+    """A temperature in K as a float, or None; InputError outside of what the settings allow."""
     if value is None:
         return None
     try:
         temperature = float(value)
     except (TypeError, ValueError):
         temperature = float("nan")
-    if not (np.isfinite(temperature) and temperature > 0):
-        raise InputError(f"temperature must be a positive number of kelvin, received {value!r}.")
+    if not (np.isfinite(temperature) and _TEMPERATURE.allows(temperature)):
+        raise InputError(
+            f"temperature must be a positive number of kelvin, received {value!r:.60}; at most "
+            f"{_TEMPERATURE.high:.0f}."
+        )
     return temperature
 
 

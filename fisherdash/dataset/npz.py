@@ -306,8 +306,8 @@ def declared_units(texts: Mapping[str, str], name: str, options: ReadOptions) ->
 
 def one_molecule(numbers: np.ndarray, name: str) -> np.ndarray:
     """(N,) from atomic numbers (N,) or (M, N); InputError when the frames differ."""
-    if numbers.ndim != 2 or numbers.shape[0] == 0:
-        return numbers
+    if numbers.ndim != 2 or numbers.shape[0] == 0 or numbers.dtype.names:
+        return numbers  # what is no list of numbers is refused where it is checked
     different = (numbers != numbers[0]).any(axis=1)
     if different.any():
         index = int(np.argmax(different))

@@ -6,7 +6,8 @@ A .traj is a sequence of JSON texts that point at raw arrays in the same file:
     item at an offset: length (int64), JSON; {"x.": {"ndarray": [shape, dtype, offset]}} is array x
 
 ASE would also build objects and arrays of whatever size the JSON claims; here only numbers that lie
-inside the file are taken.
+inside the file are taken, and many frames that point at the same ones take no more memory than any
+other packed file may.
 """
 
 import json
@@ -18,7 +19,11 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from fisherdash.dataset.archives import allowed_size
+
 _MAGIC = b"- of Ulm"
+_ATOMS_OBJECT, _BYTES_AN_ATOM = 4000, 80
+"""Memory of a frame: positions, forces, numbers and what ASE adds."""
 _DTYPES = ("float64", "float32", "int64", "int32")
 
 
@@ -27,8 +32,21 @@ def read_trajectory(data: bytes) -> list[Atoms]:
     if data[:8] != _MAGIC or data[8:24].rstrip() != b"ASE-Trajectory":
         raise ValueError("it is not an ASE trajectory")
     _, count, start = _integers(data, 24, 3)
-    items = [_item(data, offset) for offset in _integers(data, start, count)]
-    return [_frame(data, item, items[0]) for item in items]
+    offsets = _integers(data, start, count)
+    if len(set(offsets)) < count:
+        raise ValueError("it names one frame several times")
+    items = [_item(data, offset) for offset in offsets]
+    allowed, taken, frames = allowed_size(data), 0, []
+    for item in items:
+        frame = _frame(data, item, items[0])
+        taken += _ATOMS_OBJECT + _BYTES_AN_ATOM * len(frame)
+        if taken > allowed:
+            raise ValueError(
+                f"its frames would take more than {allowed / 2**20:.0f} MiB of memory, which a "
+                "file of its size may take at most"
+            )
+        frames.append(frame)
+    return frames
 
 
 def _integers(data: bytes, offset: int, count: int) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ from fisherdash.errors import InputError
 from fisherdash.potentials import families
 from fisherdash.potentials.form import SHARED, Basis, HeadForm, rewritten
 from fisherdash.potentials.head import Head
+from fisherdash.potentials.origin import read_name, read_provenance, writable, writable_name
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
 from fisherdash.settings import MAX_ATOMIC_NUMBER
 
@@ -271,11 +272,11 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "fisherdash": __version__,
-        "name": checkpoint.name,
+        "name": writable_name(checkpoint.name),
         "config": json.dumps(_description(checkpoint)),
         "elements": json.dumps(checkpoint.elements),
         "units": json.dumps(UNITS),
-        "provenance": json.dumps(checkpoint.provenance),
+        "provenance": json.dumps(writable(checkpoint.provenance)),
     }
     data = safetensors.numpy.save(_sketched(_flat_arrays(checkpoint)), metadata)
     with storage.replacing(path) as part:
@@ -355,7 +356,7 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
         potential,
         _nested(arrays),
         elements=elements,
-        name=metadata.get("name", "model"),
+        name=read_name(metadata.get("name", "model"), source),
         provenance=provenance,
         form=form,
         **head,
@@ -390,13 +391,14 @@ def _header(
         potential, form = _described(json.loads(metadata["config"]))
         elements = tuple(json.loads(metadata["elements"]))
         units = json.loads(metadata["units"])
-        provenance = json.loads(metadata["provenance"])
-        well_formed = isinstance(provenance, dict) and all(type(z) is int for z in elements)
-    except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"the header of {source} is damaged: {error}") from error
-    if not well_formed or units != UNITS:
+        provenance = read_provenance(metadata["provenance"], source)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"the header of {source} is damaged: {error!s:.200}") from error
+    if not all(type(z) is int for z in elements) or units != UNITS:
         raise InputError(
-            f"the header of {source} is damaged: elements {elements!r}, units {units!r}; "
+            f"the header of {source} is damaged: elements {elements!r:.60}, units {units!r:.60}; "
             f"units must be {UNITS}"
         )
     return potential, form, elements, provenance

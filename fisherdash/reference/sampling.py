@@ -240,6 +240,10 @@ def sample(atoms: Atoms, settings: SampleSettings) -> Iterator[SampleProgress]:
     return _run(atoms.copy(), settings)
 
 
+AT_ONCE = 200
+"""Steps of the dynamics from one report to the next, at most."""
+
+
 def _run(atoms: Atoms, plan: SampleSettings) -> Iterator[SampleProgress]:
     total = plan.before + plan.frames
     yield SampleProgress(0, total, "relaxing", 0.0)
@@ -268,10 +272,16 @@ def _run(atoms: Atoms, plan: SampleSettings) -> Iterator[SampleProgress]:
             ),
         )
 
+    mean, taken = 0.0, None
     for done in range(1, total + 1):
         stage = "equilibrating" if done <= plan.before else "sampling"
+        for left in range(plan.steps, 0, -AT_ONCE):
+            with refusing(f"{stage} at {plan.temperature:g} K"):
+                dynamics.run(min(left, AT_ONCE))
+            if left > AT_ONCE:  # a long interval can be stopped within it
+                count = len(positions)
+                yield SampleProgress(done - 1, total, stage, mean, frames=count, so_far=taken)
         with refusing(f"{stage} at {plan.temperature:g} K"):
-            dynamics.run(plan.steps)
             energy, force = atoms.get_potential_energy(), atoms.get_forces()
         if fragments(atoms, APART) > pieces_whole:
             raise InputError(

@@ -69,7 +69,7 @@ def converter(one: Setting) -> Callable[[str], Any]:
         for value in _readings(one, text):
             if one.allows(value):
                 return value
-        raise argparse.ArgumentTypeError(f"must be {one.wanted}, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be {one.wanted}, not {text!r:.60}")
 
     return convert
 

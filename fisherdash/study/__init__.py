@@ -1,9 +1,10 @@
 """Populations of models: specified in a TOML file, run anywhere, kept in small tables.
 
-``spec`` reads the file, ``plan`` makes members and units of it, ``stages`` does one unit, ``run``
-does them all, here or on Dask, and ``tables`` is what comes out.
+``spec`` reads the file, ``cost`` estimates what it takes, ``plan`` makes members and units of it,
+``stages`` does one unit, ``run`` does them all, here or on Dask, and ``tables`` is what comes out.
 """
 
+from fisherdash.study.cost import estimate_of
 from fisherdash.study.plan import open_plan, read_begun
 from fisherdash.study.run import Progress, prepare_study, read_progress, run_study
 from fisherdash.study.spec import Spec, read_spec

@@ -269,7 +269,9 @@ class Progress:
         except FileNotFoundError as error:
             raise InputError(f"there is no interrupted training to resume: {path}") from error
         except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} does not hold an interrupted training: {error}") from error
+            raise InputError(
+                f"{path} does not hold an interrupted training: it is damaged or something else"
+            ) from error
         for key, value in self._fixed().items():
             if agreed.get(key) != value:
                 raise InputError(

@@ -1,17 +1,19 @@
 """The log of jobs: a JSON line when one starts and one when it ends.
 
-The lines say what kind of work it was, how large, on what, how long and how it ended. Nothing that
-a user typed or uploaded is in them: no names, no titles, no paths, no messages of errors. The file
-is ``logs/jobs.jsonl`` of the workspace that everybody shares; it is rotated, and all of it together
-never grows beyond :data:`MAX_BYTES` × (:data:`BACKUPS` + 1).
+The lines say what kind of work it was, how large, on what, how long, how fast and how it ended.
+Nothing that a user typed or uploaded is in them: no names, no titles, no paths, no messages of
+errors. The file is ``logs/jobs.jsonl`` of the workspace that everybody shares; it is rotated, and
+all of it together never grows beyond :data:`MAX_BYTES` × (:data:`BACKUPS` + 1).
 """
 
 import contextlib
 import datetime
 import fcntl
+import functools
 import json
 import logging
 import logging.handlers
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,35 @@ def write(event: str, **facts: Any) -> None:
             handler = _Quiet(path(), maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8")
             handler.emit(logging.makeLogRecord({"msg": json.dumps(line)}))
             handler.close()
+
+
+def paces(kind: str) -> list[float]:
+    """How many seconds by the rule each job of a kind has done in one, the oldest first.
+
+    Only jobs that worked for a while are in it; [] where none has, or the log cannot be read.
+    """
+    return _paces(path(), _stamp(path())).get(kind, [])
+
+
+@functools.lru_cache(maxsize=4)
+def _paces(log: Path, stamp: tuple[int, int]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    with contextlib.suppress(OSError), log.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                facts = json.loads(line)
+                kind, pace = str(facts["kind"]), float(facts["pace"])
+                if 0 < pace < math.inf:
+                    found.setdefault(kind, []).append(pace)
+    return found
+
+
+def _stamp(log: Path) -> tuple[int, int]:
+    try:
+        facts = log.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_mtime_ns, facts.st_size
 
 
 class _Quiet(logging.handlers.RotatingFileHandler):

@@ -2,8 +2,9 @@
 
 A job is an iterator that is consumed in a worker thread. The list lives in this module, so that it
 outlives every page, refresh and browser tab. A job belongs to the user for whom it was submitted
-(:mod:`fisherdash.workspace.users`); others neither see it nor reach it. Users take turns in the
-queue of a device: whoever submits twenty jobs delays another user by one of them, not by twenty.
+(:mod:`fisherdash.workspace.users`); others neither see it nor reach it, but for an administrator,
+who may cancel any. Users take turns in the queue of a device by the work that they ask for
+(:mod:`fisherdash.workspace.turns`).
 
 An :class:`InputError` ends a job with its own sentence. Any other exception is a failure of the
 program: one sentence for the user, the traceback in the log.
@@ -14,7 +15,6 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +23,23 @@ from typing import Any, Literal
 from fisherdash.background import give_back, step_back
 from fisherdash.errors import InputError
 from fisherdash.workspace import joblog, limits, paths, users
+from fisherdash.workspace.estimates import Estimate
+from fisherdash.workspace.turns import FairQueue
 
 REMEMBERED = 200
 """Jobs kept in the list; the oldest finished ones go first."""
 
 RESULTS = 2
 """Results kept of each user's jobs of one kind, the newest; a re-fit holds megabytes."""
+
+_ONE_STAGE = ("sample", "train", "simulate")
+"""Kinds whose last stage does all of the work, after their programs were compiled."""
+
+_UNKNOWN = 1.0
+"""Seconds that a job without an estimate is taken to last."""
+
+_SETTLED = 20.0
+"""Seconds at one stage of work from which on its speed tells something."""
 
 _MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
 _DEVICE = ("UNAVAILABLE", "DEVICE_LOST", "CUDA_ERROR", "device is lost", "hipError")
@@ -83,8 +94,10 @@ class Job:
         info: dict[str, Any],
         device: str,
         owner: str = users.EVERYBODY,
+        estimate: Estimate | None = None,
     ) -> None:
-        self.id, self.owner = f"{kind}-{number}", owner
+        self.id, self.owner, self.estimate = f"{kind}-{number}", owner, estimate
+        self.expected = estimate.seconds if estimate is not None else _UNKNOWN
         self.kind, self.title, self.device, self.info = kind, title, device, info
         self.status: JobStatus = "queued"
         self.progress = JobProgress(stage="queued")
@@ -130,6 +143,27 @@ class Job:
         return spent / gained * (1.0 - self.progress.fraction)
 
     @property
+    def promised(self) -> float:
+        """Bytes that it is still to write, as estimated."""
+        left = 1.0 - self.progress.fraction
+        return self.estimate.disk * left if self.active and self.estimate is not None else 0.0
+
+    @property
+    def pace(self) -> float | None:
+        """Seconds by the rule that it did in one, at its last stage; None where that says little.
+
+        A stage that begins with the work and ends with it: a re-fit has several, of which each is
+        another part of the whole, and is taken from the start.
+        """
+        _, began, fraction = self._stage_began
+        if self.kind not in _ONE_STAGE:
+            began, fraction = self.started, 0.0
+        spent, gained = self.ended - began, self.progress.fraction - fraction
+        if self.estimate is None or not self.started or spent < _SETTLED or gained <= 0.0:
+            return None
+        return self.estimate.work * gained / spent
+
+    @property
     def cancelling(self) -> bool:
         """Asked to stop, not yet stopped."""
         return self._cancel.is_set() and self.active
@@ -137,10 +171,11 @@ class Job:
     def cancel(self) -> None:
         """Ask the job to stop; one that still waits in the queue never starts.
 
-        InputError when it is another user's.
+        InputError when it is another user's, and the present one no administrator.
         """
-        if not self.within_reach_of(users.current()):
-            raise InputError("this job is another user's, who alone can cancel it")
+        user = users.current()
+        if not (self.within_reach_of(user) or limits.is_administrator(user)):
+            raise InputError("this job is another user's; they and an administrator can cancel it")
         self._cancel.set()
         with self._lock:
             if self.status == "queued":
@@ -208,6 +243,7 @@ class Job:
                 seconds=round(self.seconds, 3),
                 device=self.progress.device or self.device,
                 done=round(self.progress.fraction, 4),
+                pace=self.pace and float(f"{self.pace:.4g}"),
                 failure=self.failure,
             )
         self._done.set()
@@ -220,48 +256,12 @@ class Job:
         return {"job": self.id, "kind": self.kind, "sizes": known}
 
 
-class FairQueue:
-    """Round-robin over users; first in, first out within the jobs of one user."""
-
-    def __init__(self) -> None:
-        # In the order of their turns: who was served moves to the end.
-        self._lanes: dict[str, deque[Job]] = {}
-        self._changed = threading.Condition()
-
-    def put(self, item: Job) -> None:
-        """Append ``item`` to its owner's jobs."""
-        with self._changed:
-            self._lanes.setdefault(item.owner, deque()).append(item)
-            self._changed.notify()
-
-    def take(self) -> Job:
-        """The next item; waits until there is one."""
-        with self._changed:
-            while not (order := self._order()):
-                self._changed.wait()
-            item = order[0]
-            lane = self._lanes.pop(item.owner)
-            if rest := deque(other for other in lane if other is not item and other.active):
-                self._lanes[item.owner] = rest
-            return item
-
-    def order(self) -> list[Job]:
-        """The waiting jobs in the order in which they would be taken if no other came."""
-        with self._changed:
-            return self._order()
-
-    def _order(self) -> list[Job]:
-        lanes = [[item for item in lane if item.active] for lane in self._lanes.values()]
-        longest = max(map(len, lanes), default=0)
-        return [lane[turn] for turn in range(longest) for lane in lanes if turn < len(lane)]
-
-
 class Registry:
     """The list of jobs and the workers, one thread and one queue for each device."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._queues: dict[str, FairQueue] = {}
+        self._queues: dict[str, FairQueue[Job]] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
 
@@ -274,22 +274,27 @@ class Registry:
         describe: Callable[[Any], JobProgress] = progress_as_is,
         info: dict[str, Any] | None = None,
         limited: bool = False,
+        estimate: Estimate | None = None,
     ) -> Job:
         """Put a new job into its device's queue, starting the worker if this is its first.
 
-        InputError when it is ``limited`` and its user has as many jobs as one may have.
+        Raises:
+            InputError: when it is ``limited`` and its user has as many jobs as one may have, or
+                when the gate (:func:`limits.admit`) does not let what is estimated begin.
         """
         owner, info = users.current(), info or {}
         with self._lock:
-            active = sum(job.active and job.owner == owner for job in self._jobs.values())
+            mine = [job for job in self._jobs.values() if job.active and job.owner == owner]
             try:
                 if limited:
-                    limits.check_jobs(active, owner)
+                    limits.check_jobs(len(mine), owner)
+                if estimate is not None:
+                    limits.admit(estimate, sum(job.promised for job in mine))
             except InputError:
                 _release_names(info)
                 raise
             number = next(self._numbers)
-            job = Job(number, kind, title, make_iterator, describe, info, device, owner)
+            job = Job(number, kind, title, make_iterator, describe, info, device, owner, estimate)
             ended = [other.id for other in self._jobs.values() if not other.active]
             for job_id in ended[: max(0, len(self._jobs) + 1 - REMEMBERED)]:
                 del self._jobs[job_id]
@@ -307,6 +312,7 @@ class Registry:
         while True:
             job = self._queues[device].take()
             job.run()
+            self._queues[device].settle(job, job.seconds)
             self._give_up_results(job.kind, job.owner)
             give_back()
 
@@ -345,6 +351,7 @@ def submit(
     describe: Callable[[Any], JobProgress] = progress_as_is,
     info: dict[str, Any] | None = None,
     device: str = "default",
+    estimate: Estimate | None = None,
 ) -> Job:
     """Queue background work.
 
@@ -356,11 +363,16 @@ def submit(
       describe: reads the progress off an item, which is a :class:`JobProgress` by default.
       info: facts to display, for example the folder of its run.
       device: whose queue it waits in.
+      estimate: what it will take, which decides whether it may begin and when its turn comes.
 
     Raises:
-      InputError: when its user has as many jobs as one may have on this server.
+      InputError: when its user has as many jobs as one may have on this server, or asks for more
+        than one may.
+      limits.Question: for a large job on one's own machine that nobody has agreed to.
     """
-    return _registry.add(kind, title, device, make_iterator, describe, info, limited=True)
+    return _registry.add(
+        kind, title, device, make_iterator, describe, info, limited=True, estimate=estimate
+    )
 
 
 def report(item: Any) -> None:
@@ -376,6 +388,12 @@ def every(kind: str | None = None) -> list[Job]:
     return [
         job for job in _registry.all() if kind in (None, job.kind) and job.within_reach_of(user)
     ]
+
+
+def table() -> list[Job]:
+    """The jobs that the present user may cancel, newest first: their own, or everybody's."""
+    user = users.current()
+    return _registry.all() if limits.is_administrator(user) else every()
 
 
 def latest(kind: str) -> Job | None:

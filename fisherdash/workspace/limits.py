@@ -1,72 +1,42 @@
-"""What a simulation will cost, and what one user may ask of a server that many share.
+"""The gate that every job passes before it starts, and what a user of a shared server may ask for.
 
-The cost is estimated before the launch: bytes on disk, and seconds from the steps × replicas ×
-heads × atoms per second of this machine's most recent run.
+A job comes with an estimate of its time, memory and disk (:mod:`fisherdash.workspace.estimates`).
+On a shared server it is refused beyond the limits below. On one's own machine there are none but
+the free space of the disk, unless they are set; what takes more than an hour, or more than half of
+the memory, is asked about on a page (:class:`Question`) and warned of in the shell.
 
-On one's own machine there is no limit. Each limit is an environment variable
-(``docs/deploy.md``); the largest upload is Streamlit's own setting.
+Each limit is an environment variable (``docs/deploy.md``); the largest upload is Streamlit's own
+setting.
 """
 
 import contextlib
-import math
+import contextvars
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from fisherdash import storage
 from fisherdash.errors import InputError
-from fisherdash.text import duration
+from fisherdash.text import duration, in_bytes
 from fisherdash.workspace import paths, users
-from fisherdash.workspace.listing import entries
-from fisherdash.workspace.runs import open_run
+from fisherdash.workspace.estimates import Estimate
 
 GB = 1e9
-_LOOK_BACK = 3
+HOUR = 3600.0
+
+LONG = HOUR
+"""Seconds beyond which a job on one's own machine is asked about."""
+MUCH = 0.5
+"""The share of this machine's memory beyond which it is."""
+
+ADMINS = "FISHERDASH_ADMINS"
+"""Environment variable: users who may cancel everybody's jobs, by the numbers that pages show."""
 
 
-class Cost(NamedTuple):
-    """Estimate of one run; seconds is None when nothing comparable has run here yet."""
-
-    frames: int
-    bytes: int
-    seconds: float | None
-
-    @property
-    def sentence(self) -> str:
-        """The estimate in words."""
-        size = f"{self.frames:,} frames of each trajectory, about {_in_words(self.bytes)} on disk"
-        if self.seconds is None:
-            return f"{size}; the time is known a few seconds after the launch."
-        return f"{size}, about {duration(self.seconds)} at the speed of this machine's last run."
-
-
-def cost(heads: int, replicas: int, steps: int, record_every: int, atoms: int) -> Cost:
-    """Estimate for a run of ``heads`` checkpoints."""
-    frames = -(-steps // record_every) + 1
-    # Positions and velocities in single, two energies in double precision.
-    size = frames * heads * replicas * (atoms * 3 * 2 * 4 + 2 * 8)
-    pace = last_pace()
-    return Cost(frames, size, heads * replicas * atoms * steps / pace if pace else None)
-
-
-def last_pace() -> float | None:
-    """Steps × replicas × heads × atoms per second of the latest run whose speed is known."""
-    for entry in entries("runs")[:_LOOK_BACK]:
-        with contextlib.suppress(InputError):
-            run = open_run(entry.folder)
-            if run.typical_speed > 0:
-                return run.typical_speed * math.prod(run.header.shape) * run.header.num_atoms
-    return None
-
-
-def _in_words(count: int) -> str:
-    """A number of bytes in words."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 999.5:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"
+class Question(InputError):
+    """A large job on one's own machine that nobody has agreed to yet."""
 
 
 class Limit(NamedTuple):
@@ -77,10 +47,14 @@ class Limit(NamedTuple):
 
 
 JOBS = Limit("FISHERDASH_MAX_JOBS", 6)  # that one user may have waiting or at work
+JOB_HOURS = Limit("FISHERDASH_MAX_JOB_HOURS", 12)  # that one job may take, as estimated
+JOB_MEMORY_GB = Limit("FISHERDASH_MAX_JOB_MEMORY_GB", 4)  # of memory of one job, as estimated
 RUN_STEPS = Limit("FISHERDASH_MAX_RUN_STEPS", 2e8)  # heads × replicas × steps of one run
-RUN_GB = Limit("FISHERDASH_MAX_RUN_GB", 2)  # of the frames of one run on disk
+RUN_GB = Limit("FISHERDASH_MAX_RUN_GB", 2)  # that one job may write
 USER_GB = Limit("FISHERDASH_MAX_USER_GB", 5)  # of all files of one user on disk
-ALL = (JOBS, RUN_STEPS, RUN_GB, USER_GB)
+ALL = (JOBS, JOB_HOURS, JOB_MEMORY_GB, RUN_STEPS, RUN_GB, USER_GB)
+
+_agreed: contextvars.ContextVar[bool] = contextvars.ContextVar("agreed", default=False)
 
 
 def is_shared() -> bool:
@@ -108,9 +82,32 @@ def value(limit: Limit, user: str) -> float:
     return number
 
 
+def administrators() -> frozenset[str]:
+    """Users who may cancel everybody's jobs; InputError when the variable holds something else."""
+    given = [word.strip() for word in os.environ.get(ADMINS, "").split(",")]
+    names = [word for word in given if word]
+    for name in names:
+        try:
+            users.checked(name)
+        except ValueError:
+            raise InputError(
+                f"{ADMINS} must be numbers of users with commas between them, 16 hexadecimal "
+                f"digits as the page Models & files shows them, received {name!r}"
+            ) from None
+    return frozenset(names)
+
+
+def is_administrator(user: str) -> bool:
+    """Whether a user may cancel everybody's jobs: on one's own machine, or named as one."""
+    return user == users.EVERYBODY or user in administrators()
+
+
 def check_variables() -> None:
     """InputError when a variable has an invalid value; called before serving."""
+    with storage.telling(paths.everybodys()):
+        paths.everybodys().exists()
     is_shared()
+    administrators()
     for limit in ALL:
         value(limit, users.EVERYBODY)
 
@@ -125,49 +122,121 @@ def check_jobs(active: int, user: str) -> None:
         )
 
 
-def check_run(price: Cost, trajectory_steps: int, user: str) -> None:
-    """InputError when a run exceeds the limits of ``user`` or the free space on the disk.
+@contextlib.contextmanager
+def agreed() -> Iterator[None]:
+    """Within the block the user has agreed to a large job."""
+    token = _agreed.set(True)
+    try:
+        yield
+    finally:
+        _agreed.reset(token)
 
-    ``trajectory_steps`` are heads × replicas × steps.
+
+def admit(price: Estimate, promised: float = 0.0) -> None:
+    """Let a job of the present user begin.
+
+    Args:
+        price: its estimate.
+        promised: bytes that the user's other jobs are still to write.
+
+    Raises:
+        Question: where it is large, on one's own machine, and nobody has agreed.
+        InputError: where it is beyond a limit of the user, or the free space of the disk.
     """
+    check(price, promised)
+    words = too_large_unasked(price)
+    if words and not users.current() and not _agreed.get():
+        raise Question(words)
+
+
+def check(price: Estimate, promised: float = 0.0, place: Path | None = None) -> None:
+    """InputError where a job is beyond a limit of the user, or the free space at ``place``."""
+    user = users.current()
     most = value(RUN_STEPS, user)
-    if trajectory_steps > most:
+    if price.steps > most:
         raise InputError(
-            f"heads × replicas × steps are {trajectory_steps:.3g}, and this server allows "
+            f"heads × replicas × steps are {price.steps:.3g}, and this server allows "
             f"{most:.3g}; ask for fewer replicas or steps"
         )
-    most = value(RUN_GB, user) * GB
-    if price.bytes > most:
+    most = value(JOB_HOURS, user) * HOUR
+    if price.seconds > most:
         raise InputError(
-            f"the frames would take {_in_words(price.bytes)}, and this server allows "
-            f"{_in_words(int(most))} for one run; record fewer frames"
+            f"this would take about {duration(price.seconds)}, and this server allows "
+            f"{duration(most)} for one job; ask for less: fewer frames, epochs, replicas or steps"
         )
-    check_room(price.bytes, user)
-
-
-def check_room(extra: int, user: str) -> None:
-    """InputError when ``extra`` bytes exceed the free disk space or the limit of ``user``."""
-    home = paths.root()
-    above = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(above).free
-    if extra > free:
+    most = value(JOB_MEMORY_GB, user) * GB
+    if price.memory > most:
         raise InputError(
-            f"about {_in_words(extra)} are needed, and the disk has {_in_words(free)} left; record "
-            "fewer frames or delete runs"
+            f"this would take about {in_bytes(price.memory)} of memory, and this server allows "
+            f"{in_bytes(most)} for one job; ask for less at once: fewer replicas, a smaller batch "
+            "or a smaller network"
+        )
+    most = value(RUN_GB, user) * GB
+    if price.disk > most:
+        raise InputError(
+            f"the files would take {in_bytes(price.disk)}, and this server allows "
+            f"{in_bytes(most)} for one job; record fewer frames"
+        )
+    check_room(price.disk, user, promised, place)
+
+
+def too_large_unasked(price: Estimate) -> str:
+    """What to ask before a large job, one sentence; "" for one that may begin unasked."""
+    much = MUCH * memory_of_machine()
+    said = []
+    if price.seconds > LONG:
+        how = "as the last ones here took" if price.measured else "by a careful rule"
+        said.append(f"about {duration(price.seconds)} {how}")
+    if price.memory > much:
+        total = in_bytes(memory_of_machine())
+        said.append(f"about {in_bytes(price.memory)} of this machine's {total} of memory")
+    return f"this will take {' and '.join(said)}" if said else ""
+
+
+def memory_of_machine() -> float:
+    """Bytes of memory that this machine has; infinite where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (ValueError, OSError, AttributeError):
+        return float("inf")
+
+
+def check_room(extra: float, user: str, promised: float = 0.0, place: Path | None = None) -> None:
+    """InputError when ``extra`` bytes exceed the free disk space or the limit of ``user``.
+
+    Args:
+        extra: bytes that are to be written.
+        user: whose files count.
+        promised: bytes that other jobs of the user are still to write.
+        place: where the bytes go; the workspace unless told otherwise.
+    """
+    home = paths.root()
+    place = place or home
+    above = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(above).free
+    if extra + promised > free:
+        raise InputError(
+            f"about {in_bytes(extra + promised)} are needed, and the disk has {in_bytes(free)} "
+            "left; record fewer frames or delete files"
         )
     most = value(USER_GB, user) * GB
-    if most < float("inf") and (used := _size(home)) + extra > most:
+    if most < float("inf") and (used := size_of(home) + promised) + extra > most:
         raise InputError(
-            f"your files take {_in_words(used)} of the {_in_words(int(most))} that this server "
-            f"allows, and about {_in_words(extra)} more are needed; delete runs first"
+            f"your files and jobs take {in_bytes(used)} of the {in_bytes(most)} that this server "
+            f"allows, and about {in_bytes(extra)} more are needed; delete something on the page "
+            "Models & files first"
         )
 
 
-def _size(folder: Path) -> int:
-    """Bytes of all files below a folder, other users' left out."""
+def size_of(place: Path) -> int:
+    """Bytes of a file, or of all files below a folder, other users' left out."""
+    if not place.is_dir() or place.is_symlink():
+        with contextlib.suppress(OSError):
+            return place.lstat().st_size
+        return 0
     total = 0
-    for path, folders, names in os.walk(folder):
-        if Path(path) == folder and paths.USERS in folders:
+    for path, folders, names in os.walk(place):
+        if Path(path) == paths.everybodys() and paths.USERS in folders:
             folders.remove(paths.USERS)
         for name in names:
             with contextlib.suppress(OSError):  # gone in the meantime

@@ -72,10 +72,19 @@ def root() -> Path:
 
 
 def everybodys() -> Path:
-    """Where the workspace that everybody sees is; it may not exist yet."""
+    """Where the workspace that everybody sees is; it may not exist yet.
+
+    InputError for a name that leads nowhere.
+    """
     named = os.environ.get("FISHERDASH_WORKSPACE")
-    folder = Path(named).expanduser() if named else platformdirs.user_data_path("fisherdash")
-    return folder.resolve()
+    folder = Path(named) if named else platformdirs.user_data_path("fisherdash")
+    try:
+        return folder.expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # an unknown user, a loop of links, …
+        raise InputError(
+            f"FISHERDASH_WORKSPACE is {named!r:.80}, which leads to no folder ({error!s:.80}); set "
+            "it to a folder that can be written"
+        ) from error
 
 
 def place(kind: Kind) -> Path:

@@ -12,6 +12,7 @@ from fisherdash.settings import LandscapeSettings
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
 from pages.ui import library
+from pages.ui.asking import begin
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.progress import command, door, follow, plain
 from pages.ui.widgets import widgets
@@ -36,7 +37,7 @@ def ask() -> None:
             data = library.dataset_at(data_path)
             models = library.models_for(paths, data)
             chosen = LandscapeSettings(**settings)
-            tasks.submit_landscape(paths, data_path, models, data, chosen)
+            begin(lambda: tasks.submit_landscape(paths, data_path, models, data, chosen))
 
 
 def show(job: Job, found: "Mapping[str, Landscape]") -> None:

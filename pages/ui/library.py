@@ -18,7 +18,7 @@ from fisherdash.analysis import RunStatistics, compare
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import ImportSettings, TutorialSettings, shown
-from fisherdash.workspace import Run, limits, notes, open_run, ownership, paths, users
+from fisherdash.workspace import Run, estimates, limits, notes, open_run, ownership, paths
 from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.listing import rename as rename_work
 from pages.ui.progress import attempt, complaint, computed, door, plain
@@ -320,7 +320,7 @@ def _bring(
     if upload is None:
         return
     with door("model"):
-        limits.check_room(upload.size, users.current())
+        limits.admit(estimates.reading(upload.size))
         found = read(upload.getvalue(), upload.name)
         stem = paths.safe_stem(upload.name)
         path = paths.save_new(

@@ -105,7 +105,12 @@ def begun(job: Job) -> None:
 def look_here(job: Job) -> None:
     """Where the status of a job stands: it comes into view when it was begun on this page."""
     if st.session_state.get("begun") == job.id:
-        _LOOK(data=job.id, key="look here")
+        into_view(job.id, "look here")
+
+
+def into_view(what: str, key: str) -> None:
+    """The browser moves this place into view, once for each ``what``."""
+    _LOOK(data=what, key=key)
 
 
 def follow(job: Job, every: float = 0.5) -> None:

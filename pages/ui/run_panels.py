@@ -1,6 +1,7 @@
 """Panels of a run: structure and vibrations, the origin of its drift, error bars of its forces."""
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from fisherdash.plots.theme import SeriesStyle
 from fisherdash.workspace import Run, paths
 from fisherdash.workspace.runs import finer_run, last_velocities, survivor_positions
 from pages.ui import library
+from pages.ui.asking import begin
 from pages.ui.charts import csv_button, draw, looks, show_table
 from pages.ui.progress import computed, door, follow, next_step, plain
 from pages.ui.widgets import switch
@@ -231,7 +233,7 @@ def _cause(run: Run, cause: Cause) -> None:
         st.caption(help)
         if st.button(label, icon=icon):
             path = _data_of(run)
-            tasks.submit_finer(run, path, library.dataset_at(path), cause)
+            begin(functools.partial(tasks.submit_finer, run, path, library.dataset_at(path), cause))
             st.rerun()
         return
     job = tasks.job_in(folder)

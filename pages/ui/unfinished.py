@@ -1,5 +1,6 @@
 """Interrupted runs and trainings, with buttons to resume or dismiss them."""
 
+import functools
 from pathlib import Path
 
 import streamlit as st
@@ -7,6 +8,7 @@ import streamlit as st
 from fisherdash import tasks
 from fisherdash.workspace import jobs
 from fisherdash.workspace.listing import Work, dismiss, interrupted
+from pages.ui.asking import begin
 from pages.ui.progress import attempt, plain
 
 _MOST = 5
@@ -45,7 +47,7 @@ def go_on_button(folder: Path) -> None:
         "Go on",
         key=f"go on {folder}",
         icon=":material/resume:",
-        on_click=attempt(tasks.submit_resume),
-        args=(folder,),
+        on_click=attempt(begin),
+        args=(functools.partial(tasks.submit_resume, folder),),
         help="Continues exactly where it was stopped.",
     )

@@ -13,7 +13,7 @@ from fisherdash import dataset as datasets
 from fisherdash.dataset import Dataset, Keys
 from fisherdash.errors import InputError
 from fisherdash.settings import LoadSettings, shown
-from fisherdash.workspace import limits, paths, users
+from fisherdash.workspace import estimates, limits, paths
 from pages.ui import library
 from pages.ui.progress import complain, complaint, door, plain
 from pages.ui.widgets import in_words_of_the_page, widgets
@@ -106,7 +106,7 @@ def _keep() -> None:
         data = _read(upload)
         if isinstance(data, InputError):
             return  # told beside the file
-        limits.check_room(upload.size, users.current())
+        limits.admit(estimates.reading(upload.size))
         stem = paths.safe_stem(upload.name)
         path = paths.save_new("datasets", stem, ".npz", lambda part: datasets.save(data, part))
         name = library.name_of(path)

@@ -105,7 +105,7 @@ def unfold(page: Page) -> None:
     folded.evaluate_all("all => all.forEach(one => one.click())")
 
 
-PAGES = ("", "data", "train", "refit", "simulate", "drift", "compare", "study")
+PAGES = ("", "data", "train", "refit", "simulate", "drift", "compare", "files", "study")
 CHOSEN = urllib.parse.urlencode({"data": FILE[:60], "model": FILE[:60], "run": FILE[:60]})
 
 

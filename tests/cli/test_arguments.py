@@ -199,3 +199,34 @@ def test_a_result_that_cannot_be_written_is_a_failure():
     answer = piped("COMMAND > /dev/full")
     assert answer.returncode == 1
     assert answer.stderr == "fisherdash: the result could not be printed: No space left on device\n"
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", LONG, "data.npz"],
+        ["train", LONG, "--out", "x"],
+        ["simulate", LONG, "--data", "x", "--out", LONG],
+        ["compare", LONG],
+    ],
+    ids=lambda words: words[0],
+)
+def test_names_that_are_too_long_are_refused_in_one_line(words, capfd):
+    from fisherdash.__main__ import main
+
+    assert main(words) == 2
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1 and len(err) < 250 and "too long" in err
+
+
+@pytest.mark.parametrize("place", ["~nosuchuser/x", "/tmp/" + LONG])
+def test_a_workspace_that_cannot_be_is_refused_in_one_line(monkeypatch, place, capfd):
+    from fisherdash.__main__ import main
+
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", place)
+    assert main(["index"]) == 2
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1 and len(err) < 300

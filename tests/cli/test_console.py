@@ -13,6 +13,7 @@ import pytest
 from fisherdash.cli.console import Console, execute, json_safe, table
 from fisherdash.errors import InputError
 from fisherdash.tasks import Task
+from fisherdash.workspace.estimates import Estimate
 from fisherdash.workspace.jobs import JobProgress
 
 
@@ -153,7 +154,10 @@ def test_the_table_has_units_and_leaves_names_alone():
     ]
 
 
-def interrupting(keeps):
+SMALL = Estimate("made-up", 1.0)
+
+
+def interrupting(keeps, estimate=SMALL):
     """A task that is interrupted in the middle; how far it was asked to stop is its result."""
 
     def work(cancel, report):
@@ -164,7 +168,7 @@ def interrupting(keeps):
         yield JobProgress(1.0, "working", "last")
         return stopped
 
-    return Task("made-up", "", work, note="going on", keeps=keeps)
+    return Task("made-up", "", estimate, work, note="going on", keeps=keeps)
 
 
 def test_a_task_is_followed_to_its_result_and_its_last_item(capfd, interruptible):
@@ -186,3 +190,21 @@ def test_a_task_that_keeps_nothing_ends_at_the_first_interrupt(capfd, interrupti
     assert execute(arguments(run)) == 1
     out, err = capfd.readouterr()
     assert out == "" and "interrupted; nothing was kept" in err
+
+
+def test_a_large_task_is_warned_of_and_beyond_a_limit_refused_in_one_line(
+    capfd, interruptible, monkeypatch
+):
+    large = Estimate("made-up", 3 * 24 * 3600.0)
+
+    def run(args, console):
+        return {"stopped": console.follow(interrupting(keeps=True, estimate=large))[0]}
+
+    assert execute(arguments(run)) == 0
+    warned = "warning: this will take about 3 days by a careful rule; Ctrl-C stops it"
+    assert warned in capfd.readouterr().err.splitlines()
+    monkeypatch.setenv("FISHERDASH_MAX_JOB_HOURS", "2")
+    assert execute(arguments(run)) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert "would take about 3 days, and this server allows 2 h for one job" in err

@@ -69,7 +69,11 @@ REFUSALS = {
     ),
     "complex": ({"energies": np.zeros(6, complex)}, "energies must be real numbers, received"),
     "temperature": ({"temperature": -3}, "temperature must be a positive number of kelvin, rec"),
-    "temperature NaN": ({"temperature": float("nan")}, "received nan."),
+    "temperature NaN": ({"temperature": float("nan")}, "received nan;"),
+    "temperature 1e300": ({"temperature": 1e300}, "received 1e+300; at most 100000."),
+    "far away": ({"positions": np.full((6, 3, 3), 1e200)}, "no molecule has more than 1e+07 Å"),
+    "energies 1e300": ({"energies": np.full(6, 1e300)}, "no molecule has more than 1e+12 eV"),
+    "forces 1e300": ({"forces": np.full((6, 3, 3), 1e300)}, "no molecule has more than 1e+09 eV"),
 }
 
 

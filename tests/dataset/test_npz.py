@@ -286,3 +286,13 @@ def test_is_a_plain_zip_of_arrays(make, tmp_path):
     save(make(), tmp_path / "a.npz")
     with zipfile.ZipFile(tmp_path / "a.npz") as file:
         assert file.testzip() is None
+
+
+def test_atomic_numbers_that_are_tables_are_refused_also_where_frames_differ(tmp_path):
+    numbers = np.zeros((6, 3), [("a", "i4")])
+    numbers["a"][1:] = 1
+    path = tmp_path / "x.npz"
+    positions = np.random.default_rng(0).normal(size=(6, 3, 3))
+    np.savez(path, R=positions, E=np.arange(6.0), F=positions, z=numbers)
+    with pytest.raises(InputError, match="atomic_numbers must be a list of integers"):
+        load(path)

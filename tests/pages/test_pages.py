@@ -226,7 +226,8 @@ def test_simulate_launches_a_run_that_the_page_of_drift_shows(open_page, water, 
     for label, value in {"Replicas": 2, "Steps": 40}.items():
         next(item for item in app.number_input if item.label == label).set_value(value)
     app.run()
-    assert "1 × 2 trajectories of 0.02 ps: 5 frames" in texts(app)
+    said = texts(app)
+    assert "1 × 2 trajectories of 0.02 ps." in said and "5 frames of each trajectory" in said
     next(item for item in app.button if item.label == "Simulate").click().run()
     job = jobs.every("simulate")[0]
     assert job.wait(PATIENCE) and job.status == "finished", job.error

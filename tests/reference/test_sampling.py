@@ -292,3 +292,22 @@ def test_fragments_are_counted():
     atoms = Atoms("H4", positions=[[0, 0, 0], [0, 0, 0.7], [0, 0, 5], [0, 0, 5.7]])
     assert fragments(atoms, 1.3) == 2
     assert fragments(atoms[:2], 1.3) == 1
+
+
+def test_a_long_interval_can_be_stopped_within_it():
+    settings = SampleSettings(temperature=300.0, frames=1, interval_fs=1e6, equilibration_ps=0.0)
+    reports = sampling.sample(molecule("H2O"), settings)
+    found = [next(reports) for _ in range(4)]  # the first interval has two million steps
+    assert [one.frames for one in found] == [0] * 4 and found[-1].done == 0
+
+
+def test_reports_within_an_interval_change_no_frame(monkeypatch):
+    settings = SampleSettings(temperature=300.0, frames=3, interval_fs=10.0, equilibration_ps=0.01)
+
+    def frames():
+        *_, last = sampling.sample(molecule("H2O"), settings)
+        return last.dataset.positions
+
+    whole = frames()
+    monkeypatch.setattr(sampling, "AT_ONCE", 7)
+    np.testing.assert_array_equal(frames(), whole)

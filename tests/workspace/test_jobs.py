@@ -1,18 +1,16 @@
-"""Jobs: what ends them, what they remember, and whose turn it is on a device."""
+"""Jobs: what ends them, what they remember, what they are charged, and who may cancel them."""
 
-import dataclasses
 import gc
 import logging
 import threading
 import weakref
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fisherdash.errors import InputError
-from fisherdash.workspace import jobs, paths, users
-from fisherdash.workspace.jobs import FairQueue, JobProgress
+from fisherdash.workspace import estimates, joblog, jobs, limits, paths, users
+from fisherdash.workspace.estimates import Estimate
+from fisherdash.workspace.jobs import JobProgress
 
 PATIENCE = 10.0
 
@@ -243,64 +241,6 @@ def test_old_finished_jobs_are_forgotten_but_never_active_ones(monkeypatch):
     assert len(registry.all()) <= 2
 
 
-@dataclasses.dataclass(eq=False)
-class Item:
-    owner: str
-    name: str = ""
-    active: bool = True
-
-
-def filled(owners: str) -> tuple[FairQueue, list[Item]]:
-    queue = FairQueue()
-    items = [Item(owner, f"{owner}{number}") for number, owner in enumerate(owners)]
-    for item in items:
-        queue.put(item)
-    return queue, items
-
-
-def names(items) -> str:
-    return " ".join(item.name for item in items)
-
-
-def test_one_of_each_then_the_next_of_each():
-    queue, _ = filled("aaabbc")
-    assert names(queue.order()) == "a0 b3 c5 a1 b4 a2"
-    assert names(queue.take() for _ in range(6)) == "a0 b3 c5 a1 b4 a2"
-
-
-def test_alone_it_is_first_come_first_served():
-    queue, items = filled("aaaa")
-    assert queue.order() == items
-
-
-def test_who_comes_later_waits_for_one_of_the_others_and_not_for_all():
-    queue, _ = filled("aaaa")
-    assert queue.take().name == "a0"
-    queue.put(Item("b", "b"))
-    assert names(queue.order()) == "a1 b a2 a3"
-
-
-def test_what_was_cancelled_takes_no_turn():
-    queue, items = filled("aab")
-    items[0].active = False
-    assert names(queue.order()) == "a1 b2"
-    assert queue.take() is items[1] and queue.take() is items[2]
-    assert queue.order() == []
-
-
-@given(owners=st.text("abcd", max_size=30), gone=st.sets(st.integers(0, 29)))
-def test_the_order_that_is_shown_is_the_order_that_comes(owners, gone):
-    queue, items = filled(owners)
-    for number in gone & set(range(len(items))):
-        items[number].active = False
-    shown = queue.order()
-    assert [queue.take() for _ in shown] == shown
-    assert sorted(names(shown).split()) == sorted(item.name for item in items if item.active)
-    for owner in set(owners):  # within a lane nobody overtakes
-        lane = [item for item in shown if item.owner == owner]
-        assert lane == [item for item in items if item.owner == owner and item.active]
-
-
 def test_a_job_that_has_said_nothing_yet_is_starting_and_not_queued():
     """Importing JAX takes a while; nothing is before it in the queue then."""
     inside, go_on = threading.Event(), threading.Event()
@@ -314,3 +254,74 @@ def test_a_job_that_has_said_nothing_yet_is_starting_and_not_queued():
     assert inside.wait(PATIENCE) and job.stage == "starting" and jobs.before(job) == []
     go_on.set()
     assert job.wait(PATIENCE) and job.status == "finished"
+
+
+def test_a_job_beyond_a_limit_never_enters_the_queue_and_gives_its_name_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
+    with users.acting_for(users.named("anna")):
+        out = paths.new_path("checkpoints", "model", ".safetensors")
+        with pytest.raises(InputError, match="this server allows 12 h"):
+            jobs.submit("train", "endless", endless, info={"out": out}, estimate=ENDLESS)
+        assert jobs.every() == [] and paths.new_path("checkpoints", "model", ".safetensors") == out
+
+
+ENDLESS = Estimate("train", 1e15)
+
+
+def test_what_waiting_jobs_will_write_counts_before_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("FISHERDASH_MAX_USER_GB", "0.001")
+    large, end = Estimate("train", 1.0, disk=600_000.0), threading.Event()
+
+    def waiting(cancel):
+        yield JobProgress(0.5)
+        end.wait(PATIENCE)
+
+    with users.acting_for(users.named("anna")):
+        first = jobs.submit("train", "first", waiting, estimate=large)
+        with pytest.raises(InputError, match="your files and jobs take"):
+            for _ in range(2):
+                jobs.submit("train", "more", waiting, estimate=large)
+        end.set()
+        assert first.wait(PATIENCE) and first.promised == 0.0
+
+
+def test_the_log_keeps_how_fast_a_job_was_against_its_estimate(tmp_path, monkeypatch):
+    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
+    clock = [1000.0]
+    monkeypatch.setattr(jobs.time, "time", lambda: clock[0])
+
+    def training(cancel):
+        for seconds, progress in (
+            (30.0, JobProgress(0.0, "compiling")),
+            (0.0, JobProgress(0.0, "training")),
+            (50.0, JobProgress(0.5, "training")),
+            (50.0, JobProgress(1.0, "training")),
+        ):
+            clock[0] += seconds
+            yield progress
+
+    for kind in ("train", "refit"):
+        price = Estimate(kind, 400.0)
+        describe, info = jobs.progress_as_is, {}
+        jobs.Job(1, kind, "a job", training, describe, info, "none", estimate=price).run()
+    assert joblog.paces("train") == [4.0]  # without the compilation
+    assert joblog.paces("refit") == [pytest.approx(400.0 / 130.0, rel=1e-3)]  # with everything
+    assert Estimate("train", 1000.0).seconds == estimates.START + 250.0
+
+
+def test_an_administrator_sees_and_cancels_everything_and_nobody_else_does(monkeypatch):
+    anna, ben, root = (users.named(name) for name in ("anna", "ben", "root"))
+    monkeypatch.setenv(limits.ADMINS, root)
+    started = threading.Event()
+    with users.acting_for(anna):
+        hers = jobs.submit("test", "hers", lambda cancel: endless(started, cancel))
+    assert started.wait(PATIENCE)
+    with users.acting_for(ben):
+        assert jobs.table() == []
+        with pytest.raises(InputError, match="another user's; they and an administrator"):
+            hers.cancel()
+    with users.acting_for(root):
+        assert jobs.table() == [hers] and jobs.every() == []
+        hers.cancel()
+    assert hers.wait(PATIENCE) and hers.status == "cancelled"

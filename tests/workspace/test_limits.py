@@ -1,13 +1,13 @@
-"""What a run costs and what a server allows."""
+"""The gate before every job: what a server allows, and what is asked about on one's own machine."""
 
 import pytest
 
 from fisherdash.errors import InputError
 from fisherdash.workspace import limits, paths, users
-from fisherdash.workspace.limits import Cost
+from fisherdash.workspace.estimates import Estimate
 
 ANNA, BEN = users.named("anna"), users.named("ben")
-SMALL = Cost(frames=10, bytes=1000, seconds=None)
+SMALL = Estimate("simulate", 1.0, disk=1000.0)
 
 
 @pytest.fixture(autouse=True)
@@ -19,43 +19,68 @@ def own_workspace(tmp_path, monkeypatch):
     monkeypatch.delenv("FISHERDASH_SHARED", raising=False)
 
 
-def test_cost_counts_frames_and_bytes():
-    price = limits.cost(heads=2, replicas=32, steps=5000, record_every=10, atoms=9)
-    assert price.frames == 501  # the start and every tenth step
-    assert price.bytes == 501 * 64 * (9 * 3 * 2 * 4 + 16)
-    assert "501 frames" in price.sentence and "MB" in price.sentence
-
-
-def test_cost_gives_seconds_at_the_pace_of_the_last_run(monkeypatch):
-    monkeypatch.setattr(limits, "last_pace", lambda: 1000.0)
-    price = limits.cost(heads=2, replicas=5, steps=100, record_every=10, atoms=10)
-    assert price.seconds == pytest.approx(10.0)
-    assert "about 10 s" in price.sentence
-    monkeypatch.setattr(limits, "last_pace", lambda: None)
-    later = limits.cost(heads=2, replicas=5, steps=100, record_every=10, atoms=10)
-    assert later.seconds is None and "known a few seconds after" in later.sentence
-
-
 def test_alone_there_is_no_limit_but_the_disk():
-    limits.check_run(SMALL, 10**15, users.EVERYBODY)
+    limits.check(Estimate("simulate", 1e12, steps=1e15))
     limits.check_jobs(10**6, users.EVERYBODY)
     with pytest.raises(InputError, match=r"about 1e\+06 TB are needed, and the disk has .* left"):
-        limits.check_run(Cost(10, 10**18, None), 1, users.EVERYBODY)
+        limits.check(Estimate("simulate", 1.0, disk=1e18))
 
 
-def test_on_a_server_runs_are_limited(monkeypatch):
+BEYOND = {
+    "steps": (Estimate("simulate", 1.0, steps=1e9), "replicas × steps are 1e\\+09.*allows 2e\\+08"),
+    "time": (Estimate("train", 1e6), "take about 12 days, and this server allows 12 h"),
+    "memory": (
+        Estimate("refit", 1.0, memory=1e11),
+        "100 GB of memory, and this server allows 4 GB",
+    ),
+    "disk": (Estimate("sample", 1.0, disk=3e9), "would take 3 GB, and this server allows 2 GB"),
+}
+
+
+@pytest.mark.parametrize("beyond", BEYOND)
+def test_on_a_server_every_job_is_bounded_in_time_memory_and_disk(beyond):
+    price, sentence = BEYOND[beyond]
+    with users.acting_for(ANNA), limits.agreed():  # nobody can agree to more than is allowed
+        limits.admit(SMALL)
+        with pytest.raises(InputError, match=sentence) as refusal:
+            limits.admit(price)
+    assert not isinstance(refusal.value, limits.Question)
+
+
+def test_everything_of_a_user_counts_and_what_their_jobs_will_write(monkeypatch):
+    monkeypatch.setenv("FISHERDASH_MAX_USER_GB", "0.001")
     with users.acting_for(ANNA):
-        limits.check_run(SMALL, 1000, ANNA)
-        with pytest.raises(InputError, match=r"heads × replicas × steps are 1e\+09.*allows 2e\+08"):
-            limits.check_run(SMALL, 10**9, ANNA)
-        with pytest.raises(InputError, match="would take 3 GB, and this server allows 2 GB"):
-            limits.check_run(Cost(10, 3 * 10**9, None), 1, ANNA)
-        monkeypatch.setenv("FISHERDASH_MAX_USER_GB", "0.001")
-        (paths.folder("datasets") / "big.npz").write_bytes(bytes(999_500))
-        with pytest.raises(InputError, match="your files take 1 MB of the 1 MB"):
-            limits.check_run(SMALL, 1, ANNA)
+        for kind in ("datasets", "checkpoints", "trainings", "runs", "studies"):
+            (paths.folder(kind) / "big.part").write_bytes(bytes(199_900))
+        with pytest.raises(InputError, match=r"take 1 MB of the 1 MB.*the page Models & files"):
+            limits.admit(SMALL)
+        (paths.folder("studies") / "big.part").unlink()
+        limits.admit(SMALL)
+        with pytest.raises(InputError, match=r"your files and jobs take 1"):
+            limits.admit(SMALL, promised=200_000)
     with users.acting_for(BEN):
-        limits.check_run(SMALL, 1, BEN)  # the files are another's
+        limits.admit(SMALL)  # the files are another's
+
+
+def test_alone_a_large_job_is_a_question_until_somebody_agrees(monkeypatch):
+    limits.admit(Estimate("train", limits.LONG / 2))
+    long = Estimate("train", 3 * 24 * 3600.0)
+    with pytest.raises(limits.Question, match="this will take about 3 days by a careful rule"):
+        limits.admit(long)
+    with limits.agreed():
+        limits.admit(long)
+    monkeypatch.setattr(limits, "memory_of_machine", lambda: 8e9)
+    with pytest.raises(limits.Question, match="about 5 GB of this machine's 8 GB of memory"):
+        limits.admit(Estimate("train", 1.0, memory=5e9))
+
+
+def test_administrators_are_named_by_their_numbers(monkeypatch):
+    assert limits.is_administrator(users.EVERYBODY) and not limits.is_administrator(ANNA)
+    monkeypatch.setenv("FISHERDASH_ADMINS", f" {ANNA}, ")
+    assert limits.is_administrator(ANNA) and not limits.is_administrator(BEN)
+    monkeypatch.setenv("FISHERDASH_ADMINS", "anna@example.org")
+    with pytest.raises(InputError, match="FISHERDASH_ADMINS must be numbers of users"):
+        limits.check_variables()
 
 
 @pytest.mark.parametrize("bad", ["many", "-1", "0", "nan", ""])

@@ -1,0 +1,267 @@
+"""What a job will take, before it starts: time, memory and disk.
+
+Each kind of work has a rule here, which takes numbers and knows no library of the science. Time is
+first told in seconds *by the rule*: rates below that two busy cores surpass. The log of jobs keeps
+how many of these seconds a job of each kind does in one (:mod:`fisherdash.workspace.joblog`); once
+jobs of a kind have run here, their median is this machine's speed, and the time follows it.
+
+The rules:
+
+* An evaluation of energy and forces takes time with atoms × parameters of the network × neighbours
+  (at least 8 of them), :data:`EVALUATED` of these a second; a step of training costs three. Memory
+  grows with what is evaluated at once: atoms × features × (neighbours + 9 a round of messages).
+* GFN2-xTB takes :data:`XTB_SECONDS` an atom and step, from twenty atoms on with their third power.
+* A re-fit evaluates every frame once for each feature, and once more for each Laplacian direction;
+  its memory holds a few matrices of the head's weights.
+* A frame takes 16 bytes and 24 for each atom and array on disk.
+* Everything takes :data:`START` first: libraries load, programs compile.
+"""
+
+import dataclasses
+import statistics
+from typing import Any
+
+from fisherdash.settings import (
+    LandscapeSettings,
+    MDSettings,
+    ModelConfig,
+    Options,
+    SampleSettings,
+    TrainSettings,
+)
+from fisherdash.text import duration, in_bytes
+from fisherdash.workspace import joblog
+
+START = 20.0
+"""Seconds until a job has loaded its libraries and compiled its programs."""
+BASE = 500_000_000
+"""Bytes of memory that libraries and compiled programs take."""
+EVALUATED = 1.5e8
+"""Atoms × parameters × (neighbours / 8) that are evaluated in a second."""
+XTB_SECONDS = 0.003
+
+_FEW_NEIGHBOURS = 8
+_DENSITY = 0.1  # atoms/Å³ of molecules
+_SPHERE = 4.19
+_DOUBLE = 8
+_GROUPS = 25  # of consecutive frames, whose sums a re-fit keeps, in at most
+_MATRICES = 400 * 2**20
+_SETTLED = 5
+"""So many of the latest measured speeds are looked at."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What a job will take.
+
+    Attributes:
+        kind: of the job.
+        work: seconds by the rule, without the start.
+        memory: bytes at most at one time.
+        disk: bytes that it writes and that stay.
+        steps: heads × replicas × steps of its dynamics, 0 without any.
+        frames: of each trajectory that are kept, 0 without any.
+    """
+
+    kind: str
+    work: float
+    memory: float = BASE
+    disk: float = 0.0
+    steps: float = 0.0
+    frames: int = 0
+
+    @property
+    def measured(self) -> bool:
+        """Whether jobs of this kind have run here, so that their speed is known."""
+        return bool(joblog.paces(self.kind))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds at the speed that was measured here last, or by the rule."""
+        known = joblog.paces(self.kind)[-_SETTLED:]
+        return START + self.work / (statistics.median(known) if known else 1.0)
+
+    def part(self, share: float) -> "Estimate":
+        """What is left of the same work when a share (0 to 1) of it is to be done."""
+        less = {name: getattr(self, name) * share for name in ("work", "disk", "steps")}
+        return dataclasses.replace(self, **less)
+
+    def together(self, kind: str, *others: "Estimate") -> "Estimate":
+        """This and others one after the other, as one job of that kind."""
+        every = (self, *others)
+        return Estimate(
+            kind,
+            work=sum(one.work for one in every),
+            memory=max(one.memory for one in every),
+            disk=sum(one.disk for one in every),
+            steps=sum(one.steps for one in every),
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The estimate in words."""
+        how = "at the speed of the last ones here" if self.measured else "by a careful rule"
+        parts = [f"About {duration(self.seconds)} {how}", f"{in_bytes(self.memory)} of memory"]
+        if self.frames:
+            parts.append(
+                f"{self.frames:,} frames of each trajectory, about {in_bytes(self.disk)} on disk"
+            )
+        elif self.disk:
+            parts.append(f"{in_bytes(self.disk)} on disk")
+        return ", ".join(parts) + "."
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What the rules need to know of a network."""
+
+    parameters: int
+    features: int
+    cutoff: float
+    rounds: int = 3
+
+    @classmethod
+    def of(cls, model: Any) -> "Network":
+        """Of a :class:`~fisherdash.potentials.checkpoint.Checkpoint`."""
+        potential = model.potential
+        rounds = int(getattr(potential, "iterations", cls.rounds))
+        return cls(model.num_parameters, potential.num_features, float(potential.cutoff), rounds)
+
+    @classmethod
+    def planned(cls, config: ModelConfig) -> "Network":
+        """Of a network that is to be trained; its parameters by a rule of their own."""
+        size, degrees = config.features, (config.max_degree + 1) ** 2
+        parameters = config.iterations * degrees * (size * size + size * config.basis)
+        return cls(parameters + 118 * size, size, config.cutoff, config.iterations)
+
+    def neighbours(self, atoms: int) -> float:
+        """Atoms within the cutoff of one, in a molecule of so many."""
+        return min(atoms - 1.0, _SPHERE * _DENSITY * self.cutoff**3)
+
+    def seconds(self, atoms: int) -> float:
+        """Of one evaluation of energy and forces."""
+        pairs = max(1.0, self.neighbours(atoms) / _FEW_NEIGHBOURS)
+        return atoms * self.parameters * pairs / EVALUATED
+
+    def memory(self, atoms: int) -> float:
+        """Bytes while one molecule is evaluated, among others."""
+        return 64.0 * atoms * self.features * (self.neighbours(atoms) + 9 * self.rounds)
+
+
+def frames_on_disk(frames: float, atoms: int, arrays: int = 2) -> float:
+    """Bytes of frames with so many arrays of vectors (positions, forces, …) in double precision."""
+    return frames * (16 + arrays * atoms * 3 * _DOUBLE)
+
+
+def sample(atoms: int, settings: SampleSettings) -> Estimate:
+    """A Boltzmann sample with GFN2-xTB; the file is rewritten beside the one it replaces."""
+    steps = (settings.before + settings.frames) * settings.steps
+    size = frames_on_disk(settings.frames, atoms)
+    return Estimate("sample", steps * _xtb(atoms), BASE + 3 * size, 2 * size)
+
+
+def train(
+    atoms: int, learn: int, choose: int, config: ModelConfig, settings: TrainSettings
+) -> Estimate:
+    """A training: each epoch goes through ``learn`` frames, and evaluates ``choose`` ones."""
+    network = Network.planned(config)
+    uphill = 2 if settings.sharpness_radius else 1
+    frames = settings.epochs * (3 * uphill * learn + choose)
+    data, weights = frames_on_disk(learn + choose, atoms), 4 * network.parameters
+    batch = min(settings.batch_size, learn) * 3 * network.memory(atoms)
+    kept = data + 12 * weights + 200.0 * settings.epochs  # the state, two networks, the history
+    memory = BASE + batch + 2 * data + 12 * weights
+    return Estimate("train", frames * network.seconds(atoms), memory, kept)
+
+
+def refit(network: Network, atoms: int, frames: int, elements: int, options: Options) -> Estimate:
+    """A re-fit of the last layer, with the dynamics and labels that its options ask for."""
+    one, features = network.seconds(atoms), network.features
+    noise = options.noise_frames if options.ridge_metric == "noise" else 0
+    directions = min(options.probes or 3 * atoms, 3 * atoms) if options.laplacians else 0
+    work = one * features * (frames + noise) + 4 * one * directions * frames
+    weights = features * (1 if options.head == "shared" else elements)
+    if options.head == "quadratic":
+        reduced = options.reduce or min(features, 60)
+        weights = elements * (features + reduced * (reduced + 1) // 2)
+    work += 20 * weights**3 / 1e9
+    matrices = min(_GROUPS * _DOUBLE * weights**2, _MATRICES) + 6 * _DOUBLE * weights**2
+    memory = BASE + matrices + 64 * network.memory(atoms)
+    memory += 3 * frames_on_disk(frames, atoms) + 32 * weights * 3 * atoms * _DOUBLE
+    check = options.stability
+    if options.ridge == "stable":
+        runs = 2 * (check.points + 1) * check.replicas
+        work += runs * check.steps * one
+        memory += (check.points + 1) * check.replicas * network.memory(atoms)
+    if options.method == "kl":
+        work += 100 * frames * one
+    work += _labels(network, atoms, options)
+    disk = 4 * network.parameters + _DOUBLE * weights * min(weights, 512)
+    return Estimate("refit", work, memory, 2 * disk)
+
+
+def label(network: Network, atoms: int, options: Options) -> Estimate:
+    """Frames to be labelled elsewhere: the dynamics that find them, and their text."""
+    frames = options.label_displaced + options.label_dynamics
+    work = frames * network.seconds(atoms) + _dynamics_of_labels(network, atoms, options)
+    memory = BASE + max(1, options.label_dynamics) * network.memory(atoms)
+    return Estimate("label", work, memory, 60.0 * atoms * frames)
+
+
+def simulate(networks: list[Network], atoms: int, settings: MDSettings) -> Estimate:
+    """Dynamics of several heads; frames hold positions and velocities in single precision."""
+    kept = -(-settings.steps // settings.record_every) + 1
+    runs = len(networks) * settings.replicas
+    slow = 3 if settings.precision == "float64" else 1
+    one = sum(network.seconds(atoms) for network in networks) * settings.replicas * slow
+    disk = kept * runs * (atoms * 3 * 2 * 4 + 2 * _DOUBLE)
+    chunk = min(kept, settings.chunk) / kept
+    memory = BASE + settings.replicas * slow * sum(one.memory(atoms) for one in networks)
+    disk += sum(4 * one.parameters for one in networks)
+    # What a page reads of a run are energies; a chunk is held twice while it is written.
+    memory += 2 * chunk * disk + kept * runs * 4 * _DOUBLE
+    steps = float(runs) * settings.steps
+    return Estimate("simulate", one * settings.steps, memory, disk, steps, kept)
+
+
+def evaluate(networks: list[Network], atoms: int, frames: int) -> Estimate:
+    """Errors of several models on the same frames."""
+    work = frames * sum(network.seconds(atoms) for network in networks)
+    memory = BASE + (2 + len(networks)) * frames_on_disk(frames, atoms)
+    return Estimate("evaluate", work, memory)
+
+
+def landscape(
+    networks: list[Network], atoms: int, frames: int, settings: LandscapeSettings
+) -> Estimate:
+    """The loss around several models: a plane of points, and some twenty for sharpness and cut."""
+    points = (settings.points**2 if settings.surfaces else 0) + 20
+    used = min(frames, settings.frames)
+    work = points * used * sum(network.seconds(atoms) for network in networks)
+    memory = BASE + used * max(network.memory(atoms) for network in networks)
+    return Estimate("landscape", work, memory, _DOUBLE * 4.0 * points * len(networks))
+
+
+def reading(size: int) -> Estimate:
+    """Taking in a file of so many bytes, somebody's frames or another program's model.
+
+    A reader unpacks at most what :mod:`fisherdash.dataset.archives` allows, ten times the size.
+    """
+    return Estimate("import", 10 * size / 1e6, BASE + 12.0 * size, 2.0 * size)
+
+
+def _xtb(atoms: int) -> float:
+    """Seconds of one energy with forces by GFN2-xTB."""
+    return XTB_SECONDS * atoms * max(1.0, atoms / 20) ** 2
+
+
+def _labels(network: Network, atoms: int, options: Options) -> float:
+    frames = options.label_displaced + options.label_rounds * options.label_dynamics
+    return frames * _xtb(atoms) + options.label_rounds * _dynamics_of_labels(
+        network, atoms, options
+    )
+
+
+def _dynamics_of_labels(network: Network, atoms: int, options: Options) -> float:
+    steps = 1000 * options.label_picoseconds / options.stability.timestep
+    return options.label_dynamics * steps * network.seconds(atoms)
