@@ -13,8 +13,8 @@ from pages.ui.charts import linked
 from pages.ui.progress import command, door, heading, job_line, onward, plain, watch
 from pages.ui.unfinished import unfinished_work
 
-# Hot on purpose: what a weak model does wrong shows within picoseconds instead of long runs.
-DEMO = MDSettings(replicas=16, steps=2000, timestep=0.5, temperature=1500.0, record_every=10)
+# At the temperature of the sample data; the weak model fails within a picosecond there.
+DEMO = MDSettings(replicas=16, steps=2000, timestep=0.5, temperature=500.0, record_every=10)
 
 IDEA = (
     "A machine-learned force field whose energy is linear in its last layer can have that "
@@ -30,7 +30,7 @@ IDEA = (
 def start() -> None:
     """Start the demo on the least trained sample model."""
     data, models = paths.files("datasets"), paths.files("checkpoints")
-    weak = [path for path in models if "under" in path.stem] or models
+    weak = [path for path in models if "weak" in path.stem] or models
     if not data or not weak:
         st.session_state["no samples"] = True
         return
@@ -76,10 +76,10 @@ def board(job: jobs.Job) -> None:
 def demo_button(job: jobs.Job | None) -> None:
     """Start the demo, or start it again."""
     about = (
-        "Re-fits a deliberately under-trained ethanol model twice, with the published report's "
-        f"head and with a wider one, then simulates {DEMO.replicas} molecules with each head for "
-        f"{DEMO.steps * DEMO.timestep / 1000:g} ps with momenta of {DEMO.temperature:g} K, hot on "
-        "purpose so that instabilities show soon; from frames of 500 K they settle near 1000 K. "
+        "Re-fits a deliberately weak ethanol model, a small network trained on 100 frames, twice: "
+        "with the published report's head and with a wider one. Then it simulates "
+        f"{DEMO.replicas} molecules with each head for {DEMO.steps * DEMO.timestep / 1000:g} ps "
+        f"at {DEMO.temperature:g} K, the temperature of its data. "
         "The first points come within two minutes."
     )
     with st.container(horizontal=True, vertical_alignment="center"):

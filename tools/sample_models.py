@@ -91,7 +91,17 @@ RECIPES = (
         50,
         60,
         "",
-        "Ethanol, stopped early on few frames on purpose: the weak model of the demo.",
+        "Ethanol, stopped early on few frames on purpose.",
+    ),
+    Recipe(
+        "ethanol-weak",
+        SAMPLE,
+        100,
+        50,
+        60,
+        "",
+        "Ethanol, a small network of few frames on purpose: the model of the demo.",
+        "--features 16",
     ),
     Recipe(
         "ethanol-rmd17",
