@@ -96,6 +96,8 @@ def test_a_long_run_is_paused_survives_a_refresh_and_is_cancelled(
     expect(tab.get_by_text("4 trajectories of 500 ps")).to_be_visible()
     tab.get_by_role("button", name="Simulate", exact=True).click()
     main = tab.locator("[data-testid=stMain]")
+    expect(main.get_by_text("Begin all the same?")).to_be_in_viewport()
+    tab.get_by_role("button", name="Begin it").click()
     # Its status comes into view, and into the sidebar of this very page.
     expect(tab.locator("[data-testid=stSidebar]").get_by_text("simulate:")).to_be_visible()
     expect(main.get_by_role("heading", name="Simulations")).to_be_in_viewport()
