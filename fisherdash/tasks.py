@@ -594,7 +594,7 @@ def submit_evaluation(
     model_paths: Sequence[Path], data_path: Path, models: "Mapping[str, Checkpoint]", data: Dataset
 ) -> Job:
     """Errors of several models on the same frames."""
-    task = evaluate(models, data, f"{len(models)} models on {data_path.stem}")
+    task = evaluate(models, data, _models_on(models, data_path))
     commands = (shell_command("evaluate", path, data_path) for path in model_paths)
     return task.submit(command="\n".join(commands))
 
@@ -607,11 +607,15 @@ def submit_landscape(
     settings: LandscapeSettings,
 ) -> Job:
     """The loss around several models."""
-    title, out = f"{len(models)} models on {data_path.stem}", Path("landscape.npz")
-    task = landscape(models, data, settings, title=title)
+    task = landscape(models, data, settings, title=_models_on(models, data_path))
+    out = Path("landscape.npz")
     return task.submit(
         command=shell_command("landscape", *model_paths, settings, data=data_path, out=out)
     )
+
+
+def _models_on(models: "Mapping[str, Checkpoint]", data_path: Path) -> str:
+    return f"{len(models)} model{'s' if len(models) != 1 else ''} on {data_path.stem}"
 
 
 def submit_study(text: str, data_folder: Path) -> Job:

@@ -198,7 +198,7 @@ def test_a_job_and_its_charts_are_inert(victim: Page, hostile: str) -> None:
     victim.get_by_role("button", name="Evaluate").click()
     victim.get_by_text("finished").first.wait_for()
     main = settled(victim)
-    expect(main.get_by_text("1 models on").first).to_contain_text("<img src=x onerror")
+    expect(main.get_by_text("1 model on").first).to_contain_text("<img src=x onerror")
     victim.goto(f"{hostile}/drift?{CHOSEN}")
     settled(victim)
     chart = victim.get_by_test_id("chart-drift")
