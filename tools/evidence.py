@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 from fisherdash.plots.evidence import document as document_of  # noqa: E402
 from fisherdash.plots.evidence import summary  # noqa: E402
 from fisherdash.plots.pictures import all_pictures  # noqa: E402
+from fisherdash.study.primary import registered  # noqa: E402 - found through the line above
 from fisherdash.study.statistics import Findings  # noqa: E402 - found through the line above
 from fisherdash.study.tables import read_tables  # noqa: E402
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     study = options.study.resolve()
     specification = (study / "study.toml").read_text(encoding="utf-8")
-    found = Findings(read_tables(study / "tables"), specification)
+    found = Findings(read_tables(study / "tables"), specification, asked=registered(study))
     if options.summary:
         print(summary(found))
     else:

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from fisherdash.errors import InputError
+from fisherdash.study import primary
 from fisherdash.study.plan import SPEC_FILE, open_plan
 from fisherdash.study.tables import COLUMNS, Tables, collect, read_tables, write_tables
 from fisherdash.workspace import paths
@@ -100,6 +101,8 @@ def as_zip(study: Kept, tables: Tables) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(SPEC_FILE, study.specification)
+        if (study.folder / primary.FILE).exists():
+            archive.write(study.folder / primary.FILE, primary.FILE)
         with tempfile.TemporaryDirectory() as folder:
             write_tables(tables, Path(folder))
             for name in COLUMNS:
@@ -136,6 +139,9 @@ temperature = {temperature}
 timestep = 1.0
 replicas = 12
 picoseconds = 2.0
+
+[primary]         # the one question, written down before there is an answer
+head = "plain"    # do more trajectories survive with this head than with the trained one?
 """
 
 

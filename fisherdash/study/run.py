@@ -24,6 +24,7 @@ from fisherdash.study.plan import (
     make_plan,
     open_plan,
 )
+from fisherdash.study.primary import register
 from fisherdash.study.spec import Spec
 from fisherdash.study.tables import collect, write_tables
 from fisherdash.study.workers import POLL_SECONDS, RETRIES, do, work_off
@@ -81,6 +82,7 @@ def prepare_study(spec: Spec, folder: Path) -> Plan:
             continue
         with storage.replacing(copy) as part:
             dataset.save(data, part)
+    register(folder, spec.primary)
     with storage.replacing(folder / SPEC_FILE) as part:
         part.write_text(spec.text, encoding="utf-8")
     return open_plan(folder)

@@ -30,6 +30,10 @@
     replicas = 24
     picoseconds = 10
 
+    [primary]                      # the one question (fisherdash.study.primary)
+    head = "plain"
+    temperature = 500
+
 Everything else has the default of the command ``train``, ``solve`` or ``simulate``, but for the
 head: in a study that is the published report's, one vector for all atoms with the identity as the
 metric of its ridge, unless ``head`` says otherwise; the metric of a quadratic head is the noise.
@@ -54,6 +58,7 @@ from fisherdash.settings import (
     setting,
     toml,
 )
+from fisherdash.study.primary import Primary, read_primary
 
 MOST_MODELS: Final = 5000
 MOST_BYTES: Final = 1_000_000
@@ -140,6 +145,7 @@ class Spec(Settings):
         models: the population, in the order of the file.
         heads: re-fits by name; "default" is the trained head and is always there.
         dynamics: settings of the runs; their replicas with one number start alike.
+        primary: the question that the study is to answer, if it has one.
         text: the file itself.
     """
 
@@ -156,6 +162,7 @@ class Spec(Settings):
     models: tuple[Model, ...]
     heads: Mapping[str, Options]
     dynamics: tuple[MDSettings, ...]
+    primary: Primary | None
     text: str
 
 
@@ -186,17 +193,19 @@ def read_spec(text: str, folder: Path, *, inside: Path | None = None) -> Spec:
     data = _data(toml.tables(found, "data"), folder, inside)
     recipes = {PLAIN: {}} | toml.named_tables(found, "recipe")
     heads = _heads(toml.named_tables(found, "heads"), found.get("stability", {}))
+    dynamics = _dynamics(found.get("dynamics", {}))
     return Spec(
         data=data,
         models=_models(toml.tables(found, "models"), recipes, data),
         heads=heads,
-        dynamics=_dynamics(found.get("dynamics", {})),
+        dynamics=dynamics,
+        primary=read_primary(found.get("primary"), list(heads), dynamics),
         text=text,
         **toml.part(Spec, found),
     )
 
 
-_TOP = (*toml.names(Spec), "data", "models", "recipe", "heads", "stability", "dynamics")
+_TOP = (*toml.names(Spec), "data", "models", "recipe", "heads", "stability", "dynamics", "primary")
 _AXES = ("data", "recipe", *toml.names(Model), *toml.names(ModelConfig), *toml.names(TrainSettings))
 _RECIPE = (*toml.names(TrainSettings, "seed"), *toml.names(Recipe))
 

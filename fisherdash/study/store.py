@@ -1,6 +1,7 @@
 """A study's folder: one small JSON file for each finished stage of each member.
 
     study.toml                  the specification
+    questions.json              wordings of its primary question, with dates, where it has one
     data/                       its data sets
     members/NAME/training.json  the losses and errors; default.safetensors, the network
     members/NAME/heads.json     the re-fits; head-KEY.safetensors

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from typing import Final
 
+from fisherdash.study.primary import Registered
 from fisherdash.study.statistics import VERDICTS, Comparison, Findings, Tested
 from fisherdash.study.statistics.effects import OUTCOMES, PREDICTORS, Association
 from fisherdash.study.statistics.failures import TARGET, DynamicsCost
+from fisherdash.study.statistics.primary import Answer
 from fisherdash.text import duration, joined, number
 
 _GOOD: Final = ("helps", "steadier survivors")
 _BAD: Final = ("harms", "calmer but fewer survive")
+SECONDARY: Final = "Everything else is secondary, corrected within its family:"
 
 
 def p_value(test: Tested) -> str:
@@ -44,6 +47,60 @@ def sentence(one: Comparison) -> str:
         f"{one.horizon:g} ps changes by {share}, the mean time to failure by "
         f"{time} ({p_value(one.survival)}); {drift}."
     )
+
+
+_SAID: Final = {
+    "too few models": "Too few models to tell",
+    "more survive": "Yes: more survive",
+    "fewer survive": "No: fewer survive",
+    "no difference shown": "No difference could be shown",
+}
+
+
+def primary_lines(found: Answer) -> list[str]:
+    """The primary question, its answer with what it rests on, and when it was asked."""
+    question, first, second = found.question, *(100.0 * one for one in found.surviving)
+    said = (
+        f"Primary question: do more trajectories survive {found.horizon:g} ps at "
+        f"{found.condition.temperature:g} K with {question.head} than with {question.against}? "
+        f"{_SAID[found.verdict]}. {number(second)} instead of {number(first)} %, a change of "
+        f"{found.change.scaled(100.0).text(sign=True, unit='points')}, mean over {found.models} "
+        f"models; {p_value(Tested(found.signed_rank))} (signed-rank test over models, "
+        f"uncorrected), by sign flips {p_value(Tested(found.sign_flips))}."
+    )
+    lines = [said, _informative(found)]
+    if found.too_small_to_matter:
+        lines.append(f"A change of {question.smallest:g} points or more is excluded.")
+    if found.power is not None:
+        lines.append(
+            f"Planned: {question.models} models, with a spread of {question.spread:g} points a "
+            f"power of {100 * found.power:.0f} % for {question.smallest:g} points."
+        )
+    return [*lines, *_asked(found.asked)]
+
+
+def _informative(found: Answer) -> str:
+    spread = 100.0 * (found.spread or 0.0)
+    return (
+        f"Of the {found.models} models {found.informative} can show a difference: of "
+        f"{found.silent} nothing fails on either side, of {found.lost} everything does. All are "
+        f"counted; their effects differ by {spread:.2g} points (standard deviation)."
+    )
+
+
+def _asked(asked: Sequence[Registered]) -> list[str]:
+    """When the question was asked, and that it was changed."""
+    if not asked:
+        return ["When the question was asked is not known."]
+    *before, last = asked
+    when = "before the first run was finished"
+    if last.runs:
+        when = f"when {last.runs:,} runs were finished, so it may have been chosen after a look"
+    said = f"Asked in these words since {last.date[:10]} (SHA-256 {last.digest[:8]}…), {when}."
+    if not before:
+        return [said]
+    dates = joined(one.date[:10] for one in before)
+    return [said, f"It was another question before that: changed after {dates}."]
 
 
 def answer(found: Findings) -> str:
@@ -88,7 +145,8 @@ def grounds(found: Findings) -> list[str]:
 
 def headline(found: Findings) -> str:
     """The answer and its grounds in one paragraph, the good and the bad alike."""
-    return " ".join([answer(found), *grounds(found)])
+    first = [*primary_lines(found.primary), SECONDARY] if found.primary else []
+    return " ".join([*first, answer(found), *grounds(found)])
 
 
 def _bounds(comparisons: Sequence[Comparison]) -> list[str]:

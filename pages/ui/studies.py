@@ -10,6 +10,7 @@ from fisherdash.plots import study as figures
 from fisherdash.plots.study import looks
 from fisherdash.settings import Options, shown
 from fisherdash.study import Tables, results, words
+from fisherdash.study.primary import registered
 from fisherdash.study.statistics import Condition, Findings
 from pages.ui.charts import csv_button, draw, show_table
 from pages.ui.progress import computed, plain
@@ -25,7 +26,8 @@ def findings_of(study: results.Kept) -> Findings | None:
     """The statistics of a study as far as it has come; None until they are known."""
 
     def findings() -> Findings:
-        return Findings(study.tables(), study.specification).complete()
+        asked = registered(study.folder)
+        return Findings(study.tables(), study.specification, asked=asked).complete()
 
     return computed("what the study says", ("study", study.folder), findings, study.state)
 
@@ -54,6 +56,12 @@ def choose_condition(found: Findings) -> Condition:
 
 def verdict(found: Findings) -> None:
     """The answer in plain words, the best known first."""
+    if found.primary is not None:
+        first, *rest = words.primary_lines(found.primary)
+        with st.container(border=True):
+            st.markdown(f"**{plain(first)}**")
+            st.caption(plain(" ".join(rest)))
+        st.caption(words.SECONDARY)
     st.markdown(f"### {words.answer(found)}")
     st.markdown("\n".join(f"- {ground}" for ground in words.grounds(found)))
 

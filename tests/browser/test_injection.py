@@ -49,7 +49,7 @@ def plant(workspace: Path) -> None:
     dataset.save(data, workspace / "datasets" / f"{FILE[:60]}.npz")
     config = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
     made = random_checkpoint(config, dtype=np.float32)
-    told = {"frames": ALL, "epochs": ALL, "parent": ALL, "made_by": ALL, "device": ALL}
+    told = {"frames": 30, "data": ALL, "parent": ALL, "made_by": ALL, "device": ALL, ALL: ALL}
     model = checkpoint.Checkpoint(**{**vars(made), "name": ALL, "provenance": told})
     for name in ("a ", ""):
         checkpoint.save(model, workspace / "checkpoints" / f"{name}{FILE[:60]}.safetensors")

@@ -2,16 +2,20 @@
 
 import dataclasses
 import functools
+import tomllib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pandas as pd
 
 from fisherdash.errors import InputError
 from fisherdash.statistics import SIGNIFICANT
+from fisherdash.study.primary import Registered, matching, question_of
 from fisherdash.study.statistics import comparison, effects, failures, pairing
 from fisherdash.study.statistics.comparison import Comparison
 from fisherdash.study.statistics.failures import FailureRate, SurvivalCurve
 from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired
+from fisherdash.study.statistics.primary import Answer, answer_of
 from fisherdash.study.tables import Tables
 
 _BY_MODEL: Final = ("heads", "trajectories", "curves", "structure")
@@ -25,14 +29,22 @@ class Findings:
 
     Args:
         tables: of a study.
-        specification: its TOML, for the factors by which recipes change the number of epochs.
+        specification: its TOML, for the primary question and the factors by which recipes change
+            the number of epochs.
         seed: of every bootstrap.
+        asked: wordings of the primary question, with their dates.
 
     Raises:
         InputError: if a table names a model that is not in the table of models.
     """
 
-    def __init__(self, tables: Tables, specification: str = "", seed: int = 0) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        specification: str = "",
+        seed: int = 0,
+        asked: Sequence[Registered] = (),
+    ) -> None:
         known = set(tables.models["model"])
         for name in _BY_MODEL:
             unknown = set(getattr(tables, name)["model"]) - known
@@ -41,7 +53,8 @@ class Findings:
                     f"the table {name} of a study names the model {min(unknown)}, which its table "
                     "of models does not have"
                 )
-        self.whole, self.seed = tables, seed
+        self.whole, self.seed, self.asked = tables, seed, tuple(asked)
+        self.question = question_of(tomllib.loads(specification).get("primary"))
         self.factors = comparison.epoch_factors(specification)
         self.tables = _main_part(tables)
         self.recipe = comparison.main_recipe(tables.models)
@@ -59,6 +72,21 @@ class Findings:
         keys = [(head, condition) for condition in self.conditions for head in self.heads]
         found = {key: pairing.against_default(self.trajectories, *key) for key in keys}
         return {key: pairs for key, pairs in found.items() if pairs.count}
+
+    @functools.cached_property
+    def primary(self) -> Answer | None:
+        """The answer to the primary question; None without a question or without trajectories."""
+        question = self.question
+        if question is None:
+            return None
+        there = {(one.temperature, one.timestep): one for one in self.conditions}
+        fitting = matching(question, list(there))
+        if len(fitting) != 1:
+            return None
+        condition, rows = there[fitting[0]], self.trajectories
+        first, second = (condition.of(rows, head) for head in question.sides)
+        pairs = pairing.pair(first, second)
+        return answer_of(pairs, question, condition, self.asked, self.seed) if pairs.count else None
 
     @functools.cached_property
     def comparisons(self) -> list[Comparison]:
@@ -211,6 +239,7 @@ class Findings:
             "recipe": self.recipe,
             "heads": self.heads,
             "trajectories": len(self.trajectories),
+            "primary": self.primary and self.primary.to_json(),
             "comparisons": [one.to_json() for one in self.comparisons],
             "recipes": [one.to_json() for one in self.recipes],
             "failure_rates": [one.to_json() for one in self.rates],
