@@ -80,9 +80,13 @@ def test_the_demo_runs_live_to_its_verdict(tab: Page, address: str) -> None:
     expect(tab.get_by_role("button", name="Run the demo again")).to_be_enabled()
     assert viewer.get_attribute("data-kept") == "yes", "the viewer was mounted anew"
 
-    # Three molecules, really drawn and really moving: looked at last, when the processor is free.
-    moved = [frame_changes(tab, view) for view in views(tab, 3)]
-    assert all(moved), "the molecules do not move while playing"
+    # Three molecules, really drawn; those that have not failed really move: looked at last, when
+    # the processor is free. The weak model's own heads fail early; their molecules stay as they were.
+    heads = ("default head", "report's Fisher head", "wide Fisher head")
+    for name, view in zip(heads, views(tab, 3), strict=True):
+        failed = tab.get_by_role("button", name=f"Failure of {name}").count()
+        assert failed or frame_changes(tab, view), f"the molecule of the {name} does not move"
+    assert not failed, "the wide head holds"
 
 
 def test_a_long_run_is_paused_survives_a_refresh_and_is_cancelled(

@@ -117,12 +117,11 @@ def test_zoom_is_kept_through_new_data_and_a_double_click_resets_it(page: Page) 
     page.get_by_role("spinbutton", name="Replica").press("Enter")
     expect(page.locator(".fd")).to_have_attribute("data-subject", "1")
     assert axis_range(page) == zoomed
-    page.mouse.dblclick((left + right) / 2, y)
-    page.wait_for_function(
-        "(end) => document.querySelector('[data-testid=chart-drift] .node')"
-        "._fullLayout.xaxis.range[1] === end",
-        arg=whole[1],
-    )
+    for _ in range(10):  # a redraw between two clicks makes Plotly forget the first of them
+        page.mouse.dblclick((left + right) / 2, y)
+        page.wait_for_timeout(2000)
+        if axis_range(page) == whole:
+            break
     assert axis_range(page) == whole
 
 
