@@ -81,7 +81,7 @@ def test_the_demo_runs_live_to_its_verdict(tab: Page, address: str) -> None:
     assert viewer.get_attribute("data-kept") == "yes", "the viewer was mounted anew"
 
     # Three molecules, really drawn; those that have not failed really move: looked at last, when
-    # the processor is free. The weak model's own heads fail early; their molecules stay as they were.
+    # the processor is free. The weak model's own heads fail early, and what failed stands still.
     heads = ("default head", "report's Fisher head", "wide Fisher head")
     for name, view in zip(heads, views(tab, 3), strict=True):
         failed = tab.get_by_role("button", name=f"Failure of {name}").count()
