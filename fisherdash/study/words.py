@@ -62,7 +62,7 @@ def primary_lines(found: Answer) -> list[str]:
     question, first, second = found.question, *(100.0 * one for one in found.surviving)
     said = (
         f"Primary question: do more trajectories survive {found.horizon:g} ps at "
-        f"{found.condition.temperature:g} K with {question.head} than with {question.against}? "
+        f"{found.condition.temperature:g} K with “{question.head}” than with “{question.against}”? "
         f"{_SAID[found.verdict]}. {number(second)} instead of {number(first)} %, a change of "
         f"{found.change.scaled(100.0).text(sign=True, unit='points')}, mean over {found.models} "
         f"models; {p_value(Tested(found.signed_rank))} (signed-rank test over models, "
