@@ -102,7 +102,9 @@ def test_the_primary_question_stands_first(open_page):
     question = '[primary]\nhead = "plain"\ntemperature = 500\n'
     keep("planted", planted.tables(seed=5, models=7, replicas=3, epochs=5), question)
     said = texts(open_page("study")).replace("\\", "")
-    first = said.index("**Primary question: do more trajectories survive 10 ps at 500 K with “plain”")
+    first = said.index(
+        "**Primary question: do more trajectories survive 10 ps at 500 K with “plain”"
+    )
     assert first < said.index("### Too few models to tell")
     assert "When the question was asked is not known." in said
     assert "Everything else is secondary" in said
