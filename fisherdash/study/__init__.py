@@ -1,7 +1,8 @@
 """Populations of models: specified in a TOML file, run anywhere, kept in small tables.
 
-``spec`` reads the file, ``cost`` estimates what it takes, ``plan`` makes members and units of it,
-``stages`` does one unit, ``run`` does them all, here or on Dask, and ``tables`` is what comes out.
+``spec`` reads the file, ``primary`` is its one question, ``cost`` estimates what it takes, ``plan``
+makes members and units of it, ``stages`` does one unit, ``run`` does them all, here or on Dask, and
+``tables`` is what comes out.
 """
 
 from fisherdash.study.cost import estimate_of
