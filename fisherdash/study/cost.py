@@ -1,6 +1,6 @@
 """What a study will take: its trainings, re-fits and dynamics, one after the other."""
 
-from fisherdash import dataset
+from fisherdash.study.plan import load_data
 from fisherdash.study.spec import Spec
 from fisherdash.workspace import estimates
 from fisherdash.workspace.estimates import Estimate, Network
@@ -14,10 +14,7 @@ def estimate_of(spec: Spec) -> Estimate:
     Raises:
         InputError: for data that cannot be read.
     """
-    sets = {
-        name: dataset.load(data.file, temperature=data.temperature, units=data.units)
-        for name, data in spec.data.items()
-    }
+    sets = load_data(spec)
     parts, copies = [], 0.0
     for data in sets.values():
         copies += estimates.frames_on_disk(len(data), data.num_atoms)

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +20,9 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import MDSettings, Options
 from fisherdash.study import store
-from fisherdash.study.spec import DEFAULT_HEAD, Model, Spec, read_spec
+from fisherdash.study.primary import DEFAULT_HEAD
+from fisherdash.study.spec import Model, Spec, read_spec
+from fisherdash.study.store import digest
 
 SPEC_FILE = "study.toml"
 
@@ -81,6 +82,14 @@ def read_begun(folder: Path) -> Spec:
         for name, data in spec.data.items()
     }
     return dataclasses.replace(spec, data=copies)
+
+
+def load_data(spec: Spec) -> dict[str, Dataset]:
+    """The data sets of a specification by name; InputError for what cannot be read."""
+    return {
+        name: dataset.load(data.file, temperature=data.temperature, units=data.units)
+        for name, data in spec.data.items()
+    }
 
 
 def make_plan(spec: Spec, whole: Mapping[str, Dataset]) -> Plan:
@@ -155,11 +164,6 @@ def _name(model: Model, frames: StudyFrames) -> str:
     data = [frames.whole.fingerprint, len(frames.test), frames.valid, model.frames]
     mark = digest([*data, config.to_json(), train.to_json()])
     return f"{model.frames}f-{train.epochs}e-{shape}-s{train.seed}-{mark[:6]}"
-
-
-def digest(fields: Any) -> str:
-    """A short mark of JSON-able fields."""
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
 TRAINING, HEADS, FAILED = "training.json", "heads.json", "failed.json"

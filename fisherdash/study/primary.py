@@ -16,7 +16,6 @@ before.
 
 import dataclasses
 import datetime
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,9 +24,10 @@ from typing import Any, Final
 from fisherdash import storage
 from fisherdash.errors import InputError
 from fisherdash.settings import MDSettings, Settings, like, setting, toml
+from fisherdash.study import store
 
 FILE: Final = "questions.json"
-DEFAULT: Final = "default"
+DEFAULT_HEAD: Final = "default"
 
 
 # A declaration reads best in few lines.
@@ -39,7 +39,7 @@ class Primary(Settings):
     """Do more trajectories survive to the end with ``head`` than ``against`` it?"""
 
     head: str
-    against: str = DEFAULT
+    against: str = DEFAULT_HEAD
     temperature: float | None = like(MDSettings, "temperature", None, unset="the only one")
     timestep: float | None = like(MDSettings, "timestep", None, unset="the only one")
     smallest: float | None = setting(
@@ -71,7 +71,7 @@ def question_of(table: Any) -> Primary | None:
         return None
     toml.only(table, "[primary]", ("head", "against", *toml.names(Primary)))
     for name in ("head", "against"):
-        if not isinstance(table.get(name, DEFAULT), str):
+        if not isinstance(table.get(name, DEFAULT_HEAD), str):
             raise InputError(
                 f"[primary] {name} must be text in quotes, received {table[name]!r:.60}"
             )
@@ -92,9 +92,9 @@ def read_primary(
     if found is None:
         return None
     for name in (found.head, found.against):
-        if name not in (DEFAULT, *heads):
+        if name not in (DEFAULT_HEAD, *heads):
             raise InputError(
-                f"[primary] names the head {name!r}; there are {', '.join((DEFAULT, *heads))}"
+                f"[primary] names the head {name!r}; there are {', '.join((DEFAULT_HEAD, *heads))}"
             )
     if found.head == found.against:
         raise InputError(f"[primary] compares two heads; both are {found.head!r}")
@@ -141,7 +141,7 @@ class Registered:
 def register(folder: Path, question: Primary | None) -> None:
     """Note in a study's folder what is asked from now on, where that is new."""
     fields = None if question is None else question.to_json()
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+    digest = store.digest(fields)
     known = registered(folder)
     if (known[-1].digest if known else None) == digest or (not known and question is None):
         return

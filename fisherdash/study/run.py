@@ -21,6 +21,7 @@ from fisherdash.study.plan import (
     Plan,
     data_file,
     is_done,
+    load_data,
     make_plan,
     open_plan,
 )
@@ -56,9 +57,7 @@ def prepare_study(spec: Spec, folder: Path) -> Plan:
         InputError: for data that cannot be read or have too few frames, or a folder that holds a
             study of other data under the same name.
     """
-    whole = {}
-    for name, data in spec.data.items():
-        whole[name] = dataset.load(data.file, temperature=data.temperature, units=data.units)
+    whole = load_data(spec)
     make_plan(spec, whole)  # refuses before anything is written
     folder = Path(folder)
     with storage.telling(folder):

@@ -58,11 +58,10 @@ from fisherdash.settings import (
     setting,
     toml,
 )
-from fisherdash.study.primary import Primary, read_primary
+from fisherdash.study.primary import DEFAULT_HEAD, Primary, read_primary
 
 MOST_MODELS: Final = 5000
 MOST_BYTES: Final = 1_000_000
-DEFAULT_HEAD: Final = "default"
 PLAIN: Final = "plain"
 
 

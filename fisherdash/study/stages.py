@@ -33,7 +33,6 @@ from fisherdash.study.plan import (
     TRAINING,
     Member,
     Unit,
-    digest,
     head_key,
     heads_left,
     is_done,
@@ -41,7 +40,8 @@ from fisherdash.study.plan import (
     open_plan,
     run_key,
 )
-from fisherdash.study.spec import DEFAULT_HEAD
+from fisherdash.study.primary import DEFAULT_HEAD
+from fisherdash.study.store import digest
 from fisherdash.train import EpochReport, Trainee, train_together
 from fisherdash.trajectories import FAILURES
 from fisherdash.units import KCAL_PER_MOL

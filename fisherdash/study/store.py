@@ -15,6 +15,7 @@ A file is there when its stage is done, whole or not at all. Nothing else says w
 nothing can disagree with it.
 """
 
+import hashlib
 import json
 import os
 import socket
@@ -26,6 +27,11 @@ from fisherdash import storage
 from fisherdash.errors import InputError
 
 VERSION = 1
+
+
+def digest(fields: Any) -> str:
+    """A short mark of JSON-able fields."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def home(folder: Path, member: str) -> Path:

@@ -16,7 +16,7 @@ import pandas as pd
 from fisherdash.errors import InputError
 from fisherdash.study import store
 from fisherdash.study.plan import FAILED, HEADS, TRAINING, Member, Plan, StudyFrames, run_file
-from fisherdash.study.spec import DEFAULT_HEAD
+from fisherdash.study.primary import DEFAULT_HEAD
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "models": (

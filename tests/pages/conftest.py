@@ -11,7 +11,8 @@ from fisherdash import dataset
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.e3x import E3x
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
-from fisherdash.workspace import RunHeader, RunWriter, computed, paths
+from fisherdash.workspace import RunHeader, RunWriter, computed, paths, users
+from pages.ui import cookie
 from tests.workspace.recorded import SETTINGS, chunk
 
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
@@ -29,6 +30,18 @@ def own_workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path / "work"))
     monkeypatch.setattr(paths, "samples", lambda: tmp_path / "no samples")
     return tmp_path / "work"
+
+
+@pytest.fixture
+def coming_as(monkeypatch):
+    """From now on pages are opened by the browser of that name, on a shared server."""
+    monkeypatch.setenv("FISHERDASH_SHARED", "1")
+
+    def come(name: str) -> str:
+        monkeypatch.setattr(cookie, "identity", lambda cookies: f"browser {name}")
+        return users.named(f"browser {name}")
+
+    return come
 
 
 @pytest.fixture

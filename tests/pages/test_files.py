@@ -5,19 +5,6 @@ import threading
 import pytest
 
 from fisherdash.workspace import jobs, limits, paths, users
-from pages.ui import cookie
-
-
-@pytest.fixture
-def coming_as(monkeypatch):
-    """From now on pages are opened by the browser of that name, on a shared server."""
-    monkeypatch.setenv("FISHERDASH_SHARED", "1")
-
-    def come(name: str) -> str:
-        monkeypatch.setattr(cookie, "identity", lambda cookies: f"browser {name}")
-        return users.named(f"browser {name}")
-
-    return come
 
 
 def rows(app):

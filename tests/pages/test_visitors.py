@@ -18,18 +18,6 @@ AUTH = {
 }
 
 
-@pytest.fixture
-def coming_as(monkeypatch):
-    """From now on pages are opened by the browser of that name, on a shared server."""
-    monkeypatch.setenv("FISHERDASH_SHARED", "1")
-
-    def come(name: str) -> str:
-        monkeypatch.setattr(cookie, "identity", lambda cookies: f"browser {name}")
-        return users.named(f"browser {name}")
-
-    return come
-
-
 def button(app, label):
     return next(item for item in app.button if item.label == label)
 

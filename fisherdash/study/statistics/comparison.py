@@ -221,7 +221,7 @@ def compare(
         pairs=pairs.count,
         failures=(int(failure_counts[0]), int(failure_counts[1])),
         time_to_failure=cluster_mean(pairs.survived_longer, seed),
-        survivors=cluster_mean(pairs.more_survived, seed).map(lambda x: min(1.0, max(-1.0, x))),
+        survivors=more_survivors(pairs, seed),
         drift_ratio=cluster_mean(pairs.log_drift_ratio, seed).map(np.exp),
         drift_difference=cluster_median(pairs.drift_difference, seed),
         survival=Tested(over_models(pairs.survived_longer)),
@@ -229,6 +229,11 @@ def compare(
         logrank=Tested(logrank(pairs)),
         per_model=per_model(pairs),
     )
+
+
+def more_survivors(pairs: Paired, seed: int = 0) -> Estimate:
+    """Change of the surviving share, mean over models; no bound leaves what shares can do."""
+    return cluster_mean(pairs.more_survived, seed).map(lambda x: min(1.0, max(-1.0, x)))
 
 
 def per_model(pairs: Paired) -> PerModel:

@@ -17,9 +17,14 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from fisherdash.statistics import FEWEST, SIGNIFICANT, Estimate, cluster_mean
+from fisherdash.statistics import FEWEST, SIGNIFICANT, Estimate
 from fisherdash.study.primary import Primary, Registered
-from fisherdash.study.statistics.comparison import model_means, over_models
+from fisherdash.study.statistics.comparison import (
+    model_means,
+    more_survivors,
+    over_models,
+    per_model,
+)
 from fisherdash.study.statistics.pairing import Condition, Paired, to_json
 
 EXACT = 14
@@ -119,17 +124,17 @@ def answer_of(
     known = np.isfinite(pairs.failed[0]).any(axis=1)
     alive = 1.0 - np.stack([model_means(side[known]) for side in pairs.failed])
     effects = alive[1] - alive[0]
-    total = alive.sum(axis=0)
+    counted = per_model(pairs)
     return Answer(
         question,
         condition,
         horizon=pairs.horizon,
         models=int(known.sum()),
         pairs=pairs.count,
-        silent=int((total == 2).sum()),
-        lost=int((total == 0).sum()),
+        silent=counted.silent,
+        lost=counted.lost,
         surviving=(float(alive[0].mean()), float(alive[1].mean())),
-        change=cluster_mean(pairs.more_survived, seed).map(lambda x: min(1.0, max(-1.0, x))),
+        change=more_survivors(pairs, seed),
         signed_rank=over_models(pairs.more_survived),
         sign_flips=sign_flips(effects, seed),
         spread=float(np.std(effects, ddof=1)) if len(effects) > 1 else None,
