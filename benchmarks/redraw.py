@@ -43,7 +43,7 @@ def serve(times: Path, options: Sequence[str]) -> None:
     """Begins the run and becomes its server; notes the seconds of each update in ``times``."""
     from streamlit.web.cli import main as streamlit
 
-    from fisherdash import dataset, tasks
+    from fisherdash import dataset, submit
     from fisherdash.potentials import checkpoint
     from fisherdash.settings import MDSettings
     from pages.ui import progress
@@ -68,7 +68,7 @@ def serve(times: Path, options: Sequence[str]) -> None:
     file = samples / "ethanol_500K.npz"
     settings = MDSettings(replicas=REPLICAS, steps=200_000, temperature=300.0, record_every=20)
     models = {name: checkpoint.load(path) for name, path in paths.items()}
-    tasks.submit_simulation(paths, file, models, dataset.load(file), settings)
+    submit.simulation(paths, file, models, dataset.load(file), settings)
     streamlit(["run", "pages/ui/server.py", *options], prog_name="streamlit")
 
 

@@ -2,9 +2,8 @@
 
 A task takes settings, data and the path of its result; it yields progress and returns the result.
 Every task says beforehand what it will take. A command waits for it
-(:meth:`fisherdash.cli.console.Console.follow`). A page puts it into the user's queue with one of
-the functions ``submit_…``, which also choose a path in the workspace and write down the same as a
-shell command. Both pass the gate (:mod:`fisherdash.workspace.limits`).
+(:meth:`fisherdash.cli.console.Console.follow`); a page puts it into the user's queue
+(:mod:`fisherdash.submit`). Both pass the gate (:mod:`fisherdash.workspace.limits`).
 
 The science is imported where it is used, so that a page imports no JAX.
 """
@@ -12,14 +11,13 @@ The science is imported where it is used, so that a page imports no JAX.
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from fisherdash import dataset as datasets
-from fisherdash import storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import (
@@ -32,25 +30,22 @@ from fisherdash.settings import (
     TrainSettings,
     shell_command,
 )
-from fisherdash.statistics import evenly_spaced
 from fisherdash.workspace import (
     Run,
     RunHeader,
     estimates,
     headers,
     jobs,
-    paths,
     runs,
     trainings,
 )
 from fisherdash.workspace.estimates import Estimate, Network
-from fisherdash.workspace.headers import TrainingHeader, new_identity
+from fisherdash.workspace.headers import TrainingHeader
 from fisherdash.workspace.jobs import Job, JobProgress, progress_as_is
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from fisherdash.analysis.drift import Cause
     from fisherdash.fisher import Refit
     from fisherdash.landscape import Landscape
     from fisherdash.md import Chunk
@@ -60,9 +55,6 @@ if TYPE_CHECKING:
     from fisherdash.study import Progress as StudyProgress
     from fisherdash.study import Spec
     from fisherdash.train import EpochReport
-
-MOST_FRAMES = 192
-"""Frames of a trajectory with error bars: a second's work on two cores."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -170,13 +162,42 @@ def train(
     return _training(name, sets, config, settings, work, {"out": out})
 
 
+def train_in(
+    folder: Path,
+    header: TrainingHeader,
+    sets: tuple[Dataset, Dataset],
+    begin: Callable[[], trainings.TrainingWriter],
+) -> "Task[EpochReport, Path | None]":
+    """A training of the workspace; its folder holds everything that resuming needs."""
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash import train as training
+
+        reports = training.resume(header, *sets, trainings.state_file(folder), cancel=cancel)
+        writer, last = begin(), None
+        for last in writer.record(reports):
+            yield last
+        if writer.model is None and last is not None and last.status == "diverged":
+            raise InputError(
+                "training diverged in its first epoch and nothing was kept; try a lower learning "
+                "rate"
+            )
+        return writer.model
+
+    config, settings = (
+        ModelConfig.from_json(header.config),
+        TrainSettings.from_json(header.settings),
+    )
+    return _training(header.title, sets, config, settings, work, {"training": folder})
+
+
 def resume_training(folder: Path) -> "Task[EpochReport, Path | None]":
     """The rest of a training of the workspace; the result is the best network's file.
 
     InputError when it cannot be resumed.
     """
     left = trainings.unfinished_training(folder)
-    task = _train_in(folder, left.header, (left.train_set, left.valid_set), left.go_on)
+    task = train_in(folder, left.header, (left.train_set, left.valid_set), left.go_on)
     rest = task.estimate.part(1.0 - left.epoch / left.header.settings["epochs"])
     return dataclasses.replace(task, estimate=rest, note=f"resuming from epoch {left.epoch}")
 
@@ -306,67 +327,46 @@ def resume_simulation(folder: Path) -> Task[JobProgress, Path]:
     return dataclasses.replace(task, note=f"resuming from step {max(0, left.step):,}")
 
 
-def error_bars(
-    model: "Checkpoint", run: Run, heads: Sequence[int], replica: int
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Error bars of the forces along one replica of a run, from a re-fitted head's covariance.
-
-    Returns the times of at most :data:`MOST_FRAMES` evenly spaced frames, fs; and for each head the
-    root-mean-square error bar of the forces at each of them, eV/Å, NaN after a failure.
-    """
-    from fisherdash.fisher import force_stderr
-
-    frames, numbers = len(run.times), np.array(run.header.atomic_numbers)
-    chosen = evenly_spaced(frames, MOST_FRAMES)
-    surviving = run.trajectories().surviving[:, replica][:, chosen]
-    found = []
-    for head in heads:
-        bars, before = np.full(len(chosen), np.nan), surviving[head]
-        if before.any():
-            stderr = force_stderr(model, numbers, run.frames(head, replica, chosen[before]))
-            bars[before] = np.sqrt(np.mean(stderr**2, axis=(1, 2)))
-        found.append(bars)
-    return run.times[chosen], found
-
-
-def forces_along(
-    run: Run, heads: Sequence[int], replica: int, frames: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Forces along one replica of some heads, by the head itself and by another one of the run.
-
-    The others are held against the first head, which is held against the second; None where a run
-    has one head.
-
-    Args: frames: (F,) of the record.
-    Returns: for each of ``heads`` both forces, (F, N, 3) eV/Å, NaN after the failure.
-    Raises: InputError where the run does not hold its models.
-    """
-    from fisherdash.potentials.evaluate import predict
-
-    models = list(runs.kept_models(run.folder, run.header).values())
-    surviving, found = run.trajectories().surviving[:, replica][:, frames], []
-    for head in heads:
-        positions = run.frames(head, replica, frames)
-        # The first frame after a failure is shown too, if it is one.
-        shown = np.isfinite(positions).all(axis=(1, 2))
-        shown &= surviving[head] | (np.arange(len(frames)) == surviving[head].sum())
-        both = []
-        other = 0 if head else 1
-        for model in [models[head], *models[other : other + 1]]:
-            forces = np.full(positions.shape, np.nan)
-            if shown.any():
-                empty = np.zeros_like(positions[shown])
-                numbers = np.array(run.header.atomic_numbers)
-                data = Dataset(positions[shown], empty[:, 0, 0], empty, numbers)
-                forces[shown] = predict(model, data)[1]
-            both.append(forces)
-        found.append((both[0], both[1] if len(both) > 1 else None))
-    return found
-
-
 def is_training(folder: Path) -> bool:
     """Whether a folder holds a training of the workspace, not a run."""
     return (folder / TrainingHeader.FILE).exists()
+
+
+def demo(
+    model_path: Path, data_path: Path, settings: MDSettings, folder: Path, out: Path
+) -> Task[JobProgress, Path]:
+    """Load, re-fit (a tenth of the progress) and simulate the default head, the published report's
+    own and the wide one; the re-fitted checkpoint goes into ``out``, the run into ``folder``."""
+    own = out.with_name(f"{out.stem}-report.safetensors")
+    options = Options(test_boltzmann=False)
+    commands = (
+        shell_command("solve", model_path, data_path, options, out=out, report_out=own),
+        shell_command("simulate", model_path, own, out, settings, data=data_path, out=folder),
+    )
+    info: dict[str, Any] = {"run": folder, "out": out, "command": "\n".join(commands)}
+    data, network = datasets.load(data_path), Network.planned(ModelConfig())  # as the samples are
+    estimate = _refit(network, data, options).together(
+        "demo", estimates.simulate([network] * 3, data.num_atoms, settings)
+    )
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash.potentials import checkpoint
+
+        yield JobProgress(0.0, "loading")
+        model = checkpoint.load(model_path)
+        first = solve(model, data, options, out, report_out=own)
+        refit = yield from _part(first, 0.0, 0.1, cancel, report)
+        info["verdict"] = refit.verdict
+        models, roles = {"default head": model}, {}
+        if (shared := refit.report_head) is not None:
+            models["report's Fisher head"] = shared.checkpoint
+            roles["report's Fisher head"] = "other"
+        models["wide Fisher head"] = refit.checkpoint
+        second = simulate(models, data, settings, folder, command=commands[1], roles=roles)
+        info["sizes"] = second.info["sizes"]
+        return (yield from _part(second, 0.1, 1.0, cancel, report))
+
+    return Task("demo", "the demo", estimate, work, info=info)
 
 
 def evaluate(
@@ -452,238 +452,9 @@ def study(
     return Task("study", spec.title, estimate_of(spec), work, describe, {"folder": folder})
 
 
-# In the workspace, as jobs. --------------------------------------------------------------------
-
-
-def submit_sample(molecule: str, settings: SampleSettings, structure: Path | None = None) -> Job:
-    """Make a data set of a molecule, or of what a structure file holds."""
-    from fisherdash import reference
-
-    atoms = reference.molecule(structure or molecule)
-    name = f"{paths.safe_stem(molecule)}_{settings.temperature:g}K"
-    out = paths.new_path("datasets", name, ".npz")
-    title = f"{molecule}, {settings.frames} frames at {settings.temperature:g} K"
-    command = shell_command("sample", structure or molecule, settings, out=out)
-    return sample(atoms, out, settings, title).submit(command=command)
-
-
-def submit_training(
-    data_path: Path,
-    data: Dataset,
-    config: ModelConfig,
-    settings: TrainSettings,
-    *,
-    split: SplitSettings,
-    name: str,
-) -> Job:
-    """Train; the result is the best network's file, None when there was none yet.
-
-    All that going on needs is in the training's folder within seconds. InputError when there are
-    not so many frames.
-    """
-    sets = datasets.split(data, *split.counts(len(data)), settings.seed)
-    folder = paths.new_path("trainings", name, "")
-    out = paths.place("checkpoints") / f"{folder.name}.safetensors"
-    header = TrainingHeader(
-        title=f"{folder.name}: {len(sets[0])} frames, {settings.epochs} epochs",
-        name=folder.name,
-        config=config.to_json(),
-        settings=settings.to_json(),
-        command=shell_command("train", data_path, split, config, settings, out=out),
-        identity=new_identity(),
-    )
-    task = _train_in(folder, header, sets, lambda: trainings.begin_training(folder, header, *sets))
-    return task.submit(command=header.command)
-
-
-def submit_refit(
-    model_path: Path, data_path: Path, model: "Checkpoint", data: Dataset, options: Options
-) -> Job:
-    """Re-fit the last layer; the result is the Refit."""
-    out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
-    task = solve(model, data, options, out, f"{model_path.stem} on {data_path.stem}")
-    command = shell_command("solve", model_path, data_path, options, options.stability, out=out)
-    return task.submit(checkpoint=model_path, data=data_path, command=command)
-
-
-def keep_head(refit: "Refit") -> Path:
-    """Save the head of another point of the ridge path; its file."""
-    from fisherdash.potentials import checkpoint
-
-    name = f"{refit.checkpoint.name}-{refit.ridge:.0e}"
-    out = paths.new_path("checkpoints", name, ".safetensors")
-    checkpoint.save(refit.checkpoint, out)
-    return out
-
-
-def submit_simulation(
-    model_paths: Mapping[str, Path],
-    data_path: Path,
-    models: "Mapping[str, Checkpoint]",
-    data: Dataset,
-    settings: MDSettings,
-) -> Job:
-    """Simulate."""
-    folder = paths.new_path("runs", paths.run_name(list(model_paths)), "")
-    files = model_paths.values()
-    command = shell_command("simulate", *files, settings, data=data_path, out=folder)
-    return simulate(models, data, settings, folder, command=command).submit()
-
-
-def submit_finer(run: Run, data_path: Path, data: Dataset, cause: "Cause") -> Job:
-    """Run the heads of ``run`` from the same initial states of its data, with less of ``cause``."""
-    before = MDSettings.from_json(run.header.settings)
-    if cause == "time step":
-        settings, mark, words = before.halved(), "half-step", "at half the time step"
-    else:
-        settings, mark, words = before.in_double(), "float64", "in double precision"
-    models = runs.kept_models(run.folder, run.header)
-    folder = paths.new_path("runs", f"{run.id}-{mark}", "")
-    files = [run.folder / headers.MODEL.format(number) for number in range(len(models))]
-    command = shell_command("simulate", *files, settings, data=data_path, out=folder)
-    roles = dict(zip(run.header.names, run.header.roles, strict=True))
-    title = f"{run.header.title}, {words}"
-    task = simulate(models, data, settings, folder, command=command, title=title, roles=roles)
-    return task.submit()
-
-
-def submit_resume(folder: Path) -> Job:
-    """Resume a stopped run or training; InputError when it cannot be."""
-    task = resume_training(folder) if is_training(folder) else resume_simulation(folder)
-    return task.submit(command=shell_command("resume", folder))
-
-
-def submit_demo(model_path: Path, data_path: Path, settings: MDSettings) -> Job:
-    """Load, re-fit (a tenth of the progress) and simulate in one job: the default head, the
-    published report's own and the wide one."""
-    folder = paths.new_path("runs", "demo", "")
-    out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
-    own = out.with_name(f"{out.stem}-report.safetensors")
-    options = Options(test_boltzmann=False)
-    commands = (
-        shell_command("solve", model_path, data_path, options, out=out, report_out=own),
-        shell_command("simulate", model_path, own, out, settings, data=data_path, out=folder),
-    )
-    info: dict[str, Any] = {"run": folder, "out": out, "command": "\n".join(commands)}
-    data, network = datasets.load(data_path), Network.planned(ModelConfig())  # as the samples are
-    estimate = _refit(network, data, options).together(
-        "demo", estimates.simulate([network] * 3, data.num_atoms, settings)
-    )
-
-    def work(cancel: threading.Event, report: Report) -> Any:
-        from fisherdash.potentials import checkpoint
-
-        yield JobProgress(0.0, "loading")
-        model = checkpoint.load(model_path)
-        first = solve(model, data, options, out, report_out=own)
-        refit = yield from _part(first, 0.0, 0.1, cancel, report)
-        info["verdict"] = refit.verdict
-        models, roles = {"default head": model}, {}
-        if (shared := refit.report_head) is not None:
-            models["report's Fisher head"] = shared.checkpoint
-            roles["report's Fisher head"] = "other"
-        models["wide Fisher head"] = refit.checkpoint
-        second = simulate(models, data, settings, folder, command=commands[1], roles=roles)
-        info["sizes"] = second.info["sizes"]
-        return (yield from _part(second, 0.1, 1.0, cancel, report))
-
-    return Task("demo", "the demo", estimate, work, info=info).submit()
-
-
-def submit_evaluation(
-    model_paths: Sequence[Path], data_path: Path, models: "Mapping[str, Checkpoint]", data: Dataset
-) -> Job:
-    """Errors of several models on the same frames."""
-    task = evaluate(models, data, _models_on(models, data_path))
-    commands = (shell_command("evaluate", path, data_path) for path in model_paths)
-    return task.submit(command="\n".join(commands))
-
-
-def submit_landscape(
-    model_paths: Sequence[Path],
-    data_path: Path,
-    models: "Mapping[str, Checkpoint]",
-    data: Dataset,
-    settings: LandscapeSettings,
-) -> Job:
-    """The loss around several models."""
-    task = landscape(models, data, settings, title=_models_on(models, data_path))
-    out = Path("landscape.npz")
-    return task.submit(
-        command=shell_command("landscape", *model_paths, settings, data=data_path, out=out)
-    )
-
-
-def _models_on(models: "Mapping[str, Checkpoint]", data_path: Path) -> str:
-    return f"{len(models)} model{'s' if len(models) != 1 else ''} on {data_path.stem}"
-
-
-def submit_study(text: str, data_folder: Path) -> Job:
-    """Begin a study of data in a folder; InputError for a wrong specification or its data."""
-    from fisherdash.study import prepare_study, read_spec
-
-    spec = read_spec(text, data_folder, inside=data_folder)
-    folder = paths.new_path("studies", spec.title, "")
-    prepare_study(spec, folder)
-    try:
-        return _submit_study(spec, folder)
-    except InputError:
-        storage.remove_folder(folder)  # what is not to be done leaves nothing behind
-        raise
-
-
-def submit_rest_of_study(folder: Path) -> Job:
-    """Do what is left of a study of the workspace, on its own copies of the data."""
-    from fisherdash.study import read_begun
-
-    return _submit_study(read_begun(folder), folder)
-
-
-def models_left(folder: Path) -> int:
-    """How many models of a study are unfinished."""
-    from fisherdash.study import open_plan, read_progress
-
-    state = read_progress(folder, open_plan(folder))
-    return state.models - state.done - state.failed
-
-
-def job_in(folder: Path, kind: str | None = None) -> Job | None:
-    """The latest job that writes this folder of a run, a training or a study; None without one."""
-    return next((job for job in jobs.every(kind) if folder in job.info.values()), None)
-
-
 def commands_of(run: Run) -> tuple[str, str]:
     """The shell commands that repeat a run and its statistics."""
     return run.header.command, shell_command("compare", run.folder)
-
-
-def _train_in(
-    folder: Path,
-    header: TrainingHeader,
-    sets: tuple[Dataset, Dataset],
-    begin: Callable[[], trainings.TrainingWriter],
-) -> "Task[EpochReport, Path | None]":
-    """A training of the workspace; its folder holds everything that resuming needs."""
-
-    def work(cancel: threading.Event, report: Report) -> Any:
-        from fisherdash import train as training
-
-        reports = training.resume(header, *sets, trainings.state_file(folder), cancel=cancel)
-        writer, last = begin(), None
-        for last in writer.record(reports):
-            yield last
-        if writer.model is None and last is not None and last.status == "diverged":
-            raise InputError(
-                "training diverged in its first epoch and nothing was kept; try a lower learning "
-                "rate"
-            )
-        return writer.model
-
-    config, settings = (
-        ModelConfig.from_json(header.config),
-        TrainSettings.from_json(header.settings),
-    )
-    return _training(header.title, sets, config, settings, work, {"training": folder})
 
 
 def _training(
@@ -755,11 +526,3 @@ def _part(
             yield scaled(next(work))
         except StopIteration as stop:
             return stop.value
-
-
-def _submit_study(spec: "Spec", folder: Path) -> Job:
-    from fisherdash.study.plan import SPEC_FILE
-
-    # In this process: it has the device, and its queue keeps jobs from getting in their way.
-    command = shell_command("study", folder / SPEC_FILE, out=folder)
-    return study(spec, folder, workers=0).submit(command=command)

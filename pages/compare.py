@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 from ase.data import chemical_symbols
 
-from fisherdash import tasks, viewer
+from fisherdash import submit, viewer
 from fisherdash.plots import overview, parity
 from fisherdash.plots.theme import styles
 from fisherdash.settings import shell_command
@@ -104,7 +104,7 @@ def evaluation() -> None:
             assert data_path is not None
             frames, data = data_path, library.dataset_at(data_path)
             models = library.models_for(paths, data)
-            begin(lambda: tasks.submit_evaluation(paths, frames, models, data))
+            begin(lambda: submit.evaluation(paths, frames, models, data))
     job = jobs.latest("evaluate")
     if job is None:
         return

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from fisherdash import dataset as datasets
-from fisherdash import reference, tasks, viewer
+from fisherdash import reference, submit, viewer
 from fisherdash.dataset import Dataset
 from fisherdash.plots.theme import NEUTRAL, SeriesStyle
 from fisherdash.plots.training import histogram_figure
@@ -36,7 +36,7 @@ def sample_form() -> None:
         if st.form_submit_button("Make the sample", icon=":material/science:"):
             with door():
                 chosen = SampleSettings(**settings)
-                begin(lambda: tasks.submit_sample(name, chosen))
+                begin(lambda: submit.sample(name, chosen))
     if made := jobs.every("sample"):
         running = next((job for job in made if job.active), None)
         watch(running, lambda: job_list("sample", 3))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from fisherdash import tasks
+from fisherdash import submit
 from fisherdash.plots import static
 from fisherdash.plots.drift import temperature_figure
 from fisherdash.plots.report import comparison_numbers, run_picture, run_report
@@ -97,7 +97,7 @@ def board(run: Run, chosen: tuple[int, ...], index: int, singles: bool) -> None:
     """Results, curves and molecules as the run stands."""
     if st.session_state.get(field(), index + 1) != index + 1:
         st.rerun()  # a click on a curve runs this part alone; the field stands outside of it
-    job = tasks.job_in(run.folder)
+    job = submit.job_in(run.folder)
     if job is not None and job.active:
         job_line(job)
     run.refresh()
@@ -116,7 +116,7 @@ def board(run: Run, chosen: tuple[int, ...], index: int, singles: bool) -> None:
 
 def unfinished(run: Run) -> None:
     """A run that has stopped says so, and can go on."""
-    job = tasks.job_in(run.folder)
+    job = submit.job_in(run.folder)
     if run.status == "finished" or (job is not None and job.active):
         return
     if job is not None:
@@ -125,7 +125,7 @@ def unfinished(run: Run) -> None:
         st.caption(f"This run is {run.status} after step {run.step:,} of {run.steps:,}.")
         if st.button("Go on", icon=":material/resume:", help="From the last step on disk."):
             with door():
-                begin(functools.partial(tasks.submit_resume, run.folder))
+                begin(functools.partial(submit.resumption, run.folder))
                 st.rerun()
 
 
@@ -237,5 +237,5 @@ with door():
         with every:
             singles = st.toggle("All replicas", key="singles", help="The curve of every replica.")
         unfinished(run)
-        watch(tasks.job_in(run.folder), functools.partial(board, run, chosen, index, singles))
+        watch(submit.job_in(run.folder), functools.partial(board, run, chosen, index, singles))
         tabs(run, chosen, index)

@@ -4,7 +4,7 @@ import functools
 
 import streamlit as st
 
-from fisherdash import tasks
+from fisherdash import submit
 from fisherdash.settings import MDSettings
 from fisherdash.workspace import Run, jobs, paths
 from pages.ui import library, run_panels
@@ -35,7 +35,7 @@ def start() -> None:
         st.session_state["no samples"] = True
         return
     st.session_state["demo replica"] = 0
-    begin(lambda: tasks.submit_demo(weak[0], data[0], DEMO))
+    begin(lambda: submit.demo(weak[0], data[0], DEMO))
 
 
 def demo_run(job: jobs.Job) -> Run | None:

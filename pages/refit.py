@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fisherdash import tasks
+from fisherdash import submit
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
 from pages.ui import library
@@ -57,7 +57,7 @@ def other_head(job: Job, refit: "Refit", ridge: float) -> None:
             return
         refit_report.before_and_after(other)
         if st.button("Keep this head too", icon=":material/save:"):
-            st.session_state["kept head"] = tasks.keep_head(other)
+            st.session_state["kept head"] = submit.keep_head(other)
     kept = st.session_state.get("kept head")
     if kept is not None and kept.exists():
         st.success(f"Kept as {plain(kept.stem)}.", icon=":material/check_circle:")
@@ -80,7 +80,7 @@ def stability_check(job: Job, refit: "Refit") -> None:
             prepared.options, ridge="stable", test_boltzmann=False, stability=settings
         )
         begin(
-            lambda: tasks.submit_refit(
+            lambda: submit.refit(
                 info["checkpoint"], info["data"], prepared.checkpoint, prepared.dataset, options
             )
         )
@@ -137,7 +137,7 @@ else:
         options = choose_options(data)
         if options and st.button("Re-fit", type="primary", icon=":material/tune:"):
             model.check_elements(data.atomic_numbers)
-            begin(partial(tasks.submit_refit, model_path, data_path, model, data, options))
+            begin(partial(submit.refit, model_path, data_path, model, data, options))
 every = jobs.every("refit")
 for other in every:  # a re-fit of another model that is at work or waits
     if other.active and model_path not in files(other):

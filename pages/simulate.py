@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from fisherdash import tasks
+from fisherdash import submit
 from fisherdash.dataset import Dataset
 from fisherdash.dataset.timestep import timestep_warning
 from fisherdash.settings import MDSettings
@@ -75,7 +75,7 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
             library.select("run", job.info["run"].name)
             st.session_state["simulated"] = data.fingerprint, chosen
 
-        begin(lambda: tasks.submit_simulation(files, data_path, models, data, chosen), then)
+        begin(lambda: submit.simulation(files, data_path, models, data, chosen), then)
 
 
 st.title("Simulate")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from fisherdash import tasks
+from fisherdash import submit
 from fisherdash.settings import shell_command
 from fisherdash.study import results
 from fisherdash.study.statistics import Condition, Findings
@@ -80,19 +80,19 @@ def take_away(study: results.Kept, found: Findings) -> None:
 
 def at_work(study: results.Kept) -> None:
     """The job that works on a study, or the offer to go on with one that was left."""
-    job = tasks.job_in(study.folder)
+    job = submit.job_in(study.folder)
     if job is not None and (job.active or job.error):
         follow(job, every=1.0)
     if study.members.is_dir() and (job is None or not job.active):
         with door():
-            left = tasks.models_left(study.folder)
+            left = submit.models_left(study.folder)
             if left:
                 st.caption(f"{left} model{'s are' if left != 1 else ' is'} not finished.")
                 st.button(
                     "Go on with it",
                     icon=":material/resume:",
                     on_click=attempt(asking.begin),
-                    args=(functools.partial(tasks.submit_rest_of_study, study.folder),),
+                    args=(functools.partial(submit.rest_of_study, study.folder),),
                 )
 
 
@@ -119,7 +119,7 @@ def begin() -> None:
         submitted = st.form_submit_button("Begin", type="primary", icon=":material/play_arrow:")
     if submitted:
         with door():
-            asking.begin(lambda: tasks.submit_study(edited, path.parent), _begun)
+            asking.begin(lambda: submit.study(edited, path.parent), _begun)
     job = jobs.get(st.session_state.get("latest study", ""))
     if job is not None:
         follow(job, every=1.0)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from fisherdash import tasks
 from fisherdash.dataset import Dataset
 from fisherdash.plots.training import training_figure
 from fisherdash.settings import ModelConfig, SplitSettings, TrainSettings
@@ -53,7 +52,7 @@ def form(path: Path, data: Dataset) -> None:
     )
 
     def submit() -> jobs.Job:
-        return tasks.submit_training(path, data, config, settings, split=split, name=name)
+        return submit.training(path, data, config, settings, split=split, name=name)
 
     def then(job: jobs.Job) -> None:
         kept = job.info["training"].name

@@ -118,9 +118,9 @@ LAYERS = (
     {"background", "workspace"},
     {"train", "md"},
     {"fisher", "landscape"},
-    {"study", "bench"},
+    {"study", "bench", "run_forces"},
     {"plots", "viewer"},
-    {"tasks", "doctor"},
+    {"tasks", "submit", "doctor"},
     {"cli"},
     {"__main__"},
 )

@@ -1,20 +1,16 @@
 """Tasks: one piece of work for the shell, which does it now, and for the pages, which queue it."""
 
-import dataclasses
 import threading
 
-import numpy as np
 import pytest
 
 from fisherdash import dataset, tasks
 from fisherdash.potentials import checkpoint
-from fisherdash.settings import MDSettings, Options
+from fisherdash.settings import Options
 from fisherdash.tasks import Task
-from fisherdash.workspace import Run, jobs
+from fisherdash.workspace import jobs
 from fisherdash.workspace.estimates import Estimate
 from fisherdash.workspace.jobs import JobProgress
-from fisherdash.workspace.runs import has_models
-from tests import networks
 
 
 def counting(steps: int = 4) -> Task[JobProgress, str]:
@@ -41,7 +37,6 @@ def test_a_page_queues_it_with_what_it_knows_beside(tmp_path):
     assert job.wait(30) and job.result == "counted" and job.title == "a count"
     assert job.progress == JobProgress(3.5 / 4, "counting", "3 and a half")
     assert job.info["sizes"] == {"steps": 4} and job.info["command"] == "fisherdash count"
-    assert tasks.job_in(tmp_path / "run") is job and tasks.job_in(tmp_path) is None
     assert jobs.latest("count") is job and jobs.latest("nothing") is None
 
 
@@ -73,23 +68,3 @@ def test_the_reports_head_is_computed_by_the_job_that_re_fits(
     assert job.wait(300) and job.status == "finished"
     assert vars(job.result.prepared)["report_head"].prepared.options.head == "shared"
     assert list(job.result.beside("force_rmse")) == ["default", "fisher", "report"]
-
-
-def test_forces_of_a_trajectory_are_held_against_another_head(tmp_path):
-    """Energy is linear in the head: one ten times as large has ten times the forces."""
-    model = networks.checkpoint(0)
-    models = {"one": model, "ten": dataclasses.replace(model, head=10.0 * model.head)}
-    settings = MDSettings(replicas=2, steps=20, temperature=300.0, record_every=5)
-    job = tasks.simulate(models, networks.water(), settings, tmp_path / "run", command="").submit()
-    assert job.wait(300) and job.status == "finished", job.error
-    run = Run(tmp_path / "run")
-    assert has_models(run)
-    frames = np.array([0, 2, 3])
-    (one, against), (ten, first) = tasks.forces_along(run, [0, 1], 1, frames)
-    np.testing.assert_allclose(against, 10.0 * one, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(ten, 10.0 * first, rtol=1e-4, atol=1e-4)
-    # F = −dU/dx along the way: what the potential loses, the forces have done.
-    x = run.frames(0, 1, frames)[1:].astype(float)
-    lost = -np.diff(run.trajectories().potential[0, 1, frames[1:]])[0]
-    assert np.sum((x[1] - x[0]) * (one[1] + one[2]) / 2) == pytest.approx(lost, rel=0.1)
-    assert tasks.forces_along(run, [1], 0, frames[:1])[0][0].shape == (1, 3, 3)

@@ -13,7 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fisherdash import dataset, tasks  # noqa: E402
+from fisherdash import dataset, submit  # noqa: E402
 from fisherdash.background import keep_compilations  # noqa: E402
 from fisherdash.errors import InputError  # noqa: E402
 from fisherdash.potentials import checkpoint  # noqa: E402
@@ -48,11 +48,11 @@ def _training() -> Any:
     for entry in entries("trainings"):
         if entry.status == "finished":
             return None
-        return tasks.submit_resume(entry.folder)
+        return submit.resumption(entry.folder)
     config = ModelConfig(features=4, max_degree=1, iterations=1, basis=6, cutoff=3.0)
     settings = TrainSettings(epochs=EPOCHS, batch_size=10, average=0.9, seed=1)
     path = _data()
-    return tasks.submit_training(
+    return submit.training(
         path, dataset.load(path), config, settings, split=SplitSettings(40, 15), name="net"
     )
 
@@ -63,14 +63,14 @@ def _simulation() -> Any:
         if entry.status == "finished":
             return None
         if _has_begun(entry.folder):
-            return tasks.submit_resume(entry.folder)
+            return submit.resumption(entry.folder)
         delete(entry.folder)  # killed before its first state: nothing was computed
     files = {name: paths.place("checkpoints") / f"{name}.safetensors" for name in ("a", "b")}
     models = {name: checkpoint.load(path) for name, path in files.items()}
     settings = MDSettings(
         replicas=4, steps=STEPS, timestep=0.25, temperature=300.0, record_every=RECORD_EVERY
     )
-    return tasks.submit_simulation(files, _data(), models, dataset.load(_data()), settings)
+    return submit.simulation(files, _data(), models, dataset.load(_data()), settings)
 
 
 def _data() -> Path:

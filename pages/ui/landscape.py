@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fisherdash import tasks
+from fisherdash import submit
 from fisherdash.plots import landscape as figures
 from fisherdash.plots.theme import styles
 from fisherdash.settings import LandscapeSettings
@@ -37,7 +37,7 @@ def ask() -> None:
             data = library.dataset_at(data_path)
             models = library.models_for(paths, data)
             chosen = LandscapeSettings(**settings)
-            begin(lambda: tasks.submit_landscape(paths, data_path, models, data, chosen))
+            begin(lambda: submit.landscape(paths, data_path, models, data, chosen))
 
 
 def show(job: Job, found: "Mapping[str, Landscape]") -> None:

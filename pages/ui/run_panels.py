@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from fisherdash import tasks
+from fisherdash import run_forces, submit
 from fisherdash.analysis import RunStatistics, Trajectories, structure
 from fisherdash.analysis.drift import Cause, told_apart
 from fisherdash.dataset import Dataset
@@ -233,10 +233,10 @@ def _cause(run: Run, cause: Cause) -> None:
         st.caption(help)
         if st.button(label, icon=icon):
             path = _data_of(run)
-            begin(functools.partial(tasks.submit_finer, run, path, library.dataset_at(path), cause))
+            begin(functools.partial(submit.finer, run, path, library.dataset_at(path), cause))
             st.rerun()
         return
-    job = tasks.job_in(folder)
+    job = submit.job_in(folder)
     if job is not None and job.active:
         follow(job, every=1.0)
     finer = library.run_at(folder)
@@ -291,7 +291,7 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
             found = computed(
                 "the error bars",
                 ("error bars", model.fingerprint, run.subject, tuple(heads), replica),
-                lambda: tasks.error_bars(model, run, heads, replica),
+                lambda: run_forces.error_bars(model, run, heads, replica),
                 len(run.times),
             )
             if found is None:

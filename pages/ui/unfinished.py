@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from fisherdash import tasks
+from fisherdash import submit
 from fisherdash.workspace import jobs
 from fisherdash.workspace.listing import Work, dismiss, interrupted
 from pages.ui.asking import begin
@@ -48,6 +48,6 @@ def go_on_button(folder: Path) -> None:
         key=f"go on {folder}",
         icon=":material/resume:",
         on_click=attempt(begin),
-        args=(functools.partial(tasks.submit_resume, folder),),
+        args=(functools.partial(submit.resumption, folder),),
         help="Continues exactly where it was stopped.",
     )

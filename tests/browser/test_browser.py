@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -68,9 +69,9 @@ def test_the_demo_runs_live_to_its_verdict(tab: Page, address: str) -> None:
     viewer.evaluate("element => { element.dataset.kept = 'yes' }")
     before = pixels(chart)
     grown_beyond(viewer, "frames", int(viewer.get_attribute("data-frames") or 0))
-    wait_drawn(tab, chart, before)
-    after = pixels(chart)
-    assert all(has_colour(after, one.colour) for one in styles(("default", "fisher")))
+    wait_seen(tab, chart, lambda image: differ(before, image))
+    colours = [one.colour for one in styles(("default", "fisher"))]
+    wait_seen(tab, chart, lambda image: all(has_colour(image, one) for one in colours))
     for name in ("default head", "report's Fisher head", "wide Fisher head"):
         expect(main.get_by_text(re.compile(f"^{name} — .* of 16 survive")).first).to_be_visible()
 
@@ -142,13 +143,13 @@ def test_a_long_run_is_paused_survives_a_refresh_and_is_cancelled(
     expect(main.get_by_text("cancelled").first).to_be_visible()
 
 
-def wait_drawn(page: Page, chart: Locator, before: np.ndarray) -> None:
-    """Wait until the chart looks different: a number may be shown a moment before its points."""
+def wait_seen(page: Page, chart: Locator, right: Callable[[np.ndarray], bool]) -> None:
+    """Wait until the chart looks right: a number may be shown a moment before its points."""
     for _ in range(100):
-        if differ(before, pixels(chart)):
+        if right(pixels(chart)):
             return
-        page.wait_for_timeout(100)
-    raise AssertionError("the chart did not change with its points")
+        page.wait_for_timeout(200)
+    raise AssertionError("the points of the chart were not seen")
 
 
 def frame_of(viewer: Locator) -> int:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fisherdash import tasks
+from fisherdash import submit
 from fisherdash.md import MDSettings
 from fisherdash.workspace import jobs, open_run, paths
 
@@ -17,9 +17,7 @@ def test_one_click_runs_the_same_starts_at_half_the_step_and_in_double(open_page
     data_path = paths.folder("datasets") / "water.npz"
     model_path = paths.folder("checkpoints") / "tiny.safetensors"
     settings = MDSettings(replicas=3, steps=40, timestep=0.2, temperature=50.0, record_every=4)
-    first = tasks.submit_simulation(
-        {"tiny": model_path}, data_path, {"tiny": model}, water, settings
-    )
+    first = submit.simulation({"tiny": model_path}, data_path, {"tiny": model}, water, settings)
     assert first.wait(PATIENCE) and first.status == "finished", first.error
     app = open_page("drift", part="Origin of the drift")
     for label in ("Run at half the time step", "Run in double precision"):

@@ -1,0 +1,215 @@
+"""Work of the workspace, put into the user's queue by a page.
+
+Each function chooses a path in the workspace for what a task of :mod:`fisherdash.tasks` makes,
+writes down the same as a shell command, and returns the job. InputError where the gate does not
+let it begin (:mod:`fisherdash.workspace.limits`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fisherdash import dataset as datasets
+from fisherdash import storage, tasks
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.settings import (
+    LandscapeSettings,
+    MDSettings,
+    ModelConfig,
+    Options,
+    SampleSettings,
+    SplitSettings,
+    TrainSettings,
+    shell_command,
+)
+from fisherdash.workspace import Run, headers, jobs, paths, runs, trainings
+from fisherdash.workspace.headers import TrainingHeader, new_identity
+from fisherdash.workspace.jobs import Job
+
+if TYPE_CHECKING:
+    from fisherdash.analysis.drift import Cause
+    from fisherdash.fisher import Refit
+    from fisherdash.potentials.checkpoint import Checkpoint
+    from fisherdash.study import Spec
+
+
+def sample(molecule: str, settings: SampleSettings, structure: Path | None = None) -> Job:
+    """Make a data set of a molecule, or of what a structure file holds."""
+    from fisherdash import reference
+
+    atoms = reference.molecule(structure or molecule)
+    name = f"{paths.safe_stem(molecule)}_{settings.temperature:g}K"
+    out = paths.new_path("datasets", name, ".npz")
+    title = f"{molecule}, {settings.frames} frames at {settings.temperature:g} K"
+    command = shell_command("sample", structure or molecule, settings, out=out)
+    return tasks.sample(atoms, out, settings, title).submit(command=command)
+
+
+def training(
+    data_path: Path,
+    data: Dataset,
+    config: ModelConfig,
+    settings: TrainSettings,
+    *,
+    split: SplitSettings,
+    name: str,
+) -> Job:
+    """Train; the result is the best network's file, None when there was none yet.
+
+    All that going on needs is in the training's folder within seconds. InputError when there are
+    not so many frames.
+    """
+    sets = datasets.split(data, *split.counts(len(data)), settings.seed)
+    folder = paths.new_path("trainings", name, "")
+    out = paths.place("checkpoints") / f"{folder.name}.safetensors"
+    header = TrainingHeader(
+        title=f"{folder.name}: {len(sets[0])} frames, {settings.epochs} epochs",
+        name=folder.name,
+        config=config.to_json(),
+        settings=settings.to_json(),
+        command=shell_command("train", data_path, split, config, settings, out=out),
+        identity=new_identity(),
+    )
+    task = tasks.train_in(
+        folder, header, sets, lambda: trainings.begin_training(folder, header, *sets)
+    )
+    return task.submit(command=header.command)
+
+
+def refit(
+    model_path: Path, data_path: Path, model: "Checkpoint", data: Dataset, options: Options
+) -> Job:
+    """Re-fit the last layer; the result is the Refit."""
+    out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
+    task = tasks.solve(model, data, options, out, f"{model_path.stem} on {data_path.stem}")
+    command = shell_command("solve", model_path, data_path, options, options.stability, out=out)
+    return task.submit(checkpoint=model_path, data=data_path, command=command)
+
+
+def keep_head(refit: "Refit") -> Path:
+    """Save the head of another point of the ridge path; its file."""
+    from fisherdash.potentials import checkpoint
+
+    name = f"{refit.checkpoint.name}-{refit.ridge:.0e}"
+    out = paths.new_path("checkpoints", name, ".safetensors")
+    checkpoint.save(refit.checkpoint, out)
+    return out
+
+
+def simulation(
+    model_paths: Mapping[str, Path],
+    data_path: Path,
+    models: "Mapping[str, Checkpoint]",
+    data: Dataset,
+    settings: MDSettings,
+) -> Job:
+    """Simulate."""
+    folder = paths.new_path("runs", paths.run_name(list(model_paths)), "")
+    files = model_paths.values()
+    command = shell_command("simulate", *files, settings, data=data_path, out=folder)
+    return tasks.simulate(models, data, settings, folder, command=command).submit()
+
+
+def finer(run: Run, data_path: Path, data: Dataset, cause: "Cause") -> Job:
+    """Run the heads of ``run`` from the same initial states of its data, with less of ``cause``."""
+    before = MDSettings.from_json(run.header.settings)
+    if cause == "time step":
+        settings, mark, words = before.halved(), "half-step", "at half the time step"
+    else:
+        settings, mark, words = before.in_double(), "float64", "in double precision"
+    models = runs.kept_models(run.folder, run.header)
+    folder = paths.new_path("runs", f"{run.id}-{mark}", "")
+    files = [run.folder / headers.MODEL.format(number) for number in range(len(models))]
+    command = shell_command("simulate", *files, settings, data=data_path, out=folder)
+    roles = dict(zip(run.header.names, run.header.roles, strict=True))
+    title = f"{run.header.title}, {words}"
+    task = tasks.simulate(models, data, settings, folder, command=command, title=title, roles=roles)
+    return task.submit()
+
+
+def resumption(folder: Path) -> Job:
+    """Resume a stopped run or training; InputError when it cannot be."""
+    task = (
+        tasks.resume_training(folder)
+        if tasks.is_training(folder)
+        else tasks.resume_simulation(folder)
+    )
+    return task.submit(command=shell_command("resume", folder))
+
+
+def demo(model_path: Path, data_path: Path, settings: MDSettings) -> Job:
+    """Load, re-fit and simulate in one job, see :func:`fisherdash.tasks.demo`."""
+    folder = paths.new_path("runs", "demo", "")
+    out = paths.new_path("checkpoints", paths.refit_name(model_path.stem), ".safetensors")
+    return tasks.demo(model_path, data_path, settings, folder, out).submit()
+
+
+def evaluation(
+    model_paths: Sequence[Path], data_path: Path, models: "Mapping[str, Checkpoint]", data: Dataset
+) -> Job:
+    """Errors of several models on the same frames."""
+    task = tasks.evaluate(models, data, _models_on(models, data_path))
+    commands = (shell_command("evaluate", path, data_path) for path in model_paths)
+    return task.submit(command="\n".join(commands))
+
+
+def landscape(
+    model_paths: Sequence[Path],
+    data_path: Path,
+    models: "Mapping[str, Checkpoint]",
+    data: Dataset,
+    settings: LandscapeSettings,
+) -> Job:
+    """The loss around several models."""
+    task = tasks.landscape(models, data, settings, title=_models_on(models, data_path))
+    out = Path("landscape.npz")
+    return task.submit(
+        command=shell_command("landscape", *model_paths, settings, data=data_path, out=out)
+    )
+
+
+def _models_on(models: "Mapping[str, Checkpoint]", data_path: Path) -> str:
+    return f"{len(models)} model{'s' if len(models) != 1 else ''} on {data_path.stem}"
+
+
+def study(text: str, data_folder: Path) -> Job:
+    """Begin a study of data in a folder; InputError for a wrong specification or its data."""
+    from fisherdash.study import prepare_study, read_spec
+
+    spec = read_spec(text, data_folder, inside=data_folder)
+    folder = paths.new_path("studies", spec.title, "")
+    prepare_study(spec, folder)
+    try:
+        return _begun(spec, folder)
+    except InputError:
+        storage.remove_folder(folder)  # what is not to be done leaves nothing behind
+        raise
+
+
+def rest_of_study(folder: Path) -> Job:
+    """Do what is left of a study of the workspace, on its own copies of the data."""
+    from fisherdash.study import read_begun
+
+    return _begun(read_begun(folder), folder)
+
+
+def _begun(spec: "Spec", folder: Path) -> Job:
+    from fisherdash.study.plan import SPEC_FILE
+
+    # In this process: it has the device, and its queue keeps jobs from getting in their way.
+    command = shell_command("study", folder / SPEC_FILE, out=folder)
+    return tasks.study(spec, folder, workers=0).submit(command=command)
+
+
+def models_left(folder: Path) -> int:
+    """How many models of a study are unfinished."""
+    from fisherdash.study import open_plan, read_progress
+
+    state = read_progress(folder, open_plan(folder))
+    return state.models - state.done - state.failed
+
+
+def job_in(folder: Path, kind: str | None = None) -> Job | None:
+    """The latest job that writes this folder of a run, a training or a study; None without one."""
+    return next((job for job in jobs.every(kind) if folder in job.info.values()), None)

@@ -1,0 +1,32 @@
+"""Forces along a replica: those of a head and of the one beside it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fisherdash import run_forces, tasks
+from fisherdash.settings import MDSettings
+from fisherdash.workspace import Run
+from fisherdash.workspace.runs import has_models
+from tests import networks
+
+
+def test_forces_of_a_trajectory_are_held_against_another_head(tmp_path):
+    """Energy is linear in the head: one ten times as large has ten times the forces."""
+    model = networks.checkpoint(0)
+    models = {"one": model, "ten": dataclasses.replace(model, head=10.0 * model.head)}
+    settings = MDSettings(replicas=2, steps=20, temperature=300.0, record_every=5)
+    job = tasks.simulate(models, networks.water(), settings, tmp_path / "run", command="").submit()
+    assert job.wait(300) and job.status == "finished", job.error
+    run = Run(tmp_path / "run")
+    assert has_models(run)
+    frames = np.array([0, 2, 3])
+    (one, against), (ten, first) = run_forces.by_two_heads(run, [0, 1], 1, frames)
+    np.testing.assert_allclose(against, 10.0 * one, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ten, 10.0 * first, rtol=1e-4, atol=1e-4)
+    # F = −dU/dx along the way: what the potential loses, the forces have done.
+    x = run.frames(0, 1, frames)[1:].astype(float)
+    lost = -np.diff(run.trajectories().potential[0, 1, frames[1:]])[0]
+    assert np.sum((x[1] - x[0]) * (one[1] + one[2]) / 2) == pytest.approx(lost, rel=0.1)
+    assert run_forces.by_two_heads(run, [1], 0, frames[:1])[0][0].shape == (1, 3, 3)
