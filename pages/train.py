@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from fisherdash import submit
 from fisherdash.dataset import Dataset
 from fisherdash.plots.training import training_figure
 from fisherdash.settings import ModelConfig, SplitSettings, TrainSettings
@@ -51,7 +52,7 @@ def form(path: Path, data: Dataset) -> None:
         SplitSettings(**frames),
     )
 
-    def submit() -> jobs.Job:
+    def train() -> jobs.Job:
         return submit.training(path, data, config, settings, split=split, name=name)
 
     def then(job: jobs.Job) -> None:
@@ -60,7 +61,7 @@ def form(path: Path, data: Dataset) -> None:
         also = "" if kept == paths.safe_stem(name + ".x") else f" Its name is {plain(kept)}."
         st.toast(f"The training has begun; its curves are below.{also}", icon=":material/school:")
 
-    begin(submit, then)
+    begin(train, then)
 
 
 def curve(job: jobs.Job) -> None:

@@ -44,6 +44,9 @@ _AT_WORK: tuple[Colour, str] = ("blue", ":material/play_circle:")
 _SOON = 0.25
 """Seconds that a page waits for what is computed: most of it needs no word then."""
 
+_MISSED = "asked for quietly and not there"
+"""Key of the state of a session."""
+
 
 def watch(job: Job | None, draw: Callable[[], object], every: float = 1.0) -> None:
     """Call ``draw`` now and, while the job is active, again every so many seconds.
@@ -82,11 +85,18 @@ def computed(
         subject: what the value is of.
         function: called in another thread.
         state: of the subject; the value of another state is what there was before.
-        quiet: say nothing, in a part of the page that is soon drawn again anyway.
+        quiet: say nothing, in a part of the page that is soon drawn again anyway: while something
+            else is watched, or because the same is asked for further down, not quietly.
     """
     value, job = background.computed(subject, function, state)
     if job is not None and job.wait(_SOON):
         value, job = background.computed(subject, function, state)
+    missed: set[Hashable] = st.session_state.setdefault(_MISSED, set())
+    if quiet:
+        (missed.discard if job is None else missed.add)(subject)
+    elif job is None and subject in missed:  # it came after the part further up was drawn
+        missed.discard(subject)
+        st.rerun()
     if job is not None and not quiet:
         watch(job, lambda: st.caption(f":material/hourglass_top: Computing {what}"), every=0.5)
         if not job.active:  # it ended before it was watched

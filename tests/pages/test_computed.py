@@ -79,3 +79,30 @@ def test_pages_import_no_jax(root):
         [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, cwd=root
     )
     assert answer.stdout == "none\n", answer.stdout + answer.stderr
+
+
+ASKED = threading.Event()
+
+
+def test_what_comes_while_a_page_is_drawn_is_shown_above_too(monkeypatch):
+    """Asked for quietly further up, and there by the time it is asked for aloud."""
+    monkeypatch.setattr(progress, "_SOON", 0.0)
+
+    def page() -> None:
+        import streamlit as st
+
+        from fisherdash.workspace import computed
+        from pages.ui import progress
+        from tests.pages.test_computed import ASKED
+
+        def value() -> str:
+            return "known" if ASKED.wait(60) else "never"
+
+        st.text(f"above: {progress.computed('it', 'drawn twice', value, quiet=True)}")
+        ASKED.set()
+        assert all(job.wait(60) for job in computed.active())
+        st.text(f"below: {progress.computed('it', 'drawn twice', value)}")
+
+    app = AppTest.from_function(page, default_timeout=60).run()
+    assert not app.exception
+    assert [one.value for one in app.text] == ["above: known", "below: known"]
