@@ -14,6 +14,7 @@ from fisherdash.workspace import jobs
 from pages.ui import asking, library, studies
 from pages.ui.charts import download
 from pages.ui.progress import attempt, command, door, follow, next_step, plain
+from pages.ui.uploads import file_uploader
 from pages.ui.widgets import switch
 
 
@@ -106,7 +107,7 @@ def begin() -> None:
     if path is None:
         next_step("A study needs a data set.", "data", "Load or make one on the Data page")
         return
-    loaded = st.file_uploader("Specification", type="toml", key="specification file")
+    loaded = file_uploader("Specification", type="toml", key="specification file")
     text = loaded.getvalue().decode("utf-8", "replace") if loaded else ""
     if not loaded:
         with door():

@@ -83,6 +83,18 @@ def cookies(address: str) -> Iterator[Finding]:
     yield "a cookie whose name ends like ours", name in given, given[:40]
 
 
+def uploads(address: str) -> Iterator[Finding]:
+    """A file that no page has asked for is not received, whatever its length is said to be."""
+    for words, length in (("a small upload", "8"), ("one of a terabyte", str(10**12))):
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(address).netloc, timeout=30)
+        connection.putrequest("PUT", "/_stcore/upload_file/somebody/anything")
+        connection.putheader("Content-Length", length)
+        connection.endheaders()
+        status = connection.getresponse().status
+        connection.close()
+        yield f"{words} that nobody asked for", status == 403, f"{status}"
+
+
 def foreign_socket(address: str, **headers: str) -> str:
     """The first line of the answer to a websocket that is not ours to open."""
     place = urllib.parse.urlsplit(address)
@@ -173,7 +185,8 @@ def attack() -> list[Finding]:
             workspace, log = Path(folder) / "workspace", Path(folder) / "app.log"
             plant(workspace)
             with chromium.serving(workspace, log) as address:
-                found = [*refusals(address), *cookies(address), *sockets(address)]
+                found = [*refusals(address), *cookies(address), *uploads(address)]
+                found += sockets(address)
                 found += asyncio.run(asyncio.wait_for(endless(address), SECONDS))
             text = log.read_text(errors="replace")
             ended = text.count("Traceback (most recent call last)")

@@ -52,7 +52,8 @@ JOB_MEMORY_GB = Limit("FISHERDASH_MAX_JOB_MEMORY_GB", 4)  # of memory of one job
 RUN_STEPS = Limit("FISHERDASH_MAX_RUN_STEPS", 2e8)  # heads × replicas × steps of one run
 RUN_GB = Limit("FISHERDASH_MAX_RUN_GB", 2)  # that one job may write
 USER_GB = Limit("FISHERDASH_MAX_USER_GB", 5)  # of all files of one user on disk
-ALL = (JOBS, JOB_HOURS, JOB_MEMORY_GB, RUN_STEPS, RUN_GB, USER_GB)
+UPLOADS_GB = Limit("FISHERDASH_MAX_UPLOADS_GB", 2)  # of memory for everybody's uploads
+ALL = (JOBS, JOB_HOURS, JOB_MEMORY_GB, RUN_STEPS, RUN_GB, USER_GB, UPLOADS_GB)
 
 _agreed: contextvars.ContextVar[bool] = contextvars.ContextVar("agreed", default=False)
 
@@ -80,6 +81,11 @@ def value(limit: Limit, user: str) -> float:
     if not number > 0:
         raise InputError(f"{limit.variable} must be a positive number, received {given!r}")
     return number
+
+
+def of_server(limit: Limit) -> float:
+    """A limit that holds for all users together; otherwise as :func:`value`."""
+    return value(limit, "all" if is_shared() else users.EVERYBODY)
 
 
 def administrators() -> frozenset[str]:

@@ -22,6 +22,7 @@ from fisherdash.workspace import Run, estimates, limits, notes, open_run, owners
 from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.listing import rename as rename_work
 from pages.ui.progress import attempt, complaint, computed, door, plain
+from pages.ui.uploads import file_uploader
 from pages.ui.widgets import in_words_of_the_page, widgets
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
     """
     target = {"key": key, "several": several}
     with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
-        st.file_uploader(
+        file_uploader(
             "FisherDash checkpoint (.safetensors)",
             type=["safetensors"],
             key="own model",
@@ -243,7 +244,7 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
         )
         st.markdown("or the parameters that the public E3x tutorial saves, which say nothing of:")
         widgets(TutorialSettings, columns=3, key="tutorial")
-        st.file_uploader(
+        file_uploader(
             "E3x tutorial parameters (flax.serialization.to_bytes)",
             key="tutorial model",
             on_change=_bring_tutorial,
@@ -254,7 +255,7 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
             "or a model of SchNetPack (PaiNN, SchNet), which does not say its unit of energy:"
         )
         widgets(ImportSettings, columns=2, key="foreign")
-        st.file_uploader(
+        file_uploader(
             "SchNetPack model (best_model)",
             key="foreign model",
             on_change=_bring_foreign,

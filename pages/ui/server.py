@@ -21,6 +21,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from fisherdash.workspace import limits, users
 from pages.ui import cookie
 from pages.ui.gate import Gate
+from pages.ui.uploads import Uploads
 
 
 def user() -> str:
@@ -148,5 +149,5 @@ async def plotly_js(request: Request) -> FileResponse:
 app = st.App(
     _ROOT / "app.py",
     routes=[Route("/app/plotly.min.js", plotly_js)],
-    middleware=[Middleware(Gate), Middleware(Visitors)],
+    middleware=[Middleware(Gate), Middleware(Visitors), Middleware(Uploads)],
 )

@@ -16,6 +16,7 @@ from fisherdash.settings import LoadSettings, shown
 from fisherdash.workspace import estimates, limits, paths
 from pages.ui import library
 from pages.ui.progress import complain, complaint, door, plain
+from pages.ui.uploads import file_uploader
 from pages.ui.widgets import in_words_of_the_page, widgets
 
 _HELP = (
@@ -27,7 +28,7 @@ _HELP = (
 
 def upload_form() -> bool:
     """The file, what it holds, and what the user says of it; whether it waits to be kept."""
-    upload = st.file_uploader(
+    upload = file_uploader(
         "File with positions, energies and forces of one molecule", key="upload", help=_HELP
     )
     keys = _keys(upload)
