@@ -124,12 +124,15 @@ def make_plan(spec: Spec, whole: Mapping[str, Dataset]) -> Plan:
         model = member.model
         same = dataclasses.replace(model.train, seed=0)
         shapes.setdefault((model.data, model.frames, model.config, same), []).append(member)
-    units = tuple(
+    units = [
         tuple(group[first : first + spec.together])
         for group in shapes.values()
         for first in range(0, len(group), spec.together)
-    )
-    return Plan(spec, frames, tuple(members), units)
+    ]
+    place = {member.name: number for number, member in enumerate(members)}
+    # In the order of the file, so that what is done half-way is what the file names first.
+    units.sort(key=lambda unit: place[unit[0].name])
+    return Plan(spec, frames, tuple(members), tuple(units))
 
 
 @functools.lru_cache(maxsize=2)
