@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from fisherdash import submit
 from fisherdash.background import keep_compilations, wake_devices
 from pages.ui.asking import question
 from pages.ui.progress import running_jobs
@@ -36,6 +37,7 @@ page = st.navigation(
 if not welcome:
     sign_in()
     st.stop()
+submit.put_back()
 with st.sidebar:
     at_work = st.container()
     sign_out()

@@ -2,12 +2,16 @@
 
 Each function chooses a path in the workspace for what a task of :mod:`fisherdash.tasks` makes,
 writes down the same as a shell command, and returns the job. InputError where the gate does not
-let it begin (:mod:`fisherdash.workspace.limits`).
+let it begin (:mod:`fisherdash.workspace.limits`). A job that has to wait is written down too, and
+:func:`put_back` asks for it again after a restart.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from fisherdash import dataset as datasets
 from fisherdash import storage, tasks
@@ -19,21 +23,56 @@ from fisherdash.settings import (
     ModelConfig,
     Options,
     SampleSettings,
+    Settings,
     SplitSettings,
     TrainSettings,
     shell_command,
 )
-from fisherdash.workspace import Run, headers, jobs, paths, runs, trainings
+from fisherdash.workspace import Run, headers, jobs, limits, paths, runs, trainings, users, waiting
 from fisherdash.workspace.headers import TrainingHeader, new_identity
-from fisherdash.workspace.jobs import Job
+from fisherdash.workspace.jobs import Job, JobProgress
 
 if TYPE_CHECKING:
     from fisherdash.analysis.drift import Cause
     from fisherdash.fisher import Refit
     from fisherdash.potentials.checkpoint import Checkpoint
-    from fisherdash.study import Spec
+
+Given = ParamSpec("Given")
+
+_SETTINGS: dict[str, type[Settings]] = {
+    one.__name__: one
+    for one in (
+        LandscapeSettings, MDSettings, ModelConfig, Options, SampleSettings, SplitSettings,
+        TrainSettings,
+    )
+}  # fmt: skip
+_READ_AGAIN = ("data", "model", "models")
+"""Arguments that are read from their files, ``data_path`` and so on, when a job is put back."""
+
+PUTTING_BACK = "putting back"
+"""Name of the thread that does."""
+
+_functions: dict[str, Callable[..., Job]] = {}
+_looked: set[str] = set()
+_lock = threading.Lock()
 
 
+def _put_back_if_it_waits(function: Callable[Given, Job]) -> Callable[Given, Job]:
+    """Write down what was asked for, for as long as the job waits."""
+
+    @functools.wraps(function)
+    def submitting(*args: Given.args, **kwargs: Given.kwargs) -> Job:
+        job = function(*args, **kwargs)
+        given = inspect.signature(function).bind(*args, **kwargs).arguments
+        written = {name: _written(one) for name, one in given.items() if name not in _READ_AGAIN}
+        waiting.write_down(job, {"what": function.__name__, "title": job.title, "given": written})
+        return job
+
+    _functions[function.__name__] = submitting
+    return submitting
+
+
+@_put_back_if_it_waits
 def sample(molecule: str, settings: SampleSettings, structure: Path | None = None) -> Job:
     """Make a data set of a molecule, or of what a structure file holds."""
     from fisherdash import reference
@@ -46,6 +85,7 @@ def sample(molecule: str, settings: SampleSettings, structure: Path | None = Non
     return tasks.sample(atoms, out, settings, title).submit(command=command)
 
 
+@_put_back_if_it_waits
 def training(
     data_path: Path,
     data: Dataset,
@@ -77,6 +117,7 @@ def training(
     return task.submit(command=header.command)
 
 
+@_put_back_if_it_waits
 def refit(
     model_path: Path, data_path: Path, model: "Checkpoint", data: Dataset, options: Options
 ) -> Job:
@@ -97,6 +138,7 @@ def keep_head(refit: "Refit") -> Path:
     return out
 
 
+@_put_back_if_it_waits
 def simulation(
     model_paths: Mapping[str, Path],
     data_path: Path,
@@ -111,6 +153,7 @@ def simulation(
     return tasks.simulate(models, data, settings, folder, command=command).submit()
 
 
+@_put_back_if_it_waits
 def finer(run: Run, data_path: Path, data: Dataset, cause: "Cause") -> Job:
     """Run the heads of ``run`` from the same initial states of its data, with less of ``cause``."""
     before = MDSettings.from_json(run.header.settings)
@@ -128,6 +171,7 @@ def finer(run: Run, data_path: Path, data: Dataset, cause: "Cause") -> Job:
     return task.submit()
 
 
+@_put_back_if_it_waits
 def resumption(folder: Path) -> Job:
     """Resume a stopped run or training; InputError when it cannot be."""
     task = (
@@ -138,6 +182,7 @@ def resumption(folder: Path) -> Job:
     return task.submit(command=shell_command("resume", folder))
 
 
+@_put_back_if_it_waits
 def demo(model_path: Path, data_path: Path, settings: MDSettings) -> Job:
     """Load, re-fit and simulate in one job, see :func:`fisherdash.tasks.demo`."""
     folder = paths.new_path("runs", "demo", "")
@@ -145,6 +190,7 @@ def demo(model_path: Path, data_path: Path, settings: MDSettings) -> Job:
     return tasks.demo(model_path, data_path, settings, folder, out).submit()
 
 
+@_put_back_if_it_waits
 def evaluation(
     model_paths: Sequence[Path], data_path: Path, models: "Mapping[str, Checkpoint]", data: Dataset
 ) -> Job:
@@ -154,6 +200,7 @@ def evaluation(
     return task.submit(command="\n".join(commands))
 
 
+@_put_back_if_it_waits
 def landscape(
     model_paths: Sequence[Path],
     data_path: Path,
@@ -181,25 +228,21 @@ def study(text: str, data_folder: Path) -> Job:
     folder = paths.new_path("studies", spec.title, "")
     prepare_study(spec, folder)
     try:
-        return _begun(spec, folder)
+        return rest_of_study(folder)
     except InputError:
         storage.remove_folder(folder)  # what is not to be done leaves nothing behind
         raise
 
 
+@_put_back_if_it_waits
 def rest_of_study(folder: Path) -> Job:
     """Do what is left of a study of the workspace, on its own copies of the data."""
     from fisherdash.study import read_begun
-
-    return _begun(read_begun(folder), folder)
-
-
-def _begun(spec: "Spec", folder: Path) -> Job:
     from fisherdash.study.plan import SPEC_FILE
 
     # In this process: it has the device, and its queue keeps jobs from getting in their way.
     command = shell_command("study", folder / SPEC_FILE, out=folder)
-    return tasks.study(spec, folder, workers=0).submit(command=command)
+    return tasks.study(read_begun(folder), folder, workers=0).submit(command=command)
 
 
 def models_left(folder: Path) -> int:
@@ -213,3 +256,81 @@ def models_left(folder: Path) -> int:
 def job_in(folder: Path, kind: str | None = None) -> Job | None:
     """The latest job that writes this folder of a run, a training or a study; None without one."""
     return next((job for job in jobs.every(kind) if folder in job.info.values()), None)
+
+
+def put_back() -> None:
+    """Ask again, in the background, for what waited when the last server stopped.
+
+    Once for each user of a process. What cannot be asked for again is a failed job, which says why.
+    """
+    user = users.current()
+    with _lock:
+        if user in _looked:
+            return
+        _looked.add(user)
+    threading.Thread(target=_put_back, args=(user,), name=PUTTING_BACK, daemon=True).start()
+
+
+def _put_back(user: str) -> None:
+    with users.acting_for(user), limits.agreed():
+        for asked in waiting.left_behind():
+            try:
+                _ask_again(asked)
+            except InputError as error:
+                sentence = f"this waited when the server was stopped, and cannot be begun: {error}"
+                jobs.submit("again", str(asked.get("title")), functools.partial(_refuse, sentence))
+
+
+def _ask_again(asked: Mapping[str, Any]) -> Job:
+    from fisherdash.potentials import checkpoint
+
+    if asked.get("what") not in _functions or not isinstance(asked.get("given"), dict):
+        raise InputError("what is written down about it is damaged")
+    function = _functions[asked["what"]]
+    given = {name: _read(value) for name, value in asked["given"].items()}
+    wanted = inspect.signature(function).parameters
+    if "data" in wanted:
+        given["data"] = datasets.load(given["data_path"])
+    if "model" in wanted:
+        given["model"] = checkpoint.load(given["model_path"])
+    if "models" in wanted:
+        files = given["model_paths"]
+        named = files.items() if isinstance(files, dict) else ((one.stem, one) for one in files)
+        given["models"] = {name: checkpoint.load(path) for name, path in named}
+    return function(**given)
+
+
+def _refuse(sentence: str, cancel: threading.Event) -> Generator[JobProgress, None, None]:
+    yield JobProgress(0.0, "reading")
+    raise InputError(sentence)
+
+
+def _written(value: Any) -> Any:
+    """An argument as JSON; :func:`_read` is the inverse."""
+    if isinstance(value, Path):
+        return {"path": str(value)}
+    if isinstance(value, Run):
+        return {"run": str(value.folder)}
+    if isinstance(value, Settings):
+        return {"settings": type(value).__name__, "fields": value.to_json()}
+    if isinstance(value, Mapping):
+        return {"mapping": {str(name): _written(one) for name, one in value.items()}}
+    if isinstance(value, (list, tuple)):
+        return [_written(one) for one in value]
+    return value
+
+
+def _read(value: Any) -> Any:
+    match value:
+        case {"path": str(path)}:
+            return Path(path)
+        case {"run": str(folder)}:
+            return runs.open_run(Path(folder))
+        case {"settings": str(name), "fields": fields} if name in _SETTINGS:
+            return _SETTINGS[name].from_json(fields)
+        case {"mapping": dict(found)}:
+            return {name: _read(one) for name, one in found.items()}
+        case list(found):
+            return [_read(one) for one in found]
+        case _:
+            return value

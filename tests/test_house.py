@@ -203,6 +203,7 @@ TESTED_ELSEWHERE = {
     "workspace/headers": "workspace/test_runs",  # written and read with every run
     "workspace/joblog": "test_doctor",  # which points at it
     "workspace/locks": "workspace/test_runs",  # what one writer keeps others from
+    "workspace/waiting": "test_submit",  # which puts back what a killed process left
 }
 """Modules that need no test module of their own → the one that has their tests."""
 

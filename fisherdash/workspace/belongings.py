@@ -22,7 +22,7 @@ _FILES: dict[str, tuple[Sort, str]] = {
     "datasets": ("data set", ".npz"),
     "checkpoints": ("model", ".safetensors"),
 }
-_OURS = ("cache", "logs", paths.USERS)
+_OURS = ("cache", "logs", "waiting", paths.USERS)
 """Folders of the workspace that belong to the server."""
 _NOTE = ".note.txt"
 _RESERVED = f"{storage.PART}claim-"

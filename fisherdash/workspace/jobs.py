@@ -72,6 +72,8 @@ MakeIterator = Callable[[threading.Event], Iterator[Any]]
 
 _log = logging.getLogger(__name__)
 _thread = threading.local()
+_stopping = threading.Event()
+"""Set when the process ends."""
 
 
 def _release_names(info: dict[str, Any]) -> None:
@@ -113,6 +115,7 @@ class Job:
         self._make: MakeIterator | None = make_iterator
         self._describe = describe
         self._lock = threading.Lock()
+        self._forget: Callable[[], object] | None = None
 
     @property
     def active(self) -> bool:
@@ -179,7 +182,21 @@ class Job:
         self._cancel.set()
         with self._lock:
             if self.status == "queued":
+                self._begun_or_cancelled()
                 self._end("cancelled")
+
+    def when_no_longer_waiting(self, forget: Callable[[], object]) -> None:
+        """Call ``forget`` when the job begins or is cancelled: now, where it has already."""
+        with self._lock:
+            if self.status == "queued":
+                self._forget = forget
+                return
+        forget()
+
+    def _begun_or_cancelled(self) -> None:
+        forget, self._forget = self._forget, None
+        if forget is not None and not _stopping.is_set():
+            forget()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; False if it has not come within ``timeout`` seconds."""
@@ -199,6 +216,7 @@ class Job:
             if self.status != "queued":
                 return
             self.status, self.started = "running", time.time()
+            self._begun_or_cancelled()
             self.progress = JobProgress(stage="starting")  # until the first item: libraries, data
         joblog.write("start", waited=round(self.started - self.submitted, 3), **self._facts())
         try:
@@ -414,6 +432,7 @@ def before(job: Job) -> list[Job]:
 @atexit.register
 def _stop_all(timeout: float = 5.0) -> None:
     """Let the running jobs end at their next item, so that no run is left half written."""
+    _stopping.set()  # what waits is put back by the next process
     running = [job for job in _registry.all() if job.active]
     for job in running:
         job.cancel()

@@ -53,7 +53,9 @@ def run_name(models: Sequence[str]) -> str:
     return "-vs-".join(names)[:_LONGEST].rstrip("-.")
 
 
-Kind = Literal["datasets", "checkpoints", "trainings", "runs", "studies", "logs", "cache"]
+Kind = Literal[
+    "datasets", "checkpoints", "trainings", "runs", "studies", "waiting", "logs", "cache"
+]
 
 USERS = "users"
 """Folder of the workspaces of single users."""
