@@ -46,7 +46,7 @@ def step_back() -> None:
 
 @functools.cache
 def wake_devices() -> None:
-    """Let a low-priority thread be the first to use JAX; returns at once."""
+    """Let a low-priority thread be the first to use JAX and SciPy's tests; returns at once."""
     threading.Thread(target=_first, name="devices", daemon=True).start()
 
 
@@ -95,6 +95,7 @@ _programs = _Programs()
 def _first() -> None:
     step_back()
     import jax
+    import scipy.stats  # noqa: F401 - a second, for which the first statistics would wait
 
     jax.local_devices()
     # What was imported stays; a collection need not look at it again.

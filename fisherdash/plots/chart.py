@@ -5,7 +5,7 @@ axes, and the few traces that appear everywhere. Colours and fonts are those of 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,17 @@ class Chart(go.Figure):
 
     Attributes:
         alt: one sentence that says what is to be seen, for those who cannot see it.
-        table: the numbers behind the chart for reading, with units in the column names.
     """
 
     alt: str = ""
-    table: pd.DataFrame = pd.DataFrame()
+    _table: pd.DataFrame | Callable[[], pd.DataFrame] = pd.DataFrame()
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The numbers behind the chart for reading, with units in the column names."""
+        if not isinstance(self._table, pd.DataFrame):
+            self._table = self._table()
+        return self._table
 
 
 def chart(
@@ -76,9 +82,11 @@ def panels(
     return made
 
 
-def described(made: Chart, alt: str, table: pd.DataFrame | None = None) -> Chart:
-    """The chart with its sentence and its table."""
-    made.alt, made.table = alt, pd.DataFrame() if table is None else table
+def described(
+    made: Chart, alt: str, table: pd.DataFrame | Callable[[], pd.DataFrame] | None = None
+) -> Chart:
+    """The chart with its sentence and its table, or with what makes the table when it is read."""
+    made.alt, made._table = alt, pd.DataFrame() if table is None else table
     return made
 
 

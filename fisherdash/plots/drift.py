@@ -7,6 +7,7 @@ them, and the robust line whose slope is the drift; single replicas come on requ
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -94,7 +95,7 @@ def drift_figure(
     made.update_yaxes(axis("ΔE total (meV/atom)", (low, high)), row=1, col=1)
     top = 1.08 * traj.replicas
     made.update_yaxes(axis("survivors", (0, top), tickvals=[0, traj.replicas]), row=2, col=1)
-    return chart.described(made, _alt(traj), _numbers(traj, change))
+    return chart.described(made, _alt(traj), functools.partial(_numbers, traj, change))
 
 
 def plain_json(made: Chart) -> str:
@@ -150,16 +151,24 @@ def _bands(change: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of at most ``most`` frames, and there the 10, 50 and 90 % of the survivors,
     (3, H, P)."""
     shown = np.unique(np.linspace(0, change.shape[2] - 1, most).astype(int))
-    ordered = np.sort(change[:, :, shown], axis=1)  # NaN comes last
-    count = np.sum(np.isfinite(ordered), axis=1)
+    return shown, _quantiles(change[:, :, shown], (0.1, 0.5, 0.9))
+
+
+def _quantiles(change: np.ndarray, parts: Sequence[float]) -> np.ndarray:
+    """Quantiles over the surviving replicas of (H, R, K), (parts, H, K); NaN where none is left.
+
+    NumPy's own, which leave NaN out, take ten times as long.
+    """
+    ordered = np.sort(change, axis=1)  # NaN comes last
+    last = np.maximum(np.sum(np.isfinite(ordered), axis=1) - 1, 0)
     found = []
-    for part in (0.1, 0.5, 0.9):
-        place = part * np.maximum(count - 1, 0)
+    for part in parts:
+        place = part * last
         below = np.floor(place).astype(int)
-        above = np.minimum(below + 1, np.maximum(count - 1, 0))
+        above = np.minimum(below + 1, last)
         low, high = (np.take_along_axis(ordered, at[:, None], 1)[:, 0] for at in (below, above))
         found.append(low + (place - below) * (high - low))
-    return shown, np.array(found)
+    return np.array(found)
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
@@ -299,5 +308,4 @@ def time_axis_end(traj: Trajectories, end: float | None) -> float:
 
 def median_of_survivors(change: np.ndarray) -> np.ndarray:
     """Median over the surviving replicas of (H, R, K), NaN where none is left."""
-    empty = np.all(np.isnan(change), axis=1)
-    return np.where(empty, np.nan, np.nanmedian(np.where(empty[:, None], 0.0, change), axis=1))
+    return _quantiles(change, (0.5,))[0]

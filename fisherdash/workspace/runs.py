@@ -71,6 +71,7 @@ class Run:
         self.header, self._fields = RunHeader.read(self.folder)
         self.now = self._nothing = self._empty()
         self._lock = threading.Lock()
+        self._kept: dict[tuple[int, int, str], np.ndarray] = {}
         self.refresh()
 
     def _empty(self) -> Recorded:
@@ -151,9 +152,10 @@ class Run:
         self.header, self._fields = RunHeader.read(self.folder)
         if self.header.born != born:  # another run has taken the folder
             self.now = self._nothing = self._empty()
+            self._kept = {}
         count = sum(1 for _ in self.folder.glob("chunk-*.npz"))
         if count < len(self.now.ends):  # a resumed run of a version whose states had no numbers
-            self.now = self._nothing
+            self.now, self._kept = self._nothing, {}
         now, fresh = self.now, []
         while (path := self.folder / headers.CHUNK.format(len(now.ends) + len(fresh))).exists():
             found = headers.load(path, (*_SCALARS, "step", "steps_per_second"))
@@ -185,9 +187,26 @@ class Run:
         if np.any((indices < 0) | (indices > last)):
             raise InputError(f"the run has frames 0 to {last}, asked for {indices}")
         found = np.zeros((len(indices), self.header.num_atoms, 3), np.float32)
-        for wanted, block, places in self.blocks(indices, what):
-            found[wanted] = block[head, replica, places]
+        for wanted, number, places in self._places(indices):
+            found[wanted] = self._of_replica(number, replica, what)[head, places]
         return found
+
+    def _of_replica(self, number: int, replica: int, what: str) -> np.ndarray:
+        """Positions or velocities of one replica of all heads in one chunk, (H, K, N, 3).
+
+        The last ones are kept: a run that goes on is drawn again each second or two.
+        """
+        key = (number, replica, what)
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is None:
+            kept = self.block(number, what)[:, replica].copy()
+            most = max(1, _KEPT_BYTES // max(1, kept.nbytes))
+            with self._lock:
+                self._kept[key] = kept
+                while len(self._kept) > most:
+                    del self._kept[next(iter(self._kept))]
+        return kept
 
     def blocks(
         self, indices: np.ndarray, what: str = "positions"
@@ -198,12 +217,17 @@ class Run:
             Which of the indices they are; all the chunk's frames (H, R, K, N, 3), Å or Å/fs; and
             the places of the wanted ones among them.
         """
+        for wanted, number, places in self._places(indices):
+            yield wanted, self.block(number, what), places
+
+    def _places(self, indices: np.ndarray) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
+        """Which of the frames lie in each chunk, its number, and their places there."""
         ends = self.now.ends
         chunks = np.searchsorted(ends, indices, side="right")
         for number in np.unique(chunks):
             wanted = np.flatnonzero(chunks == number)
             begin = ends[number - 1] if number else 0
-            yield wanted, self.block(int(number), what), indices[wanted] - begin
+            yield wanted, int(number), indices[wanted] - begin
 
     def block(self, number: int, what: str = "positions") -> np.ndarray:
         """Positions (Å) or velocities (Å/fs) of all trajectories of one chunk, (H, R, K, N, 3)."""
@@ -260,6 +284,9 @@ def open_run(folder: Path) -> Run:
     """
     return Run(folder)
 
+
+_KEPT_BYTES = 16 * 2**20
+"""Of frames in memory, for each run that is open."""
 
 _SCALARS = ("times", "potential", "kinetic", "failed_step", "cause")
 _VECTORS = ("positions", "velocities")
