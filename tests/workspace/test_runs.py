@@ -81,12 +81,16 @@ def test_a_run_in_the_folder_of_another_of_the_same_length_has_its_own_numbers(f
     """Also for what has read the other one, and for all that is kept about it."""
     before = write(folder)
     run = runs.open_run(folder)
-    subject = run.subject
+    subject, every = run.subject, np.arange(len(run.times))
+    read = run.frames(1, 0, every)
     shutil.rmtree(folder)
     after = write(folder, first=10, **changes)
     assert run.refresh() and len(run.times) == sum(len(part.times) for part in before)
     whole = np.concatenate([part.potential for part in after], axis=2)
     np.testing.assert_array_equal(run.trajectories().potential, whole)
+    positions = np.concatenate([part.positions[1, 0] for part in after])
+    np.testing.assert_array_equal(run.frames(1, 0, every), positions)
+    assert not np.array_equal(read, positions)
     assert run.subject != subject and run.subject == runs.open_run(folder).subject
 
 
