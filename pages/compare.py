@@ -57,6 +57,7 @@ def show(runs: list[Run]) -> None:
     picked = show_table(
         table,
         "Drift, survival and speed of every head of every run",
+        names=("run", "model", "head"),
         on_select="rerun",
         selection_mode="single-row",
         key="runs table",

@@ -66,25 +66,39 @@ def numbers(figure: Chart, name: str) -> None:
         csv_button(figure.table, name)
 
 
-def show_table(table: pd.DataFrame, alt: str, *, rounded: bool = True, **options: Any) -> Any:
+_LONG_NAME = 20
+"""Letters that a column of names is at least cut to."""
+
+
+def show_table(
+    table: pd.DataFrame,
+    alt: str,
+    *,
+    rounded: bool = True,
+    names: Sequence[str] = (),
+    **options: Any,
+) -> Any:
     """A table without its index, a dash where a value is missing; what ``st.dataframe`` returns.
 
     Args:
         table: one row a line, units in the names of the columns.
         alt: what it is, for those who cannot see it.
         rounded: numbers with a fraction have three significant digits.
+        names: columns whose long names are cut, so that the numbers behind them are in sight; a
+            double click shows one whole.
         options: of ``st.dataframe``.
     """
     broken = table.select_dtypes("float").columns if rounded else ()
     # A browser measures the first rows only: what stands further down would be cut.
     gappy = [name for name in table.select_dtypes("object") if bool(np.any(table[name].isna()))]
+    long = [name for name in names if name in table and table[name].str.len().max() > _LONG_NAME]
     return st.dataframe(
         table,
         hide_index=True,
         placeholder="–",
         column_config={
             **{name: st.column_config.NumberColumn(format="%.3g") for name in broken},
-            **{name: st.column_config.Column(width=150) for name in gappy},
+            **{name: st.column_config.Column(width=150) for name in (*gappy, *long)},
         },
         alt=alt,
         **options,
