@@ -23,8 +23,8 @@ TESTS ?= tests
 CACHE := $(VENV)/jax-cache
 # Most programs of the tests run once, for a moment: without the optimiser of LLVM and the fusions of
 # MLIR they compile five times faster. `make test QUICK=` optimises all of them.
-QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="--xla_cpu_use_fusion_emitters=false \
-	--xla_cpu_parallel_codegen_split_count=1"
+QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$XLA_FLAGS \
+	--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 # The app under test lowers the priority of its computations to 10; at a priority of their own the
 # other tests would leave it a tenth of the processor.
 PYTEST = JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR:-$(CURDIR)/$(CACHE)} \

@@ -46,6 +46,9 @@ def serving(
     environment = {
         **os.environ,
         "FISHERDASH_WORKSPACE": str(workspace),
+        # As it is shipped: it runs what it compiles for long.
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
+        "XLA_FLAGS": "",
         "STREAMLIT_SERVER_HEADLESS": "true",
     }
     with log.open("wb") as output:
