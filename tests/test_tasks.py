@@ -75,6 +75,7 @@ def test_the_reports_head_is_computed_by_the_job_that_re_fits(
     assert list(job.result.beside("force_rmse")) == ["default", "fisher", "report"]
 
 
+@pytest.mark.usefixtures("optimised")  # differences in single precision
 def test_forces_of_a_trajectory_are_held_against_another_head(tmp_path):
     """Energy is linear in the head: one ten times as large has ten times the forces."""
     model = networks.checkpoint(0)
