@@ -21,10 +21,14 @@ TESTS ?= tests
 # In the order of their names: by number of tests, the long browser tests would end last, alone.
 # Compiled JAX programs, shared by the test workers and by the next run; `make clean` removes them.
 CACHE := $(VENV)/jax-cache
+# Most programs of the tests run once, for a moment: without the optimiser of LLVM and the fusions of
+# MLIR they compile five times faster. `make test QUICK=` optimises all of them.
+QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$XLA_FLAGS \
+	--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 # The app under test lowers the priority of its computations to 10; at a priority of their own the
 # other tests would leave it a tenth of the processor.
 PYTEST = JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR:-$(CURDIR)/$(CACHE)} \
-	nice -n 9 $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
+	$(QUICK) nice -n 9 $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

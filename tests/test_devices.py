@@ -42,8 +42,8 @@ def test_parameters_are_cut_only_where_they_are_bodies():
 @pytest.mark.slow
 def test_four_devices_give_what_one_gives(root):
     # Every device waits in a thread of JAX's pool; NPROC gives it threads beyond those.
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "NPROC": "16"}
-    environment = {**os.environ, **flags}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    environment = {**os.environ, "XLA_FLAGS": flags, "NPROC": "16"}
     answer = subprocess.run(
         [sys.executable, "-m", "tests.four_devices"],
         cwd=root,

@@ -12,6 +12,7 @@ from fisherdash.workspace.runs import has_models
 from tests import networks
 
 
+@pytest.mark.usefixtures("optimised")  # differences in single precision
 def test_forces_of_a_trajectory_are_held_against_another_head(tmp_path):
     """Energy is linear in the head: one ten times as large has ten times the forces."""
     model = networks.checkpoint(0)

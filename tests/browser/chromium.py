@@ -32,6 +32,15 @@ needed = pytest.mark.skipif(find() is None, reason="no Chromium on this machine"
 """For tests that draw a picture, outside this folder."""
 
 
+QUICK = {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
+    "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1 "
+    "--xla_llvm_disable_expensive_passes=true",
+}
+"""Of an app under test where tests compile quickly: half the time to compile, and dynamics, which
+run for long there, nearly as fast as by default."""
+
+
 APP = (sys.executable, "-m", "fisherdash", "app", "--port")
 
 
@@ -47,6 +56,7 @@ def serving(
         **os.environ,
         "FISHERDASH_WORKSPACE": str(workspace),
         "STREAMLIT_SERVER_HEADLESS": "true",
+        **(QUICK if os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == "1" else {}),
     }
     with log.open("wb") as output:
         app = subprocess.Popen(

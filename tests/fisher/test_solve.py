@@ -41,6 +41,7 @@ def test_planted_head_is_recovered(planted: tuple[Checkpoint, Checkpoint, Datase
     assert refit.force_change.high is not None and refit.force_change.high < -0.99
 
 
+@pytest.mark.usefixtures("optimised")  # the last digits
 @pytest.mark.parametrize("reduce", [0, 3])
 def test_a_planted_quadratic_head_is_recovered(reduce: int) -> None:
     rng = np.random.default_rng(2)

@@ -119,8 +119,14 @@ def open_page(root):
 
 def settled(app: AppTest) -> AppTest:
     """The page once everything is there that is computed in the background."""
-    while waiting := computed.active():
+    ended = False  # a job may end after the page was drawn and before it is looked for
+    while (waiting := computed.active()) or (_computing(app) and not ended):
         assert all(job.wait(120) for job in waiting)
+        ended = not waiting
         app.run()
     assert not app.exception, app.exception
     return app
+
+
+def _computing(app: AppTest) -> bool:
+    return any(":material/hourglass_top: Computing" in caption.value for caption in app.caption)

@@ -166,6 +166,7 @@ def test_annealing_ends_at_a_hundredth(data: tuple[Dataset, Dataset]) -> None:
     assert rates[-1] == pytest.approx(0.01 * SETTINGS.learning_rate)
 
 
+@pytest.mark.usefixtures("optimised")  # the last step is as small as the rounding
 def test_the_average_of_the_weights_is_that_of_its_definition(
     data: tuple[Dataset, Dataset],
 ) -> None:
