@@ -30,6 +30,8 @@ PAGES = (
     "refit",
     "simulate",
     "drift",
+    "drift?part=Structure",
+    "drift?part=Origin of the drift",
     "compare",
     "files",
     "study",
@@ -57,6 +59,7 @@ def browser(width: int, scheme: str) -> Iterator[BrowserContext]:
             viewport={"width": width, "height": 1000},
             color_scheme="dark" if scheme == "dark" else "light",
         )
+        context.set_default_timeout(5 * MINUTE)
         try:
             yield context
         finally:
@@ -103,7 +106,8 @@ def everything(address: str, folder: Path) -> None:
                 for name in PAGES:
                     page.goto(f"{address}/{name}")
                     settle(page)
-                    shoot(page, folder / f"{name or 'home'}-{width}-{scheme}.png")
+                    stem = name.replace("?part=", "-").replace(" ", "-") or "home"
+                    shoot(page, folder / f"{stem}-{width}-{scheme}.png")
 
 
 def readme(address: str, folder: Path) -> None:

@@ -220,7 +220,13 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="address of a Dask scheduler, such as tcp://HOST:8786",
+        help="address of a Dask scheduler, such as tls://HOST:8786",
+    )
+    parser.add_argument(
+        "--unencrypted",
+        action="store_true",
+        help="take a tcp:// scheduler on another machine, where everybody in its network can run "
+        "programs as you",
     )
     parser.add_argument(
         "--workers",
@@ -237,9 +243,11 @@ def study(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     it wherever the data were.
     """
     from fisherdash import tasks
-    from fisherdash.study import read_begun, read_spec
+    from fisherdash.study import check_scheduler, read_begun, read_spec
     from fisherdash.study.plan import SPEC_FILE
 
+    if args.scheduler is not None and not args.unencrypted:
+        check_scheduler(args.scheduler)
     path, out = Path(args.spec), Path(args.out)
     try:
         text = path.read_text(encoding="utf-8")

@@ -7,6 +7,12 @@ makes members and units of it, ``stages`` does one unit, ``run`` does them all, 
 
 from fisherdash.study.cost import estimate_of
 from fisherdash.study.plan import open_plan, read_begun
-from fisherdash.study.run import Progress, prepare_study, read_progress, run_study
+from fisherdash.study.run import (
+    Progress,
+    check_scheduler,
+    prepare_study,
+    read_progress,
+    run_study,
+)
 from fisherdash.study.spec import Spec, read_spec
 from fisherdash.study.tables import Tables, read_tables, write_tables

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fisherdash import dataset, storage
 from fisherdash.errors import InputError
@@ -180,6 +181,26 @@ def _places() -> int:
     return len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1
 
 
+def check_scheduler(address: str) -> None:
+    """InputError for a scheduler that whoever is in the network could use.
+
+    Dask runs whatever it is sent. By ``tls://`` both sides show a certificate; ``tcp://`` asks
+    nobody, which is right on this machine only.
+    """
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        host = ""
+    if address.startswith("tcp://") and host in ("localhost", "127.0.0.1", "::1"):
+        return
+    if not address.startswith("tls://") or not host:
+        raise InputError(
+            f"a scheduler on another machine is given as tls://HOST:8786, received {address!r}: "
+            "by tcp:// everybody in its network could run programs as you (docs/study.md says how "
+            "to use TLS; --unencrypted does without)"
+        )
+
+
 def _on_dask(
     tally: _Tally, folder: Path, units: list[list[str]], scheduler: str, cancel: threading.Event
 ) -> Iterator[Progress]:
@@ -187,9 +208,15 @@ def _on_dask(
 
     try:
         client = distributed.Client(scheduler, timeout=5)
+    except TypeError as error:  # what Dask raises without certificates
+        raise InputError(
+            f"{scheduler!r} asks for certificates, and Dask's configuration here names none "
+            "(docs/study.md says how)"
+        ) from error
     except (OSError, ValueError) as error:
         raise InputError(
-            f"no Dask scheduler answers at {scheduler!r}; it looks like tcp://HOST:8786"
+            f"no Dask scheduler answers at {scheduler!r}; it looks like tls://HOST:8786, or "
+            "tcp://127.0.0.1:8786 on this machine"
         ) from error
     with client:
         futures = [

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dask
 import distributed
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from fisherdash import dataset
 from fisherdash.__main__ import main
 from fisherdash.errors import InputError
 from fisherdash.study import (
+    check_scheduler,
     open_plan,
     prepare_study,
     read_progress,
@@ -279,18 +282,56 @@ def test_a_scheduler_that_does_not_answer_is_told_of(home: Path) -> None:
         list(reports)
 
 
-def test_a_scheduler_s_workers_give_the_same_tables(home: Path, straight: Path) -> None:
-    out = home / "cluster"
+@pytest.mark.parametrize(
+    "address", ["tcp://10.0.0.7:8786", "10.0.0.7:8786", "tls://", "http://localhost:1", "tcp://[::"]
+)
+def test_a_scheduler_for_everybody_is_refused(home: Path, capsys, address: str) -> None:
+    words = ["study", str(home / "none.toml"), "--out", str(home / "x"), "--scheduler", address]
+    assert main(words) == 2
+    assert "given as tls://HOST:8786" in capsys.readouterr().err
+    assert main([*words, "--unencrypted"]) == 2
+    assert "specification" in capsys.readouterr().err  # which is read next
+
+
+def test_a_scheduler_by_tls_needs_a_certificate(home: Path) -> None:
+    check_scheduler("tls://127.0.0.1:1")
+    reports = run_study(spec_of(home, 1), home / "unknown", scheduler="tls://127.0.0.1:1")
+    with pytest.raises(InputError, match="names none"):
+        list(reports)
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "tls"])
+def test_a_scheduler_s_workers_give_the_same_tables(
+    home: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    out = home / f"cluster-{protocol}"
+    if protocol == "tls":
+        _certify(tmp_path, monkeypatch)
     with distributed.LocalCluster(
         n_workers=1,
         processes=False,
-        protocol="tcp",
+        protocol=protocol,
         dashboard_address="127.0.0.1:0",
         host="127.0.0.1",
     ) as cluster:
+        check_scheduler(cluster.scheduler_address)
         reports = list(run_study(spec_of(home, 4), out, scheduler=cluster.scheduler_address))
     assert reports[-1].done == 4
     same(straight, out)
+
+
+def _certify(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One certificate for all sides, as docs/study.md makes it."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl on this machine to make a certificate")
+    key, certificate = folder / "dask.key", folder / "dask.crt"
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=dask -keyout".split()
+    subprocess.run([openssl, *words, key, "-out", certificate], check=True, capture_output=True)
+    both = {"key": str(key), "cert": str(certificate)}
+    tls = {"ca-file": str(certificate), **dict.fromkeys(("client", "scheduler", "worker"), both)}
+    comm = dask.config.config["distributed"]["comm"]
+    monkeypatch.setitem(comm, "tls", comm["tls"] | tls)
 
 
 def test_a_unit_that_kills_its_workers_ends_in_a_sentence(home: Path) -> None:
