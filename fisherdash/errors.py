@@ -18,3 +18,14 @@ class InputError(ValueError):
         if len(text) > LONGEST:
             text = f"{text[: LONGEST - 300]} … {text[-200:]}"
         super().__init__(text)
+
+
+def within(error: BaseException) -> InputError | None:
+    """The InputError that compiled code met on a call out of it; None for any other exception.
+
+    JAX raises one of its own then, of which only the text says what it was.
+    """
+    if isinstance(error, InputError):
+        return error
+    _, mark, sentence = str(error).rpartition(f"{InputError.__module__}.{InputError.__name__}: ")
+    return InputError(sentence.strip().split("\n")[0]) if mark else None

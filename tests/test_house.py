@@ -111,7 +111,7 @@ def test_the_science_never_imports_the_interface():
 
 LAYERS = (
     {"__init__", "errors", "units", "text", "settings", "devices"},
-    {"storage", "statistics", "trajectories", "learn", "molecules"},
+    {"storage", "statistics", "trajectories", "learn", "molecules", "place"},
     {"dataset"},
     {"reference", "potentials"},
     {"analysis"},
@@ -198,6 +198,7 @@ TESTED_ELSEWHERE = {
     "errors": "cli/test_console",  # InputError: how it is told
     "potentials/evaluate": "potentials/test_checkpoint",
     "potentials/families": "potentials/test_checkpoint",  # what a file names is what is loaded
+    "place": "workspace/test_paths",
     "potentials/found": "potentials/test_foreign",  # what readings find
     "potentials/potential": "potentials/test_head",  # the protocol, with a toy that follows it
     "workspace/headers": "workspace/test_runs",  # written and read with every run
