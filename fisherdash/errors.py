@@ -27,5 +27,8 @@ def within(error: BaseException) -> InputError | None:
     """
     if isinstance(error, InputError):
         return error
-    _, mark, sentence = str(error).rpartition(f"{InputError.__module__}.{InputError.__name__}: ")
+    text = str(error)
+    if "error calling callback" not in text:
+        return None
+    _, mark, sentence = text.rpartition(f"{InputError.__name__}: ")
     return InputError(sentence.strip().split("\n")[0]) if mark else None

@@ -97,15 +97,26 @@ class Client:
         """
         return self._ask({"request": request}, arrays, expected, ANSWER_SECONDS)[1]
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return self._lock.locked()
+
     def close(self) -> None:
-        """End the process; it has nothing to lose."""
-        with contextlib.suppress(OSError):
-            self._process.kill()
+        """End the process, which has nothing to lose; who waits for its answer is told so."""
+        self._process.kill()
         self._process.wait()
+        if self._lock.acquire(blocking=False):  # else the one who waits does it
+            try:
+                self._close_pipes()
+            finally:
+                self._lock.release()
+
+    def _close_pipes(self) -> None:
+        self._in = self._out = -1
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+                pipe.close()
 
     def _ask(
         self,
@@ -125,8 +136,9 @@ class Client:
                 done = True
             finally:
                 if not done:  # what is still in the pipe would answer the next request
-                    self.close()
-                    self._in = self._out = -1
+                    self._process.kill()
+                    self._process.wait()
+                    self._close_pipes()
         if "error" in answer[0]:
             self._tell(answer[0])
         return answer
@@ -285,7 +297,7 @@ _lock = threading.Lock()
 def running(trusted: Trusted, options: Mapping[str, Any]) -> Client:
     """The process with this model in it, started where there is none; InputError where none starts.
 
-    The one that was asked longest ago is ended where there are too many.
+    Where there are too many, those that were asked longest ago are ended, unless they are at work.
     """
     key = (os.getpid(), trusted, tuple(sorted(options.items())))
     with _lock:
@@ -293,8 +305,9 @@ def running(trusted: Trusted, options: Mapping[str, Any]) -> Client:
         if found is None or not found.alive:
             found = Client(trusted, options)
         _running[key] = found
-        while len(_running) > MOST_RUNNING:
-            _running.popitem(last=False)[1].close()
+        idle = [one for one, process in _running.items() if not process.busy and one != key]
+        for one in idle[: max(0, len(_running) - MOST_RUNNING)]:
+            _running.pop(one).close()
         return found
 
 

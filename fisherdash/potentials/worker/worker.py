@@ -110,6 +110,10 @@ class TorchModel:
         self.torch = torch = importlib.import_module("torch")
         importlib.import_module(self.package)
         torch.set_default_dtype(torch.float64)
+        if "OMP_NUM_THREADS" not in os.environ:
+            # A molecule is small: two threads that wait for each other on a busy machine took
+            # fifteen times as long as one.
+            torch.set_num_threads(1)
         self.options = options
         # This runs what is written in the file: its owner has said that it may.
         self.model = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
