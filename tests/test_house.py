@@ -23,6 +23,7 @@ PINS = (
     "requirements-auth.txt",
     "requirements-audit.txt",
     "requirements-bench.txt",
+    "requirements-potentials.txt",
 )
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
 
@@ -329,7 +330,9 @@ def test_the_changelog_speaks_of_this_version():
     assert f"## [{fisherdash.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-@pytest.mark.parametrize("script", [".ci/run", "tools/lock.sh", "tools/make_venv.sh"])
+@pytest.mark.parametrize(
+    "script", [".ci/run", "tools/lock.sh", "tools/make_venv.sh", "tools/potentials.sh"]
+)
 def test_scripts_are_executable_and_well_formed(script):
     path = ROOT / script
     assert path.stat().st_mode & 0o100

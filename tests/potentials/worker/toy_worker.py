@@ -1,6 +1,6 @@
 """The other end with a toy for a library; its model files say in JSON what is to go wrong there.
 
-    python toy_worker.py …/worker.py
+python toy_worker.py …/worker.py
 """
 
 import importlib.util
