@@ -1,5 +1,6 @@
 """A Python that has the toy, and a workspace that trusts a file of it."""
 
+import hashlib
 import json
 import shlex
 import sys
@@ -25,9 +26,12 @@ def python(tmp_path_factory) -> str:
 def file(tmp_path) -> Callable[..., Path]:
     """Makes the file of a toy, with a fault where one is named."""
 
-    def make(name: str = "toy.model", **said: object) -> Path:
-        path = tmp_path / name
-        path.write_text(json.dumps(said))
+    def make(**said: object) -> Path:
+        text = json.dumps(said)
+        folder = tmp_path / hashlib.sha256(text.encode()).hexdigest()[:8]
+        folder.mkdir(exist_ok=True)
+        path = folder / "toy.model"
+        path.write_text(text)
         return path
 
     return make

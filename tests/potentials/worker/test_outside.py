@@ -142,6 +142,7 @@ def labelled(model: Checkpoint, count: int) -> Dataset:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pair", [True], ids=["springs"], indirect=True)
 @pytest.mark.parametrize(
     "options",
     [Options(), Options(head="by element"), Options(head="quadratic", metric="noise")],
@@ -149,11 +150,11 @@ def labelled(model: Checkpoint, count: int) -> Dataset:
 )
 def test_a_re_fit_gives_the_same_head(pair, options) -> None:
     data = labelled(pair[1], 60)
-    options = dataclasses.replace(options, test_boltzmann=False, noise_frames=64)
+    options = dataclasses.replace(options, test_boltzmann=False, noise_frames=64, ridge=1e-6)
     found = [fisher.solve(one, data, options) for one in pair]
-    assert found[0].ridge == found[1].ridge
     (_, ours), (_, theirs) = (predict(one.checkpoint, frames(FRAMES)) for one in found)
-    assert np.abs(ours - theirs).max() < 1e-6 < np.abs(ours - predict(pair[0], data)[1][:5]).max()
+    assert np.abs(ours - theirs).max() < 1e-8
+    assert np.abs(ours - predict(pair[0], frames(FRAMES))[1]).max() > 1e-2
 
 
 def test_a_re_fit_leaves_out_what_needs_second_derivatives_and_refuses_the_laplacian_way(
