@@ -266,7 +266,7 @@ _NUMBERS = 119
 
 
 def _encoded(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    little = {name: np.ascontiguousarray(one) for name, one in arrays.items()}
+    little = {name: np.asarray(one, order="C") for name, one in arrays.items()}
     little = {name: one.astype(one.dtype.newbyteorder("<")) for name, one in little.items()}
     fields = [
         {"name": name, "dtype": one.dtype.str, "shape": list(one.shape)}

@@ -55,7 +55,7 @@ def encode(header: dict, arrays: dict) -> bytes:
     """A message of JSON-able fields and named arrays of numbers."""
     fields, parts = [], []
     for name, array in arrays.items():
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         fields.append({"name": name, "dtype": array.dtype.str, "shape": list(array.shape)})
         parts.append(array.tobytes())
