@@ -236,9 +236,9 @@ def _unknown(model: Any) -> str:
     whose = f"a model of {_OTHERS[package]}" if package in _OTHERS else "a model"
     if package in _OUTSIDE and not place.is_shared():
         return (
-            f"holds {whose}, {model.name[:100]}, which only that library can evaluate: if you trust "
-            f"whoever made it, call 'fisherdash import FILE --family {_OUTSIDE[package]} --python "
-            "THEIRS/bin/python --trust-this-file' with the Python that has the library"
+            f"holds {whose}, {model.name[:100]}, which only that library can evaluate: if you "
+            f"trust whoever made it, call 'fisherdash import FILE --family {_OUTSIDE[package]} "
+            "--python THEIRS/bin/python --trust-this-file' with the Python that has the library"
         )
     return (
         f"holds {whose}, {model.name[:100]}, which is not read; models of SchNetPack "
