@@ -1,6 +1,9 @@
 """What another Python evaluates is what the same model gives in this one."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -250,3 +253,29 @@ def test_fields_that_make_no_sense_are_refused(wrong) -> None:
 def test_the_probe_holds_it_to_its_limits_with_heads_by_element(pair) -> None:
     found = probe.probe(pair[0].in_form(HeadForm("by element", (1, 6, 8))))
     assert found.head_error <= 1e-12 and found.force_error <= 1e-8
+
+
+@pytest.mark.slow
+def test_large_calls_at_once_do_not_wait_for_each_other(file, python) -> None:
+    """As many as there are cores, of arrays that JAX would copy in the pool in which they run."""
+    script = f"""
+import threading, jax, jax.numpy as jnp, numpy as np
+from pathlib import Path
+from fisherdash.potentials.worker import importing
+from fisherdash.settings import ImportSettings, OutsideSettings
+from tests.randomised import ETHANOL, displaced_ethanol
+asked = OutsideSettings(family="mace", python={python!r}, trusted=True)
+model = importing.load(Path({str(file())!r}), ImportSettings(), asked, name="toy").checkpoint
+slope = jax.jit(jax.grad(lambda x: jnp.sum(model.potential.features({{}}, ETHANOL, x)[0] ** 2)))
+x = jnp.asarray(displaced_ethanol(1000, amplitude=0.05))
+slope(x).block_until_ready()
+def work():
+    found = [slope(x + 0.001 * number) for number in range(3)]
+    (jnp.ones((1500, 1500)) @ jnp.ones((1500, 1500))).block_until_ready()
+    jax.block_until_ready(found)
+threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+for one in threads: one.start()
+for one in threads: one.join()
+"""
+    words = [sys.executable, "-c", script]
+    subprocess.run(words, cwd=Path(__file__).parents[3], timeout=120, check=True)
