@@ -6,6 +6,8 @@ and exits with status 2; a page shows it and keeps what was loaded. Any other ex
 of the program itself.
 """
 
+import re
+
 LONGEST = 1200
 """Characters of a sentence: it may quote what a file holds, and files have no end."""
 
@@ -28,7 +30,7 @@ def within(error: BaseException) -> InputError | None:
     if isinstance(error, InputError):
         return error
     text = str(error)
-    if "error calling callback" not in text:
+    if not re.search("calling (buffer )?callback", text):
         return None
     _, mark, sentence = text.rpartition(f"{InputError.__name__}: ")
     return InputError(sentence.strip().split("\n")[0]) if mark else None
