@@ -57,14 +57,26 @@ def load(path: Path, settings: ImportSettings, outside: OutsideSettings, *, name
             "unpickles it; add --trust-this-file if it comes from somebody whose programs you "
             "would run"
         )
+    earlier = {one.sha256 for one in trusted.everything()}
     word = trusted.trust(path, outside.family, outside.python)
+    try:
+        return _opened(word, settings, outside, name)
+    except Exception:
+        if word.sha256 not in earlier:
+            trusted.forget(word)
+        raise
+
+
+def _opened(
+    word: trusted.Trusted, settings: ImportSettings, outside: OutsideSettings, name: str
+) -> Imported:
     options: dict[str, Any] = {"charge": outside.charge, "unpaired": outside.unpaired}
     if outside.family == "mace":
         options = {"mace_head": outside.mace_head or ""}
     process = client.running(word, options)
     found = _found(process, settings, options)
     _check(process, found)
-    return foreign.imported(found, settings, source=path.name, sha256=word.sha256, name=name)
+    return foreign.imported(found, settings, source=word.name, sha256=word.sha256, name=name)
 
 
 def _found(process: Client, settings: ImportSettings, options: dict[str, Any]) -> Found:

@@ -89,6 +89,11 @@ def trust(path: Path, family: str, python: str) -> Trusted:
     return found
 
 
+def forget(found: Trusted) -> None:
+    """Take the word back: the file is deleted."""
+    storage.remove_folder(_home(found.sha256))
+
+
 def find(sha256: str, family: str) -> Trusted:
     """The file of that hash; InputError, with what to do, where nobody here has trusted one."""
     check_allowed()

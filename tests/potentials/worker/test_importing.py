@@ -51,6 +51,17 @@ def test_energies_in_another_unit(file, python) -> None:
 def test_features_that_are_not_all_of_the_energy_are_refused(file, python, fault) -> None:
     with pytest.raises(InputError, match="is not linear in its last layers as toy 1"):
         importing.load(file(fault=fault), BLANK, asked(python), name="toy")
+    found = trusted.trust(file(fault=fault), "mace", python)
+    with pytest.raises(InputError, match="is not linear"):
+        importing.load(file(fault=fault), BLANK, asked(python), name="toy")
+    assert found in trusted.everything()  # as it was before
+
+
+def test_what_is_refused_is_not_trusted_any_longer(file, python) -> None:
+    with pytest.raises(InputError, match="holds nothing that is linear"):
+        importing.load(file(fault="refused"), BLANK, asked(python), name="toy")
+    content = file(fault="refused").read_bytes()
+    assert not any(one.path.read_bytes() == content for one in trusted.everything())
 
 
 def test_nothing_is_opened_without_the_users_word(file, python, monkeypatch) -> None:
@@ -69,6 +80,7 @@ def test_nothing_is_opened_without_the_users_word(file, python, monkeypatch) -> 
     assert not any(one.path.read_bytes() == path.read_bytes() for one in trusted.everything())
 
 
+@pytest.mark.slow
 def test_the_whole_chain_of_the_shell(file, python, tmp_path, capfd) -> None:
     first, second, frames = (tmp_path / one for one in ("a.safetensors", "b.safetensors", "f.npz"))
 
@@ -96,6 +108,7 @@ def test_the_whole_chain_of_the_shell(file, python, tmp_path, capfd) -> None:
     assert set(told("compare", run)["survivors"]) == {"a", "b"}
 
 
+@pytest.mark.slow
 def test_refusals_of_the_shell_are_one_line_each(
     file, python, tmp_path, capfd, monkeypatch
 ) -> None:
