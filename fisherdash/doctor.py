@@ -18,6 +18,7 @@ from fisherdash import __version__
 from fisherdash.background import MAX_BYTES
 from fisherdash.devices import cores
 from fisherdash.errors import InputError
+from fisherdash.potentials.worker import trusted
 from fisherdash.workspace import joblog, limits, listing, locks, paths, users
 
 PACKAGES = (
@@ -159,6 +160,15 @@ def _molecules_in_3d() -> Check:
     )
 
 
+def _other_libraries() -> Check:
+    """Files that may be opened here, and the Pythons that open them."""
+    found = trusted.everything()
+    gone = [one for one in found if not os.access(one.python, os.X_OK)]
+    words = [f"{one.name} ({one.family}, {one.python})" for one in found]
+    advice = f"import {gone[0].name} again: {gone[0].python} is gone" if gone else ""
+    return Check("models of other libraries", "; ".join(words) or "none", advice)
+
+
 def _guards() -> Check:
     """What a server started with these variables would allow; docs/deploy.md says the rest."""
     try:
@@ -207,6 +217,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _unfinished_work,
     _compiled_programs,
     _molecules_in_3d,
+    _other_libraries,
     _guards,
     _log,
 )

@@ -93,6 +93,11 @@ class Objective:
         self, checkpoint: Checkpoint, dataset: Dataset, settings: LandscapeSettings
     ) -> None:
         checkpoint.check_elements(dataset.atomic_numbers)
+        if "body" in SCOPES[settings.scope] and not jax.tree.leaves(checkpoint.body):
+            raise InputError(
+                f"the weights of {checkpoint.name} are in the file of another library; move its "
+                "head alone (--scope head)"
+            )
         self.forces_weight, self.frames = settings.forces_weight, len(dataset)
         self._static = checkpoint.potential, checkpoint.form
         weights = {

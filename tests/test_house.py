@@ -23,6 +23,7 @@ PINS = (
     "requirements-auth.txt",
     "requirements-audit.txt",
     "requirements-bench.txt",
+    "requirements-potentials.txt",
 )
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
 
@@ -111,7 +112,7 @@ def test_the_science_never_imports_the_interface():
 
 LAYERS = (
     {"__init__", "errors", "units", "text", "settings", "devices"},
-    {"storage", "statistics", "trajectories", "learn", "molecules"},
+    {"storage", "statistics", "trajectories", "learn", "molecules", "place"},
     {"dataset"},
     {"reference", "potentials"},
     {"analysis"},
@@ -198,6 +199,7 @@ TESTED_ELSEWHERE = {
     "errors": "cli/test_console",  # InputError: how it is told
     "potentials/evaluate": "potentials/test_checkpoint",
     "potentials/families": "potentials/test_checkpoint",  # what a file names is what is loaded
+    "place": "workspace/test_paths",
     "potentials/found": "potentials/test_foreign",  # what readings find
     "potentials/potential": "potentials/test_head",  # the protocol, with a toy that follows it
     "workspace/headers": "workspace/test_runs",  # written and read with every run
@@ -329,7 +331,9 @@ def test_the_changelog_speaks_of_this_version():
     assert f"## [{fisherdash.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-@pytest.mark.parametrize("script", [".ci/run", "tools/lock.sh", "tools/make_venv.sh"])
+@pytest.mark.parametrize(
+    "script", [".ci/run", "tools/lock.sh", "tools/make_venv.sh", "tools/potentials.sh"]
+)
 def test_scripts_are_executable_and_well_formed(script):
     path = ROOT / script
     assert path.stat().st_mode & 0o100

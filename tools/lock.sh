@@ -43,3 +43,11 @@ if grep -nE '(https?|file)://|find-links|index-url|^/' requirements*.txt; then
     echo "tools/lock.sh: a host or a path of this machine leaked into the files above." >&2
     exit 1
 fi
+
+# Libraries of models that a Python of their own evaluates. torch, which tools/potentials.sh installs
+# for CPUs, is left out, and with it what only its usual build needs.
+torch=$(sed -n 's/^torch=//p' tools/potentials.sh)
+printf '%s\n' "mace-torch>=0.3.16" "so3krates-torch>=0.2.1" "torch==$torch" |
+    compile requirements-potentials.txt - --no-emit-package torch "${upgrade[@]}"
+awk '/^[a-z]/ { skip = /^(nvidia|cuda|triton)/ } !skip' requirements-potentials.txt >requirements.part
+mv requirements.part requirements-potentials.txt

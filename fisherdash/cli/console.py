@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from fisherdash.cli.start import SIGNALS, stop
-from fisherdash.errors import InputError
+from fisherdash.errors import InputError, within
 from fisherdash.trajectories import KIND_WORDS
 
 if TYPE_CHECKING:
@@ -297,7 +297,8 @@ def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
         return _complain(f"{_shortened(str(error.filename))}: {error.strerror}", UNUSABLE)
     except Exception as error:  # noqa: BLE001 - a failure of ours is one line and a log file
         console.drop()
-        return _fail(error, args)
+        told = within(error)
+        return _fail(error, args) if told is None else _complain(str(told), UNUSABLE)
     as_json = getattr(args, "json", False)
     text = json.dumps(json_safe(result), allow_nan=False) if as_json else table(result)
     encoding = sys.stdout.encoding or "utf-8"

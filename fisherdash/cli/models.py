@@ -23,6 +23,7 @@ from fisherdash.settings import (
     LoadSettings,
     ModelConfig,
     Options,
+    OutsideSettings,
     SampleSettings,
     SplitSettings,
     StabilitySettings,
@@ -431,17 +432,20 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="FILE",
-        help="SchNetPack's best_model (PaiNN or SchNet), or a folder of NeuroChem (ANI: train0)",
+        help="SchNetPack's best_model (PaiNN or SchNet), or a folder of NeuroChem (ANI: train0); "
+        "with --python, a model of MACE or so3krates-torch",
     )
     parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
     add_options(parser, ImportSettings)
+    group = parser.add_argument_group("models that only their own library can evaluate")
+    add_options(group, OutsideSettings)
 
 
 def import_model(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Make a checkpoint of another program's model, with its last linear layer as the head.
 
-    Nothing in the file is run. The result is checked: energies linear in the head, forces their
-    slope.
+    Nothing in the file is run, unless you say with --trust-this-file that its own library may open
+    it. The result is checked: energies linear in the head, forces their slope.
     """
     out = output_file(args.out, inputs=[args.model])
     check_model_file(args.model)
@@ -450,7 +454,13 @@ def import_model(args: argparse.Namespace, console: Console) -> Mapping[str, Any
 
     console.admit(estimates.reading(limits.size_of(Path(args.model))), out)
     settings = from_arguments(ImportSettings, args)
-    imported = foreign.load(Path(args.model), settings, name=out.stem)
+    outside = from_arguments(OutsideSettings, args)
+    if outside == OutsideSettings():
+        imported = foreign.load(Path(args.model), settings, name=out.stem)
+    else:
+        from fisherdash.potentials.worker import importing
+
+        imported = importing.load(Path(args.model), settings, outside, name=out.stem)
     checkpoint.save(imported.checkpoint, out)
     for note in imported.notes:
         console.note(note)

@@ -28,7 +28,12 @@ from fisherdash.fisher.ridge import Choice
 from fisherdash.fisher.stability import StabilityCheck, candidates, check_stability
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.form import HeadForm, joint_basis
-from fisherdash.potentials.potential import Parameters, Potential, as_precision
+from fisherdash.potentials.potential import (
+    OnceDifferentiable,
+    Parameters,
+    Potential,
+    as_precision,
+)
 from fisherdash.reference import Labeller, labeller_of
 from fisherdash.settings import MOST_WEIGHTS, Options
 
@@ -114,6 +119,13 @@ def prepare(
             "give it in K"
         )
     checkpoint.check_elements(dataset.atomic_numbers)
+    if isinstance(checkpoint.potential, OnceDifferentiable):
+        if options.method == "laplacian":
+            raise InputError(
+                f"{checkpoint.name} is evaluated by another library, which gives no second "
+                "derivatives; the Laplacian way needs them: take --method forces"
+            )
+        options = dataclasses.replace(options, test_boltzmann=False)
     division = divide(dataset, options)
     start = widened(checkpoint, division.fit, options)
     noise = options.noise_frames if options.ridge_metric == "noise" else 0

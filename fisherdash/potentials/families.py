@@ -8,6 +8,7 @@ from fisherdash.potentials.ani import Ani
 from fisherdash.potentials.e3x import E3x
 from fisherdash.potentials.potential import Potential, Trainable
 from fisherdash.potentials.schnetpack import PaiNN, SchNet
+from fisherdash.potentials.worker import Outside
 from fisherdash.settings import ModelConfig
 
 DEFAULT: Final = "e3x"
@@ -18,6 +19,7 @@ FAMILIES: Final[Mapping[str, Callable[[Any], Potential]]] = {
     PaiNN.family: PaiNN.from_json,
     SchNet.family: SchNet.from_json,
     Ani.family: Ani.from_json,
+    **{family: Outside.reader(family) for family in ("mace", "so3lr")},
 }
 """Name → what makes the potential of the fields in a file."""
 

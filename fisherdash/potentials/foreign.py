@@ -14,6 +14,7 @@ from typing import Any
 
 from ase.data import atomic_numbers, chemical_symbols
 
+from fisherdash import place
 from fisherdash.errors import InputError
 from fisherdash.potentials import inert
 from fisherdash.potentials.ani import reading as ani
@@ -53,6 +54,7 @@ class Imported:
         readout: in words, how the energy is made.
         energy_unit: of the file.
         notes: what the user should know.
+        fixed_terms: in words, what of the energy no head changes.
     """
 
     checkpoint: Checkpoint
@@ -61,6 +63,7 @@ class Imported:
     readout: str
     energy_unit: str
     notes: tuple[str, ...]
+    fixed_terms: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """What ``fisherdash import --json`` prints."""
@@ -71,7 +74,7 @@ class Imported:
             "parameters": model.provenance["parameters"],
             "descriptors": len(model.head),
             "readout": self.readout,
-            "fixed_terms": [],
+            "fixed_terms": list(self.fixed_terms),
             "elements": [chemical_symbols[z] for z in model.elements],
             "cutoff_A": model.potential.cutoff,
             "precision": model.provenance["precision"],
@@ -123,7 +126,15 @@ def load_bytes(
     Raises:
         InputError: for anything that cannot be taken over, with the reason.
     """
-    checkpoint, found = taken_over(data, settings, source=source, name=name)
+    found = _found(data, source)
+    return imported(found, settings, source=source, sha256=_digest(data), name=name)
+
+
+def imported(
+    found: Found, settings: ImportSettings, *, source: str, sha256: str, name: str
+) -> Imported:
+    """What was found as a checkpoint that has passed the probe; arguments as before."""
+    checkpoint = _as_checkpoint(found, settings, source, sha256, name)
     tested = probe(checkpoint)
     if not tested.passed:
         raise InputError(
@@ -139,7 +150,9 @@ def load_bytes(
             "name them"
         )
     unit = checkpoint.provenance["energy_unit"]
-    return Imported(checkpoint, tested, found.library, found.readout, unit, tuple(notes))
+    return Imported(
+        checkpoint, tested, found.library, found.readout, unit, tuple(notes), found.fixed_terms
+    )
 
 
 def taken_over(
@@ -147,14 +160,21 @@ def taken_over(
 ) -> tuple[Checkpoint, Found]:
     """The checkpoint before its probe, and what was found; arguments as for :func:`load_bytes`."""
     found = _found(data, source)
-    if settings.energy_unit is None:
+    return _as_checkpoint(found, settings, source, _digest(data), name), found
+
+
+def _as_checkpoint(
+    found: Found, settings: ImportSettings, source: str, sha256: str, name: str
+) -> Checkpoint:
+    energy_unit = settings.energy_unit or found.energy_unit
+    if energy_unit is None:
         raise InputError(
             f"{source} does not say in which unit its energies are; give --units, one of "
             f"{', '.join(ENERGY_UNITS)} ({found.hint})"
         )
-    unit = ENERGY_UNITS[settings.energy_unit]
+    unit = ENERGY_UNITS[energy_unit]
     elements = _elements(settings.elements, found.potential.elements, found.elements)
-    checkpoint = Checkpoint(
+    return Checkpoint(
         potential=found.potential,
         body=found.body,
         head=found.head * unit,
@@ -166,13 +186,13 @@ def taken_over(
             "made_by": "import",
             "library": found.library,
             "file": source,
-            "file_sha256": _digest(data),
-            "energy_unit": settings.energy_unit,
+            "file_sha256": sha256,
+            "energy_unit": energy_unit,
             "precision": found.precision,
             "parameters": found.parameters,
+            **found.provenance,
         },
     )
-    return checkpoint, found
 
 
 def _found(data: bytes | Mapping[str, bytes], source: str) -> Found:
@@ -199,6 +219,10 @@ def _digest(data: bytes | Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
+_OUTSIDE = {"mace": "mace", "so3krates_torch": "so3lr"}
+"""Packages whose models another Python evaluates, and the name of their family."""
+
+
 def _unknown(model: Any) -> str:
     """Why a file is not read, as the rest of a sentence."""
     if isinstance(model, dict):
@@ -210,6 +234,12 @@ def _unknown(model: Any) -> str:
         return f"holds a {type(model).__name__} and no model"
     package = model.name.partition(".")[0]
     whose = f"a model of {_OTHERS[package]}" if package in _OTHERS else "a model"
+    if package in _OUTSIDE and not place.is_shared():
+        return (
+            f"holds {whose}, {model.name[:100]}, which only that library can evaluate: if you "
+            f"trust whoever made it, call 'fisherdash import FILE --family {_OUTSIDE[package]} "
+            "--python THEIRS/bin/python --trust-this-file' with the Python that has the library"
+        )
     return (
         f"holds {whose}, {model.name[:100]}, which is not read; models of SchNetPack "
         f"({' and '.join(schnetpack.REPRESENTATIONS)}) are"

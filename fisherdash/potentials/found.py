@@ -1,6 +1,7 @@
 """What is found in another program's file, before it becomes a checkpoint."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +25,10 @@ class Found:
         readout: in words, how the energy is made from features.
         hint: shown where the unit of energy has to be asked for.
         notes: what the user should know.
+        form: of the head.
+        fixed_terms: in words, what of the energy no head changes.
+        energy_unit: of the library, where every model of it has the same.
+        provenance: JSON-able, what else is to be remembered.
     """
 
     library: str
@@ -38,3 +43,6 @@ class Found:
     hint: str
     notes: tuple[str, ...] = ()
     form: HeadForm = SHARED
+    fixed_terms: tuple[str, ...] = ()
+    energy_unit: str | None = None
+    provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -6,7 +6,7 @@ energy from h (:mod:`fisherdash.potentials.head`).
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -124,6 +124,16 @@ class Trainable(Potential, Protocol):
 
     def init(self, seed: int) -> Parameters:
         """Fresh parameters, float32."""
+        ...
+
+
+@runtime_checkable
+class OnceDifferentiable(Potential, Protocol):
+    """A potential without second derivatives; asking for one raises InputError."""
+
+    @property
+    def once(self) -> Literal[True]:
+        """That it has first derivatives only."""
         ...
 
 

@@ -4,6 +4,7 @@ from fisherdash.settings.data import (
     FORMATS,
     ImportSettings,
     LoadSettings,
+    OutsideSettings,
     SampleSettings,
     SplitSettings,
 )

@@ -117,6 +117,39 @@ class ImportSettings(Settings):
 
 
 @dataclasses.dataclass(frozen=True)
+class OutsideSettings(Settings):
+    """How a model is opened that only the library it comes from can evaluate."""
+
+    family: Literal["mace", "so3lr"] | None = setting(
+        None, label="Family", unset="by the file",
+        help="Library of a model that is evaluated in a Python of your own, with --python: mace, "
+        "or so3lr for so3krates-torch.",
+    )
+    python: str | None = setting(
+        None, label="Python of the library", unset="none",
+        help="The Python that has this library, such as ~/mace/bin/python; it evaluates the model "
+        "from then on.",
+    )
+    trusted: bool = setting(
+        False, label="Trust this file", flag="--trust-this-file",
+        help="The library unpickles the file, which runs whatever is written in it, as you. Say so "
+        "only of a file from somebody whose programs you would run.",
+    )
+    mace_head: str | None = setting(
+        None, label="Head of MACE", unset="the only one",
+        help="Which head of a MACE with several.",
+    )
+    charge: int = setting(
+        0, label="Charge", unit="e", low=-100, high=100,
+        help="Charge of the molecule, for SO3LR.",
+    )
+    unpaired: int = setting(
+        0, label="Unpaired electrons", low=0, high=100,
+        help="Unpaired electrons of the molecule, for SO3LR.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class SplitSettings(Settings):
     """How many frames of a data set are learned from, and how many choose the weights to keep."""
 

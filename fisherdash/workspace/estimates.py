@@ -125,7 +125,10 @@ class Network:
         """Of a :class:`~fisherdash.potentials.checkpoint.Checkpoint`."""
         potential = model.potential
         rounds = int(getattr(potential, "iterations", cls.rounds))
-        return cls(model.num_parameters, potential.num_features, float(potential.cutoff), rounds)
+        parameters = model.num_parameters
+        if not model.body:  # another library has the weights
+            parameters += model.provenance.get("parameters") or 0
+        return cls(parameters, potential.num_features, float(potential.cutoff), rounds)
 
     @classmethod
     def planned(cls, config: ModelConfig) -> "Network":

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fisherdash.background import give_back, step_back
-from fisherdash.errors import InputError
+from fisherdash.errors import InputError, within
 from fisherdash.workspace import joblog, limits, paths, users
 from fisherdash.workspace.estimates import Estimate
 from fisherdash.workspace.turns import FairQueue
@@ -222,13 +222,14 @@ class Job:
         try:
             self.result = self._consume()
             self._end("cancelled" if self._cancel.is_set() else "finished")
-        except InputError as error:
-            # Cancelled work may end with an InputError.
-            stopped = self._cancel.is_set()
-            self.error = None if stopped else str(error)
-            self.failure = "" if stopped else "InputError"
-            self._end("cancelled" if stopped else "failed")
         except Exception as error:  # noqa: BLE001 - logged and reported; the worker thread must survive
+            if told := within(error):
+                # Cancelled work may end with an InputError.
+                stopped = self._cancel.is_set()
+                self.error = None if stopped else str(told)
+                self.failure = "" if stopped else "InputError"
+                self._end("cancelled" if stopped else "failed")
+                return
             _log.exception("job %s (%s) failed", self.id, self.kind)
             self.error, self.failure = failure_sentence(self.kind, error), type(error).__name__
             self._end("failed")

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from fisherdash import storage
 from fisherdash.errors import InputError
+from fisherdash.place import is_shared
 from fisherdash.text import duration, in_bytes
 from fisherdash.workspace import paths, users
 from fisherdash.workspace.estimates import Estimate
@@ -56,14 +57,6 @@ UPLOADS_GB = Limit("FISHERDASH_MAX_UPLOADS_GB", 2)  # of memory for everybody's 
 ALL = (JOBS, JOB_HOURS, JOB_MEMORY_GB, RUN_STEPS, RUN_GB, USER_GB, UPLOADS_GB)
 
 _agreed: contextvars.ContextVar[bool] = contextvars.ContextVar("agreed", default=False)
-
-
-def is_shared() -> bool:
-    """Whether this server separates its users; InputError unless the variable is 0 or 1."""
-    value = os.environ.get("FISHERDASH_SHARED", "0").strip()
-    if value not in ("0", "1", ""):
-        raise InputError(f"FISHERDASH_SHARED must be 0 or 1, received {value!r}")
-    return value == "1"
 
 
 def value(limit: Limit, user: str) -> float:

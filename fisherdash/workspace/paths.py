@@ -11,7 +11,6 @@ it, ``users/…``; what somebody shares appears in the one that belongs to every
 import atexit
 import contextlib
 import itertools
-import os
 import re
 import threading
 import time
@@ -19,10 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
 from fisherdash import storage
 from fisherdash.errors import InputError
+from fisherdash.place import everybodys
 from fisherdash.workspace import users
 
 _LONGEST = 48
@@ -71,22 +69,6 @@ def root() -> Path:
     """Where the workspace of the present user is; it may not exist yet."""
     user = users.current()
     return everybodys() / USERS / user if user else everybodys()
-
-
-def everybodys() -> Path:
-    """Where the workspace that everybody sees is; it may not exist yet.
-
-    InputError for a name that leads nowhere.
-    """
-    named = os.environ.get("FISHERDASH_WORKSPACE")
-    folder = Path(named) if named else platformdirs.user_data_path("fisherdash")
-    try:
-        return folder.expanduser().resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # an unknown user, a loop of links, …
-        raise InputError(
-            f"FISHERDASH_WORKSPACE is {named!r:.80}, which leads to no folder ({error!s:.80}); set "
-            "it to a folder that can be written"
-        ) from error
 
 
 def place(kind: Kind) -> Path:

@@ -1,0 +1,570 @@
+"""The other end of the pipe: one file that another Python starts, with the library of a model.
+
+    THEIR/bin/python worker.py
+
+It needs numpy and the library, and nothing of FisherDash. A message is the length of its header in
+four bytes, the header in JSON, and the arrays that the header names, one behind the other as raw
+little-endian numbers. The first request, ``hello``, names the model's file and its SHA-256; the
+file is unpickled, which runs whatever is written in it, and so only after that hash was found right
+in the very bytes that are unpickled. Then a request asks for one thing and is answered by one
+message, an error included. What the library prints goes to standard error. The process ends when
+its input ends, or its parent does.
+
+With h_i the features of atom i, the input of the last linear layers one behind the other, and θ
+their weights, the library's energy is
+
+    U(x) = U₀(x) + θ·Σ_i h_i + Σ_i c_z(i),
+
+U₀ what no last layer changes (repulsion, charges, dispersion) and c_z constants of the elements.
+Everything is in double precision, in the library's units.
+"""
+
+# It runs in Python 3.9 and newer, and imports the library by name, once it is known which one.
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import io
+import json
+import os
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+VERSION = 1
+"""Of the messages; both ends have to be of the same one."""
+_NUMBERS = 119
+_PARENT_SECONDS = 1.0
+
+
+class Refusal(Exception):
+    """What is told as one sentence: the model or the request cannot be used."""
+
+
+# Messages
+
+
+def encode(header: dict, arrays: dict) -> bytes:
+    """A message of JSON-able fields and named arrays of numbers."""
+    fields, parts = [], []
+    for name, array in arrays.items():
+        array = np.asarray(array, order="C")
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        fields.append({"name": name, "dtype": array.dtype.str, "shape": list(array.shape)})
+        parts.append(array.tobytes())
+    text = json.dumps({**header, "arrays": fields}).encode()
+    return struct.pack("<I", len(text)) + text + b"".join(parts)
+
+
+def receive(stream: Any) -> tuple[dict, dict] | None:
+    """The next message; None where the other end has closed the pipe."""
+    start = _exactly(stream, 4)
+    if start is None:
+        return None
+    text = _exactly(stream, struct.unpack("<I", start)[0])
+    if text is None:
+        return None
+    header, arrays = json.loads(text), {}
+    for field in header.pop("arrays"):
+        dtype, shape = np.dtype(field["dtype"]), tuple(field["shape"])
+        data = _exactly(stream, dtype.itemsize * int(np.prod(shape, dtype=np.int64)))
+        if data is None:
+            return None
+        arrays[field["name"]] = np.frombuffer(data, dtype).reshape(shape)
+    return header, arrays
+
+
+def _exactly(stream: Any, count: int) -> bytes | None:
+    data = stream.read(count)
+    return data if len(data) == count else None
+
+
+# Models
+
+
+class TorchModel:
+    """A model of torch: derivatives of what :meth:`evaluate` computes, by automatic reverse mode.
+
+    The graph of the last frames is kept: values, the derivative pulled back and many derivatives
+    pushed forward at one geometry take one evaluation.
+
+    Attributes:
+        facts: what ``hello`` answers, JSON-able.
+        theta: θ, (features,).
+        constants: c by atomic number, (119,).
+    """
+
+    package = ""
+    facts: dict
+    theta: np.ndarray
+    constants: np.ndarray
+
+    def __init__(self, data: bytes, options: dict) -> None:
+        self.torch = torch = importlib.import_module("torch")
+        importlib.import_module(self.package)
+        torch.set_default_dtype(torch.float64)
+        if "OMP_NUM_THREADS" not in os.environ:
+            # A molecule is small: two threads that wait for each other on a busy machine took
+            # fifteen times as long as one.
+            torch.set_num_threads(1)
+        self.options = options
+        # This runs what is written in the file: its owner has said that it may.
+        self.model = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+        if not isinstance(self.model, torch.nn.Module):
+            raise Refusal(
+                f"holds a {type(self.model).__name__} and no model: weights without their model, "
+                "or the state of a training; give the file that holds the model itself"
+            )
+        if isinstance(self.model, torch.jit.ScriptModule):
+            raise Refusal("holds a compiled model, whose last layer cannot be seen")
+        self.precision = str(next(self.model.parameters()).dtype).replace("torch.", "")
+        self.parameters = sum(one.numel() for one in self.model.parameters())
+        self.model = self.model.double().eval()
+        for one in self.model.parameters():
+            one.requires_grad_(False)
+        self._graph: Any = None
+        self._dual: Any = None
+        self.open()
+
+    def open(self) -> None:
+        """Set ``facts``, ``theta`` and ``constants``; :class:`Refusal` for what is not linear."""
+        raise NotImplementedError
+
+    def evaluate(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
+        """h, (frames, atoms, features), and U₀, (frames,) or None where it is zero."""
+        raise NotImplementedError
+
+    def library(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
+        """Energies and forces as the library itself gives them."""
+        raise NotImplementedError
+
+    def put(self, theta: np.ndarray) -> None:
+        """Write θ into the library's own layers."""
+        raise NotImplementedError
+
+    def per_atom(self, numbers: np.ndarray, positions: np.ndarray) -> dict:
+        """h and U₀."""
+        _, outputs = self._at(numbers, positions)
+        return self._named([one.detach() for one in outputs])
+
+    def pull(self, numbers: np.ndarray, positions: np.ndarray, cotangents: list) -> dict:
+        """Σ cotangent·output, differentiated by positions."""
+        x, outputs = self._at(numbers, positions)
+        weights = [self._tensor(one) for one in cotangents]
+        (gradient,) = self.torch.autograd.grad(outputs, x, weights, retain_graph=True)
+        return {"x": gradient.numpy()}
+
+    def push(self, numbers: np.ndarray, positions: np.ndarray, tangent: np.ndarray) -> dict:
+        """Derivatives of h and U₀ along a direction: what is pulled back is linear in cotangents.
+
+        A tangent that is missing raises, and is never zero: ``allow_unused`` is left out.
+        """
+        x, outputs = self._at(numbers, positions)
+        if self._dual is None:
+            weights = [self.torch.zeros_like(one).requires_grad_() for one in outputs]
+            grad = self.torch.autograd.grad
+            self._dual = weights, *grad(outputs, x, weights, create_graph=True)
+        weights, pulled = self._dual
+        found = self.torch.autograd.grad(pulled, weights, self._tensor(tangent), retain_graph=True)
+        return self._named(found)
+
+    def _named(self, outputs: Any) -> dict:
+        return {("h", "fixed")[number]: one.numpy() for number, one in enumerate(outputs)}
+
+    def energy_and_forces(
+        self, numbers: np.ndarray, positions: np.ndarray, theta: np.ndarray | None
+    ) -> dict:
+        """The library's own, with θ written into its model for this time where one is given."""
+        self._graph = self._dual = None
+        if theta is not None:
+            self.put(theta)
+        try:
+            energy, forces = self.library(numbers, self._tensor(positions).requires_grad_())
+        finally:
+            if theta is not None:
+                self.put(self.theta)
+        return {"energy": energy.detach().numpy(), "forces": forces.detach().numpy()}
+
+    def _at(self, numbers: np.ndarray, positions: np.ndarray) -> tuple[Any, list]:
+        """Positions and outputs in one graph."""
+        key = numbers.tobytes(), positions.shape, positions.tobytes()
+        if self._graph is None or self._graph[0] != key:
+            self._graph = self._dual = None
+            x = self._tensor(positions).requires_grad_()
+            h, fixed = self.evaluate(numbers, x)
+            self._graph = key, x, [h] if fixed is None else [h, fixed]
+        return self._graph[1:]
+
+    def _tensor(self, array: np.ndarray) -> Any:
+        return self.torch.from_numpy(np.array(array, np.float64))
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """Which element of the model each atom is of."""
+        known = list(self.facts["elements"])
+        missing = sorted({int(z) for z in numbers} - set(known))
+        if missing:
+            raise Refusal(f"knows no elements with the atomic numbers {missing}")
+        return np.array([known.index(z) for z in numbers])
+
+    def graph(self, x: Any, row: np.ndarray, elements: int) -> dict:
+        """What MACE and So3krates take for a batch of molecules, without its edges."""
+        torch = self.torch
+        frames, atoms = x.shape[:2]
+        one_hot = np.tile(np.eye(elements)[row], (frames, 1))
+        return {
+            "positions": x.reshape(-1, 3),
+            "node_attrs": torch.from_numpy(one_hot),
+            "batch": torch.arange(frames).repeat_interleave(atoms),
+            "ptr": torch.arange(0, frames * atoms + 1, atoms),
+            "cell": torch.zeros(3 * frames, 3),
+            "head": torch.zeros(frames, dtype=torch.int64),
+        }
+
+    def edges(self, x: Any, cutoff: float, suffix: str = "") -> dict:
+        """All pairs of a molecule below a distance, in both directions."""
+        at = x.detach().numpy()
+        squared = np.sum((at[:, :, None] - at[:, None]) ** 2, axis=-1)
+        near = (squared <= cutoff**2) & ~np.eye(at.shape[1], dtype=bool)
+        frame, i, j = np.nonzero(near)
+        pairs = np.stack([i, j]) + frame * at.shape[1]
+        zeros = self.torch.zeros(pairs.shape[1], 3)
+        return {
+            "edge_index" + suffix: self.torch.from_numpy(pairs),
+            "shifts" + suffix: zeros,
+            "unit_shifts" + suffix: zeros,
+        }
+
+
+class Mace(TorchModel):
+    """MACE: the scalars that each linear readout takes, and what the last layer of another takes.
+
+    Scale and shift, energies of isolated atoms and biases are constants; the repulsion of Ziegler,
+    Biersack and Littmark is U₀.
+    """
+
+    package = "mace"
+
+    def open(self) -> None:
+        """Find the last layers."""
+        model, kind = self.model, type(self.model).__name__
+        if kind not in ("MACE", "ScaleShiftMACE"):
+            raise Refusal(f"holds a {kind}; of MACE, the models MACE and ScaleShiftMACE are taken")
+        if hasattr(model, "joint_embedding"):
+            raise Refusal("has inputs beside positions and elements (an embedding of its own)")
+        heads = list(getattr(model, "heads", None) or ["Default"])
+        asked = self.options.get("mace_head") or (heads[0] if len(heads) == 1 else "")
+        if asked not in heads:
+            raise Refusal(f"has the heads {', '.join(heads)}; give one of them with --mace-head")
+        self.head = heads.index(asked)
+        scale, shift = 1.0, 0.0
+        if kind == "ScaleShiftMACE":
+            scale, shift = (
+                np.atleast_1d(one.numpy())[self.head]
+                for one in (model.scale_shift.scale, model.scale_shift.shift)
+            )
+        self.layers, words, bias = [], [], 0.0
+        for readout in model.readouts:
+            layer, chosen, told = self._last_layer(readout, len(heads))
+            probe = self.torch.eye(layer.irreps_in.dim)
+            none = float(layer(0 * probe[:1])[0, self.head])
+            weights = (layer(probe)[:, self.head].numpy() - none)[chosen] * scale
+            rest = np.delete(layer(probe)[:, self.head].numpy() - none, chosen)
+            if rest.any() and len(heads) == 1:
+                raise Refusal("has a readout of more than scalars")
+            self.layers.append((layer, chosen, weights))
+            words.append(told)
+            bias += none * scale
+        self.scale = scale
+        self.theta = np.concatenate([weights for *_, weights in self.layers])
+        elements = [int(z) for z in model.atomic_numbers]
+        alone = np.atleast_2d(model.atomic_energies_fn.atomic_energies.numpy())[self.head]
+        self.constants = np.zeros(_NUMBERS)
+        self.constants[elements] = alone + shift + bias
+        terms = ["repulsion at short distances (ZBL)"] if hasattr(model, "pair_repulsion") else []
+        self.facts = {
+            "library": f"MACE {_version('mace-torch')}",
+            "features": len(self.theta),
+            "elements": elements,
+            "trained": elements,
+            "cutoff": float(model.r_max),
+            "fixed_terms": terms,
+            "readout": f"{kind}, sum over atoms of {' and '.join(words)}, all linear at their end",
+            "energy_unit": None,
+            "notes": [],
+        }
+
+    def _last_layer(self, readout: Any, heads: int) -> tuple[Any, np.ndarray, str]:
+        """The layer, which of its inputs are features, and how to call it."""
+        kind = type(readout).__name__
+        names = {
+            "LinearReadoutBlock": ("linear", "a linear readout"),
+            "NonLinearReadoutBlock": ("linear_2", "a readout with one hidden layer"),
+            "NonLinearBiasReadoutBlock": ("linear_2", "a readout with two hidden layers"),
+        }
+        if kind not in names:
+            raise Refusal(f"has a readout of the kind {kind}, which is not taken")
+        name, words = names[kind]
+        layer = getattr(readout, name)
+        scalars = self._scalars(layer)
+        if layer.weight.numel() != len(scalars) * heads:
+            raise Refusal("has a readout whose weights are not those of one linear layer")
+        if name == "linear_2" and heads > 1:
+            # The inputs of the other heads are masked with zeros.
+            width = len(scalars) // heads
+            scalars = scalars[self.head * width : (self.head + 1) * width]
+        return layer, np.array(scalars), f"{words} of {len(scalars)} scalars"
+
+    def put(self, theta: np.ndarray) -> None:
+        """The response of a layer to each weight is found by setting all of them to one."""
+        start = 0
+        for layer, chosen, _ in self.layers:
+            part = theta[start : start + len(chosen)]
+            start += len(chosen)
+            scalars = self._scalars(layer)
+            rows = [scalars.index(one) for one in chosen]
+            table = layer.weight.data.view(len(scalars), -1)
+            kept = table.clone()
+            table[:] = 1.0
+            probe = self.torch.eye(layer.irreps_in.dim)
+            response = (layer(probe) - layer(0 * probe))[chosen, self.head]
+            table[:] = kept
+            table[rows, self.head] = self._tensor(part) / (response * self.scale)
+
+    def _scalars(self, layer: Any) -> list:
+        """Places of the inputs that do not turn with the molecule."""
+        found, start = [], 0
+        for count, irrep in layer.irreps_in:
+            if irrep.l == 0 and irrep.p == 1:
+                found += range(start, start + count)
+            start += count * irrep.dim
+        return found
+
+    def evaluate(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
+        """Inputs of the last layers, caught on their way in."""
+        seen: list = []
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+            for layer, *_ in self.layers
+        ]
+        try:
+            found = self.model(self._input(numbers, x), compute_force=False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        frames, atoms = x.shape[:2]
+        parts = [seen[number][:, chosen] for number, (_, chosen, _) in enumerate(self.layers)]
+        h = self.torch.cat(parts, dim=1).reshape(frames, atoms, -1)
+        if not self.facts["fixed_terms"]:
+            return h, None
+        linear = h.sum(dim=1) @ self._tensor(self.theta)
+        return h, found["energy"] - linear - float(self.constants[numbers].sum())
+
+    def library(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
+        """Of the model's own forward."""
+        found = self.model(self._input(numbers, x), compute_force=True)
+        return found["energy"], found["forces"].reshape(x.shape)
+
+    def _input(self, numbers: np.ndarray, x: Any) -> dict:
+        elements = len(self.facts["elements"])
+        data = self.graph(x, self.rows(numbers), elements)
+        data["head"] += self.head
+        return {**data, **self.edges(x, self.facts["cutoff"])}
+
+
+class So3lr(TorchModel):
+    """SO3LR and So3krates: the input of the last layer, scaled by element as the library does.
+
+    Repulsion, charges and dispersion are U₀. Where the file leaves them open, the cutoff of long
+    range and its damping are those of the library's own calculator.
+    """
+
+    package = "so3krates_torch"
+    LONG_RANGE, DAMPING = 12.0, 2.0
+
+    def open(self) -> None:
+        """Find the last layer."""
+        model, kind = self.model, type(self.model).__name__
+        if kind not in ("SO3LR", "So3krates"):
+            raise Refusal(f"holds a {kind}; of so3krates-torch, SO3LR and So3krates are taken")
+        block = model.atomic_energy_output_block
+        if type(block).__name__ != "AtomicEnergyOutputHead" or block.final_non_linearity:
+            raise Refusal("has an output that is not one linear layer at its end")
+        if getattr(model, "use_pme", False):
+            raise Refusal("has charges on a periodic mesh; molecules have none")
+        notes = []
+        self.long_range = bool(getattr(model, "use_lr", False))
+        if self.long_range and model.r_max_lr is None:
+            model.r_max_lr = self.LONG_RANGE
+            if model.dispersion_energy_cutoff_lr_damping is None:
+                model.dispersion_energy_cutoff_lr_damping = self.DAMPING
+            notes.append(
+                f"the file leaves the cutoff of charges and dispersion open: {self.LONG_RANGE:g} Å "
+                f"with a damping over {self.DAMPING:g} Å, as the library's own calculator"
+            )
+        layer, count = block.final_layer, int(model.num_elements)
+        self.layer, self.block = layer, block
+        self.theta = layer.weight.data[0].numpy().copy()
+        scales = block.energy_scales.weight.data[0].numpy()
+        self.scales = np.zeros(_NUMBERS)
+        self.scales[1 : count + 1] = scales
+        self.constants = np.zeros(_NUMBERS)
+        bias = float(layer.bias[0]) if layer.bias is not None else 0.0
+        self.constants[1 : count + 1] = scales * bias + block.energy_shifts.data.numpy()
+        names = {
+            "zbl_repulsion_bool": "repulsion at short distances (ZBL)",
+            "electrostatic_energy_bool": "electrostatics of predicted charges",
+            "dispersion_energy_bool": "dispersion",
+        }
+        terms = [words for name, words in names.items() if getattr(model, name, False)]
+        # Scales of elements that no training frame had are one, as they began.
+        learned = [z for z in range(1, count + 1) if self.scales[z] != 1.0]
+        self.facts = {
+            "library": f"so3krates-torch {_version('so3krates-torch')}",
+            "features": len(self.theta),
+            "elements": list(range(1, count + 1)),
+            "trained": learned or None,
+            "cutoff": max(float(model.r_max), float(model.r_max_lr) if self.long_range else 0.0),
+            "fixed_terms": terms,
+            "readout": f"{kind}, sum over atoms of a network, {len(self.theta)} inputs of its last "
+            "linear layer, scaled by element",
+            "energy_unit": "eV" if kind == "SO3LR" else None,
+            "notes": notes,
+        }
+
+    def put(self, theta: np.ndarray) -> None:
+        """θ are the weights themselves."""
+        self.layer.weight.data[0] = self._tensor(theta)
+
+    def evaluate(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
+        """Input of the last layer, caught on its way in."""
+        seen: list = []
+        hook = self.layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        try:
+            found = self.model(self._input(numbers, x), compute_force=False)
+        finally:
+            hook.remove()
+        scale = self._tensor(self.scales[numbers])[:, None]
+        h = seen[0].reshape(*x.shape[:2], -1) * scale
+        if not self.facts["fixed_terms"]:
+            return h, None
+        linear = h.sum(dim=1) @ self._tensor(self.theta)
+        return h, found["energy"] - linear - float(self.constants[numbers].sum())
+
+    def library(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
+        """Of the model's own forward."""
+        found = self.model(self._input(numbers, x), compute_force=True)
+        return found["energy"], found["forces"].reshape(x.shape)
+
+    def _input(self, numbers: np.ndarray, x: Any) -> dict:
+        torch, frames = self.torch, len(x)
+        data = self.graph(x, self.rows(numbers), len(self.facts["elements"]))
+        data["atomic_numbers"] = torch.from_numpy(np.tile(numbers, frames))
+        data["total_charge"] = torch.full((frames,), float(self.options.get("charge", 0)))
+        data["total_spin"] = torch.full((frames,), self.options.get("unpaired", 0) / 2)
+        data.update(self.edges(x, float(self.model.r_max)))
+        if self.long_range:
+            data.update(self.edges(x, float(self.model.r_max_lr), "_lr"))
+        return data
+
+
+FAMILIES: dict[str, Callable[[bytes, dict], Any]] = {"mace": Mace, "so3lr": So3lr}
+"""Name → what opens a model."""
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+# Answers
+
+
+class Server:
+    """One model and its answers."""
+
+    def __init__(self) -> None:
+        self.model: Any = None
+
+    def answer(self, header: dict, arrays: dict) -> tuple[dict, dict]:
+        """Header and arrays of the answer."""
+        what = header.get("request")
+        if what == "hello":
+            return self.hello(header)
+        numbers, x = arrays["numbers"], arrays["positions"]
+        model = self.model
+        if what == "per_atom":
+            return {}, model.per_atom(numbers, x)
+        if what == "pull":
+            given = [arrays[name] for name in ("h", "fixed") if name in arrays]
+            return {}, model.pull(numbers, x, given)
+        if what == "push":
+            return {}, model.push(numbers, x, arrays["tangent"])
+        if what == "energy_and_forces":
+            return {}, model.energy_and_forces(numbers, x, arrays.get("theta"))
+        raise Refusal(f"was asked for {what!r}, which this version of it does not know")
+
+    def hello(self, header: dict) -> tuple[dict, dict]:
+        """Open the model."""
+        if header["version"] != VERSION:
+            raise Refusal(f"speaks version {VERSION} of the messages, not {header['version']}")
+        data = Path(header["path"]).read_bytes()
+        if hashlib.sha256(data).hexdigest() != header["sha256"]:
+            raise Refusal("is not the file that was trusted: its SHA-256 is another one")
+        self.model = model = FAMILIES[header["family"]](data, header["options"])
+        facts = {"precision": model.precision, "parameters": model.parameters, **model.facts}
+        told = {"version": VERSION, "family": header["family"], **facts}
+        return told, {"theta": model.theta, "constants": model.constants}
+
+
+def serve(requests: Any, answers: Any) -> None:
+    """Answer until the requests end."""
+    server = Server()
+    while True:
+        message = receive(requests)
+        if message is None:
+            return
+        try:
+            reply = encode(*server.answer(*message))
+        except Refusal as refusal:
+            reply = encode({"error": "refused", "text": str(refusal)}, {})
+        except ImportError as error:
+            reply = encode({"error": "package", "text": str(error)}, {})
+        except Exception as error:  # noqa: BLE001 - told to the other end
+            reply = encode({"error": type(error).__name__, "text": str(error)}, {})
+        answers.write(reply)
+        answers.flush()
+
+
+def _end_with_parent(parent: int) -> None:
+    """A library that hangs never sees that the requests have ended."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_SECONDS)
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve on standard input and output, which nothing else gets to see."""
+    # Files beside this one have names that a library may want for its own.
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [one for one in sys.path if Path(one).resolve() != here]
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        serve(requests, answers)
+    except BrokenPipeError:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The door for models that only their own library can evaluate: a checkpoint, or a reason."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fisherdash import fisher
+from fisherdash.__main__ import main
+from fisherdash.dataset import Dataset, load, save
+from fisherdash.errors import InputError
+from fisherdash.potentials import checkpoint
+from fisherdash.potentials.evaluate import evaluate, predict
+from fisherdash.potentials.foreign import Imported
+from fisherdash.potentials.probe import probe
+from fisherdash.potentials.worker import client, importing, trusted
+from fisherdash.settings import ImportSettings, Options, OutsideSettings
+from fisherdash.units import HARTREE
+from tests.randomised import ETHANOL, displaced_ethanol
+
+BLANK = ImportSettings()
+
+
+def asked(python: str, **more) -> OutsideSettings:
+    return OutsideSettings(**{"family": "mace", "python": python, "trusted": True} | more)
+
+
+def test_it_says_what_it_found(file, python) -> None:
+    said = importing.load(file(), BLANK, asked(python), name="toy").summary()
+    assert said["family"] == "mace" and said["library"] == "toy 1" and said["descriptors"] == 4
+    assert said["fixed_terms"] == ["springs"] and said["elements"] == ["H", "C", "O"]
+    assert said["energy_unit"] == "eV" and said["probe_relative_error"] <= 1e-12
+
+
+def test_energies_in_another_unit(file, python) -> None:
+    ours, theirs = (
+        importing.load(file(), ImportSettings(energy_unit=unit), asked(python), name="toy")
+        for unit in ("eV", "hartree")
+    )
+    frames = displaced_ethanol(4, amplitude=0.05)
+    data = Dataset(frames, np.zeros(4), np.zeros_like(frames), ETHANOL)
+    (e, f), (energies, forces) = (predict(one.checkpoint, data) for one in (ours, theirs))
+    assert np.allclose(HARTREE * e, energies, rtol=1e-13)
+    assert np.allclose(HARTREE * f, forces, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("fault", ["not linear", "constant", "head"])
+def test_features_that_are_not_all_of_the_energy_are_refused(file, python, fault) -> None:
+    with pytest.raises(InputError, match="is not linear in its last layers as toy 1"):
+        importing.load(file(fault=fault), BLANK, asked(python), name="toy")
+    found = trusted.trust(file(fault=fault), "mace", python)
+    with pytest.raises(InputError, match="is not linear"):
+        importing.load(file(fault=fault), BLANK, asked(python), name="toy")
+    assert found in trusted.everything()  # as it was before
+
+
+def test_what_is_refused_is_not_trusted_any_longer(file, python) -> None:
+    with pytest.raises(InputError, match="holds nothing that is linear"):
+        importing.load(file(fault="refused"), BLANK, asked(python), name="toy")
+    content = file(fault="refused").read_bytes()
+    assert not any(one.path.read_bytes() == content for one in trusted.everything())
+
+
+def test_nothing_is_opened_without_the_users_word(file, python, monkeypatch) -> None:
+    monkeypatch.setattr(client, "Client", lambda *_: pytest.fail("a process was started"))
+    path = file(unopened=True)
+    for outside, expected in (
+        (asked(python, trusted=False), "add --trust-this-file"),
+        (asked(python, family=None), "--family is missing"),
+        (OutsideSettings(family="mace", trusted=True), "--python is missing"),
+    ):
+        with pytest.raises(InputError, match=expected):
+            importing.load(path, BLANK, outside, name="toy")
+    monkeypatch.setenv("FISHERDASH_SHARED", "1")
+    with pytest.raises(InputError, match="this server is shared"):
+        importing.load(path, BLANK, asked(python), name="toy")
+    assert not any(one.path.read_bytes() == path.read_bytes() for one in trusted.everything())
+
+
+@pytest.mark.slow
+def test_the_whole_chain_of_the_shell(file, python, tmp_path, capfd) -> None:
+    first, second, frames = (tmp_path / one for one in ("a.safetensors", "b.safetensors", "f.npz"))
+
+    def told(*words: object) -> dict:
+        assert main([str(word) for word in words] + ["--json"]) == 0, capfd.readouterr().err
+        return json.loads(capfd.readouterr().out)
+
+    said = told("import", file(), "--family", "mace", "--python", python, "--trust-this-file",
+                "--out", first)  # fmt: skip
+    model = checkpoint.load(first)
+    assert said["fingerprint"] == model.fingerprint
+    positions = displaced_ethanol(60, amplitude=0.03)
+    other = model.with_head(model.head * [0.7, 1.3, 0.8, 1.1], model.element_bias, "other", {})
+    blank = Dataset(positions, np.zeros(60), np.zeros_like(positions), ETHANOL)
+    energies, forces = predict(other, blank)
+    data = Dataset(positions, energies, forces, ETHANOL, temperature=300.0, source="planted")
+    save(data, frames)
+    before = told("evaluate", first, frames)
+    told("solve", first, frames, "--out", second, "--quick", "--ridge", "1e-12")
+    after = told("evaluate", second, frames)
+    assert after["force_rmse_eV_per_A"] < 1e-4 * before["force_rmse_eV_per_A"]
+    run = tmp_path / "run"
+    told("simulate", first, second, "--data", frames, "--out", run, "--replicas", 2, "--steps",
+         20, "--temperature", 10)  # fmt: skip
+    assert set(told("compare", run)["survivors"]) == {"a", "b"}
+
+
+@pytest.mark.slow
+def test_refusals_of_the_shell_are_one_line_each(
+    file, python, tmp_path, capfd, monkeypatch
+) -> None:
+    out = tmp_path / "never.safetensors"
+    start = ["import", "--out", out, "--family", "mace", "--python", python]
+    trust = [*start, "--trust-this-file"]
+    for words, expected in (
+        ([*start, file()], "add --trust-this-file"),
+        ([*trust, file(fault="package")], "lacks what mace needs"),
+        ([*trust, file(fault="crash")], "SIGSEGV"),
+        ([*trust, file(fault="crash", after=6)], "SIGSEGV"),  # in compiled code
+        ([*trust, file(fault="tangent")], "are not finite"),
+        ([*trust, "--python", tmp_path / "none", file()], "is no program"),
+    ):
+        assert main([str(word) for word in words]) == 2
+        told_out, err = capfd.readouterr()
+        assert told_out == "" and len(err.splitlines()) == 1, err
+        assert expected in err and not out.exists()
+
+
+@pytest.fixture(scope="session")
+def theirs() -> str:
+    """A Python with MACE and so3krates-torch."""
+    named = os.environ.get("FISHERDASH_OUTSIDE_PYTHON", "")
+    if not named:
+        pytest.skip(
+            "FISHERDASH_OUTSIDE_PYTHON names no Python that has MACE and so3krates-torch; "
+            "'make potentials FAMILY=mace' makes one"
+        )
+    return named
+
+
+@pytest.fixture(scope="session")
+def models(shared_data: Path) -> Path:
+    """Folder of published models beside the published data."""
+    folder = shared_data.parent / "models"
+    if not folder.is_dir():
+        pytest.skip(f"published models not found in {folder}")
+    return folder
+
+
+def their_words(python: str, program: str) -> str:
+    """What a program prints in their Python."""
+    words = [python, "-W", "ignore", "-c", program]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def so3lr_file(theirs) -> Path:
+    """The weights that come with so3krates-torch."""
+    where = "import importlib.util as u; print(u.find_spec('so3krates_torch').origin)"
+    return Path(their_words(theirs, where)).parent / "pretrained" / "so3lr" / "so3lr.model"
+
+
+@pytest.fixture
+def so3lr(theirs, so3lr_file) -> Imported:
+    return importing.load(so3lr_file, BLANK, asked(theirs, family="so3lr"), name="so3lr")
+
+
+@pytest.fixture
+def mace(theirs, models) -> Imported:
+    """After 15 epochs."""
+    unit = ImportSettings(energy_unit="eV")
+    return importing.load(models / "mace" / "ethanol_e14.model", unit, asked(theirs), name="mace")
+
+
+@pytest.mark.slow
+def test_mace_has_its_error_and_a_re_fit_lowers_it(mace, shared_data) -> None:
+    model = mace.checkpoint
+    assert mace.probe.head_error <= 1e-9 and mace.probe.force_error <= 1e-6
+    assert mace.summary()["fixed_terms"] == [] and len(model.head) == 48
+    test = load(shared_data / "rmd17_ethanol_test_01.npz").subset(np.arange(100))
+    assert evaluate(model, test).force_rmse == pytest.approx(0.0570, abs=0.002)
+    train = load(shared_data / "rmd17_ethanol_train_01.npz").subset(np.arange(96))
+    refit = fisher.solve(model, train, Options(test_boltzmann=False, metric="identity"))
+    assert evaluate(refit.checkpoint, test).force_rmse < evaluate(model, test).force_rmse
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["mace", "so3lr"])
+def test_energies_and_forces_are_the_librarys_own(family, request, shared_data) -> None:
+    """With its own head, and with three others that are written into its model."""
+    model = request.getfixturevalue(family).checkpoint
+    data = load(shared_data / "rmd17_ethanol_test_01.npz").subset(np.arange(4))
+    where = {"numbers": data.atomic_numbers.astype(np.int64), "positions": data.positions}
+    shapes = {"energy": (4,), "forces": data.positions.shape}
+    rng = np.random.default_rng(0)
+    for scale in (0.0, 1.0, 1.0, 1.0):
+        theta = model.head + scale * np.std(model.head) * rng.normal(size=len(model.head))
+        theirs = model.potential.client().ask("energy_and_forces", where | {"theta": theta}, shapes)
+        energies, forces = predict(model.with_head(theta, model.element_bias, "other", {}), data)
+        assert np.abs(energies - theirs["energy"]).max() <= 1e-9  # of thousands of eV
+        assert np.abs(forces - theirs["forces"]).max() <= 1e-9
+    other = load(shared_data / "rmd17_aspirin_test_01.npz").subset(np.arange(2))
+    assert np.isfinite(predict(model, other)[1]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bb", "dha"])
+def test_so3lr_has_its_published_forces(so3lr, models, name) -> None:
+    from ase.io import read
+
+    atoms = read(models / "so3lr" / "ref" / f"{name}.xyz")
+    published = np.load(models / "so3lr" / "ref" / f"{name}_ase.npz")
+    numbers, x = atoms.numbers.astype(int), atoms.positions[None]
+    data = Dataset(x, np.zeros(1), np.zeros_like(x), numbers)
+    energies, forces = predict(so3lr.checkpoint, data)
+    assert np.abs(forces[0] - published["forces"]).max() <= 5e-5
+    # The reference leaves the shift of each atom out.
+    shift = energies[0] - float(published["energy"])
+    assert shift / len(numbers) == pytest.approx(-163.61812, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_so3lr_moves_to_another_level_of_theory(so3lr, shared_data) -> None:
+    model = so3lr.checkpoint
+    assert so3lr.probe.passed and len(so3lr.fixed_terms) == 3
+    assert model.elements == (1, 6, 7, 8, 9, 15, 16, 17)
+    assert probe(model.by_element([1, 6, 8])).passed
+    train, test = (
+        load(shared_data / f"rmd17_ethanol_{part}_01.npz").subset(np.arange(80))
+        for part in ("train", "test")
+    )
+    refit = fisher.solve(model, train, Options(test_boltzmann=False, metric="identity"))
+    before, after = (evaluate(one, test).force_rmse for one in (model, refit.checkpoint))
+    assert before > 0.3 and after < 0.06
