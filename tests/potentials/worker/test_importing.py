@@ -58,9 +58,10 @@ def test_features_that_are_not_all_of_the_energy_are_refused(file, python, fault
 
 
 def test_what_is_refused_is_not_trusted_any_longer(file, python) -> None:
+    path = file(fault="refused", of="this test")  # others trust what is like theirs
     with pytest.raises(InputError, match="holds nothing that is linear"):
-        importing.load(file(fault="refused"), BLANK, asked(python), name="toy")
-    content = file(fault="refused").read_bytes()
+        importing.load(path, BLANK, asked(python), name="toy")
+    content = path.read_bytes()
     assert not any(one.path.read_bytes() == content for one in trusted.everything())
 
 
