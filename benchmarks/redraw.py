@@ -46,6 +46,7 @@ def serve(times: Path, options: Sequence[str]) -> None:
     from fisherdash import dataset, submit
     from fisherdash.potentials import checkpoint
     from fisherdash.settings import MDSettings
+    from fisherdash.workspace import limits
     from pages.ui import progress
 
     watch = progress.watch
@@ -68,7 +69,8 @@ def serve(times: Path, options: Sequence[str]) -> None:
     file = samples / "ethanol_500K.npz"
     settings = MDSettings(replicas=REPLICAS, steps=200_000, temperature=300.0, record_every=20)
     models = {name: checkpoint.load(path) for name, path in paths.items()}
-    submit.simulation(paths, file, models, dataset.load(file), settings)
+    with limits.agreed():  # it is stopped after a few updates
+        submit.simulation(paths, file, models, dataset.load(file), settings)
     streamlit(["run", "pages/ui/server.py", *options], prog_name="streamlit")
 
 
