@@ -28,13 +28,22 @@ PAGES = (
     "learn",
 )  # fmt: skip
 MEMBERS = 200
-STEPS, REPLICAS, HEADS = 1_000_000, 64, 2
+STEPS, REPLICAS = 1_000_000, 64
+NAMES = ("default head", "Fisher head", "wide head")
 FRAMES_A_CHUNK = 100
 AGAIN = 5
 
 
 def large_run(record_every: int) -> tuple[str, float]:
-    """Writes the run; its name and its size in MB."""
+    """Writes the run of two heads; its name and its size in MB."""
+    folder, written = made_up(record_every, heads=2)
+    for _ in written:
+        pass
+    return folder.name, sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+
+
+def made_up(record_every: int, heads: int) -> tuple[Path, Iterator]:
+    """The folder of a run of made-up numbers, and its chunks as they are written there."""
     from fisherdash import dataset
     from fisherdash import workspace as runs
     from fisherdash.md import MDSettings, initial
@@ -46,30 +55,28 @@ def large_run(record_every: int) -> tuple[str, float]:
     )
     header = runs.RunHeader(
         title="a million steps",
-        names=("default head", "Fisher head"),
-        roles=("default", "fisher"),
+        names=NAMES[:heads],
+        roles=("default", "fisher", "other")[:heads],
         atomic_numbers=tuple(data.atomic_numbers.tolist()),
         settings=settings.to_json(),
         dataset={"source": data.source, "fingerprint": data.fingerprint},
     )
     folder = paths.folder("runs") / "large"
-    writer = runs.RunWriter(folder, header)
-    for chunk in chunks(settings, data, initial.find_bonds(data)):
-        writer.append(chunk)
-    writer.finish("finished")
-    return folder.name, sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    return folder, runs.record(
+        chunks(settings, data, initial.find_bonds(data), heads), folder, header
+    )
 
 
-def chunks(settings, data, bonds) -> Iterator:
+def chunks(settings, data, bonds, heads: int) -> Iterator:
     """Frames whose energies wander a little, with the atoms where the data have them."""
     from fisherdash.md import Chunk
 
     rng = np.random.default_rng(0)
     frames = STEPS // settings.record_every + 1
-    base = rng.normal(scale=0.1, size=(HEADS, REPLICAS, 1))
+    base = rng.normal(scale=0.1, size=(heads, REPLICAS, 1))
     for first in range(0, frames, FRAMES_A_CHUNK):
         numbers = np.arange(first, min(first + FRAMES_A_CHUNK, frames))
-        shape = (HEADS, REPLICAS, len(numbers))
+        shape = (heads, REPLICAS, len(numbers))
         swing = rng.normal(scale=0.05, size=shape)
         chosen = rng.integers(len(data), size=shape)
         positions = data.positions.astype(np.float32)[chosen]
@@ -77,14 +84,14 @@ def chunks(settings, data, bonds) -> Iterator:
             stage="running",
             step=int(numbers[-1]) * settings.record_every,
             steps=STEPS,
-            names=("default head", "Fisher head"),
+            names=NAMES[:heads],
             times=numbers * settings.record_every * settings.timestep,
             potential=base + swing,
             kinetic=1.0 - swing + 1e-5 * rng.normal(size=shape),
             positions=positions,
             velocities=positions * np.float32(1e-3),
-            failed_step=np.full((HEADS, REPLICAS), -1),
-            cause=np.full((HEADS, REPLICAS), -1),
+            failed_step=np.full((heads, REPLICAS), -1),
+            cause=np.full((heads, REPLICAS), -1),
             steps_per_second=1000.0,
             device="none: made-up numbers",
             bonds=bonds,

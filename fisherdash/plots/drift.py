@@ -72,9 +72,10 @@ def drift_figure(
     ]
     made.add_traces([band for band, *_ in heads])
     if singles:
-        made.add_traces(_replicas(traj, styles, change, range(traj.replicas)))
+        made.add_traces(_replicas(traj, styles, change, range(traj.replicas), 2 * most))
     elif chosen is not None:
-        made.add_traces(_replicas(traj, styles, change, [chosen], width=1.0, opacity=0.6))
+        one = _replicas(traj, styles, change, [chosen], 2 * most, width=1.0, opacity=0.6)
+        made.add_traces(one)
     made.add_traces([line for _, *lines in heads for line in lines])  # above all that oscillates
     if singles or chosen is not None:
         made.add_trace(_key("every replica" if singles else f"replica {(chosen or 0) + 1}"))
@@ -187,23 +188,27 @@ def _replicas(
     styles: Sequence[SeriesStyle],
     change: np.ndarray,
     which: Sequence[int],
+    most: int,
     width: float = 0.8,
     opacity: float = 0.35,
 ) -> list[go.Scatter]:
-    """Single replicas, one trace a head with a gap between two of them."""
+    """Single replicas at ``most`` points, one trace a head with a gap between two of them."""
     heads, count = len(traj.names), len(which)
     rows = change[:, list(which)].reshape(heads * count, -1)
-    times, shown = decimate(traj.times / 1000.0, rows, max(2, BUDGET // max(1, len(rows)) - 1))
+    points = min(most, max(2, BUDGET // max(1, len(rows)) - 1))
+    times, shown = decimate(traj.times / 1000.0, rows, points)
     gap = np.full((heads, count, 1), np.nan)
     y = np.concatenate([shown.reshape(heads, count, -1), gap], axis=2).reshape(heads, -1)
     x = np.tile(np.append(times, times[-1]), count)
     numbers = np.repeat(np.asarray(which), len(times) + 1)
+    # A text for each point is most of the chart's size; one replica needs none.
+    number, text = ("%{text}", (numbers + 1).astype(str)) if count > 1 else (which[0] + 1, None)
     return [
         go.Scatter(x=x, y=y[h].astype(np.float32), customdata=numbers, mode="lines",
                    name=f"{name}, replicas", legendgroup=name, showlegend=False,
                    line={**style.line, "width": width}, opacity=opacity, connectgaps=False,
-                   text=(numbers + 1).astype(str), hovertemplate="ΔE %{y:.4g} meV/atom at "
-                   "%{x:.4g} ps<extra>" + name + ", replica %{text}</extra>")
+                   text=text, hovertemplate="ΔE %{y:.4g} meV/atom at %{x:.4g} ps"
+                   f"<extra>{name}, replica {number}</extra>")
         for h, (name, style) in enumerate(zip(traj.names, styles, strict=True))
     ]  # fmt: skip
 
