@@ -42,20 +42,29 @@ def left_behind() -> list[dict[str, Any]]:
     home, found = paths.place("waiting"), []
     with _lock:
         for folder in sorted(home.iterdir()) if home.is_dir() else []:
-            if not folder.is_dir() or folder in _held or locks.is_locked(folder, None):
-                continue
-            with contextlib.suppress(InputError):
-                lock = locks.FolderLock(folder)  # two that were started together: one has it
-                try:
-                    for path in folder.glob("*.json"):
-                        with contextlib.suppress(OSError, ValueError):
-                            fields = json.loads(path.read_text(encoding="utf-8"))
-                            if isinstance(fields, dict) and fields.pop("version", 0) == VERSION:
-                                found.append((path.stat().st_mtime_ns, path.name, fields))
-                    storage.remove_folder(folder)
-                finally:
-                    lock.release()
+            if folder.is_dir() and folder not in _held and not locks.is_locked(folder, None):
+                found += _taken_over(folder)
     return [fields for _, _, fields in sorted(found, key=lambda one: one[:2])]
+
+
+def _taken_over(folder: Path) -> list[tuple[int, str, dict[str, Any]]]:
+    """Time, name and fields of each note in a folder, which is removed."""
+    try:
+        lock = locks.FolderLock(folder)
+    except InputError:
+        return []  # of two that were started together, the other has it
+    found = []
+    try:
+        for path in folder.glob("*.json"):
+            with contextlib.suppress(OSError, ValueError):
+                fields = json.loads(path.read_text(encoding="utf-8"))
+                if isinstance(fields, dict) and fields.pop("version", 0) == VERSION:
+                    found.append((path.stat().st_mtime_ns, path.name, fields))
+        with contextlib.suppress(InputError):
+            storage.remove_folder(folder)
+    finally:
+        lock.release()
+    return found
 
 
 def _own_folder() -> Path:

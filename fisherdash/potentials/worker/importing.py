@@ -70,9 +70,8 @@ def load(path: Path, settings: ImportSettings, outside: OutsideSettings, *, name
 def _opened(
     word: trusted.Trusted, settings: ImportSettings, outside: OutsideSettings, name: str
 ) -> Imported:
-    options: dict[str, Any] = {"charge": outside.charge, "unpaired": outside.unpaired}
-    if outside.family == "mace":
-        options = {"mace_head": outside.mace_head or ""}
+    asked = {name: getattr(outside, name) for name in ("family", "charge", "unpaired")}
+    options = Outside(**asked, mace_head=outside.mace_head or "").options
     process = client.running(word, options)
     found = _found(process, settings, options)
     _check(process, found)

@@ -142,8 +142,20 @@ class TorchModel:
         raise NotImplementedError
 
     def library(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
-        """Energies and forces as the library itself gives them."""
+        """Energies and forces as the model's own forward gives them."""
+        found = self.model(self.input(numbers, x), compute_force=True)
+        return found["energy"], found["forces"].reshape(x.shape)
+
+    def input(self, numbers: np.ndarray, x: Any) -> dict:
+        """What the model's own forward takes."""
         raise NotImplementedError
+
+    def split(self, numbers: np.ndarray, h: Any, energy: Any) -> tuple[Any, Any]:
+        """h, and what is left of the energy as U₀: None where no term is fixed."""
+        if not self.facts["fixed_terms"]:
+            return h, None
+        linear = h.sum(dim=1) @ self._tensor(self.theta)
+        return h, energy - linear - float(self.constants[numbers].sum())
 
     def put(self, theta: np.ndarray) -> None:
         """Write θ into the library's own layers."""
@@ -354,24 +366,17 @@ class Mace(TorchModel):
             for layer, *_ in self.layers
         ]
         try:
-            found = self.model(self._input(numbers, x), compute_force=False)
+            found = self.model(self.input(numbers, x), compute_force=False)
         finally:
             for hook in hooks:
                 hook.remove()
         frames, atoms = x.shape[:2]
         parts = [seen[number][:, chosen] for number, (_, chosen, _) in enumerate(self.layers)]
         h = self.torch.cat(parts, dim=1).reshape(frames, atoms, -1)
-        if not self.facts["fixed_terms"]:
-            return h, None
-        linear = h.sum(dim=1) @ self._tensor(self.theta)
-        return h, found["energy"] - linear - float(self.constants[numbers].sum())
+        return self.split(numbers, h, found["energy"])
 
-    def library(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
-        """Of the model's own forward."""
-        found = self.model(self._input(numbers, x), compute_force=True)
-        return found["energy"], found["forces"].reshape(x.shape)
-
-    def _input(self, numbers: np.ndarray, x: Any) -> dict:
+    def input(self, numbers: np.ndarray, x: Any) -> dict:
+        """One graph of all frames."""
         elements = len(self.facts["elements"])
         data = self.graph(x, self.rows(numbers), elements)
         data["head"] += self.head
@@ -447,22 +452,15 @@ class So3lr(TorchModel):
         seen: list = []
         hook = self.layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
         try:
-            found = self.model(self._input(numbers, x), compute_force=False)
+            found = self.model(self.input(numbers, x), compute_force=False)
         finally:
             hook.remove()
         scale = self._tensor(self.scales[numbers])[:, None]
         h = seen[0].reshape(*x.shape[:2], -1) * scale
-        if not self.facts["fixed_terms"]:
-            return h, None
-        linear = h.sum(dim=1) @ self._tensor(self.theta)
-        return h, found["energy"] - linear - float(self.constants[numbers].sum())
+        return self.split(numbers, h, found["energy"])
 
-    def library(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
-        """Of the model's own forward."""
-        found = self.model(self._input(numbers, x), compute_force=True)
-        return found["energy"], found["forces"].reshape(x.shape)
-
-    def _input(self, numbers: np.ndarray, x: Any) -> dict:
+    def input(self, numbers: np.ndarray, x: Any) -> dict:
+        """One graph of all frames."""
         torch, frames = self.torch, len(x)
         data = self.graph(x, self.rows(numbers), len(self.facts["elements"]))
         data["atomic_numbers"] = torch.from_numpy(np.tile(numbers, frames))
