@@ -122,7 +122,7 @@ def nve_overhead() -> Result:
     def share(params: Any, x: jax.Array) -> jax.Array:
         def evaluate(_: Any, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             x, _ = carry
-            _, forces = group.force_field(params, x)
+            _, forces = group.force_field(params, x, jnp.ones(x.shape[:2], bool))
             return x + 1e-12 * forces, forces  # so that no evaluation can be left out
 
         return jax.lax.fori_loop(0, STEPS, evaluate, (x, jnp.zeros_like(x)))[1]

@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from fisherdash import devices
 from fisherdash.md import failure, integrator
@@ -46,10 +46,11 @@ if TYPE_CHECKING:
 
 
 ForceField = Callable[
-    [Any, Float[Array, "heads replicas atoms 3"]],
+    [Any, Float[Array, "heads replicas atoms 3"], Bool[Array, "heads replicas"]],
     tuple[Float[Array, "heads replicas"], Float[Array, "heads replicas atoms 3"]],
 ]
-"""(parameters, positions in Å) → (energies in eV, forces in eV/Å); pure, hashable."""
+"""(parameters, positions in Å, which replicas move) → (energies in eV, forces in eV/Å); pure,
+hashable. Numbers of replicas that do not move are not used, so they need not be computed."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,7 +93,10 @@ class PotentialForceField:
     atomic_numbers: tuple[int, ...]
 
     def __call__(
-        self, params: Any, positions: Float[Array, "heads replicas atoms 3"]
+        self,
+        params: Any,
+        positions: Float[Array, "heads replicas atoms 3"],
+        moves: Bool[Array, "heads replicas"],
     ) -> tuple[jax.Array, jax.Array]:
         """``params``: bodies stacked along a first axis, and heads (bodies, heads each, …)."""
         numbers = jnp.array(self.atomic_numbers)
@@ -100,19 +104,20 @@ class PotentialForceField:
         bodies = params["heads"].linear.shape[0]
         each = heads // bodies * replicas
 
-        def evaluate(body: Any, head: Head, molecules: jax.Array):
+        def evaluate(body: Any, head: Head, molecules: jax.Array, wanted: jax.Array):
             of_molecules = jax.tree.map(
                 lambda leaf: jnp.repeat(leaf, replicas, axis=0), head._replace(basis=None)
             )
             head = of_molecules._replace(basis=head.basis)
-            return energy_and_forces(self.potential, self.form, body, head, numbers, molecules)
+            of_potential = self.potential, self.form, body, head, numbers
+            return energy_and_forces(*of_potential, molecules, wanted)
 
-        flat = jnp.reshape(positions, (bodies, each, atoms, 3))
+        flat = jnp.reshape(positions, (bodies, each, atoms, 3)), jnp.reshape(moves, (bodies, each))
         if bodies == 1:  # a mapped axis of length one would only cost speed
             body, head = jax.tree.map(lambda leaf: leaf[0], (params["body"], params["heads"]))
-            energies, forces = evaluate(body, head, flat[0])
+            energies, forces = evaluate(body, head, *(part[0] for part in flat))
         else:
-            energies, forces = jax.vmap(evaluate)(params["body"], params["heads"], flat)
+            energies, forces = jax.vmap(evaluate)(params["body"], params["heads"], *flat)
         return jnp.reshape(energies, (heads, replicas)), jnp.reshape(forces, positions.shape)
 
 
@@ -300,8 +305,9 @@ def step(force_field: ForceField, params: Any, state: State, constants: RunConst
     surviving = state.failed_step == SURVIVING
 
     def evaluate(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
-        moves = (surviving & failure.finite(positions))[..., None, None]
-        energies, forces = force_field(params, jnp.where(moves, positions, state.positions))
+        moves = surviving & failure.finite(positions)
+        known = jnp.where(moves[..., None, None], positions, state.positions)
+        energies, forces = force_field(params, known, moves)
         return jnp.asarray(energies, jnp.float64), jnp.asarray(forces, jnp.float64)
 
     length = jnp.where(state.step < 0, 0.0, constants.timestep)

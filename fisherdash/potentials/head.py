@@ -8,13 +8,14 @@ not here: it has no gradient, and adding some thousand eV would only cost digits
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
 from fisherdash.potentials.form import HeadForm, matrices_of
 from fisherdash.potentials.potential import Neighbours, Parameters, Potential
@@ -186,6 +187,7 @@ def energy_and_forces(
     head: Head,
     atomic_numbers: Integer[Array, " atoms"],
     positions: Float[Array, "frames atoms 3"],
+    wanted: Bool[Array, " frames"] | None = None,
 ) -> Evaluation:
     """Energies (eV, without the constant) and forces (eV/Å) of a batch of frames.
 
@@ -195,9 +197,11 @@ def energy_and_forces(
         atomic_numbers: of the atoms, the same in every frame.
         positions: in Å. Their precision is that of the forces, so that a double-precision
             integrator can drive a single-precision network.
+        wanted: frames whose numbers will be used, all by default; those of the others are finite
+            and mean nothing. With it there is no derivative of the result.
 
-    Large batches are evaluated in blocks on a CPU. Pure; meant to be jitted by the caller with
-    ``potential`` and ``form`` static.
+    Large batches are evaluated in blocks on a CPU, as few as hold what is wanted. Pure; meant to
+    be jitted by the caller with ``potential`` and ``form`` static.
     """
     frames, atoms = positions.shape[:2]
 
@@ -208,6 +212,8 @@ def energy_and_forces(
     most = potential.frames_per_block(atoms)
     if jax.default_backend() != "cpu" or frames <= most:
         return block(head, positions)
+    if wanted is not None:
+        return _of_wanted(block, head, positions, wanted, most)
 
     def in_blocks(values: Array) -> Array:
         shape = values.shape[1:]
@@ -223,6 +229,33 @@ def energy_and_forces(
             (jax.tree.map(in_blocks, of_frames), in_blocks(positions)),
         )
     return e.reshape(-1)[:frames], f.reshape(-1, *positions.shape[1:])[:frames]
+
+
+def _of_wanted(
+    block: Callable[[Head, Array], Evaluation],
+    head: Head,
+    positions: Float[Array, "frames atoms 3"],
+    wanted: Bool[Array, " frames"],
+    most: int,
+) -> Evaluation:
+    """The wanted frames in blocks of ``most``, one head for each; zero for frames of no block."""
+    frames = len(positions)
+    # Wanted ones first; what fills the last block is read from the last frame and written nowhere.
+    order = jnp.argsort(~wanted, stable=True)
+    order = jnp.concatenate([order, jnp.full(-frames % most, frames, order.dtype)])
+
+    def one_block(index: Array, found: Evaluation) -> Evaluation:
+        rows = jax.lax.dynamic_slice_in_dim(order, index * most, most)
+        arrays = head._replace(basis=None), positions
+        of_rows, x = jax.tree.map(lambda leaf: jnp.take(leaf, rows, 0, mode="clip"), arrays)
+        energies, forces = block(of_rows._replace(basis=head.basis), x)
+        every, of_every = found
+        return every.at[rows].set(energies, mode="drop"), of_every.at[rows].set(forces, mode="drop")
+
+    blocks = (jnp.sum(wanted) + most - 1) // most
+    shapes = jax.eval_shape(block, head, positions)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.lax.fori_loop(0, blocks, one_block, nothing)
 
 
 def together(

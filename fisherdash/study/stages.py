@@ -232,7 +232,7 @@ def _simulate_members(unit: Unit, settings: MDSettings) -> None:
     with unit.stage(stage, members) as seconds:
         run = _trajectories(unit, place, models, settings)
         unit.stop_if_asked()
-        # What a run costs without failures and without compilation.
+        # What a run costs without compilation.
         speed = run.typical_speed
         each = (settings.steps / speed if speed else seconds()) / len(models)
     with contextlib.suppress(InputError):  # most data do not say what labelled them

@@ -116,7 +116,7 @@ class Run:
 
     @property
     def typical_speed(self) -> float:
-        """Median of the steps per second over the run; 0 while unknown."""
+        """Median of the steps per second; failed replicas take no time. 0 while unknown."""
         known = [speed for speed in self.now.speeds if speed > 0]
         return float(np.median(known)) if known else 0.0
 

@@ -11,6 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from fisherdash.md import Bonds, Group, MDSettings, Setting, initial, run, start
 
 CARBON = np.array([6, 6, 6, 6])
+Energies = tuple[jax.Array, jax.Array]
 NO_BONDS = Bonds(np.zeros((0, 2), int), np.zeros(0))
 CHAIN_BONDS = Bonds(np.array([[0, 1], [1, 2], [2, 3]]), np.full(3, 1.5))
 
@@ -19,7 +20,7 @@ CHAIN_BONDS = Bonds(np.array([[0, 1], [1, 2], [2, 3]]), np.full(3, 1.5))
 class Harmonic:
     """U = ½ k Σ r², every coordinate its own oscillator; ``params`` is k in eV/Å², per head."""
 
-    def __call__(self, params: Any, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, params: Any, positions: jax.Array, _: Any = None) -> Energies:
         k = params[:, None]
         return k * 0.5 * jnp.sum(positions**2, (-2, -1)), -k[..., None, None] * positions
 
@@ -34,7 +35,7 @@ class MorseChain:
         stretch = jnp.sum((1.0 - jnp.exp(-2.0 * (near - 1.5))) ** 2)
         return depth * stretch + jnp.sum((far - 2.5) ** 2)
 
-    def __call__(self, params: Any, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, params: Any, positions: jax.Array, _: Any = None) -> Energies:
         each = jax.vmap(jax.value_and_grad(self.energy, argnums=1), in_axes=(None, 0))
         energies, gradients = jax.vmap(each)(params, positions)
         return energies, -gradients
@@ -46,7 +47,7 @@ class Free:
 
     wall: float = np.inf
 
-    def __call__(self, params: Any, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, params: Any, positions: jax.Array, _: Any = None) -> Energies:
         energies = jnp.where(jnp.any(positions > self.wall, (-2, -1)), jnp.nan, 0.0)
         return energies, jnp.zeros_like(positions)
 

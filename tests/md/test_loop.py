@@ -78,9 +78,9 @@ class Traced(ff.MorseChain):
 
     shapes: list = dataclasses.field(default_factory=list, compare=False)
 
-    def __call__(self, params, positions):
+    def __call__(self, params, positions, moves):
         self.shapes.append(positions.shape)
-        return super().__call__(params, positions)
+        return super().__call__(params, positions, moves)
 
 
 def test_a_second_run_compiles_nothing():

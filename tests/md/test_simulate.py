@@ -113,7 +113,8 @@ def test_heads_of_all_forms_run_beside_one_another():
     positions = np.tile(networks.water().positions[:5], (4, 1, 1, 1))
     for group in groups:
         evaluate = jax.jit(group.force_field)
-        energies, forces = evaluate(group.params, positions[: len(group.names)])
+        heads = len(group.names)
+        energies, forces = evaluate(group.params, positions[:heads], np.ones((heads, 5), bool))
         for name, energy, force in zip(group.names, energies, forces, strict=True):
             data = networks.water().subset(np.arange(5))
             alone = predict(networks.exact(checkpoints[name]), data)
@@ -136,22 +137,23 @@ def test_a_quadratic_head_conserves_the_energy_to_second_order():
     assert spread[0] / spread[1] == pytest.approx(4.0, rel=0.05)
 
 
-def test_a_neighbour_that_explodes_changes_no_bit_of_the_others():
+@pytest.mark.parametrize("replicas", [3, 24])  # in one block of frames and in two
+def test_a_neighbour_that_explodes_changes_no_bit_of_the_others(replicas):
     data = networks.water()
     squeezed = data.positions.copy()
     squeezed[:, 1] = squeezed[:, 0] + [0.55, 0.0, 0.0]  # a bond at half its length flies apart
-    settings = dataclasses.replace(SETTINGS, steps=200)
+    settings = dataclasses.replace(SETTINGS, steps=200, replicas=replicas)
 
     def run(frames):
-        chosen = Dataset(frames, data.energies[:3], data.forces[:3], networks.WATER)
+        chosen = Dataset(frames, data.energies[:replicas], data.forces[:replicas], networks.WATER)
         return list(simulate({"x": A, "y": A_OTHER_HEAD}, chosen, settings))[1:]
 
-    order = np.array([0, 1, 2])
-    calm, mixed = data.positions[order], data.positions[order].copy()
-    mixed[1] = squeezed[1]
+    calm, mixed = data.positions[:replicas], data.positions[:replicas].copy()
+    mixed[1::2] = squeezed[1:replicas:2]
     healthy, exploding = run(calm), run(mixed)
-    doomed = exploding[-1].failed_step[0] >= 0
-    assert doomed.sum() == 1 and np.all(exploding[-1].failed_step[:, doomed] >= 0)
+    failed = exploding[-1].failed_step >= 0
+    doomed = np.any(failed, axis=0)
+    assert doomed.sum() == replicas // 2 and np.array_equal(failed[0], doomed)
     assert np.all(healthy[-1].failed_step < 0)
     for name in ("potential", "kinetic", "positions", "velocities"):
         assert np.array_equal(

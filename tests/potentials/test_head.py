@@ -1,5 +1,6 @@
 """What is made from per-atom features by a head of any form, against automatic differentiation."""
 
+import dataclasses
 import functools
 
 import jax
@@ -229,6 +230,46 @@ def test_heads_of_one_body_in_one_batch_are_as_each_alone(name: str) -> None:
         for one, other in zip(both, alone, strict=True):
             np.testing.assert_allclose(one[index::2], other[index::2], rtol=1e-11, atol=1e-11)
     assert np.abs(both[0][0] - both[0][1]) > 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted(Toy):
+    """Counts the frames that it evaluates."""
+
+    frames: list = dataclasses.field(default_factory=list, compare=False)
+
+    def features(self, params, atomic_numbers, positions, **how):
+        # One number of every frame, so that no two calls are taken for one.
+        jax.debug.callback(lambda x: self.frames.append(len(x)), positions[:, 0, 0])
+        return super().features(params, atomic_numbers, positions, **how)
+
+
+def test_frames_that_nobody_wants_cost_nothing_and_change_no_bit_of_the_others(name: str) -> None:
+    potential = Counted()
+    block = potential.frames_per_block(len(ETHANOL))
+    frames = 4 * block - 5
+    positions = displaced_ethanol(frames)
+    weights = jnp.asarray([weights_of(name, seed) for seed in range(frames)])
+    head = Head.of(FORMS[name][0], FEATURES, weights, FORMS[name][1])
+
+    @jax.jit
+    def run(wanted):
+        form = FORMS[name][0]
+        return energy_and_forces(potential, form, BODY, head, NUMBERS, positions, wanted)
+
+    every = run(np.ones(frames, bool))
+    for one, other in zip(every, evaluate(NETWORK, name, head, positions), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
+    for count in (0, 1, block, 2 * block + 1):
+        wanted = np.zeros(frames, bool)
+        wanted[np.random.default_rng(count).choice(frames, count, replace=False)] = True
+        jax.effects_barrier()
+        potential.frames.clear()
+        some = jax.block_until_ready(run(wanted))
+        jax.effects_barrier()
+        assert sum(potential.frames) == -(-count // block) * block
+        for part, of_all in zip(some, every, strict=True):
+            assert np.array_equal(part[wanted], of_all[wanted]) and np.all(np.isfinite(part))
 
 
 def test_one_pass_through_the_network_whatever_the_head(name: str) -> None:

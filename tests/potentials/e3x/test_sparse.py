@@ -151,13 +151,14 @@ def test_two_bodies_are_as_each_alone_and_still_choose_one_way(evaluate) -> None
         "heads": Head(jnp.tile(HEAD, (2, 1, 1))),
     }
     field = PotentialForceField(E3x(CONFIG), SHARED, tuple(map(int, NUMBERS)))
-    assert "cond[" in str(jax.make_jaxpr(field)(params, np.zeros((2, 3, len(NUMBERS), 3))))
+    moves = np.ones((2, 3), bool)
+    assert "cond[" in str(jax.make_jaxpr(field)(params, np.zeros((2, 3, len(NUMBERS), 3)), moves))
     positions = np.stack([cluster(6)[3:], cluster(3)])
     run = jax.jit(field)
-    energies, forces = run(params, positions)
+    energies, forces = run(params, positions, moves)
     squeezed = positions.copy()
     squeezed[1, 2] *= 0.6  # no member has to know of the other's
-    pressed = run(params, squeezed)
+    pressed = run(params, squeezed, moves)
     for found, at in (((energies, forces), positions), (pressed, squeezed)):
         assert_same([np.asarray(part[1]) for part in found], evaluate(None, at[1]))
     assert_same([np.asarray(part[0]) for part in pressed], [energies[0], forces[0]])
