@@ -1,7 +1,7 @@
 """The evidence document of a study, from its stored tables: the same bytes every time.
 
-python tools/evidence.py studies/ethanol             writes docs/evidence.md and its pictures
-python tools/evidence.py studies/ethanol --summary   prints the paragraph for the README
+python tools/evidence.py studies/ethanol_heads             writes docs/evidence.md and its pictures
+python tools/evidence.py studies/ethanol_heads --summary   prints the paragraph for the README
 """
 
 import argparse
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+MAIN = "evidence.md"
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -24,6 +25,8 @@ def write(study: Path, document: Path, found: Findings, specification: str) -> N
     """The document and, in a folder of its name beside it, the pictures."""
     pictures = document.with_suffix("")
     command = f"python tools/evidence.py studies/{study.name}"
+    if document.name != MAIN:
+        command += f" --out docs/{document.name}"
     drawn = all_pictures(found)
     text = document_of(found, specification, command, pictures.name, drawn)
     pictures.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the tables, write the document."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("study", type=Path, help="folder with study.toml and tables/")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "evidence.md")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / MAIN)
     parser.add_argument("--summary", action="store_true", help="print a paragraph, write nothing")
     options = parser.parse_args(arguments)
     study = options.study.resolve()

@@ -39,6 +39,7 @@ def pack(folder: Path, study: Path) -> int:
     if (folder / primary.FILE).exists():
         shutil.copyfile(folder / primary.FILE, study / primary.FILE)
     tables.write_tables(tables.collect(folder, whole), study / "tables")
+    tables.pack_tables(study / "tables")
     return len(done)
 
 

@@ -41,9 +41,9 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
                 "|drift|, change (meV/atom/ps)": one.drift_difference.text(sign=True),
                 "drift": p_value(one.drift),
                 "pairs with drift": one.drift_ratio.n,
-                "models helped": one.per_model.helped,
-                "models hurt": one.per_model.hurt,
-                "models alike": one.per_model.unchanged,
+                "more survive": one.per_model.more,
+                "fewer": one.per_model.fewer,
+                "as many": one.per_model.alike,
                 "no failure": one.per_model.silent,
                 "all failed": one.per_model.lost,
             }
@@ -158,7 +158,11 @@ def document(
         f"# Evidence: {title}" if title else "# Evidence",
         f"Everything below is made from the tables of the study by `{command}`; do not edit it.",
         "## In short",
-        words.headline(found),
+        *_in_short(found, show),
+        "## The heads",
+        "\n".join(
+            f"- {name}: {said}." for name, said in words.heads_in_words(specification).items()
+        ),
         "## What was run",
         *_what_was_run(found),
         show("How the models learned", "losses.svg"),
@@ -168,6 +172,7 @@ def document(
         *_rules(found, specification),
         *_remedies(found),
         *_quality(found),
+        *_seconds(found),
         *_long_runs(found),
         *_power(found, show),
         "## How to read it",
@@ -190,6 +195,29 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows
     )
+
+
+def _in_short(found: Findings, show: _Show) -> list[str]:
+    """The answer and one figure, then what it rests on."""
+    where = found.primary.condition if found.primary else next(iter(found.conditions), None)
+    figure = show(
+        f"Failed trajectories of every model at {where}, the default head against each other one",
+        "pairs.svg",
+    )
+    caption = (
+        f"At {where}, the share of every model's trajectories that fail with the default head and "
+        "with the other. A line stands for the models with these two shares, the wider the more; "
+        "red ones rise. Diamonds are means over models."
+    )
+    shown = [figure, caption] if figure else []
+    if found.primary is None:
+        return [words.headline(found), *shown]
+    return [
+        " ".join(words.in_short(found)),
+        *shown,
+        " ".join(words.primary_lines(found.primary)[1:]),
+        " ".join([words.SECONDARY, words.answer(found), *words.grounds(found)]),
+    ]
 
 
 def _what_was_run(found: Findings) -> list[str]:
@@ -240,7 +268,7 @@ def _effects(found: Findings, show: _Show) -> list[str]:
          "|drift|, change (meV/atom/ps)", "drift"]
     ]  # fmt: skip
     models_part = short.loc[
-        :, ["head", "condition", "models", "models helped", "models hurt", "models alike",
+        :, ["head", "condition", "models", "more survive", "fewer", "as many",
          "no failure", "all failed"]
     ]  # fmt: skip
     return [
@@ -251,8 +279,8 @@ def _effects(found: Findings, show: _Show) -> list[str]:
         show("Effects with 95 % intervals", "forest.svg"),
         "Drift, on the condition that both of a pair survive:",
         markdown(drift_part),
-        "Model by model (sign tests over replicas, corrected over the models); where no or "
-        "all replicas fail with both heads, a model cannot show a change:",
+        "Model by model: of how many more survive than with the default head, fewer, or as many; "
+        "where no or all replicas fail with both heads, a model cannot show a change:",
         markdown(models_part),
         show("Every member's change of total energy", "drift.svg"),
     ]
@@ -268,9 +296,39 @@ def _failures(found: Findings) -> list[str]:
         known = causes if causes.drop(columns=UNKNOWN, errors="ignore").to_numpy().any() else None
         table = pd.concat([kinds] if known is None else [kinds, known], axis=1)
         parts.append(table.rename_axis("head").reset_index().assign(condition=str(condition)))
+    return ["## How trajectories fail", markdown(_joined(parts)), *_survivors(found)]
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True)
     names = ["head", "condition", *[c for c in table.columns if c not in ("head", "condition")]]
-    return ["## How trajectories fail", markdown(table.loc[:, names])]
+    return table.loc[:, names]
+
+
+def energy_rows(found: Findings) -> pd.DataFrame:
+    """Where the survivors are, a row a head and condition; empty where none were judged."""
+    parts = [
+        table.rename_axis("head").reset_index().assign(condition=str(condition))
+        for condition, table in found.survivor_energies.items()
+    ]
+    if not parts:
+        return pd.DataFrame()
+    rows = _joined(parts)
+    for name in ("median", "90 % below"):
+        rows[name] = [number(value, sign=True) for value in rows[name]]
+    return rows
+
+
+def _survivors(found: Findings) -> list[str]:
+    rows = energy_rows(found)
+    if not len(rows):
+        return []
+    return [
+        "Energy of survivors' last frames by the potential that labelled the data, in standard "
+        "deviations of the data from their mean. A head may hold a molecule together in a place "
+        "where the reference would never be.",
+        markdown(rows),
+    ]
 
 
 def _when(found: Findings, show: _Show) -> list[str]:
@@ -356,6 +414,18 @@ def _quality(found: Findings) -> list[str]:
     ]
 
 
+def _seconds(found: Findings) -> list[str]:
+    rows = [{"stage": stage, "median (s)": number(s)} for stage, s in found.seconds.items()]
+    if not rows:
+        return []
+    return [
+        "## What it costs",
+        "Seconds of a model's training, re-fits and dynamics, medians over models on the machine "
+        "that did the study.",
+        markdown(pd.DataFrame(rows)),
+    ]
+
+
 def _long_runs(found: Findings) -> list[str]:
     if not found.rates:
         return []
@@ -383,8 +453,8 @@ def _power(found: Findings, show: _Show) -> list[str]:
 _READING: Final = """\
 - The model is the unit. Intervals (95 %, in brackets) draw models, then replicas, with the
   correction that counts the replicas' noise once; tests are signed-rank over models.
-- p-values are corrected after Holm: survival and drift of all heads and conditions are one family.
-  The log-rank test, stratified by model, holds for these models only.
+- p-values are corrected after Holm: the surviving share of all heads and conditions is one family,
+  drift another. The log-rank test, stratified by model, holds for these models only.
 - A pair is one model and one initial state. A failure is a result: survival is read first, and a
   smaller drift of the survivors is no improvement where fewer survive.
 - Limits: what was run above is all there is. Another molecule, another network, another temperature

@@ -10,6 +10,7 @@ from fisherdash.plots.study import (
     forest_figure,
     looks,
     losses_figures,
+    paired_figures,
     power_figure,
     quality_figure,
     survival_figure,
@@ -28,6 +29,9 @@ def all_pictures(found: Findings) -> dict[str, str]:
         return drawn
     styles, conditions = looks(found.heads), found.conditions
     curves, runs = found.tables.curves, found.trajectories
+    where = found.primary.condition if found.primary else conditions[0]
+    paired = paired_figures(found.pairs_at(where), styles)
+    drawn["pairs.svg"] = picture(paired, min(4, len(paired)))
     survivals = [survival_figure(found.survivals[one], styles) for one in conditions]
     drawn["survival.svg"] = picture(_named(survivals, conditions), len(conditions))
     forests = [forest_figure(found.comparisons, one, styles) for one in ("survivors", "drift")]

@@ -27,8 +27,9 @@ from fisherdash.plots.theme import FAILED, FISHER, NEUTRAL, OTHERS, SeriesStyle,
 from fisherdash.plots.training import TRAIN, VALID
 from fisherdash.statistics import Estimate
 from fisherdash.study.statistics import DEFAULT, KINDS, Comparison, Condition
-from fisherdash.study.statistics.comparison import Power, models_needed
+from fisherdash.study.statistics.comparison import Power, model_means, models_needed
 from fisherdash.study.statistics.failures import SurvivalCurve
+from fisherdash.study.statistics.pairing import Paired
 
 KIND_COLOURS = (FAILED, "#c4650f", "#a68a00", NEUTRAL)
 """Of the kinds of failure, the worst first; the last one is steady."""
@@ -183,6 +184,61 @@ def surviving_share(runs: pd.DataFrame, times: np.ndarray) -> np.ndarray:
     failed = runs["failed"].to_numpy(float) == 1
     ends = np.where(failed, runs["time_to_failure_ps"].to_numpy(float), np.inf)
     return 100.0 * (ends[:, None] > times).mean(axis=0) if len(ends) else np.zeros(len(times))
+
+
+def paired_figures(pairs: Mapping[str, Paired], looks: Mapping[str, SeriesStyle]) -> list[Chart]:
+    """Failures of every model with the default head and with another, a figure a head.
+
+    Models with the same two shares are one line, the wider the more they are; a line that falls has
+    the colour of the head, one that rises that of failures, a level one has dots. The diamonds are
+    means over models.
+
+    Args: pairs: of each head with the default one, under one condition; looks: of the heads.
+    """
+    return [_paired(head, of_head, looks[head]) for head, of_head in pairs.items()]
+
+
+def _paired(head: str, pairs: Paired, style: SeriesStyle) -> Chart:
+    known = np.isfinite(pairs.failed[0]).any(axis=1)
+    share = np.stack([100.0 * model_means(side[known]) for side in pairs.failed], axis=1)
+    kinds, counts = np.unique(np.round(share, 6), axis=0, return_counts=True)
+    sides = np.array([DEFAULT, head], object)
+    lines = [
+        line(
+            "models", sides, ends, style, mode="lines", opacity=0.55,
+            line=_of_change(ends, style) | {"width": 0.7 + 9.0 * count / counts.max()},
+            hovertemplate=f"{count} model{'s' if count != 1 else ''}: {ends[0]:.3g} → "
+            f"{ends[1]:.3g} % failed<extra></extra>",
+        )
+        for ends, count in zip(kinds, counts, strict=True)
+    ]  # fmt: skip
+    mean = share.mean(axis=0)
+    marked = line(
+        "mean", sides, mean, DEFAULT_LOOK, mode="markers", hovertemplate="mean %{y:.3g} %",
+        marker={"symbol": "diamond", "size": 10, "color": [DEFAULT_LOOK.colour, style.colour]},
+    )  # fmt: skip
+    failed = np.nansum(pairs.failed, axis=(1, 2)).astype(int)
+    words = f"{failed[0]:,} → {failed[1]:,} of {pairs.count:,}"
+    better, worse = int((share[:, 1] < share[:, 0]).sum()), int((share[:, 1] > share[:, 0]).sum())
+    return chart(
+        [*lines, marked],
+        f"Failed trajectories, {DEFAULT} against {head}: {words}; fewer in {better} models, more "
+        f"in {worse}, as many in {len(share) - better - worse}",
+        pd.DataFrame({"models": counts, f"{DEFAULT} (%)": kinds[:, 0], f"{head} (%)": kinds[:, 1]}),
+        x=axis(range=[-0.25, 1.25]),
+        y=axis("failed (%)", (-4, 104), dtick=25),
+        height=290,
+        title={"text": f"{head}<br>{words} failed", "pad": {"t": 22}},
+        showlegend=False,
+        hovermode="closest",
+        margin={"t": 64, "l": 56, "r": 8},
+    )
+
+
+def _of_change(ends: np.ndarray, style: SeriesStyle) -> dict[str, str]:
+    if ends[0] == ends[1]:
+        return {"color": NEUTRAL, "dash": "dot"}
+    return {"color": style.colour if ends[1] < ends[0] else FAILED}
 
 
 POINTS = 201

@@ -10,7 +10,14 @@ from pathlib import Path
 from fisherdash.errors import InputError
 from fisherdash.study import primary
 from fisherdash.study.plan import SPEC_FILE, open_plan
-from fisherdash.study.tables import COLUMNS, Tables, collect, read_tables, write_tables
+from fisherdash.study.tables import (
+    COLUMNS,
+    Tables,
+    collect,
+    read_tables,
+    table_file,
+    write_tables,
+)
 from fisherdash.workspace import paths
 
 
@@ -69,7 +76,7 @@ class Kept:
         return oldest >= self.state[1]
 
     def _tables(self) -> list[Path]:
-        return [self.folder / "tables" / f"{name}.csv" for name in COLUMNS]
+        return [table_file(self.folder / "tables", name) for name in COLUMNS]
 
 
 def shipped() -> Path:
@@ -78,10 +85,14 @@ def shipped() -> Path:
 
 
 def kept() -> list[Kept]:
-    """Studies with something to show: the shipped ones, then the workspace's, each by name."""
+    """Studies with something to show: the shipped ones, then the workspace's.
+
+    Each by name, those with a primary question first.
+    """
     found = []
     for home, mark in ((shipped(), " (sample)"), (paths.place("studies"), "")):
-        for folder in sorted(home.iterdir()) if home.is_dir() else []:
+        folders = home.iterdir() if home.is_dir() else []
+        for folder in sorted(folders, key=lambda one: (not (one / primary.FILE).exists(), one)):
             study = Kept(folder.name + mark, folder)
             if study.members.is_dir() or (folder / "tables").is_dir():
                 found.append(study)

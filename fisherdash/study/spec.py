@@ -191,7 +191,7 @@ def read_spec(text: str, folder: Path, *, inside: Path | None = None) -> Spec:
     toml.only(found, "the specification", _TOP)
     data = _data(toml.tables(found, "data"), folder, inside)
     recipes = {PLAIN: {}} | toml.named_tables(found, "recipe")
-    heads = _heads(toml.named_tables(found, "heads"), found.get("stability", {}))
+    heads = read_heads(found)
     dynamics = _dynamics(found.get("dynamics", {}))
     return Spec(
         data=data,
@@ -275,11 +275,13 @@ def _text(table: Mapping[str, Any], name: str, default: str | None) -> str:
     return value
 
 
-def _heads(tables: Mapping[str, Any], stability: Any) -> dict[str, Options]:
+def read_heads(specification: Mapping[str, Any]) -> dict[str, Options]:
+    """The re-fits of a specification with their settings, by name; InputError if one is wrong."""
+    stability = specification.get("stability", {})
     toml.only(stability, "[stability]", toml.names(StabilitySettings))
     check = toml.build(StabilitySettings, stability, "[stability]")
     found: dict[str, Options] = {}
-    for name, table in tables.items():
+    for name, table in toml.named_tables(specification, "heads").items():
         if name == DEFAULT_HEAD:
             raise InputError(f'[heads.{name}] cannot be: "{name}" is the trained head itself')
         toml.only(table, f"[heads.{name}]", toml.names(Options, "seed"))

@@ -7,12 +7,15 @@ study was run.
 """
 
 import dataclasses
+import io
+import lzma
 import math
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from fisherdash.dataset.archives import unpacked
 from fisherdash.errors import InputError
 from fisherdash.study import store
 from fisherdash.study.plan import FAILED, HEADS, TRAINING, Member, Plan, StudyFrames, run_file
@@ -92,6 +95,8 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "timings": ("model", "stage", "seconds", "device"),
 }
 _DIGITS: Final = "%.6g"
+PACKED: Final = ".xz"
+"""Ending of a table that was packed."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,6 +136,26 @@ def write_tables(tables: Tables, folder: Path) -> None:
         part.replace(folder / f"{name}.csv")
 
 
+def table_file(folder: Path, name: str) -> Path:
+    """The file of a table: NAME.csv, or NAME.csv.xz where that is all there is."""
+    packed = folder / f"{name}.csv{PACKED}"
+    return (
+        packed
+        if packed.exists() and not (folder / f"{name}.csv").exists()
+        else packed.with_suffix("")
+    )
+
+
+def pack_tables(folder: Path) -> None:
+    """Packs every table of a folder, a tenth of the size, the same bytes for the same tables."""
+    for name in COLUMNS:
+        path = folder / f"{name}.csv"
+        part = folder / f".{name}.csv{PACKED}.part"
+        part.write_bytes(lzma.compress(path.read_bytes(), preset=9))
+        part.replace(folder / f"{name}.csv{PACKED}")
+        path.unlink()
+
+
 def read_tables(folder: Path) -> Tables:
     """Reads what :func:`write_tables` wrote.
 
@@ -139,9 +164,10 @@ def read_tables(folder: Path) -> Tables:
     """
     found = {}
     for name, columns in COLUMNS.items():
-        path = folder / f"{name}.csv"
+        path = table_file(folder, name)
         try:
-            read = pd.read_csv(path, dtype=dict.fromkeys(_TEXT & {*columns}, str))
+            text, _ = unpacked(path.read_bytes(), path.name)
+            read = pd.read_csv(io.BytesIO(text), dtype=dict.fromkeys(_TEXT & {*columns}, str))
             read = read.rename(columns={old: name for name, old in _ON_DISK.items()})
         except FileNotFoundError as error:
             raise InputError(f"{folder} holds no study: {name}.csv is missing") from error

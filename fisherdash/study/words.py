@@ -1,12 +1,17 @@
 """The statistics of a population in sentences, each chosen and filled by the numbers alone."""
 
+import contextlib
+import tomllib
 from collections.abc import Sequence
 from typing import Final
 
+from fisherdash.errors import InputError
+from fisherdash.settings import Options
 from fisherdash.study.primary import Registered
-from fisherdash.study.statistics import VERDICTS, Comparison, Findings, Tested
+from fisherdash.study.spec import read_heads
+from fisherdash.study.statistics import VERDICTS, Comparison, Condition, Findings, Tested
 from fisherdash.study.statistics.effects import OUTCOMES, PREDICTORS, Association
-from fisherdash.study.statistics.failures import TARGET, DynamicsCost
+from fisherdash.study.statistics.failures import FAR, TARGET, DynamicsCost
 from fisherdash.study.statistics.primary import Answer
 from fisherdash.text import duration, joined, number
 
@@ -44,8 +49,8 @@ def sentence(one: Comparison) -> str:
         f"{one.second} at {one.condition.temperature:g} K: {VERDICTS[one.verdict]}. Against "
         f"{one.first}, over {one.models} models and {one.pairs:,} pairs, {one.failures[1]:,} "
         f"trajectories fail instead of {one.failures[0]:,}; the share of survivors after "
-        f"{one.horizon:g} ps changes by {share}, the mean time to failure by "
-        f"{time} ({p_value(one.survival)}); {drift}."
+        f"{one.horizon:g} ps changes by {share} ({p_value(one.survival)}), the mean time to "
+        f"failure by {time}; {drift}."
     )
 
 
@@ -69,6 +74,11 @@ def primary_lines(found: Answer) -> list[str]:
         f"uncorrected), by sign flips {p_value(Tested(found.sign_flips))}."
     )
     lines = [said, _informative(found)]
+    if question.models is not None and found.models < question.models:
+        lines.append(
+            f"So far {found.models} of {question.models:,} models that were planned are finished, "
+            "so the answer may change."
+        )
     if found.too_small_to_matter:
         lines.append(f"A change of {question.smallest:g} points or more is excluded.")
     if found.power is not None:
@@ -101,6 +111,105 @@ def _asked(asked: Sequence[Registered]) -> list[str]:
         return [said]
     dates = joined(one.date[:10] for one in before)
     return [said, f"It was another question before that: changed after {dates}."]
+
+
+def heads_in_words(specification: str) -> dict[str, str]:
+    """What each head of a study is, the default one first; of a specification that can be read."""
+    said = {"default": "the head as it was trained"}
+    with contextlib.suppress(tomllib.TOMLDecodeError, InputError):
+        heads = read_heads(tomllib.loads(specification))
+        said |= {name: _in_words(options) for name, options in heads.items()}
+    return said
+
+
+_WEIGHTS: Final = {
+    "shared": "one vector of weights for all atoms",
+    "by element": "a vector of weights for each element",
+    "quadratic": "weights of the features and of their products for each element",
+}
+_FIT: Final = {
+    "forces": "fitted to the forces",
+    "laplacian": "fitted to positions and the temperature alone, without forces",
+    "gradient": "fitted to the forces by gradient descent",
+    "kl": "fitted by relative entropy, with samples of its own dynamics",
+}
+_RULES: Final = {
+    "auto": "the largest ridge within one standard error of the lowest held-out error",
+    "evidence": "the ridge of the largest evidence",
+    "gcv": "the ridge of the lowest generalised cross-validation",
+    "stable": "the ridge that was chosen in short dynamics",
+}
+
+
+def _in_words(options: Options) -> str:
+    parts = [_WEIGHTS[options.head], _FIT[options.method]]
+    if (options.metric or ("noise" if options.head == "quadratic" else "")) == "noise":
+        parts.append(
+            "a ridge keeps its forces on displaced frames, which need no labels, near the default's"
+        )
+    elif options.ridge == 0:
+        parts.append("without a ridge")
+    else:
+        rule = options.ridge if isinstance(options.ridge, str) else ""
+        parts.append(_RULES.get(rule, f"a ridge of {options.ridge} of the largest eigenvalue"))
+    if options.label_displaced:
+        parts.append(f"with labels of {options.label_displaced} displaced frames")
+    if options.label_dynamics:
+        parts.append(f"with labels of {options.label_dynamics} frames of its own dynamics")
+    return "; ".join(parts)
+
+
+def in_short(found: Findings) -> list[str]:
+    """The answer to the primary question, what the other heads do, what it costs; a sentence each.
+
+    Empty without a primary question that has an answer.
+    """
+    if found.primary is None:
+        return []
+    question, condition = found.primary.question, found.primary.condition
+    others = [one for one in found.of(condition) if one.second != question.head]
+    said = [primary_lines(found.primary)[0], _others(others)]
+    return [one for one in (*said, _price(found, question.head, condition)) if one]
+
+
+def _others(others: Sequence[Comparison]) -> str:
+    """How many of the others' trajectories survive, the most helpful head first."""
+    ranked = sorted(others, key=lambda one: -(one.survivors.value or 0.0))
+    parts = [
+        f"{one.second} {one.survivors.scaled(100.0).text(sign=True)}"
+        f"{'' if one.survival_sign else ' (not told from none)'}"
+        for one in ranked
+    ]
+    if not parts:
+        return ""
+    return (
+        f"Of the other heads, by the same measure against {others[0].first} and corrected for one "
+        f"another: {'; '.join(parts)} points."
+    )
+
+
+def _price(found: Findings, head: str, condition: Condition) -> str:
+    """Force error, seconds and where the survivors are, of one head."""
+    parts = [
+        f"the force RMSE on frames that no model has seen is ×{one.change.text()} that of default"
+        for one in found.force_errors
+        if one.head == head
+    ]
+    seconds = found.seconds
+    if {"training", f"re-fit {head}"} <= set(seconds):
+        parts.append(
+            f"the re-fit takes {duration(seconds[f're-fit {head}'])} beside "
+            f"{duration(seconds['training'])} of training (medians)"
+        )
+    energies = found.survivor_energies.get(condition)
+    if energies is not None and head in energies.index:
+        judged, middle, most, far = energies.loc[head]
+        parts.append(
+            f"by the potential that labelled the data the last frames of {judged:,.0f} survivors "
+            f"lie {number(middle, '.2g', sign=True)} standard deviations from its mean there (nine "
+            f"in ten below {number(most, '.2g', sign=True)}, {far:,.0f} beyond +{FAR:g})"
+        )
+    return f"With “{head}” {'; '.join(parts)}." if parts else ""
 
 
 def answer(found: Findings) -> str:
@@ -145,7 +254,9 @@ def grounds(found: Findings) -> list[str]:
 
 def headline(found: Findings) -> str:
     """The answer and its grounds in one paragraph, the good and the bad alike."""
-    first = [*primary_lines(found.primary), SECONDARY] if found.primary else []
+    first = (
+        [*in_short(found), *primary_lines(found.primary)[1:], SECONDARY] if found.primary else []
+    )
     return " ".join([*first, answer(found), *grounds(found)])
 
 
@@ -265,6 +376,6 @@ def seen_sentence(found: Findings) -> str:
     alpha = next(iter(found.seen.values())).alpha
     return (
         "True differences of the share of survivors that this study would have found with 80 % "
-        f"probability at p < {alpha:.2g} (0.05 shared among all claims), in points: "
+        f"probability at p < {alpha:.2g} (0.05 shared among all claims about survival), in points: "
         f"{'; '.join(parts)}. Smaller ones may exist unseen."
     )

@@ -1,14 +1,10 @@
 """A study on the screen: its answer, figures and tables."""
 
-import contextlib
-import tomllib
-
 import streamlit as st
 
 from fisherdash.plots import evidence
 from fisherdash.plots import study as figures
 from fisherdash.plots.study import looks
-from fisherdash.settings import Options, shown
 from fisherdash.study import Tables, results, words
 from fisherdash.study.primary import registered
 from fisherdash.study.statistics import Condition, Findings
@@ -33,16 +29,10 @@ def findings_of(study: results.Kept) -> Findings | None:
 
 
 def head_names(study: results.Kept) -> None:
-    """What the heads of a study are, in the words of its specification; folded away."""
-    labels = {one.name: one.label for one in shown(Options)}
-    heads, lines = {}, ["**default**: the head as it was trained"]
-    with contextlib.suppress(tomllib.TOMLDecodeError):
-        heads = tomllib.loads(study.specification).get("heads", {})
-    for name, options in heads.items():
-        said = [f"{labels.get(key, key)}: {value}" for key, value in options.items()]
-        lines.append(f"**{plain(name)}**: re-fit; {plain(', '.join(said) or 'defaults')}")
+    """What the heads of a study are, from its specification; folded away."""
+    heads = words.heads_in_words(study.specification)
     with st.expander("What the heads are", icon=":material/info:"):
-        st.markdown("\n".join(f"- {one}" for one in lines))
+        st.markdown("\n".join(f"- **{plain(name)}**: {said}." for name, said in heads.items()))
 
 
 def choose_condition(found: Findings) -> Condition:
@@ -55,21 +45,40 @@ def choose_condition(found: Findings) -> Condition:
 
 
 def verdict(found: Findings) -> None:
-    """The answer in plain words, the best known first."""
-    if found.primary is not None:
-        first, *rest = words.primary_lines(found.primary)
-        with st.container(border=True):
-            st.markdown(f"**{plain(first)}**")
-            st.caption(plain(" ".join(rest)))
-        st.caption(words.SECONDARY)
-    st.markdown(f"### {words.answer(found)}")
-    st.markdown("\n".join(f"- {ground}" for ground in words.grounds(found)))
+    """The answer in plain words, the primary question first."""
+    if found.primary is None:
+        st.markdown(f"### {words.answer(found)}")
+        st.markdown("\n".join(f"- {ground}" for ground in words.grounds(found)))
+        return
+    first, *others = words.in_short(found)
+    with st.container(border=True):
+        st.markdown(f"**{plain(first)}**")
+        st.markdown(plain(" ".join(others)))
+        pairs_of(found, found.primary.condition)
+        st.caption(plain(" ".join(words.primary_lines(found.primary)[1:])))
+    with st.expander("All comparisons in sentences", icon=":material/notes:"):
+        st.markdown(f"{words.SECONDARY}\n" + "\n".join(f"- {o}" for o in words.grounds(found)))
+
+
+def pairs_of(found: Findings, condition: Condition) -> None:
+    """Failures of every model, the default head against each other one."""
+    drawn = figures.paired_figures(found.pairs_at(condition), looks(found.heads))
+    with st.grid(4, min_column_width=210):
+        for number, figure in enumerate(drawn):
+            draw(figure, key=f"pairs {condition} {number}", table=False)
+    st.caption(
+        f"At {condition}: the share of every model's trajectories that fail, with the default head "
+        "and with the other. A line stands for the models with these two shares, the wider the "
+        "more; red ones rise. Diamonds are means over models."
+    )
 
 
 def survival_part(found: Findings, condition: Condition) -> None:
     """Survival over time, kinds of failure, and the numbers."""
     st.subheader("Survival and drift, read together")
     styles = looks(found.heads)
+    if found.primary is None or found.primary.condition != condition:
+        pairs_of(found, condition)
     left, right = st.columns([3, 2])
     with left:
         figure = figures.survival_figure(found.survivals[condition], styles)
@@ -85,9 +94,9 @@ def survival_part(found: Findings, condition: Condition) -> None:
     show_table(rows, "Every re-fitted head against the default one")
     st.caption(
         "Brackets are 95 % intervals that draw models, then replicas. Survival and drift are "
-        "signed-rank tests over models, corrected after Holm for everything in this study; the "
-        "log-rank test, stratified by model, speaks of these models only. Drift is that of pairs "
-        "that both survive."
+        "signed-rank tests over models, each corrected after Holm for all heads and conditions; "
+        "the log-rank test, stratified by model, speaks of these models only. Drift is that of "
+        "pairs that both survive."
     )
     csv_button(evidence.comparison_rows(found.comparisons), "comparisons")
     for column, effect in zip(st.columns(2), ("survivors", "drift"), strict=True):

@@ -68,7 +68,7 @@ def written(folder, name):
 @pytest.mark.slow
 def test_the_same_tables_give_the_same_bytes(tmp_path):
     one, two = (written(tmp_path, name) for name in ("one", "two"))
-    assert one == two and "old.svg" not in one and len(one) == 7
+    assert one == two and "old.svg" not in one and len(one) == 8
     text = one["evidence.md"].decode()
     for name in set(one) - {"evidence.md"}:
         assert f"](evidence/{name})" in text

@@ -8,7 +8,7 @@ import pytest
 
 from fisherdash.plots import evidence, study
 from fisherdash.plots.study import kinds_figure, looks, on_grid, survival_figure
-from fisherdash.plots.theme import DEFAULT, FISHER
+from fisherdash.plots.theme import DEFAULT, FAILED, FISHER, NEUTRAL
 from fisherdash.study.statistics import KINDS, Condition, Findings, survival
 from tests.study import planted
 
@@ -132,6 +132,24 @@ def test_quality_has_a_point_for_every_model_and_head():
     assert [one.name for one in made.data] == FOUND.heads
 
 
+def test_every_model_is_a_line_between_its_two_shares_of_failures():
+    pairs = FOUND.pairs_at(HOT)
+    made = study.paired_figures(pairs, LOOKS)
+    for (head, of_head), one in zip(pairs.items(), made, strict=True):
+        *lines, means = one.data
+        table = one.table
+        assert table["models"].sum() == len(of_head.units) == 18 and len(lines) == len(table)
+        ends = table[["default (%)", f"{head} (%)"]].to_numpy()
+        mean = np.average(ends, axis=0, weights=table["models"])
+        np.testing.assert_allclose(mean, 100.0 * of_head.failed.mean(axis=(1, 2)))
+        np.testing.assert_allclose(means.y, mean)
+        for drawn, (before, after) in zip(lines, ends, strict=True):
+            colour = LOOKS[head].colour if after < before else FAILED
+            assert drawn.line.color == (NEUTRAL if after == before else colour)
+        failed = of_head.failed.sum(axis=(1, 2)).astype(int)
+        assert f"{failed[0]} → {failed[1]} of {of_head.count}" in one.alt
+
+
 def test_more_models_are_needed_for_smaller_effects():
     made = study.power_figure(powers(), LOOKS)
     needed = np.array(made.data[0].y)
@@ -151,6 +169,7 @@ def test_every_figure_is_plain_data_even_of_nothing():
         study.power_figure(powers(), LOOKS),
         study.power_figure({}, LOOKS),
         *drift_figures(),
+        *study.paired_figures(FOUND.pairs_at(HOT), LOOKS),
         *study.losses_figures(FOUND.whole.losses, FOUND.tables.models),
     ]
     for one in made:
@@ -169,7 +188,7 @@ def test_few_models_have_points_without_bars():
 def test_tables_hold_what_was_found():
     rows = evidence.comparison_rows(FOUND.comparisons)
     assert rows["failed, this head"].tolist() == [one.failures[1] for one in FOUND.comparisons]
-    alike = rows[["models helped", "models hurt", "models alike"]].sum(axis=1)
+    alike = rows[["more survive", "fewer", "as many"]].sum(axis=1)
     assert (alike == rows["models"]).all()
     thirds = {head: FOUND.thirds[head, HOT] for head in FOUND.heads}
     assert evidence.third_rows(thirds, "survivors").shape == (4, 4)

@@ -23,6 +23,7 @@ from fisherdash.study.statistics import (
     survival,
 )
 from fisherdash.study.statistics.comparison import per_model
+from fisherdash.study.statistics.failures import survivor_energies
 from fisherdash.study.tables import COLUMNS, Tables, empty
 from tests.study import planted
 
@@ -97,9 +98,6 @@ def test_tests_agree_with_the_libraries():
     )
     assert comparison.holm([None, 0.01, None, 0.04]) == [None, 0.02, None, 0.04]
     assert comparison.holm([]) == []
-    wins = np.array([[1.0] * 9 + [-1.0] * 2 + [0.0], [0.0] * 12])
-    exact = stats.binomtest(2, 11).pvalue
-    np.testing.assert_allclose(comparison.sign_test(wins), [exact, 1.0])
 
 
 def test_logrank_of_one_model_is_the_ordinary_one():
@@ -118,17 +116,18 @@ def test_too_few_models_and_equal_sides_claim_nothing():
     assert comparison.logrank(nobody) is None
 
 
-def test_models_that_are_helped_and_hurt_are_counted():
-    life = np.zeros((2, 10, 12))
-    life[1, :2], life[1, 2] = 4.0, -4.0
-    failed = np.zeros_like(life)
-    failed[:, :3], failed[0, 2, 0] = 1.0, 0.0
-    pairs = pairing.Paired(
-        tuple("abcdefghij"), 5.0 + life, failed, np.full_like(life, np.nan), 10.0
-    )
+def test_models_of_which_more_and_fewer_survive_are_counted():
+    failed = np.zeros((2, 10, 4))
+    failed[0, :2, 1:] = 1.0  # more survive on the second side,
+    failed[1, 2] = 1.0  # fewer,
+    failed[:, 3] = 1.0  # nobody on either
+    failed[:, 4, 0] = 1.0
+    failed[:, 9] = np.nan  # a model that was not run
+    nothing = np.full_like(failed, np.nan)
+    pairs = pairing.Paired(tuple("abcdefghij"), 5.0 + failed, failed, nothing, 10.0)
     found = per_model(pairs)
-    assert (found.helped, found.hurt, found.unchanged) == (2, 1, 7)
-    assert (found.silent, found.lost) == (7, 2)
+    assert (found.more, found.fewer, found.alike) == (2, 1, 6)
+    assert (found.silent, found.lost) == (4, 1)
 
 
 def test_kinds_of_failure_and_their_thresholds():
@@ -330,3 +329,12 @@ def test_findings_of_nothing_and_of_half_a_study():
 def test_tables_that_speak_of_strangers_are_refused():
     with pytest.raises(InputError, match=r"table heads .* model m000"):
         Findings(dataclasses.replace(TABLES, models=TABLES.models[1:]))
+
+
+def test_energies_of_survivors_are_counted_and_placed():
+    table = TABLES.trajectories.query("head == 'plain'").copy()
+    table["reference_energy_sd"] = None
+    table.iloc[:10, table.columns.get_loc("reference_energy_sd")] = [*range(9), 50.0]
+    (row,) = survivor_energies(table).to_numpy().tolist()
+    assert row == [10, 4.5, pytest.approx(np.quantile([*range(9), 50], 0.9)), 1]
+    assert not len(survivor_energies(table.tail(3)))

@@ -3,10 +3,9 @@
 The drift is that of the pairs that survive on both sides. A head whose wild trajectories fail keeps
 calm ones, so a smaller drift is no improvement where fewer survive.
 
-Claims about models in general are tested over models, one number each, with the signed-rank test;
-within a model, the sign test compares replicas from the same initial states. The log-rank test,
-stratified by model (each has its own hazard), is about these models only. Families of tests are
-corrected after S. Holm (Scand. J. Stat. 6, 65 (1979)).
+Claims about models in general are tested over models, one number each, with the signed-rank test.
+The log-rank test, stratified by model (each has its own hazard), is about these models only.
+Families of tests are corrected after S. Holm (Scand. J. Stat. 6, 65 (1979)).
 
 Recipes are compared on networks that differ in the recipe alone, with the main recipe's default
 head, so that "train longer" and "re-fit" stand side by side.
@@ -25,7 +24,6 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
-import scipy
 from jaxtyping import Float
 
 from fisherdash.statistics import (
@@ -67,12 +65,6 @@ def over_models(values: Float[np.ndarray, "models replicas"]) -> float | None:
     """
     means = model_means(values)
     return signed_rank(means[np.isfinite(means)])
-
-
-def sign_test(values: Float[np.ndarray, "models replicas"]) -> Float[np.ndarray, " models"]:
-    """Exact two-sided sign test within each model; 1 where no pair differs."""
-    up, down = (values > 0).sum(axis=1), (values < 0).sum(axis=1)
-    return np.minimum(1.0, 2.0 * scipy.stats.binom.cdf(np.minimum(up, down), up + down, 0.5))
 
 
 def logrank(pairs: Paired) -> float | None:
@@ -117,15 +109,16 @@ Verdict = Literal[
 
 @dataclasses.dataclass(frozen=True)
 class PerModel:
-    """For how many models survival is better, worse, or not distinguishably different.
+    """Of how many models more trajectories survive on the second side, fewer, or as many.
 
-    Sign tests over replicas, corrected over the models. ``silent``: models of which no trajectory
-    failed on either side, ``lost``: of which every one did. Neither can show a change of survivors.
+    Counts, not claims: a few replicas cannot tell one model's change from chance. Of ``silent``
+    models no trajectory failed on either side, of ``lost`` ones every one did; neither can show a
+    change.
     """
 
-    helped: int
-    hurt: int
-    unchanged: int
+    more: int
+    fewer: int
+    alike: int
     silent: int
     lost: int
 
@@ -145,10 +138,10 @@ class Comparison:
         survivors: difference of the surviving share; positive where more of the second survive.
         drift_ratio: |drift| of the second over the first's where both survive, geometric mean.
         drift_difference: the same as a difference, meV/atom/ps, median over models of medians.
-        survival: signed-rank test of ``time_to_failure`` over models.
+        survival: signed-rank test of ``survivors`` over models.
         drift: signed-rank test of ln ``drift_ratio`` over models.
         logrank: stratified by model; holds for these models only.
-        per_model: how many models were helped or hurt.
+        per_model: of how many models more, fewer or as many survive.
         testable: whether a test over so many models could be significant in its family at all:
             the smallest p-value of M models is 2/2ᴹ.
     """
@@ -172,8 +165,8 @@ class Comparison:
 
     @property
     def survival_sign(self) -> int:
-        """1 where the second side survives significantly longer, −1 where shorter, else 0."""
-        return self.time_to_failure.sign if self.survival.significant else 0
+        """1 where significantly more of the second side survive, −1 where fewer, else 0."""
+        return self.survivors.sign if self.survival.significant else 0
 
     @property
     def drift_sign(self) -> int:
@@ -224,7 +217,7 @@ def compare(
         survivors=more_survivors(pairs, seed),
         drift_ratio=cluster_mean(pairs.log_drift_ratio, seed).map(np.exp),
         drift_difference=cluster_median(pairs.drift_difference, seed),
-        survival=Tested(over_models(pairs.survived_longer)),
+        survival=Tested(over_models(pairs.more_survived)),
         drift=Tested(over_models(pairs.log_drift_ratio)),
         logrank=Tested(logrank(pairs)),
         per_model=per_model(pairs),
@@ -233,43 +226,37 @@ def compare(
 
 def more_survivors(pairs: Paired, seed: int = 0) -> Estimate:
     """Change of the surviving share, mean over models; no bound leaves what shares can do."""
-    return cluster_mean(pairs.more_survived, seed).map(lambda x: min(1.0, max(-1.0, x)))
+    found = cluster_mean(pairs.more_survived, seed)
+    return found.map(lambda x: min(1.0, max(-1.0, round(x, 12))))  # a zero is no 6e−17
 
 
 def per_model(pairs: Paired) -> PerModel:
-    """How many models survive longer or shorter on the second side, after correction."""
-    difference = pairs.survived_longer
-    known = np.isfinite(difference).any(axis=1)
-    p_values = holm(sign_test(difference[known]).tolist())
-    effect = model_means(difference[known])
-    clear = np.array([p is not None and p < SIGNIFICANT for p in p_values], bool)
-    helped, hurt = int((clear & (effect > 0)).sum()), int((clear & (effect < 0)).sum())
-    share = np.nanmean(pairs.failed[:, known], axis=(0, 2))
+    """Counts of models by what happens to their surviving share."""
+    known = np.isfinite(pairs.failed[0]).any(axis=1)
+    first, second = (model_means(side[known]) for side in pairs.failed)
     return PerModel(
-        helped,
-        hurt,
-        unchanged=int(known.sum()) - helped - hurt,
-        silent=int((share == 0).sum()),
-        lost=int((share == 1).sum()),
+        more=int((second < first).sum()),
+        fewer=int((second > first).sum()),
+        alike=int((second == first).sum()),
+        silent=int(((first == 0) & (second == 0)).sum()),
+        lost=int(((first == 1) & (second == 1)).sum()),
     )
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same with Holm's correction over everything that is shown together.
 
-    Survival and drift of all comparisons are one family; the log-rank tests, which answer another
-    question, are a family of their own.
+    Survival of all comparisons is one family, drift another, the log-rank tests a third.
     """
-    claims = [one.survival.raw for one in comparisons] + [one.drift.raw for one in comparisons]
-    survival_and_drift = holm(claims)
-    ranks = holm([one.logrank.raw for one in comparisons])
-    count, family = len(comparisons), sum(p is not None for p in claims)
+    families = {
+        name: holm([getattr(one, name).raw for one in comparisons])
+        for name in ("survival", "drift", "logrank")
+    }
+    family = sum(p is not None for p in families["survival"])
     return [
         dataclasses.replace(
             one,
-            survival=Tested(one.survival.raw, survival_and_drift[k]),
-            drift=Tested(one.drift.raw, survival_and_drift[count + k]),
-            logrank=Tested(one.logrank.raw, ranks[k]),
+            **{name: Tested(getattr(one, name).raw, p[k]) for name, p in families.items()},
             testable=max(1, family) * 2.0 ** (1 - one.models) < SIGNIFICANT,
         )
         for k, one in enumerate(comparisons)
@@ -277,13 +264,13 @@ def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 VERDICTS: Final[Mapping[Verdict, str]] = {
-    "helps": "survives longer, and does not drift more",
+    "helps": "more survive, and they do not drift more",
     "steadier survivors": "drifts less, with no measurable price in survival",
     "no effect seen": "no difference in survival or drift could be shown",
     "too few models": "too few models to tell",
-    "mixed": "survives longer, but those that survive either way drift more",
+    "mixed": "more survive, but those that survive either way drift more",
     "calmer but fewer survive": "fewer survive; the smaller drift of the others is no improvement",
-    "harms": "fails sooner or drifts more",
+    "harms": "fewer survive, or they drift more",
 }
 """What each verdict says."""
 

@@ -84,6 +84,30 @@ UNKNOWN: Final = "cause not recorded"
 """Of failures in studies from before their causes were."""
 
 
+FAR: Final = 10.0
+"""Standard deviations of the data above their mean, beyond which a survivor is where no molecule of
+the data's temperature or twice of it would be."""
+
+
+def survivor_energies(trajectories: pd.DataFrame) -> pd.DataFrame:
+    """Energies of survivors' last frames by the potential of the data, a row a head.
+
+    In standard deviations of the data from their mean: how many survivors were judged, the median,
+    what nine in ten stay below, and how many lie beyond :data:`FAR`. A head may hold a molecule
+    together in a place where the reference would never be.
+    """
+    known = trajectories.assign(sd=trajectories["reference_energy_sd"].astype(float))
+    groups = known.dropna(subset=["sd"]).groupby("head", sort=False)["sd"]
+    rows = {
+        str(head): (len(one), one.median(), one.quantile(0.9), int((one > FAR).sum()))
+        for head, one in groups
+    }
+    order = trajectories["head"].drop_duplicates()
+    names = pd.Index(["survivors judged", "median", "90 % below", f"beyond {FAR:g}"])
+    table = pd.DataFrame(rows.values(), index=pd.Index(rows), columns=names)
+    return table.reindex([head for head in order if head in rows])
+
+
 @dataclasses.dataclass(frozen=True)
 class FailureRate:
     """Failures per nanosecond of a head.

@@ -98,6 +98,10 @@ class Findings:
             ]
         )
 
+    def pairs_at(self, condition: Condition) -> dict[str, Paired]:
+        """The pairs by head, under one condition."""
+        return {head: pairs for (head, where), pairs in self.pairs.items() if where == condition}
+
     def complete(self) -> "Findings":
         """The same, with every part computed."""
         for name, part in vars(type(self)).items():
@@ -123,6 +127,14 @@ class Findings:
     def causes(self) -> dict[Condition, pd.DataFrame]:
         """Failures by head and what they were."""
         return {one: failures.count_causes(one.of(self.trajectories)) for one in self.conditions}
+
+    @functools.cached_property
+    def survivor_energies(self) -> dict[Condition, pd.DataFrame]:
+        """Reference energies of the survivors' last frames; empty where none were judged."""
+        found = {
+            one: failures.survivor_energies(one.of(self.trajectories)) for one in self.conditions
+        }
+        return {condition: table for condition, table in found.items() if len(table)}
 
     @functools.cached_property
     def survivals(self) -> dict[Condition, list[SurvivalCurve]]:
@@ -165,7 +177,7 @@ class Findings:
     @functools.cached_property
     def seen(self) -> dict[tuple[str, Condition], comparison.Power]:
         """What change of the surviving share could be seen, at the level of Holm's first step."""
-        alpha = SIGNIFICANT / max(1, 2 * len(self.pairs))
+        alpha = SIGNIFICANT / max(1, len(self.pairs))
         found = {
             key: comparison.power(comparison.model_means(pairs.more_survived), alpha)
             for key, pairs in self.pairs.items()
@@ -178,11 +190,7 @@ class Findings:
 
     def effects_at(self, condition: Condition) -> dict[str, pd.DataFrame]:
         """The effect of each head on every model, under one condition."""
-        return {
-            head: effects.by_model(pairs)
-            for (head, where), pairs in self.pairs.items()
-            if where == condition
-        }
+        return {head: effects.by_model(pairs) for head, pairs in self.pairs_at(condition).items()}
 
     @property
     def default_errors(self) -> dict[str, float]:
@@ -226,6 +234,14 @@ class Findings:
         return effects.structure_errors(
             self.tables.structure, self.heads, self.conditions, self.seed
         )
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of every stage of the work, the median over models."""
+        rows = self.whole.timings
+        rows = rows.loc[rows["model"].isin(list(self.tables.models["model"])).to_numpy(bool), :]
+        middle = rows.groupby("stage", sort=False)["seconds"].median()
+        return {str(stage): float(seconds) for stage, seconds in middle.items()}
 
     @functools.cached_property
     def costs(self) -> list[failures.DynamicsCost]:
