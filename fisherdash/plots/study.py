@@ -202,7 +202,7 @@ def _paired(head: str, pairs: Paired, style: SeriesStyle) -> Chart:
     known = np.isfinite(pairs.failed[0]).any(axis=1)
     share = np.stack([100.0 * model_means(side[known]) for side in pairs.failed], axis=1)
     kinds, counts = np.unique(np.round(share, 6), axis=0, return_counts=True)
-    sides = np.array([DEFAULT, head], object)
+    sides = np.array([DEFAULT, "re-fit"], object)
     lines = [
         line(
             "models", sides, ends, style, mode="lines", opacity=0.55,
@@ -228,7 +228,7 @@ def _paired(head: str, pairs: Paired, style: SeriesStyle) -> Chart:
         x=axis(range=[-0.25, 1.25]),
         y=axis("failed (%)", (-4, 104), dtick=25),
         height=290,
-        title={"text": f"{head}<br>{words} failed", "pad": {"t": 22}},
+        title={"text": f"{head}<br>{words}", "pad": {"t": 22}},
         showlegend=False,
         hovermode="closest",
         margin={"t": 64, "l": 56, "r": 8},

@@ -36,10 +36,11 @@ def head_names(study: results.Kept) -> None:
 
 
 def choose_condition(found: Findings) -> Condition:
-    """Which temperature and time step the figures show."""
+    """Which temperature and time step the figures show, at first those of the primary question."""
     names = {str(condition): condition for condition in found.conditions}
+    first = str(found.primary.condition) if found.primary else list(names)[-1]
     chosen = st.segmented_control(
-        "Condition", list(names), default=list(names)[-1], required=True, key="condition"
+        "Condition", list(names), default=first, required=True, key="condition"
     )
     return names[chosen]
 
@@ -63,7 +64,7 @@ def verdict(found: Findings) -> None:
 def pairs_of(found: Findings, condition: Condition) -> None:
     """Failures of every model, the default head against each other one."""
     drawn = figures.paired_figures(found.pairs_at(condition), looks(found.heads))
-    with st.grid(4, min_column_width=210):
+    with st.grid(4, min_column_width=160):
         for number, figure in enumerate(drawn):
             draw(figure, key=f"pairs {condition} {number}", table=False)
     st.caption(
