@@ -18,10 +18,12 @@ from fisherdash import storage, tasks
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import (
+    ImportSettings,
     LandscapeSettings,
     MDSettings,
     ModelConfig,
     Options,
+    OutsideSettings,
     SampleSettings,
     Settings,
     SplitSettings,
@@ -42,8 +44,8 @@ Given = ParamSpec("Given")
 _SETTINGS: dict[str, type[Settings]] = {
     one.__name__: one
     for one in (
-        LandscapeSettings, MDSettings, ModelConfig, Options, SampleSettings, SplitSettings,
-        TrainSettings,
+        ImportSettings, LandscapeSettings, MDSettings, ModelConfig, Options, OutsideSettings,
+        SampleSettings, SplitSettings, TrainSettings,
     )
 }  # fmt: skip
 _READ_AGAIN = ("data", "model", "models")
@@ -126,6 +128,20 @@ def refit(
     task = tasks.solve(model, data, options, out, f"{model_path.stem} on {data_path.stem}")
     command = shell_command("solve", model_path, data_path, options, options.stability, out=out)
     return task.submit(checkpoint=model_path, data=data_path, command=command)
+
+
+@_put_back_if_it_waits
+def import_model(path: Path, settings: ImportSettings, outside: OutsideSettings) -> Job:
+    """Import a model that its own library opens; the result says what was found.
+
+    InputError on a shared server, and without the user's word that the file may be opened.
+    """
+    from fisherdash.potentials.worker import importing
+
+    importing.check(path, outside)
+    out = paths.new_path("checkpoints", paths.safe_stem(path.stem), ".safetensors")
+    command = shell_command("import", path, settings, outside, out=out)
+    return tasks.import_model(path, settings, outside, out).submit(command=command)
 
 
 def keep_head(refit: "Refit") -> Path:

@@ -21,10 +21,12 @@ from fisherdash import dataset as datasets
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import (
+    ImportSettings,
     LandscapeSettings,
     MDSettings,
     ModelConfig,
     Options,
+    OutsideSettings,
     SampleSettings,
     SplitSettings,
     TrainSettings,
@@ -36,6 +38,7 @@ from fisherdash.workspace import (
     estimates,
     headers,
     jobs,
+    limits,
     runs,
     trainings,
 )
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from fisherdash.md import Chunk
     from fisherdash.potentials.checkpoint import Checkpoint
     from fisherdash.potentials.evaluate import Predicted
+    from fisherdash.potentials.foreign import Imported
     from fisherdash.reference import Labeller, SampleProgress
     from fisherdash.study import Progress as StudyProgress
     from fisherdash.study import Spec
@@ -367,6 +371,32 @@ def demo(
         return (yield from _part(second, 0.1, 1.0, cancel, report))
 
     return Task("demo", "the demo", estimate, work, info=info)
+
+
+def import_model(
+    path: Path, settings: ImportSettings, outside: OutsideSettings, out: Path
+) -> "Task[JobProgress, Imported]":
+    """A model of another program becomes a checkpoint; the result says what was found.
+
+    Nothing in the file is run, unless ``outside`` names a Python whose library may open it.
+    """
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        from fisherdash.potentials import checkpoint, foreign
+        from fisherdash.potentials.worker import importing
+
+        yield JobProgress(0.0, "importing", path.name)
+        if outside == OutsideSettings():
+            imported = foreign.load(path, settings, name=out.stem)
+        else:
+            imported = importing.load(path, settings, outside, name=out.stem)
+        if cancel.is_set():
+            return None
+        checkpoint.save(imported.checkpoint, out)
+        return imported
+
+    estimate = estimates.reading(limits.size_of(path))
+    return Task("import", path.name, estimate, work, info={"out": out}, keeps=False)
 
 
 def evaluate(

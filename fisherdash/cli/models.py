@@ -449,19 +449,11 @@ def import_model(args: argparse.Namespace, console: Console) -> Mapping[str, Any
     """
     out = output_file(args.out, inputs=[args.model])
     check_model_file(args.model)
-    from fisherdash.potentials import checkpoint, foreign
-    from fisherdash.workspace import estimates, limits
+    from fisherdash import tasks
 
-    console.admit(estimates.reading(limits.size_of(Path(args.model))), out)
     settings = from_arguments(ImportSettings, args)
     outside = from_arguments(OutsideSettings, args)
-    if outside == OutsideSettings():
-        imported = foreign.load(Path(args.model), settings, name=out.stem)
-    else:
-        from fisherdash.potentials.worker import importing
-
-        imported = importing.load(Path(args.model), settings, outside, name=out.stem)
-    checkpoint.save(imported.checkpoint, out)
+    imported, _ = console.follow(tasks.import_model(Path(args.model), settings, outside, out))
     for note in imported.notes:
         console.note(note)
     return imported.summary()

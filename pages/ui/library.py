@@ -21,6 +21,7 @@ from fisherdash.settings import ImportSettings, TutorialSettings, shown
 from fisherdash.workspace import Run, estimates, limits, notes, open_run, ownership, paths
 from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.listing import rename as rename_work
+from pages.ui import outside
 from pages.ui.progress import attempt, complaint, computed, door, plain
 from pages.ui.uploads import file_uploader
 from pages.ui.widgets import in_words_of_the_page, widgets
@@ -232,37 +233,43 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
         several: whether it holds several models, to which the new one is added.
     """
     target = {"key": key, "several": several}
+    names = ["FisherDash", "E3x tutorial", "SchNetPack", outside.NAME]
     with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
-        file_uploader(
-            "FisherDash checkpoint (.safetensors)",
-            type=["safetensors"],
-            key="own model",
-            on_change=_bring_checkpoint,
-            kwargs=target,
-            help="One file as written by the Train page or the train command. Nothing in it is "
-            "ever executed.",
-        )
-        st.markdown("or the parameters that the public E3x tutorial saves, which say nothing of:")
-        widgets(TutorialSettings, columns=3, key="tutorial")
-        file_uploader(
-            "E3x tutorial parameters (flax.serialization.to_bytes)",
-            key="tutorial model",
-            on_change=_bring_tutorial,
-            kwargs=target,
-            help="All other hyperparameters are read off the shapes of the arrays.",
-        )
-        st.markdown(
-            "or a model of SchNetPack (PaiNN, SchNet), which does not say its unit of energy:"
-        )
-        widgets(ImportSettings, columns=2, key="foreign")
-        file_uploader(
-            "SchNetPack model (best_model)",
-            key="foreign model",
-            on_change=_bring_foreign,
-            kwargs=target,
-            help="A whole model as torch.save writes it. It is read as numbers and names; nothing "
-            "in it is ever executed. Its last linear layer becomes the head.",
-        )
+        tabs = st.tabs(names)
+        with tabs[0]:
+            file_uploader(
+                "FisherDash checkpoint (.safetensors)",
+                type=["safetensors"],
+                key="own model",
+                on_change=_bring_checkpoint,
+                kwargs=target,
+                help="One file as written by the Train page or the train command. Nothing in it is "
+                "ever executed.",
+            )
+        with tabs[1]:
+            st.caption("The parameters that the public E3x tutorial saves say nothing of these:")
+            widgets(TutorialSettings, columns=3, key="tutorial")
+            file_uploader(
+                "E3x tutorial parameters (flax.serialization.to_bytes)",
+                key="tutorial model",
+                on_change=_bring_tutorial,
+                kwargs=target,
+                help="All other hyperparameters are read off the shapes of the arrays.",
+            )
+        with tabs[2]:
+            st.caption("A model of SchNetPack (PaiNN, SchNet) does not say its unit of energy:")
+            widgets(ImportSettings, columns=2, key="foreign")
+            file_uploader(
+                "SchNetPack model (best_model)",
+                key="foreign model",
+                on_change=_bring_foreign,
+                kwargs=target,
+                help="A whole model as torch.save writes it. It is read as numbers and names; "
+                "nothing in it is ever executed. Its last linear layer becomes the head.",
+            )
+        with tabs[3]:
+            outside.form()
+    outside.latest()
     complaint("model")
     if notes := st.session_state.pop("model notes", ()):
         st.info(plain(" ".join(notes)), icon=":material/info:")

@@ -44,6 +44,20 @@ def load(path: Path, settings: ImportSettings, outside: OutsideSettings, *, name
         InputError: without that word, on a shared server, and for anything that cannot be taken
             over, with the reason.
     """
+    check(path, outside)
+    assert outside.family is not None and outside.python is not None
+    earlier = {one.sha256 for one in trusted.everything()}
+    word = trusted.trust(path, outside.family, outside.python)
+    try:
+        return _opened(word, settings, outside, name)
+    except Exception:
+        if word.sha256 not in earlier:
+            trusted.forget(word)
+        raise
+
+
+def check(path: Path, outside: OutsideSettings) -> None:
+    """InputError unless the user has said which library may open the file, on their own machine."""
     trusted.check_allowed()
     if outside.family is None or outside.python is None:
         missing = "--family" if outside.family is None else "--python"
@@ -57,14 +71,6 @@ def load(path: Path, settings: ImportSettings, outside: OutsideSettings, *, name
             "unpickles it; add --trust-this-file if it comes from somebody whose programs you "
             "would run"
         )
-    earlier = {one.sha256 for one in trusted.everything()}
-    word = trusted.trust(path, outside.family, outside.python)
-    try:
-        return _opened(word, settings, outside, name)
-    except Exception:
-        if word.sha256 not in earlier:
-            trusted.forget(word)
-        raise
 
 
 def _opened(
