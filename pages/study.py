@@ -84,7 +84,7 @@ def at_work(study: results.Kept) -> None:
     job = submit.job_in(study.folder)
     if job is not None and (job.active or job.error):
         follow(job, every=1.0)
-    if study.members.is_dir() and (job is None or not job.active):
+    if study.can_go_on and (job is None or not job.active):
         with door():
             left = submit.models_left(study.folder)
             if left:

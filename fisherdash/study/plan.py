@@ -24,7 +24,7 @@ from fisherdash.study.primary import DEFAULT_HEAD
 from fisherdash.study.spec import Model, Spec, read_spec
 from fisherdash.study.store import digest
 
-SPEC_FILE = "study.toml"
+SPEC_FILE, DATA = "study.toml", "data"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Plan:
 
 def data_file(folder: Path, name: str) -> Path:
     """Where a study keeps its own copy of a data set."""
-    return folder / "data" / f"{hashlib.sha256(name.encode()).hexdigest()[:12]}.npz"
+    return folder / DATA / f"{hashlib.sha256(name.encode()).hexdigest()[:12]}.npz"
 
 
 def read_begun(folder: Path) -> Spec:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fisherdash.errors import InputError
 from fisherdash.study import primary
-from fisherdash.study.plan import SPEC_FILE, open_plan
+from fisherdash.study.plan import DATA, SPEC_FILE, open_plan
 from fisherdash.study.tables import (
     COLUMNS,
     Tables,
@@ -32,6 +32,11 @@ class Kept:
     def members(self) -> Path:
         """Where the work lies; absent in a study that was passed on as tables."""
         return self.folder / "members"
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether its own copies of the data are there, begun or not."""
+        return (self.folder / DATA).is_dir()
 
     @property
     def specification(self) -> str:
@@ -64,7 +69,7 @@ class Kept:
         Raises:
             InputError: if a table or a member's file is damaged.
         """
-        if self.members.is_dir() and not self._written_since():
+        if (self.members.is_dir() or self.can_go_on) and not self._written_since():
             return collect(self.folder, open_plan(self.folder))
         return read_tables(self.folder / "tables")
 
@@ -85,7 +90,7 @@ def shipped() -> Path:
 
 
 def kept() -> list[Kept]:
-    """Studies with something to show: the shipped ones, then the workspace's.
+    """The shipped studies, then those of the workspace, those that have not begun too.
 
     Each by name, those with a primary question first.
     """
@@ -94,7 +99,8 @@ def kept() -> list[Kept]:
         folders = home.iterdir() if home.is_dir() else []
         for folder in sorted(folders, key=lambda one: (not (one / primary.FILE).exists(), one)):
             study = Kept(folder.name + mark, folder)
-            if study.members.is_dir() or (folder / "tables").is_dir():
+            begun = study.members.is_dir() or (folder / "tables").is_dir()
+            if begun or study.can_go_on:
                 found.append(study)
     return found
 

@@ -16,6 +16,7 @@ from fisherdash import dataset, storage
 from fisherdash.errors import InputError
 from fisherdash.study import store
 from fisherdash.study.plan import (
+    DATA,
     FAILED,
     SPEC_FILE,
     Interrupted,
@@ -62,7 +63,7 @@ def prepare_study(spec: Spec, folder: Path) -> Plan:
     make_plan(spec, whole)  # refuses before anything is written
     folder = Path(folder)
     with storage.telling(folder):
-        (folder / "data").mkdir(parents=True, exist_ok=True)
+        (folder / DATA).mkdir(parents=True, exist_ok=True)
     for name, data in whole.items():
         copy = data_file(folder, name)
         if copy.exists():

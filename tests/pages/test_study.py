@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from fisherdash.study import results
+from fisherdash.study import prepare_study, read_spec, results
 from fisherdash.study.tables import COLUMNS, Tables, empty, read_tables, write_tables
 from fisherdash.workspace import jobs, paths
 from tests.pages.conftest import settled
@@ -105,7 +105,7 @@ def test_the_primary_question_stands_first(open_page):
     first = said.index(
         "**Primary question: do more trajectories survive 10 ps at 500 K with “plain”"
     )
-    assert first < said.index("### Too few models to tell")
+    assert first < said.index("Too few models to tell") < said.index("Of the other heads")
     assert "When the question was asked is not known." in said
     assert "Everything else is secondary" in said
 
@@ -114,6 +114,19 @@ def test_a_study_that_has_just_begun_says_so(open_page):
     keep("begun", Tables(**{**vars(empty()), "models": TABLES.models, "losses": TABLES.losses}))
     app = open_page("study")
     assert "no dynamics yet" in app.info[0].value and not app.error
+
+
+def test_a_study_that_never_began_is_listed_and_can_be_begun(open_page, water):
+    data = paths.folder("datasets")
+    folder = paths.folder("studies") / "waiting"
+    prepare_study(read_spec(SMALL, data, inside=data), folder)
+    app = settled(open_page("study"))
+    assert app.selectbox(key="study").value == "waiting" and not app.error, app.error[0].value
+    assert "2 models are not finished" in texts(app) and "no dynamics yet" in app.info[0].value
+    next(item for item in app.button if item.label == "Go on with it").click().run()
+    (job,) = jobs.every("study")
+    assert job.wait(PATIENCE) and job.status == "finished", job.error
+    assert len(read_tables(folder / "tables").models) == 2
 
 
 def test_a_damaged_table_is_one_sentence(open_page):
