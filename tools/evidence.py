@@ -1,10 +1,14 @@
-"""The evidence document of a study, from its stored tables: the same bytes every time.
+"""The evidence document of studies, from their stored tables: the same bytes every time.
 
-python tools/evidence.py studies/ethanol_heads             writes docs/evidence.md and its pictures
-python tools/evidence.py studies/ethanol_heads --summary   prints the paragraph for the README
+python tools/evidence.py STUDY [OTHER ...]                   docs/evidence.md and its pictures
+python tools/evidence.py STUDY [OTHER ...] --out FILE        another document
+python tools/evidence.py STUDY --summary                     the paragraph for the README
+
+The first study is told in full, the others, which ask the same question, by their answers.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,20 +19,32 @@ sys.path.insert(0, str(ROOT))
 
 from fisherdash.plots.evidence import document as document_of  # noqa: E402
 from fisherdash.plots.evidence import summary  # noqa: E402
-from fisherdash.plots.pictures import all_pictures  # noqa: E402
+from fisherdash.plots.pictures import all_pictures, pairs_picture  # noqa: E402
+from fisherdash.plots.static import one_browser  # noqa: E402
 from fisherdash.study.primary import registered  # noqa: E402 - found through the line above
 from fisherdash.study.statistics import Findings  # noqa: E402 - found through the line above
 from fisherdash.study.tables import read_tables  # noqa: E402
 
 
-def write(study: Path, document: Path, found: Findings, specification: str) -> None:
+def findings_of(study: Path) -> tuple[Findings, str]:
+    """The statistics of a study's stored tables, and its specification."""
+    specification = (study / "study.toml").read_text(encoding="utf-8")
+    tables = read_tables(study / "tables")
+    return Findings(tables, specification, asked=registered(study)), specification
+
+
+def write(studies: Sequence[Path], document: Path) -> None:
     """The document and, in a folder of its name beside it, the pictures."""
     pictures = document.with_suffix("")
-    command = f"python tools/evidence.py studies/{study.name}"
+    command = shlex.join(["python", "tools/evidence.py", *(f"studies/{s.name}" for s in studies)])
     if document.name != MAIN:
         command += f" --out docs/{document.name}"
-    drawn = all_pictures(found)
-    text = document_of(found, specification, command, pictures.name, drawn)
+    (found, specification), *others = map(findings_of, studies)
+    elsewhere = dict(zip((study.name for study in studies[1:]), others, strict=True))
+    with one_browser():
+        drawn = all_pictures(found)
+        drawn |= {f"{name}.svg": pairs_picture(one) for name, (one, _) in elsewhere.items()}
+    text = document_of(found, specification, command, pictures.name, drawn, elsewhere)
     pictures.mkdir(parents=True, exist_ok=True)
     for old in pictures.glob("*.svg"):
         old.unlink()
@@ -40,17 +56,17 @@ def write(study: Path, document: Path, found: Findings, specification: str) -> N
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the tables, write the document."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("study", type=Path, help="folder with study.toml and tables/")
+    parser.add_argument(
+        "studies", nargs="+", type=Path, help="folders with study.toml and tables/, the main first"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / MAIN)
     parser.add_argument("--summary", action="store_true", help="print a paragraph, write nothing")
     options = parser.parse_args(arguments)
-    study = options.study.resolve()
-    specification = (study / "study.toml").read_text(encoding="utf-8")
-    found = Findings(read_tables(study / "tables"), specification, asked=registered(study))
+    studies = [study.resolve() for study in options.studies]
     if options.summary:
-        print(summary(found))
+        print(summary(findings_of(studies[0])[0]))
     else:
-        write(study, options.out, found, specification)
+        write(studies, options.out)
         print(f"{options.out} and {options.out.with_suffix('')}/*.svg")
     return 0
 

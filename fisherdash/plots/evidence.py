@@ -138,7 +138,12 @@ _Show = Callable[[str, str], str]
 
 
 def document(
-    found: Findings, specification: str, command: str, folder: str, drawn: Collection[str]
+    found: Findings,
+    specification: str,
+    command: str,
+    folder: str,
+    drawn: Collection[str],
+    elsewhere: Mapping[str, tuple[Findings, str]] | None = None,
 ) -> str:
     """The document of a study.
 
@@ -148,6 +153,8 @@ def document(
       command: what makes the document again.
       folder: of the pictures, as the document refers to them.
       drawn: names of the pictures.
+      elsewhere: statistics and TOML file of other studies that ask the same question, by the names
+        of their folders, whose pictures are "NAME.svg".
     """
 
     def show(alt: str, name: str) -> str:
@@ -175,6 +182,7 @@ def document(
         *_seconds(found),
         *_long_runs(found),
         *_power(found, show),
+        *_elsewhere(elsewhere or {}, show),
         "## How to read it",
         _READING,
         "## The specification",
@@ -258,11 +266,6 @@ def _effects(found: Findings, show: _Show) -> list[str]:
     if not found.comparisons:
         return []
     short = comparison_rows(found.comparisons)
-    survival_part = short.loc[
-        :, ["head", "condition", "failed, default", "failed, this head",
-         "survivors, change (points)", "mean time to failure, change (ps)", "survival", "log-rank",
-         "verdict"]
-    ]  # fmt: skip
     drift_part = short.loc[
         :, ["head", "condition", "pairs with drift", "|drift|, ratio",
          "|drift|, change (meV/atom/ps)", "drift"]
@@ -273,9 +276,8 @@ def _effects(found: Findings, show: _Show) -> list[str]:
     ]  # fmt: skip
     return [
         "## Does it help, and by how much",
-        "\n".join(f"- {words.sentence(one)}" for one in found.comparisons),
         show("Survivors, with bands over models", "survival.svg"),
-        markdown(survival_part),
+        markdown(_survival_part(found)),
         show("Effects with 95 % intervals", "forest.svg"),
         "Drift, on the condition that both of a pair survive:",
         markdown(drift_part),
@@ -284,6 +286,14 @@ def _effects(found: Findings, show: _Show) -> list[str]:
         markdown(models_part),
         show("Every member's change of total energy", "drift.svg"),
     ]
+
+
+def _survival_part(found: Findings) -> pd.DataFrame:
+    return comparison_rows(found.comparisons).loc[
+        :, ["head", "condition", "failed, default", "failed, this head",
+         "survivors, change (points)", "mean time to failure, change (ps)", "survival", "log-rank",
+         "verdict"]
+    ]  # fmt: skip
 
 
 def _failures(found: Findings) -> list[str]:
@@ -448,6 +458,25 @@ def _power(found: Findings, show: _Show) -> list[str]:
         words.seen_sentence(found),
         show("Models needed for 80 % power", "power.svg"),
     ]
+
+
+def _elsewhere(others: Mapping[str, tuple[Findings, str]], show: _Show) -> list[str]:
+    """The answers of other studies, each with its figure and its table."""
+    parts = ["## The same question elsewhere"] if others else []
+    for name, (found, specification) in others.items():
+        title = tomllib.loads(specification).get("title", name)
+        alt = (
+            f"{title}: failed trajectories of every model, the default head against each other one"
+        )
+        parts += [
+            f"### {title}",
+            " ".join(words.in_short(found)) or words.headline(found),
+            show(alt, f"{name}.svg"),
+            *_what_was_run(found),
+            " ".join(words.primary_lines(found.primary)[1:]) if found.primary else "",
+            markdown(_survival_part(found)),
+        ]
+    return parts
 
 
 _READING: Final = """\

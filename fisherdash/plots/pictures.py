@@ -29,9 +29,7 @@ def all_pictures(found: Findings) -> dict[str, str]:
         return drawn
     styles, conditions = looks(found.heads), found.conditions
     curves, runs = found.tables.curves, found.trajectories
-    where = found.primary.condition if found.primary else conditions[0]
-    paired = paired_figures(found.pairs_at(where), styles)
-    drawn["pairs.svg"] = picture(paired, min(4, len(paired)))
+    drawn["pairs.svg"] = pairs_picture(found)
     survivals = [survival_figure(found.survivals[one], styles) for one in conditions]
     drawn["survival.svg"] = picture(_named(survivals, conditions), len(conditions))
     forests = [forest_figure(found.comparisons, one, styles) for one in ("survivors", "drift")]
@@ -51,6 +49,13 @@ def all_pictures(found: Findings) -> dict[str, str]:
     if hottest := found.seen_at(conditions[-1]):
         drawn["power.svg"] = picture([power_figure(hottest, styles)], width=560)
     return drawn
+
+
+def pairs_picture(found: Findings) -> str:
+    """Failures of every model in pairs, under the condition of the primary question."""
+    where = found.primary.condition if found.primary else found.conditions[0]
+    paired = paired_figures(found.pairs_at(where), looks(found.heads))
+    return picture(paired, min(4, len(paired)))
 
 
 def _named(charts: Sequence[Chart], conditions: Sequence[Condition]) -> Sequence[Chart]:

@@ -88,6 +88,10 @@ def drift_figures(
     ]
 
 
+MOST_DRAWN = 4000
+"""Points of all curves of a head together; with more, every second or third is left out."""
+
+
 def _losses(
     frames: int, models: pd.DataFrame, rows: pd.DataFrame, reach: tuple[float, float]
 ) -> Chart:
@@ -154,7 +158,8 @@ def _drift(
     words = f"{head}: {len(wide.columns)} models, {len(runs) - failed:,} of {len(runs):,} survive"
     made = panels(2, 1, height=340, shared_xaxes=True, row_heights=[0.78, 0.22],
                   vertical_spacing=0.06)  # fmt: skip
-    made.add_trace(_bundle("median", wide, style), 1, 1)
+    thinned = wide.iloc[:: max(1, wide.size // MOST_DRAWN)]  # of many models no one sees each point
+    made.add_trace(_bundle("median", thinned, style), 1, 1)
     crosses = line("all failed", ends[:, 0], ends[:, 1], style, mode="markers", hoverinfo="skip",
                    marker={"symbol": "x-thin-open", "color": NEUTRAL, "size": 8})  # fmt: skip
     made.add_trace(crosses, 1, 1)

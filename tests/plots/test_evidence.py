@@ -85,15 +85,39 @@ def texts(picture):
     return words, drawn["js-line"], drawn["point"]
 
 
+DOCUMENTS = {
+    "evidence.md": (["ethanol_heads", "acetamide_heads"], 8),
+    "evidence_recipes.md": (["ethanol"], 7),
+}
+
+
 @chromium.needed
 @pytest.mark.slow
-def test_the_committed_document_is_that_of_the_committed_tables(root, tmp_path):
-    study, committed = root / "studies" / "ethanol", root / "docs" / "evidence.md"
-    tool.main([str(study), "--out", str(tmp_path / "evidence.md")])
-    assert (tmp_path / "evidence.md").read_bytes() == committed.read_bytes()
-    made = {path.name: texts(path.read_bytes()) for path in (tmp_path / "evidence").iterdir()}
-    kept = {path.name: texts(path.read_bytes()) for path in (root / "docs/evidence").iterdir()}
-    assert made == kept and len(made) == 6
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_committed_document_is_that_of_the_committed_tables(root, tmp_path, name):
+    studies, pictures = DOCUMENTS[name]
+    committed, stem = root / "docs" / name, name.removesuffix(".md")
+    folders = [str(root / "studies" / one) for one in studies]
+    tool.main([*folders, "--out", str(tmp_path / name)])
+    assert (tmp_path / name).read_bytes() == committed.read_bytes()
+    made = {path.name: texts(path.read_bytes()) for path in (tmp_path / stem).iterdir()}
+    kept = {path.name: texts(path.read_bytes()) for path in (root / "docs" / stem).iterdir()}
+    assert made == kept and len(made) == pictures
+
+
+def test_other_studies_are_told_by_their_answers():
+    asked = SPECIFICATION + '[primary]\nhead = "plain"\ntemperature = 500\n'
+    other = Findings(SMALL, asked)
+    found = found_in_small()
+    drawn = ["other.svg"]
+    text = document(found, SPECIFICATION, "make it", "pictures", drawn, {"other": (other, asked)})
+    alone = text_about(SMALL)
+    assert "elsewhere" not in alone
+    before, part = text.split("## The same question elsewhere")
+    assert alone.startswith(before.rstrip())
+    for sentence in words.in_short(other):
+        assert sentence in part
+    assert "(pictures/other.svg)" in part and "| force-free | 1000 K, 0.5 fs |" in part
 
 
 @pytest.mark.parametrize(
