@@ -98,19 +98,20 @@ def board(run: Run, chosen: tuple[int, ...], index: int, singles: bool) -> None:
     if st.session_state.get(field(), index + 1) != index + 1:
         st.rerun()  # a click on a curve runs this part alone; the field stands outside of it
     job = submit.job_in(run.folder)
-    if job is not None and job.active:
+    live = job is not None and job.active
+    if job is not None and live:
         job_line(job)
     run.refresh()
     if not len(run.times):
         st.caption("No points yet: the first frame comes when compilation is done.")
         return
-    found = library.comparison_of(run, quiet=True)
+    found = library.comparison_of(run, quiet=True, patient=not live)
     run_panels.cards(run, found)
     linked(
         run, chosen, index, "linked", choose=choose, singles=singles, moment=moment(),
         drift=found and found.drift,
     )  # fmt: skip
-    if found is None and not (job is not None and job.active):
+    if found is None and not live:
         library.comparison_of(run)  # says so down here: the viewer would be mounted anew otherwise
 
 

@@ -64,7 +64,7 @@ def board(job: jobs.Job) -> None:
         return
     # The first replica is shown by its number, not by its fate, until another is clicked.
     index = int(st.session_state.get("demo replica", 0))
-    found = library.comparison_of(run, quiet=True)
+    found = library.comparison_of(run, quiet=True, patient=not job.active)
     run_panels.cards(run, found)
     shown = tuple(range(len(run.header.names)))
     drift = found and found.drift

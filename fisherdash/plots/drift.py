@@ -9,15 +9,16 @@ them, and the robust line whose slope is the drift; single replicas come on requ
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
+import plotly.io
 
 from fisherdash.analysis import Trajectories, total_energy_change
 from fisherdash.plots import chart
 from fisherdash.plots.chart import Chart, axis, decimate, limits, round_above, rounded
-from fisherdash.plots.theme import NEUTRAL, Scheme, SeriesStyle, see_through
+from fisherdash.plots.theme import NEUTRAL, Scheme, SeriesStyle, see_through, template
 from fisherdash.statistics import Estimate
 
 BUDGET = 40_000
@@ -58,10 +59,6 @@ def drift_figure(
     traj = dataclasses.replace(traj, names=tuple(map(plain_text, traj.names)))
     drift = drift and {plain_text(name): slope for name, slope in drift.items()}
     change, times = total_energy_change(traj), traj.times / 1000.0
-    made = chart.panels(
-        2, 1, scheme=scheme, height=448, shared_xaxes=True, vertical_spacing=0.05,
-        row_heights=[0.77, 0.23],
-    )  # fmt: skip
     robust = not traj.survivors.all()
     low, high = limits(np.append(change, 0.0), robust=robust) or (-1.0, 1.0)
     most = BAND if end is None else LIVE_BAND
@@ -70,39 +67,44 @@ def drift_figure(
         _head(name, style, times[shown], bands[:, h], drift)
         for h, (name, style) in enumerate(zip(traj.names, styles, strict=True))
     ]
-    made.add_traces([band for band, *_ in heads])
+    traces = [band for band, *_ in heads]
     if singles:
-        made.add_traces(_replicas(traj, styles, change, range(traj.replicas), 2 * most))
+        traces += _replicas(traj, styles, change, range(traj.replicas), 2 * most)
     elif chosen is not None:
-        one = _replicas(traj, styles, change, [chosen], 2 * most, width=1.0, opacity=0.6)
-        made.add_traces(one)
-    made.add_traces([line for _, *lines in heads for line in lines])  # above all that oscillates
+        traces += _replicas(traj, styles, change, [chosen], 2 * most, width=1.0, opacity=0.6)
+    traces += [line for _, *lines in heads for line in lines]  # above all that oscillates
     if singles or chosen is not None:
-        made.add_trace(_key("every replica" if singles else f"replica {(chosen or 0) + 1}"))
-    made.add_traces(_crosses(traj, styles, change, (low, high), endings))
-    _survivors(made, traj, styles, most)
+        traces.append(_key("every replica" if singles else f"replica {(chosen or 0) + 1}"))
+    traces += _crosses(traj, styles, change, (low, high), endings)
+    traces += _survivors(traj, styles, most)
     finite = change[np.isfinite(change)]
     outside = finite.size and (finite.min() < low or finite.max() > high)
     full = limits(np.append(finite, 0.0)) if outside else None
-    made.update_layout(
-        meta={"limits": [low, high], "full": full and list(full)},
-        hovermode="closest",
-        uirevision="run",
-        margin={"l": 58, "r": 12, "t": 31 + 19 * len(traj.names), "b": 40},
-        legend={"orientation": "v", "y": 1.01, "tracegroupgap": 0, "font": {"size": 12}},
-    )
-    made.update_xaxes(range=[0, time_axis_end(traj, end)])
-    made.update_xaxes(title_text="time (ps)", row=2, col=1)
-    made.update_yaxes(axis("ΔE total (meV/atom)", (low, high)), row=1, col=1)
-    top = 1.08 * traj.replicas
-    made.update_yaxes(axis("survivors", (0, top), tickvals=[0, traj.replicas]), row=2, col=1)
+    span, top = (0.0, time_axis_end(traj, end)), 1.08 * traj.replicas
+    layout = {
+        "template": template(scheme),
+        "height": 448,
+        "meta": {"limits": [low, high], "full": full and list(full)},
+        "hovermode": "closest",
+        "uirevision": "run",
+        "margin": {"l": 58, "r": 12, "t": 31 + 19 * len(traj.names), "b": 40},
+        "legend": {"orientation": "v", "y": 1.01, "tracegroupgap": 0, "font": {"size": 12}},
+        "xaxis": axis("", span, anchor="y", matches="x2", showticklabels=False),
+        "xaxis2": axis("time (ps)", span, anchor="y2"),
+        "yaxis": axis("ΔE total (meV/atom)", (low, high), anchor="x", domain=[0.27, 1.0]),
+        "yaxis2": axis("survivors", (0, top), tickvals=[0, traj.replicas], anchor="x2",
+                       domain=[0.0, 0.22]),
+    }  # fmt: skip
+    # To check each property, as Plotly does, takes most of a redraw; the tests check them.
+    made = Chart(data=traces, layout=layout, _validate=False)
     return chart.described(made, _alt(traj), functools.partial(_numbers, traj, change))
 
 
 def plain_json(made: Chart) -> str:
     """The chart as Plotly.js reads it; its height is its place's."""
-    made.layout.height = None
-    return str(made.to_json())
+    whole = made.to_dict()
+    whole["layout"].pop("height", None)
+    return str(plotly.io.to_json(whole, validate=False))
 
 
 def _head(
@@ -111,7 +113,7 @@ def _head(
     times: np.ndarray,
     band: np.ndarray,
     drift: Mapping[str, Estimate] | None,
-) -> list[go.Scatter]:
+) -> list[dict[str, Any]]:
     """Band, running mean and fitted line of one head; ``band`` is (3, times): 10, 50 and 90 %."""
     slope = drift[name] if drift else None
     label = name
@@ -122,9 +124,9 @@ def _head(
     edge = np.concatenate([band[2][there], band[0][there][::-1]])
     around = np.concatenate([times[there], times[there][::-1]])
     found = [
-        go.Scatter(x=around, y=edge, fill="toself", fillcolor=see_through(style.colour, 0.16),
+        _scatter(x=around, y=edge, fill="toself", fillcolor=see_through(style.colour, 0.16),
                    line={"width": 0}, name=f"{name}, 10 to 90 %", **quiet),
-        go.Scatter(x=times, y=running_mean(band[1], max(1, len(times) // WINDOWS)), name=label,
+        _scatter(x=times, y=running_mean(band[1], max(1, len(times) // WINDOWS)), name=label,
                    mode="lines", legendgroup=name, line={**style.line, "width": 2.6},
                    hovertemplate="ΔE %{y:.4g} meV/atom at %{x:.4g} ps"
                    f"<extra>{name}: running mean of the median</extra>"),
@@ -134,18 +136,16 @@ def _head(
         ends = times[there][[0, -1]]
         thin = {"color": style.colour, "width": 1.2, "dash": "dot"}
         found.append(
-            go.Scatter(
-                x=ends, y=level + slope.value * ends, line=thin, name=f"{name}, fit", **quiet
-            )
+            _scatter(x=ends, y=level + slope.value * ends, line=thin, name=f"{name}, fit", **quiet)
         )
     return found
 
 
-def _key(thin: str) -> go.Scatter:
+def _key(thin: str) -> dict[str, Any]:
     """An entry of the legend that says what the lines are beside the means."""
     words = f"thin: {thin}; band: 10 to 90 %; dotted: fitted line"
     look = {"color": NEUTRAL, "width": 1.3}
-    return go.Scatter(x=[None], y=[None], mode="lines", name=words, line=look, hoverinfo="skip")
+    return _scatter(x=[None], y=[None], mode="lines", name=words, line=look, hoverinfo="skip")
 
 
 def _bands(change: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +191,7 @@ def _replicas(
     most: int,
     width: float = 0.8,
     opacity: float = 0.35,
-) -> list[go.Scatter]:
+) -> list[dict[str, Any]]:
     """Single replicas at ``most`` points, one trace a head with a gap between two of them."""
     heads, count = len(traj.names), len(which)
     rows = change[:, list(which)].reshape(heads * count, -1)
@@ -204,7 +204,7 @@ def _replicas(
     # A text for each point is most of the chart's size; one replica needs none.
     number, text = ("%{text}", (numbers + 1).astype(str)) if count > 1 else (which[0] + 1, None)
     return [
-        go.Scatter(x=x, y=y[h].astype(np.float32), customdata=numbers, mode="lines",
+        _scatter(x=x, y=y[h].astype(np.float32), customdata=numbers, mode="lines",
                    name=f"{name}, replicas", legendgroup=name, showlegend=False,
                    line={**style.line, "width": width}, opacity=opacity, connectgaps=False,
                    text=text, hovertemplate="ΔE %{y:.4g} meV/atom at %{x:.4g} ps"
@@ -219,7 +219,7 @@ def _crosses(
     change: np.ndarray,
     low_high: tuple[float, float],
     endings: Sequence[Sequence[str]] | None,
-) -> list[go.Scatter]:
+) -> list[dict[str, Any]]:
     """A cross where a replica failed, at its last energy or the edge of the axis."""
     found = []
     for h, (name, style) in enumerate(zip(traj.names, styles, strict=True)):
@@ -231,7 +231,7 @@ def _crosses(
         words = [endings[h][r] if endings else "failed" for r in failed.tolist()]
         said = [f"replica {r + 1}: {word}" for r, word in zip(failed, words, strict=True)]
         found.append(
-            go.Scatter(x=traj.failed_step[h, failed] * traj.timestep / 1000.0,
+            _scatter(x=traj.failed_step[h, failed] * traj.timestep / 1000.0,
                        y=np.clip(energy, *low_high), mode="markers", name=f"{name}, failures",
                        legendgroup=name, showlegend=False, customdata=failed, cliponaxis=False,
                        text=said,
@@ -242,17 +242,24 @@ def _crosses(
     return found
 
 
-def _survivors(made: Chart, traj: Trajectories, styles: Sequence[SeriesStyle], most: int) -> None:
+def _survivors(
+    traj: Trajectories, styles: Sequence[SeriesStyle], most: int
+) -> list[dict[str, Any]]:
     counts = traj.surviving_counts()
     times, shown = decimate(traj.times / 1000.0, counts.astype(float), most)
-    for name, style, row in zip(traj.names, styles, shown, strict=True):
-        trace = go.Scatter(
+    return [
+        _scatter(
             x=times, y=row, mode="lines", name=name, legendgroup=name, showlegend=False,
-            line={**style.line, "shape": "hv"},
+            line={**style.line, "shape": "hv"}, xaxis="x2", yaxis="y2",
             hovertemplate=f"%{{y:.0f}} of {traj.replicas} survive at %{{x:.4g}} ps"
             f"<extra>{name}</extra>",
-        )  # fmt: skip
-        made.add_trace(trace, row=2, col=1)
+        )
+        for name, style, row in zip(traj.names, styles, shown, strict=True)
+    ]  # fmt: skip
+
+
+def _scatter(**properties: Any) -> dict[str, Any]:
+    return {"type": "scatter", **properties}
 
 
 def _alt(traj: Trajectories) -> str:

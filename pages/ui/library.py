@@ -169,13 +169,15 @@ def readable_checkpoints() -> "dict[Path, Checkpoint]":
     return found
 
 
-def comparison_of(run: Run, *, quiet: bool = False) -> RunStatistics | None:
+def comparison_of(run: Run, *, quiet: bool = False, patient: bool = True) -> RunStatistics | None:
     """The statistics of a run as far as it has come; None until they are known."""
-    found = comparisons_of([run], quiet=quiet)
+    found = comparisons_of([run], quiet=quiet, patient=patient)
     return found[0] if found else None
 
 
-def comparisons_of(runs: Sequence[Run], *, quiet: bool = False) -> list[RunStatistics] | None:
+def comparisons_of(
+    runs: Sequence[Run], *, quiet: bool = False, patient: bool = True
+) -> list[RunStatistics] | None:
     """The statistics of runs as far as they have come; None until they are known."""
     return computed(
         "the statistics",
@@ -183,6 +185,7 @@ def comparisons_of(runs: Sequence[Run], *, quiet: bool = False) -> list[RunStati
         lambda: [compare(run.trajectories()) for run in runs],
         tuple((run.step, len(run.times), run.now.judged) for run in runs),
         quiet=quiet,
+        patient=patient,
     )
 
 

@@ -75,6 +75,7 @@ def computed(
     state: Hashable = None,
     *,
     quiet: bool = False,
+    patient: bool = True,
 ) -> T | None:
     """What ``function`` gives, computed in the background and then kept.
 
@@ -87,9 +88,11 @@ def computed(
         state: of the subject; the value of another state is what there was before.
         quiet: say nothing, in a part of the page that is soon drawn again anyway: while something
             else is watched, or because the same is asked for further down, not quietly.
+        patient: wait a moment for it where there was something before; a part that is drawn every
+            second does not, and shows it the next time.
     """
     value, job = background.computed(subject, function, state)
-    if job is not None and job.wait(_SOON):
+    if job is not None and (patient or value is None) and job.wait(_SOON):
         value, job = background.computed(subject, function, state)
     missed: set[Hashable] = st.session_state.setdefault(_MISSED, set())
     if quiet:

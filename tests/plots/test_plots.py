@@ -4,6 +4,7 @@ import base64
 import json
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from fisherdash import fisher, viewer
@@ -20,6 +21,7 @@ from fisherdash.plots.drift import (
     time_axis_end,
 )
 from fisherdash.plots.theme import DEFAULT, FISHER, styles
+from fisherdash.statistics import Estimate
 from tests.plots.planted import trajectories
 
 STYLES = (DEFAULT, FISHER)
@@ -65,6 +67,18 @@ def test_decimation_of_a_rising_line_rises():
     times = np.arange(50_000.0)
     _, shown = decimate(times, times[None], 1000)
     assert np.all(np.diff(shown[0]) >= 0)
+
+
+@pytest.mark.parametrize("how", [{"singles": True}, {"chosen": 1}, {}])
+def test_every_property_of_the_drift_chart_is_one_of_plotlys(how):
+    """The chart is made without Plotly's own check, which takes most of a redraw."""
+    drift = {"a": Estimate(1.0, 0.5, 1.5, n=5), "b": Estimate(None)}
+    made = drift_figure(trajectories(), STYLES, drift=drift, end=2.0, **how)
+    checked = go.Figure(json.loads(made.to_json()))
+    assert len(checked.data) == len(made.data) > 6
+    assert set(json.loads(checked.to_json())["layout"]) >= set(json.loads(made.to_json())["layout"])
+    with pytest.raises(ValueError, match="Invalid property"):
+        go.Figure({"data": [{"type": "scatter", "wrong": 1}]})
 
 
 def test_drift_is_the_planted_one_and_the_failed_are_counted():
