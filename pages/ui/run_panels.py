@@ -53,7 +53,7 @@ def cards(run: Run, found: RunStatistics | None) -> None:
             if slope.value is not None and np.isfinite(wide):
                 facts.append(f"σ(E_kin) {wide:.2g} meV/atom")
         if not h and run.typical_speed:
-            facts.append(f"{run.typical_speed:,.3g} steps/s")
+            facts.append(f"{float(f'{run.typical_speed:.3g}'):,g} steps/s")
         with column, st.container(border=True, gap=None, key=f"card {h}", height="stretch"):
             st.markdown(f"**{plain(name)}** — {survivors} of {traj.replicas} survive")
             st.caption(plain(", ".join((drift, *facts))))
