@@ -10,15 +10,23 @@ from fisherdash.cli.console import Console
 from fisherdash.cli.models import kept, trained
 from fisherdash.cli.options import (
     add_run_folder,
+    check_model_file,
     output_file,
     output_folder,
+    read_checkpoint,
     read_checkpoints,
     read_data,
     run_folder,
     whole,
 )
 from fisherdash.errors import InputError
-from fisherdash.settings import LoadSettings, MDSettings, add_options, from_arguments
+from fisherdash.settings import (
+    ImportSettings,
+    LoadSettings,
+    MDSettings,
+    add_options,
+    from_arguments,
+)
 from fisherdash.text import cell
 
 if TYPE_CHECKING:
@@ -146,9 +154,25 @@ def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
-    """The run, the file, and which trajectory."""
-    add_run_folder(parser)
-    parser.add_argument("--out", required=True, metavar="FILE", help=f"one of {' '.join(ENDINGS)}")
+    """The run, the file, and which trajectory; or a checkpoint and its original."""
+    parser.add_argument(
+        "run_folder",
+        metavar="RUN",
+        help="the folder of a run; with --native a checkpoint",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help=f"one of {' '.join(ENDINGS)}, or with --native any",
+    )
+    parser.add_argument(
+        "--native",
+        metavar="ORIGINAL",
+        help="write the head of a checkpoint back into the file that was imported (SchNetPack), or "
+        "the folder (NeuroChem), as --out",
+    )
+    add_options(parser, ImportSettings, without=("elements",))
     parser.add_argument(
         "--head", metavar="NAME", help="whose trajectory goes into an .xyz (default: the first)"
     )
@@ -165,8 +189,11 @@ def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
     The ending of FILE says what: .xyz is one trajectory (extended XYZ with times, energies and
     velocities), .html a report that stands alone, .svg the curves (drawn by Chromium), .csv the
-    numbers of the comparison.
+    numbers of the comparison. With --native a re-fitted head goes back into the file of the library
+    that its network came from.
     """
+    if args.native is not None:
+        return _native(args, console)
     folder, out = run_folder(args), output_file(args.out)
     if out.suffix not in ENDINGS:
         raise InputError(f"--out {args.out!r} must end in one of {', '.join(ENDINGS)}.")
@@ -182,6 +209,23 @@ def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     with storage.replacing(out) as part, Path(part).open("wb") as file:
         size = sum(file.write(block) for block in parts)
     return {"run": found.id, "out": str(out), "frames": len(found.times), "bytes": size}
+
+
+def _native(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    check_model_file(args.native)
+    original, model = Path(args.native), read_checkpoint(args.run_folder)
+    inputs = [args.run_folder, args.native]
+    out = output_folder(args.out) if original.is_dir() else output_file(args.out, inputs=inputs)
+    from fisherdash.potentials import native
+
+    found = native.write(model, original, out, from_arguments(ImportSettings, args).energy_unit)
+    for note in found.notes:
+        console.note(note)
+    return {
+        "library": found.library,
+        "out": str(out),
+        "force_difference_eV_per_A": found.force_difference,
+    }
 
 
 def _trajectory(found: "Run", args: argparse.Namespace) -> Iterator[bytes]:

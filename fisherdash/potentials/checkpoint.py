@@ -167,8 +167,17 @@ class Checkpoint:
             head_covariance=covariance,
             element_bias=element_bias,
             name=name,
-            provenance={"parent": self.name, "parent_fingerprint": self.fingerprint, **provenance},
+            provenance={
+                **{name: self.provenance[name] for name in FOREIGN if name in self.provenance},
+                "parent": self.name,
+                "parent_fingerprint": self.fingerprint,
+                **provenance,
+            },
         )
+
+
+FOREIGN = ("library", "file", "file_sha256", "energy_unit", "precision")
+"""Of the provenance of another program's model, what stays true under another head."""
 
 
 def energy_reference(

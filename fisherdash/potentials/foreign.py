@@ -88,11 +88,17 @@ class Imported:
 
 def load(path: Path, settings: ImportSettings, *, name: str) -> Imported:
     """The checkpoint that a file or a folder becomes, see :func:`load_bytes`."""
-    if not path.is_dir():
-        if path.stat().st_size > inert.MOST_BYTES:
-            raise InputError(f"{path.name} has more than {inert.MOST_BYTES} bytes; no model has")
-        return load_bytes(path.read_bytes(), settings, source=path.name, name=name)
-    return load_bytes(_files(path), settings, source=path.resolve().name, name=name)
+    source = path.resolve().name if path.is_dir() else path.name
+    return load_bytes(content(path), settings, source=source, name=name)
+
+
+def content(path: Path) -> bytes | dict[str, bytes]:
+    """A file, or the files of a folder by their names in it; InputError for what is too large."""
+    if path.is_dir():
+        return _files(path)
+    if path.stat().st_size > inert.MOST_BYTES:
+        raise InputError(f"{path.name} has more than {inert.MOST_BYTES} bytes; no model has")
+    return path.read_bytes()
 
 
 def _files(folder: Path) -> dict[str, bytes]:

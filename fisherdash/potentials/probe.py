@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 from fisherdash.errors import InputError
 from fisherdash.potentials import head as heads
@@ -56,8 +56,7 @@ def probe(checkpoint: Checkpoint) -> Probe:
     if form.kind == "quadratic":
         raise InputError("only a head without products of features can be probed")
     rng = np.random.default_rng(0)
-    numbers = jnp.asarray(_atoms(checkpoint.elements))
-    frames = jnp.asarray(_clusters(rng, len(numbers)))
+    numbers, frames = map(jnp.asarray, clusters(checkpoint.elements, rng))
     params, _ = checkpoint.on_device("float64")
     potential, theta = checkpoint.potential, checkpoint.head
     evaluate = jax.jit(
@@ -109,13 +108,15 @@ def _worst(errors: Sequence[float]) -> float:
     return float(np.max(errors))  # keeps what is not a number
 
 
-def _atoms(elements: Sequence[int]) -> Float[np.ndarray, " atoms"]:
-    """Six atoms: of organic chemistry where they are known, else of the first elements."""
+def clusters(
+    elements: Sequence[int], rng: np.random.Generator
+) -> tuple[Integer[np.ndarray, " atoms"], Float[np.ndarray, "frames atoms 3"]]:
+    """Atomic numbers and positions (Å) of six atoms near corners of a cube.
+
+    No bond length is known, and nothing touches. They are of organic chemistry where such elements
+    are known, else of the first ones.
+    """
     known = [z for z in (6, 1, 8, 7) if z in elements] or list(elements)
-    return np.array(list(itertools.islice(itertools.cycle(known), 6)))
-
-
-def _clusters(rng: np.random.Generator, atoms: int) -> Float[np.ndarray, "frames atoms 3"]:
-    """Atoms near corners of a cube: no bond length is known, and nothing touches."""
-    corners = np.array(list(itertools.product((0.0, _SPACING), repeat=3)))[:atoms]
-    return corners + _JITTER * rng.uniform(-1, 1, size=(_FRAMES, atoms, 3))
+    numbers = np.array(list(itertools.islice(itertools.cycle(known), 6)))
+    corners = np.array(list(itertools.product((0.0, _SPACING), repeat=3)))[: len(numbers)]
+    return numbers, corners + _JITTER * rng.uniform(-1, 1, size=(_FRAMES, len(numbers), 3))

@@ -43,8 +43,7 @@ def read(files: Mapping[str, bytes], source: str) -> Found:
         files: content of the files by their names within the folder, "networks/…" included.
         source: what the folder is called, for sentences.
     """
-    main = _text(files, MAIN, source)
-    layers = _layers(main, source)
+    main, layers = _text(files, MAIN, source), layers_of(files, source)
     constants = _constants(_text(files, _named(main, "sflparamsfile"), source), source)
     symbols = constants.pop("Atyp")
     if set(symbols) != set(layers):
@@ -73,7 +72,7 @@ def read(files: Mapping[str, bytes], source: str) -> Found:
         )
     }  # fmt: skip
     bias = np.zeros(MAX_ATOMIC_NUMBER + 1)
-    atoms = _atom_energies(_text(files, _named(main, "atomEnergyFile"), source), symbols, source)
+    atoms = _atom_energies(_text(files, energies_file(files, source), source), symbols, source)
     order = np.argsort(potential.species)
     for one, z, constant in zip(symbols, potential.species, biases, strict=True):
         bias[z] = atoms[one] + constant
@@ -91,6 +90,16 @@ def read(files: Mapping[str, bytes], source: str) -> Found:
         readout=f"sum over atoms of a network for each element ({said}), linear at its end",
         hint="ANI models: hartree",
     )
+
+
+def layers_of(files: Mapping[str, bytes], source: str) -> Layers:
+    """Symbol → widths of the layers before the last one; InputError for what is not read."""
+    return _layers(_text(files, MAIN, source), source)
+
+
+def energies_file(files: Mapping[str, bytes], source: str) -> str:
+    """Name of the file with the energies of single atoms."""
+    return _named(_text(files, MAIN, source), "atomEnergyFile")
 
 
 def _text(files: Mapping[str, bytes], name: str, source: str) -> str:

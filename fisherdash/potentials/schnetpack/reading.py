@@ -78,6 +78,11 @@ def read(model: Record) -> Found:
     )
 
 
+def last_layer(model: Record) -> Record:
+    """The layer whose weights are the head, of a file that :func:`read` takes."""
+    return in_order(part(_readout(part(model, "output_modules")), "outnet"))[-1]
+
+
 # The energy. --------------------------------------------------------------------------------------
 
 

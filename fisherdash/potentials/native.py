@@ -1,0 +1,154 @@
+"""A re-fitted head back into the file of the library that its network came from.
+
+The library's own file is copied with another last layer, read again as on its way in, and compared
+with the checkpoint: the same network to the last bit, and the forces of the new head within what
+the file's precision leaves. What the file has no room for is refused: SchNetPack's has one last
+layer for all atoms, ANI's one for each element, and neither has products of features.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from fisherdash import storage
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
+from fisherdash.potentials import evaluate, foreign
+from fisherdash.potentials.ani import Ani
+from fisherdash.potentials.ani import writing as to_ani
+from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.probe import clusters
+from fisherdash.potentials.schnetpack import writing as to_schnetpack
+from fisherdash.settings import ImportSettings
+from fisherdash.settings.data import Energy
+from fisherdash.units import ENERGY_UNITS
+
+MOST_FORCE_DIFFERENCE = 1e-5
+"""eV/Å, of a file in single precision."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Native:
+    """A file that was written.
+
+    Attributes:
+        library: whose file it is.
+        force_difference: the largest to the checkpoint, eV/Å.
+        notes: what the user should know.
+    """
+
+    library: str
+    force_difference: float
+    notes: tuple[str, ...] = ()
+
+
+def write(model: Checkpoint, original: Path, out: Path, unit: Energy | None = None) -> Native:
+    """Write the library's file, or folder, with the head of a checkpoint.
+
+    Args:
+        model: a re-fitted import.
+        original: the file or folder that was imported.
+        out: of the same kind, new.
+        unit: of the original's energies, where the checkpoint does not say.
+
+    Raises:
+        InputError: for a head that such a file cannot hold, an original that is another model, or
+            one that reads differently afterwards.
+    """
+    unit = unit or model.provenance.get("energy_unit")
+    if unit not in ENERGY_UNITS:
+        raise InputError(
+            f"{model.name!r} does not say in which unit the energies of its original are; give "
+            f"--units, one of {', '.join(ENERGY_UNITS)}"
+        )
+    settings = ImportSettings(energy_unit=unit)
+    data = foreign.content(original)
+    before, found = foreign.taken_over(data, settings, source=original.name, name="original")
+    if before.potential != model.potential or not _alike(before.body, model.body):
+        raise InputError(
+            f"{original.name} is not the file that {model.name!r} was imported from: its network "
+            "is another one"
+        )
+    changed, holds = _changed(data, original.name, model, before, ENERGY_UNITS[unit])
+    after, _ = foreign.taken_over(changed, settings, source=out.name, name=model.name)
+    difference = _force_difference(model, after)
+    if not _alike(after.body, model.body) or not difference <= MOST_FORCE_DIFFERENCE:
+        raise InputError(
+            f"{out.name} was not written: read again, its forces are off by {difference:.1e} eV/Å"
+        )
+    _put(changed, out)
+    notes = () if holds else (
+        "the file has no energies of single atoms, so the zero of its energy stays what it was; "
+        "forces and differences of energies are those of the new head",
+    )  # fmt: skip
+    return Native(found.library, difference, notes)
+
+
+def _changed(
+    data: bytes | Mapping[str, bytes],
+    source: str,
+    model: Checkpoint,
+    before: Checkpoint,
+    unit: float,
+) -> tuple[bytes | Mapping[str, bytes], bool]:
+    """The content with the new head, and whether it holds the constants of the energy too."""
+    # Of elements that the molecule of the re-fit does not have nothing is known.
+    known = model.element_bias != 0
+    change = np.where(known, model.element_bias - before.element_bias, 0.0) / unit
+    if isinstance(data, Mapping):
+        assert isinstance(model.potential, Ani)
+        head = _of_every_element(model, before)
+        return to_ani.with_head(data, source, model.potential, head / unit, change), True
+    if model.form.kind != "shared":
+        raise _no_room(model, "all atoms together", "shared")
+    return to_schnetpack.with_head(data, source, model.head / unit, change)
+
+
+def _of_every_element(model: Checkpoint, before: Checkpoint) -> np.ndarray:
+    """Weights by element; those of elements without a new head stay what they were."""
+    if model.form.kind == "quadratic":
+        raise _no_room(model, "each element, and no products of features", "by-element")
+    if model.form.kind == "shared":
+        return model.by_element(before.form.elements).head
+    rows = before.head.reshape(len(before.form.elements), -1).copy()
+    new = model.head.reshape(len(model.form.elements), -1)
+    rows[[before.form.elements.index(z) for z in model.form.elements]] = new
+    return rows.ravel()
+
+
+def _no_room(model: Checkpoint, layers: str, head: str) -> InputError:
+    return InputError(
+        f"{model.name!r} has a head of the kind {model.form.kind!r}, and such a file has one last "
+        f"layer for {layers}: re-fit with --head {head}, or use the checkpoint itself, whose ASE "
+        "calculator is FisherDashCalculator"
+    )
+
+
+def _alike(first: object, second: object) -> bool:
+    """Whether two trees of arrays are equal to the last bit."""
+    same = jax.tree.structure(first) == jax.tree.structure(second)
+    return same and all(jax.tree.leaves(jax.tree.map(np.array_equal, first, second)))
+
+
+def _force_difference(one: Checkpoint, other: Checkpoint) -> float:
+    """The largest difference of forces on small clusters of the model's elements, eV/Å."""
+    elements = [z for z in one.form.elements or one.elements if z in one.elements]
+    numbers, frames = clusters(elements, np.random.default_rng(0))
+    data = Dataset(frames, np.zeros(len(frames)), np.zeros_like(frames), numbers)
+    first, second = (evaluate.predict(model, data)[1] for model in (one, other))
+    return float(np.abs(first - second).max())
+
+
+def _put(content: bytes | Mapping[str, bytes], out: Path) -> None:
+    """A file, or a folder of files."""
+    if not isinstance(content, Mapping):
+        with storage.replacing(out) as part:
+            Path(part).write_bytes(content)
+        return
+    for name, data in content.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        with storage.replacing(out / name) as part:
+            Path(part).write_bytes(data)
