@@ -169,8 +169,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--native",
         metavar="ORIGINAL",
-        help="write the head of a checkpoint back into the file that was imported (SchNetPack), or "
-        "the folder (NeuroChem), as --out",
+        help="write the head of a checkpoint back into what was imported: a file of SchNetPack, "
+        "MACE or SO3LR, or a folder of NeuroChem",
     )
     add_options(parser, ImportSettings, without=("elements",))
     parser.add_argument(

@@ -2,11 +2,13 @@
 
 The library's own file is copied with another last layer, read again as on its way in, and compared
 with the checkpoint: the same network to the last bit, and the forces of the new head within what
-the file's precision leaves. What the file has no room for is refused: SchNetPack's has one last
-layer for all atoms, ANI's one for each element, and neither has products of features.
+the file's precision leaves. What the file has no room for is refused: SchNetPack's, MACE's and
+SO3LR's have one last layer for all atoms, ANI's one for each element, and none has products of
+features. A model that only its own library can evaluate is written and read by that library.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +24,9 @@ from fisherdash.potentials.ani import writing as to_ani
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.probe import clusters
 from fisherdash.potentials.schnetpack import writing as to_schnetpack
+from fisherdash.potentials.worker import client, trusted
+from fisherdash.potentials.worker.client import line
+from fisherdash.potentials.worker.outside import Outside
 from fisherdash.settings import ImportSettings
 from fisherdash.settings.data import Energy
 from fisherdash.units import ENERGY_UNITS
@@ -58,6 +63,8 @@ def write(model: Checkpoint, original: Path, out: Path, unit: Energy | None = No
         InputError: for a head that such a file cannot hold, an original that is another model, or
             one that reads differently afterwards.
     """
+    if isinstance(model.potential, Outside):
+        return _by_its_library(model, original, out)
     unit = unit or model.provenance.get("energy_unit")
     if unit not in ENERGY_UNITS:
         raise InputError(
@@ -85,6 +92,49 @@ def write(model: Checkpoint, original: Path, out: Path, unit: Energy | None = No
         "forces and differences of energies are those of the new head",
     )  # fmt: skip
     return Native(found.library, difference, notes)
+
+
+def _by_its_library(model: Checkpoint, original: Path, out: Path) -> Native:
+    """The file of a model that another Python evaluates, written and read again by that Python."""
+    potential = model.potential
+    assert isinstance(potential, Outside)
+    unit = ENERGY_UNITS[potential.energy_unit]
+    data = foreign.content(original)
+    if isinstance(data, Mapping) or hashlib.sha256(data).hexdigest() != potential.sha256:
+        raise InputError(f"{original.name} is not the file that {model.name!r} was imported from")
+    if model.form.kind != "shared":
+        raise _no_room(model, "all atoms together", "shared")
+    process = potential.client()
+    change = model.element_bias / unit - process.arrays["constants"]
+    change = np.where(model.element_bias != 0, change, 0.0)
+    with storage.replacing(out) as part:
+        given = {"theta": model.head / unit, "change": change}
+        process.ask("write", given, {}, path=str(Path(part).resolve()))
+        # It was made of a trusted file by that file's own library; the word is for it alone.
+        earlier = trusted.everything()
+        word = trusted.trust(Path(part), potential.family, process.trusted.python)
+        try:
+            again = client.Client(word, potential.options)
+            difference = _outside_difference(model, again, unit)
+            again.close()
+        finally:
+            if word.sha256 not in {one.sha256 for one in earlier}:
+                trusted.forget(word)
+        if not difference <= MOST_FORCE_DIFFERENCE:
+            raise InputError(
+                f"{out.name} was not written: read again, its forces are off by {difference:.1e} "
+                "eV/Å"
+            )
+    return Native(line(process.facts["library"]), difference)
+
+
+def _outside_difference(model: Checkpoint, again: client.Client, unit: float) -> float:
+    """The largest difference of the library's forces to the checkpoint's, eV/Å."""
+    data = _frames(model)
+    where = {"numbers": np.asarray(data.atomic_numbers, np.int64), "positions": data.positions}
+    shapes = {"energy": (len(data),), "forces": data.positions.shape}
+    theirs = again.ask("energy_and_forces", where, shapes)["forces"] * unit
+    return float(np.abs(theirs - evaluate.predict(model, data)[1]).max())
 
 
 def _changed(
@@ -135,11 +185,16 @@ def _alike(first: object, second: object) -> bool:
 
 def _force_difference(one: Checkpoint, other: Checkpoint) -> float:
     """The largest difference of forces on small clusters of the model's elements, eV/Å."""
-    elements = [z for z in one.form.elements or one.elements if z in one.elements]
-    numbers, frames = clusters(elements, np.random.default_rng(0))
-    data = Dataset(frames, np.zeros(len(frames)), np.zeros_like(frames), numbers)
+    data = _frames(one)
     first, second = (evaluate.predict(model, data)[1] for model in (one, other))
     return float(np.abs(first - second).max())
+
+
+def _frames(model: Checkpoint) -> Dataset:
+    """Small clusters of elements that its head knows, without labels."""
+    elements = [z for z in model.form.elements or model.elements if z in model.elements]
+    numbers, frames = clusters(elements, np.random.default_rng(0))
+    return Dataset(frames, np.zeros(len(frames)), np.zeros_like(frames), numbers)
 
 
 def _put(content: bytes | Mapping[str, bytes], out: Path) -> None:

@@ -83,7 +83,7 @@ class Client:
         return self._process.poll() is None
 
     def ask(
-        self, request: str, arrays: Mapping[str, np.ndarray], expected: Shapes
+        self, request: str, arrays: Mapping[str, np.ndarray], expected: Shapes, **said: str
     ) -> dict[str, np.ndarray]:
         """The arrays that answer a request.
 
@@ -91,11 +91,12 @@ class Client:
             request: its name, see ``worker.py``.
             arrays: that go with it.
             expected: names and shapes of the answer, all float64.
+            said: what else goes with it.
 
         Raises:
             InputError: for every other answer, and for none.
         """
-        return self._ask({"request": request}, arrays, expected, ANSWER_SECONDS)[1]
+        return self._ask({"request": request, **said}, arrays, expected, ANSWER_SECONDS)[1]
 
     @property
     def busy(self) -> bool:

@@ -115,8 +115,8 @@ class TorchModel:
             # fifteen times as long as one.
             torch.set_num_threads(1)
         self.options = options
-        # This runs what is written in the file: its owner has said that it may.
-        self.model = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+        self.data = data
+        self.model = self._load()
         if not isinstance(self.model, torch.nn.Module):
             raise Refusal(
                 f"holds a {type(self.model).__name__} and no model: weights without their model, "
@@ -132,6 +132,10 @@ class TorchModel:
         self._graph: Any = None
         self._dual: Any = None
         self.open()
+
+    def _load(self) -> Any:
+        """The model as it is in the file: this runs what is written there, as its owner allowed."""
+        return self.torch.load(io.BytesIO(self.data), map_location="cpu", weights_only=False)
 
     def open(self) -> None:
         """Set ``facts``, ``theta`` and ``constants``; :class:`Refusal` for what is not linear."""
@@ -160,6 +164,30 @@ class TorchModel:
     def put(self, theta: np.ndarray) -> None:
         """Write θ into the library's own layers."""
         raise NotImplementedError
+
+    def shift(self, change: np.ndarray) -> None:
+        """Add to the constants of the elements, (119,)."""
+        raise NotImplementedError
+
+    def write(self, theta: np.ndarray, change: np.ndarray, path: str) -> None:
+        """The library's own file with another θ and other constants.
+
+        Only the numbers that these change are others; all keep the precision that they had.
+        """
+        torch = self.torch
+        before = {name: one.clone() for name, one in self.model.state_dict().items()}
+        try:
+            self.put(theta)
+            self.shift(change)
+            after = {name: one.clone() for name, one in self.model.state_dict().items()}
+        finally:
+            self.model.load_state_dict(before)
+        fresh = self._load()
+        with torch.no_grad():
+            for name, one in fresh.state_dict().items():
+                if not torch.equal(before[name], after[name]):
+                    one.copy_(after[name])
+        torch.save(fresh, path)
 
     def per_atom(self, numbers: np.ndarray, positions: np.ndarray) -> dict:
         """h and U₀."""
@@ -349,6 +377,12 @@ class Mace(TorchModel):
             table[:] = kept
             table[rows, self.head] = self._tensor(part) / (response * self.scale)
 
+    def shift(self, change: np.ndarray) -> None:
+        """The energies of isolated atoms take it."""
+        elements = self.facts["elements"]
+        table = self.model.atomic_energies_fn.atomic_energies
+        table.view(-1, len(elements))[self.head] += self._tensor(change[elements])
+
     def _scalars(self, layer: Any) -> list:
         """Places of the inputs that do not turn with the molecule."""
         found, start = [], 0
@@ -447,6 +481,11 @@ class So3lr(TorchModel):
         """θ are the weights themselves."""
         self.layer.weight.data[0] = self._tensor(theta)
 
+    def shift(self, change: np.ndarray) -> None:
+        """The shifts of the elements take it."""
+        shifts = self.block.energy_shifts.data
+        shifts += self._tensor(change[1 : len(shifts) + 1])
+
     def evaluate(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
         """Input of the last layer, caught on its way in."""
         seen: list = []
@@ -497,6 +536,9 @@ class Server:
         what = header.get("request")
         if what == "hello":
             return self.hello(header)
+        if what == "write":
+            self.model.write(arrays["theta"], arrays["change"], header["path"])
+            return {}, {}
         numbers, x = arrays["numbers"], arrays["positions"]
         model = self.model
         if what == "per_atom":

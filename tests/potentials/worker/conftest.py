@@ -1,15 +1,25 @@
-"""A Python that has the toy, and a workspace that trusts a file of it."""
+"""A Python that has the toy, a workspace that trusts a file of it, and models of the libraries."""
 
 import hashlib
 import json
+import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fisherdash.potentials.worker import client, trusted
+from fisherdash.potentials.foreign import Imported
+from fisherdash.potentials.worker import client, importing, trusted
+from fisherdash.settings import ImportSettings, OutsideSettings
+
+BLANK = ImportSettings()
+
+
+def asked(python: str, **more) -> OutsideSettings:
+    return OutsideSettings(**{"family": "mace", "python": python, "trusted": True} | more)
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +62,49 @@ def nothing_left_running():
     """No process outlives its test."""
     yield
     client.close_all()
+
+
+@pytest.fixture(scope="session")
+def theirs() -> str:
+    """A Python with MACE and so3krates-torch."""
+    named = os.environ.get("FISHERDASH_OUTSIDE_PYTHON", "")
+    if not named:
+        pytest.skip(
+            "FISHERDASH_OUTSIDE_PYTHON names no Python that has MACE and so3krates-torch; "
+            "'make potentials FAMILY=mace' makes one"
+        )
+    return named
+
+
+@pytest.fixture(scope="session")
+def models(shared_data: Path) -> Path:
+    """Folder of published models beside the published data."""
+    folder = shared_data.parent / "models"
+    if not folder.is_dir():
+        pytest.skip(f"published models not found in {folder}")
+    return folder
+
+
+def their_words(python: str, program: str) -> str:
+    """What a program prints in their Python."""
+    words = [python, "-W", "ignore", "-c", program]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def so3lr_file(theirs) -> Path:
+    """The weights that come with so3krates-torch."""
+    where = "import importlib.util as u; print(u.find_spec('so3krates_torch').origin)"
+    return Path(their_words(theirs, where)).parent / "pretrained" / "so3lr" / "so3lr.model"
+
+
+@pytest.fixture
+def so3lr(theirs, so3lr_file) -> Imported:
+    return importing.load(so3lr_file, BLANK, asked(theirs, family="so3lr"), name="so3lr")
+
+
+@pytest.fixture
+def mace(theirs, models) -> Imported:
+    """After 15 epochs."""
+    unit = ImportSettings(energy_unit="eV")
+    return importing.load(models / "mace" / "ethanol_e14.model", unit, asked(theirs), name="mace")

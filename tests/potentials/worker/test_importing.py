@@ -1,9 +1,6 @@
 """The door for models that only their own library can evaluate: a checkpoint, or a reason."""
 
 import json
-import os
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,18 +11,12 @@ from fisherdash.dataset import Dataset, load, save
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.evaluate import evaluate, predict
-from fisherdash.potentials.foreign import Imported
 from fisherdash.potentials.probe import probe
 from fisherdash.potentials.worker import client, importing, trusted
 from fisherdash.settings import ImportSettings, Options, OutsideSettings
 from fisherdash.units import HARTREE
+from tests.potentials.worker.conftest import BLANK, asked
 from tests.randomised import ETHANOL, displaced_ethanol
-
-BLANK = ImportSettings()
-
-
-def asked(python: str, **more) -> OutsideSettings:
-    return OutsideSettings(**{"family": "mace", "python": python, "trusted": True} | more)
 
 
 def test_it_says_what_it_found(file, python) -> None:
@@ -128,52 +119,6 @@ def test_refusals_of_the_shell_are_one_line_each(
         told_out, err = capfd.readouterr()
         assert told_out == "" and len(err.splitlines()) == 1, err
         assert expected in err and not out.exists()
-
-
-@pytest.fixture(scope="session")
-def theirs() -> str:
-    """A Python with MACE and so3krates-torch."""
-    named = os.environ.get("FISHERDASH_OUTSIDE_PYTHON", "")
-    if not named:
-        pytest.skip(
-            "FISHERDASH_OUTSIDE_PYTHON names no Python that has MACE and so3krates-torch; "
-            "'make potentials FAMILY=mace' makes one"
-        )
-    return named
-
-
-@pytest.fixture(scope="session")
-def models(shared_data: Path) -> Path:
-    """Folder of published models beside the published data."""
-    folder = shared_data.parent / "models"
-    if not folder.is_dir():
-        pytest.skip(f"published models not found in {folder}")
-    return folder
-
-
-def their_words(python: str, program: str) -> str:
-    """What a program prints in their Python."""
-    words = [python, "-W", "ignore", "-c", program]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-
-
-@pytest.fixture(scope="session")
-def so3lr_file(theirs) -> Path:
-    """The weights that come with so3krates-torch."""
-    where = "import importlib.util as u; print(u.find_spec('so3krates_torch').origin)"
-    return Path(their_words(theirs, where)).parent / "pretrained" / "so3lr" / "so3lr.model"
-
-
-@pytest.fixture
-def so3lr(theirs, so3lr_file) -> Imported:
-    return importing.load(so3lr_file, BLANK, asked(theirs, family="so3lr"), name="so3lr")
-
-
-@pytest.fixture
-def mace(theirs, models) -> Imported:
-    """After 15 epochs."""
-    unit = ImportSettings(energy_unit="eV")
-    return importing.load(models / "mace" / "ethanol_e14.model", unit, asked(theirs), name="mace")
 
 
 @pytest.mark.slow

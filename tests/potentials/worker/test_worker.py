@@ -122,7 +122,7 @@ def test_a_request_that_fails_does_not_end_the_session(hello) -> None:
     found = answers(
         worker.encode({"request": "per_atom"}, {}),  # before hello
         worker.encode(hello, {}),
-        worker.encode({"request": "write"}, {"numbers": ETHANOL, "positions": frames}),
+        worker.encode({"request": "sing"}, {"numbers": ETHANOL, "positions": frames}),
         worker.encode({"request": "per_atom"}, {"numbers": ETHANOL, "positions": frames}),
     )
     assert [header.get("error") for header, _ in found] == ["KeyError", None, "refused", None]

@@ -5,6 +5,9 @@
 The same as a potential in JAX is :class:`Inside`.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 WIDTHS = np.array([0.8, 1.5, 3.0, 6.0])
@@ -76,6 +79,11 @@ class Toy:
 
     def _apart(self, x):
         return x[:, :, None] - x[:, None]
+
+    def write(self, theta, change, path):
+        said = {"springs": self.springs, "theta": theta.tolist()}
+        constants = (self.constants + change).tolist()
+        Path(path).write_text(json.dumps(said | {"constants": constants}))
 
     def _squared(self, x):
         return np.sum(self._apart(x) ** 2, axis=(1, 2, 3))

@@ -25,6 +25,8 @@ class Faulty(Toy):
     def __init__(self, data, options):
         said = json.loads(data)
         super().__init__(springs=said.get("springs", True))
+        self.theta = np.array(said.get("theta", self.theta))
+        self.constants = np.array(said.get("constants", self.constants))
         self.fault, self.after = said.get("fault", ""), said.get("after", 0)
         print("hello from a library that prints to standard output", flush=True)
         if self.fault == "package":
