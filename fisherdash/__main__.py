@@ -47,6 +47,9 @@ COMMANDS: Final = {
         "errors of a checkpoint on a data set", models.add_evaluate, models.evaluate
     ),
     "solve": Command("re-fit the last layer", models.add_solve, models.solve),
+    "curve": Command(
+        "the error of a re-fit against the number of frames", models.add_curve, models.curve
+    ),
     "label": Command("write frames that a reference is to label", models.add_label, models.label),
     "simulate": Command(
         "molecular dynamics of one or more checkpoints", dynamics.add_simulate, dynamics.simulate

@@ -131,6 +131,16 @@ def refit(
 
 
 @_put_back_if_it_waits
+def curve(
+    model_path: Path, data_path: Path, model: "Checkpoint", data: Dataset, options: Options
+) -> Job:
+    """Re-fits to more and more frames; the result is the LearningCurve."""
+    task = tasks.curve(model, data, options, title=f"{model_path.stem} on {data_path.stem}")
+    command = shell_command("curve", model_path, data_path, options)
+    return task.submit(checkpoint=model_path, data=data_path, command=command)
+
+
+@_put_back_if_it_waits
 def import_model(path: Path, settings: ImportSettings, outside: OutsideSettings) -> Job:
     """Import a model that its own library opens; the result says what was found.
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from fisherdash.fisher import Refit
+    from fisherdash.fisher.curve import LearningCurve
     from fisherdash.landscape import Landscape
     from fisherdash.md import Chunk
     from fisherdash.potentials.checkpoint import Checkpoint
@@ -429,6 +430,49 @@ def evaluate(
     return Task("evaluate", title, estimate, work, info={"roles": roles}, keeps=False)
 
 
+def curve(
+    model: "Checkpoint",
+    data: Dataset,
+    options: Options,
+    test: Dataset | None = None,
+    title: str = "",
+) -> "Task[LearningCurve, LearningCurve]":
+    """Re-fits to more and more frames, each tested on ``test`` or on frames that are held back.
+
+    InputError where there are too few frames, or other atoms in the test.
+    """
+    from fisherdash.fisher.curve import DRAWS, learning_curve, parts, sizes
+    from fisherdash.potentials.evaluate import seen_frames
+
+    if test is None:
+        data, test, seen = parts(data, options.seed, seen_frames(model, data))
+    else:
+        seen = int(seen_frames(model, test).sum())
+    if not np.array_equal(test.atomic_numbers, data.atomic_numbers):
+        raise InputError(
+            f"the frames to test on are of {test.formula}, or in another order of atoms; the data "
+            f"are of {data.formula}"
+        )
+    every = [size for size in sizes(len(data)) for _ in range(DRAWS if size < len(data) else 1)]
+    number, tested = len(every), test
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        found = None
+        for found in learning_curve(model, data, tested, options, seen, cancel):
+            yield found
+        return found
+
+    def describe(found: "LearningCurve") -> JobProgress:
+        done = sum(len(one.errors) for one in found.points)
+        words = f"{done} of {number} re-fits, {found.points[-1].frames} frames"
+        return JobProgress(done / number, "solving", words)
+
+    network = Network.of(model)
+    once = [_refit(network, data, options, frames) for frames in every]
+    estimate = Estimate("curve", 0.0).together("curve", *once)
+    return Task("curve", title, estimate, work, describe=describe, keeps=False)
+
+
 def landscape(
     models: "Mapping[str, Checkpoint]",
     data: Dataset,
@@ -509,9 +553,11 @@ def _training(
     return Task("train", title, estimate, work, describe, {**info, "sizes": sizes})
 
 
-def _refit(network: Network, data: Dataset, options: Options) -> Estimate:
+def _refit(
+    network: Network, data: Dataset, options: Options, frames: int | None = None
+) -> Estimate:
     elements = len(np.unique(data.atomic_numbers))
-    return estimates.refit(network, data.num_atoms, len(data), elements, options)
+    return estimates.refit(network, data.num_atoms, frames or len(data), elements, options)
 
 
 def _simulation(

@@ -87,6 +87,34 @@ def stability_check(job: Job, refit: "Refit") -> None:
         st.rerun()
 
 
+def learning_curve(job: Job, refit: "Refit") -> None:
+    """The error against the number of frames, or the button that computes it."""
+    st.markdown(
+        "How few labelled frames move the model, and whether more of them would help: re-fits with "
+        "the settings above to 10, 20, 40, … frames, three draws of each, tested on a fifth of the "
+        "frames that is never fitted."
+    )
+    info, prepared = job.info, refit.prepared
+    options = dataclasses.replace(
+        prepared.options, label_displaced=0, label_dynamics=0, test_boltzmann=False
+    )
+    if st.button("Compute the learning curve", icon=":material/show_chart:"):
+        begin(
+            lambda: submit.curve(
+                info["checkpoint"], info["data"], prepared.checkpoint, prepared.dataset, options
+            )
+        )
+        st.rerun()
+    mine = (one for one in jobs.every("curve") if one.info["checkpoint"] == info["checkpoint"])
+    made = next((one for one in mine if one.info["data"] == info["data"]), None)
+    if made is None:
+        return
+    follow(made)
+    if made.result is not None and made.status == "finished":
+        refit_report.learning_curve(made.result)
+    command(made.info["command"])
+
+
 def report(job: Job, refit: "Refit") -> None:
     """Everything about the latest re-fit."""
     refit_report.before_and_after(refit)
@@ -94,7 +122,7 @@ def report(job: Job, refit: "Refit") -> None:
         download_file(job.info["out"], "Download the re-fitted checkpoint")
         onward("simulate", "Simulate both heads")
     st.caption(f"{kept_as(job.info['out'])}.")
-    names = ["Ridge path", "Spectrum and head", "Boltzmann test", "Stability"]
+    names = ["Ridge path", "Spectrum and head", "Boltzmann test", "Stability", "Learning curve"]
     if refit.descent is not None:
         names.append("Descent")
     key, tabs = f"refit {job.id}", st.tabs(names)
@@ -108,8 +136,10 @@ def report(job: Job, refit: "Refit") -> None:
         refit_report.boltzmann(refit, key)
     with tabs[3]:
         stability_check(job, refit)
+    with tabs[4]:
+        learning_curve(job, refit)
     if refit.descent is not None:
-        with tabs[4]:
+        with tabs[5]:
             refit_report.descent(refit, key)
 
 

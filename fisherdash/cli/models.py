@@ -280,6 +280,47 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     return summary(refit) | ({"details": details(refit)} if args.details else {})
 
 
+def add_curve(parser: argparse.ArgumentParser) -> None:
+    """A checkpoint, frames to re-fit it to, and frames to test on."""
+    add_checkpoint(parser)
+    add_data(parser)
+    parser.add_argument(
+        "--test",
+        metavar="FILE",
+        help="frames to test on (default: a fifth of the data, which is not fitted)",
+    )
+    add_options(parser, Options, without=LABELS)
+    add_options(parser.add_argument_group("data"), LoadSettings)
+
+
+def curve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
+    """Re-fit to 10, 20, 40, … frames, three draws each, and show the error on other frames.
+
+    How few labels move a model to another level of theory, and whether more of them help.
+    """
+    model = read_checkpoint(args.checkpoint)
+    data = read_data(args.data, args, console, args.temperature)
+    test = None if args.test is None else read_data(args.test, args, console, args.temperature)
+    from fisherdash import tasks
+
+    options = from_arguments(Options, args, temperature=None, test_boltzmann=False)
+    found, _ = console.follow(tasks.curve(model, data, options, test))
+    if found.seen:
+        console.note(
+            f"warning: the network was trained on {found.seen} of the {found.test_frames} test "
+            "frames"
+        )
+    told = found.to_json()
+    if args.json:
+        return told
+    points = told.pop("curve")
+    for one in points:
+        told[f"{one['frames']}_frames_eV_per_A"] = (
+            f"{one['force_rmse_eV_per_A']:.4g} ({one['lowest']:.4g} to {one['highest']:.4g})"
+        )
+    return told
+
+
 def _labels(
     args: argparse.Namespace, data: "Dataset", options: Options, console: Console
 ) -> dict[str, Any]:

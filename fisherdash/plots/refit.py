@@ -21,6 +21,40 @@ from fisherdash.plots.theme import DEFAULT, FISHER, NEUTRAL, OTHERS, SeriesStyle
 
 if TYPE_CHECKING:
     from fisherdash.fisher import Boltzmann, Descent, RidgePoint
+    from fisherdash.fisher.curve import LearningCurve
+
+
+def curve_figure(found: "LearningCurve") -> Chart:
+    """Error on the test frames against the number of fitted frames, with the spread of draws."""
+    frames = np.array([one.frames for one in found.points])
+    middle = np.array([one.median for one in found.points])
+    low, high = (np.array([end(one.errors) for one in found.points]) for end in (min, max))
+    bars = {"array": high - middle, "arrayminus": middle - low, "thickness": 1.2}
+    fitted = line(
+        "re-fitted head", frames, middle, FISHER, mode="lines+markers", error_y=bars,
+        hovertemplate="%{y:.3g} eV/Å from %{x} frames",
+    )  # fmt: skip
+    made = chart(
+        [fitted],
+        f"Force RMSE on {found.test_frames} test frames against the number of fitted frames",
+        pd.DataFrame(
+            {
+                "frames": frames,
+                "force RMSE (eV/Å), median": middle,
+                "lowest": low,
+                "highest": high,
+                "draws": [len(one.errors) for one in found.points],
+                "kept the default head": [one.kept for one in found.points],
+            }
+        ),
+        x=axis("fitted frames", type="log", tickvals=frames, ticktext=[str(n) for n in frames]),
+        y=axis("force RMSE on test frames (eV/Å)", type="log"),
+        height=320,
+        showlegend=False,
+        hovermode="closest",
+    )
+    guide(made, "default head", DEFAULT.colour, y=found.default)
+    return made
 
 
 def shown_ridges(path: Sequence["RidgePoint"]) -> list[float]:

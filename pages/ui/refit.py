@@ -11,12 +11,13 @@ from fisherdash.dataset import Dataset
 from fisherdash.plots import refit as figures
 from fisherdash.plots.refit import temperature_figure
 from fisherdash.settings import Options, StabilitySettings
-from pages.ui.charts import draw, numbers, show_table
+from pages.ui.charts import csv_button, draw, numbers, show_table
 from pages.ui.progress import plain
 from pages.ui.widgets import widgets
 
 if TYPE_CHECKING:
     from fisherdash.fisher import Candidate, Refit
+    from fisherdash.fisher.curve import LearningCurve
 
 
 def choose_options(data: Dataset) -> Options | None:
@@ -200,6 +201,21 @@ def stability(refit: "Refit") -> None:
             _tried(check.confirmation),
             "Survival of the default and the chosen head from new initial states",
         )
+
+
+def learning_curve(found: "LearningCurve") -> None:
+    """The error against the number of frames, as a chart and a table."""
+    figure = figures.curve_figure(found)
+    draw(figure, key="learning curve", table=False)
+    show_table(figure.table, "Learning curve")
+    csv_button(figure.table, "learning curve")
+    words = (
+        f"Tested on {found.test_frames} frames that were not fitted. Bars reach from the lowest to "
+        "the highest of the draws; the largest set is all there is, so it has no bar."
+    )
+    if found.seen:
+        words += f" The network was trained on {found.seen} of the test frames."
+    st.caption(words)
 
 
 def _tried(heads: "Sequence[Candidate]") -> pd.DataFrame:

@@ -205,6 +205,21 @@ def test_refit_from_the_page_shows_before_and_after(open_page, water, model):
     assert f"{plain(name)} was renamed or deleted since." in texts(app)
 
 
+def test_a_learning_curve_is_computed_on_request(open_page, water, model):
+    app = open_page("refit")
+    next(item for item in app.button if item.label == "Re-fit").click().run()
+    assert jobs.every("refit")[0].wait(PATIENCE)
+    app.run()
+    submit(app, "Compute the learning curve")
+    (job,) = jobs.every("curve")
+    assert job.wait(PATIENCE) and job.status == "finished", job.error
+    app.run()
+    assert not app.exception and "Tested on 12 frames that were not fitted" in texts(app)
+    table = next(one.value for one in app.dataframe if "draws" in one.value)
+    assert table["frames"].tolist() == [10, 20, 48] and table["draws"].tolist() == [3, 3, 1]
+    assert "fisherdash curve" in job.info["command"]
+
+
 def test_error_bars_of_a_replica_need_a_re_fitted_checkpoint(open_page, short_run, model):
     other = checkpoints.Checkpoint(
         **{**vars(model), "elements": (1, 6, 8), "name": "fitted"},
