@@ -125,7 +125,8 @@ def report(job: Job, refit: "Refit") -> None:
     names = ["Ridge path", "Spectrum and head", "Boltzmann test", "Stability", "Learning curve"]
     if refit.descent is not None:
         names.append("Descent")
-    key, tabs = f"refit {job.id}", st.tabs(names)
+    key = f"refit {job.id}"
+    tabs = st.tabs(names, key=f"{key} part", on_change="rerun")  # else a button leads to the first
     with tabs[0]:
         ridge = refit_report.path(refit, key)
         if ridge is not None:

@@ -48,7 +48,7 @@ def curve_figure(found: "LearningCurve") -> Chart:
             }
         ),
         x=axis("fitted frames", type="log", tickvals=frames, ticktext=[str(n) for n in frames]),
-        y=axis("force RMSE on test frames (eV/Å)", type="log"),
+        y=axis("force RMSE on test frames (eV/Å)", rangemode="tozero"),
         height=320,
         showlegend=False,
         hovermode="closest",
