@@ -165,7 +165,7 @@ def document(
         f"# Evidence: {title}" if title else "# Evidence",
         f"Everything below is made from the tables of the study by `{command}`; do not edit it.",
         "## In short",
-        *_in_short(found, show),
+        *_in_short(found, show, elsewhere or {}),
         "## The heads",
         "\n".join(
             f"- {name}: {said}." for name, said in words.heads_in_words(specification).items()
@@ -205,7 +205,9 @@ def markdown(table: pd.DataFrame) -> str:
     )
 
 
-def _in_short(found: Findings, show: _Show) -> list[str]:
+def _in_short(
+    found: Findings, show: _Show, others: Mapping[str, tuple[Findings, str]]
+) -> list[str]:
     """The answer and one figure, then what it rests on."""
     where = found.primary.condition if found.primary else next(iter(found.conditions), None)
     figure = show(
@@ -220,8 +222,13 @@ def _in_short(found: Findings, show: _Show) -> list[str]:
     shown = [figure, caption] if figure else []
     if found.primary is None:
         return [words.headline(found), *shown]
+    told = [
+        words.elsewhere(tomllib.loads(text).get("title", name), one)
+        for name, (one, text) in others.items()
+    ]
     return [
         " ".join(words.in_short(found)),
+        " ".join(filter(None, told)),
         *shown,
         " ".join(words.primary_lines(found.primary)[1:]),
         " ".join([words.SECONDARY, words.answer(found), *words.grounds(found)]),

@@ -172,6 +172,24 @@ def in_short(found: Findings) -> list[str]:
     return [one for one in (*said, _price(found, question.head, condition)) if one]
 
 
+def elsewhere(title: str, found: Findings) -> str:
+    """The answer of another study to its primary question, in a sentence; "" without one."""
+    one = found.primary
+    if one is None:
+        return ""
+    others = [
+        f"{other.second} {other.survivors.scaled(100.0).text(sign=True)}"
+        for other in found.of(one.condition)
+        if other.second != one.question.head and other.survival_sign
+    ]
+    rest = f"; told from none there too: {', '.join(others)}" if others else ""
+    return (
+        f"The same asked elsewhere ({title}): “{one.question.head}” changes the share of survivors "
+        f"by {one.change.scaled(100.0).text(sign=True, unit='points')}, mean over {one.models} "
+        f"models ({p_value(Tested(one.signed_rank))}){rest}."
+    )
+
+
 def _others(others: Sequence[Comparison]) -> str:
     """How many of the others' trajectories survive, the most helpful head first."""
     ranked = sorted(others, key=lambda one: -(one.survivors.value or 0.0))

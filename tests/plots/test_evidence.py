@@ -114,7 +114,7 @@ def test_other_studies_are_told_by_their_answers():
     alone = text_about(SMALL)
     assert "elsewhere" not in alone
     before, part = text.split("## The same question elsewhere")
-    assert alone.startswith(before.rstrip())
+    assert alone.startswith(before.rstrip())  # a study without a question of its own says no more
     for sentence in words.in_short(other):
         assert sentence in part
     assert "(pictures/other.svg)" in part and "| force-free | 1000 K, 0.5 fs |" in part

@@ -62,3 +62,7 @@ def test_the_answer_comes_first_then_the_other_heads_then_the_price() -> None:
     assert f"the last frames of {survivors:,} survivors lie +0.1 standard deviations" in price
     assert "So far 40 of 60 models" in words.headline(found)
     assert words.in_short(Findings(tables)) == []
+    told = words.elsewhere("Another", found)
+    wide = found.primary.change.scaled(100.0).text(sign=True, unit="points")
+    assert f"elsewhere (Another): “wide” changes the share of survivors by {wide}" in told
+    assert "told from none" not in told and words.elsewhere("Another", Findings(tables)) == ""
