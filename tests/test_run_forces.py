@@ -24,8 +24,10 @@ def test_forces_of_a_trajectory_are_held_against_another_head(tmp_path):
     assert has_models(run)
     frames = np.array([0, 2, 3])
     (one, against), (ten, first) = run_forces.by_two_heads(run, [0, 1], 1, frames)
-    np.testing.assert_allclose(against, 10.0 * one, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(ten, 10.0 * first, rtol=1e-4, atol=1e-4)
+    for found, expected in ((against, 10.0 * one), (ten, 10.0 * first)):
+        # In single precision the error of each is a part of the largest, whatever its own size.
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * scale)
     # F = −dU/dx along the way: what the potential loses, the forces have done.
     x = run.frames(0, 1, frames)[1:].astype(float)
     lost = -np.diff(run.trajectories().potential[0, 1, frames[1:]])[0]

@@ -2,7 +2,7 @@
 
     python tools/wide_heads.py DATA --out FOLDER --networks 8 --frames 100 200 400 800
     python tools/wide_heads.py DATA --out FOLDER --results studies/wide_heads/NAME.csv
-    python tools/wide_heads.py DATA --out FOLDER --checkpoints A.safetensors B.safetensors
+    python tools/wide_heads.py DATA --out FOLDER --checkpoints A.safetensors B.safetensors --by-model
     python tools/wide_heads.py DATA --out FOLDER --heads report noise
 
 Trains under-trained networks (or takes those that are given), re-fits each one's head in several
@@ -152,6 +152,11 @@ def of(row: Row, name: str, temperature: float) -> bool:
     return (row["model"], row["temperature_K"]) == (name, f"{temperature:g}")
 
 
+def of_head(row: Row, name: str, key: str) -> bool:
+    """Whether a line is of this head of this model."""
+    return (row["model"], row["head"]) == (name, key)
+
+
 def add(path: Path, rows: Sequence[Row]) -> None:
     """Writes the rows of one network at one temperature, all at once."""
     fresh = not path.exists()
@@ -217,6 +222,23 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def by_model(rows: Sequence[Row]) -> str:
+    """Markdown: a line a model and head, its failures at each temperature."""
+    temperatures = sorted({row["temperature_K"] for row in rows}, key=float)
+    titles = ["model", "head", "force RMSE (eV/Å)", *(f"failed, {t} K" for t in temperatures)]
+    titles += [f"drift of survivors, {t} K (meV/atom/ps)" for t in temperatures]
+    lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
+    for name, key in dict.fromkeys((row["model"], row["head"]) for row in rows):
+        mine = {row["temperature_K"]: row for row in rows if of_head(row, name, key)}
+        here = [mine.get(t) for t in temperatures]
+        cells = [name, DEFAULT if key == DEFAULT else HEADS[key][0]]
+        cells.append(column([row for row in here if row][:1], "force_rmse_eV_per_A", ".4f"))
+        cells += [f"{row['failed']} of {row['replicas']}" if row else "–" for row in here]
+        cells += [column([row], "drift_meV_per_atom_per_ps", ".2g") if row else "–" for row in here]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     """Train, re-fit, simulate, and print the table."""
     parser = argparse.ArgumentParser(
@@ -240,6 +262,9 @@ def main() -> int:
     parser.add_argument("--picoseconds", type=float, default=10.0)
     parser.add_argument("--timestep-fs", type=float, default=1.0)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[500.0, 1000.0])
+    parser.add_argument(
+        "--by-model", action="store_true", help="a line for each model, not for all of them"
+    )
     parser.add_argument("--seed", type=int, default=77, help="of the initial states")
     parser.add_argument("--results", type=Path, help="CSV (default: results.csv in the folder)")
     args = parser.parse_args()
@@ -269,7 +294,7 @@ def main() -> int:
         f"{args.replicas} replicas of {args.picoseconds:g} ps, {args.timestep_fs:g} fs, the same "
         "initial states for all heads:\n"
     )
-    print(table(read(results)))
+    print(by_model(read(results)) if args.by_model else table(read(results)))
     return 0
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from fisherdash import dataset
 from fisherdash.study import read_spec, run_study
-from fisherdash.study.tables import COLUMNS
+from fisherdash.study.tables import COLUMNS, table_file
 from tests.randomised import planted_dataset, random_checkpoint
 from tools import study_pieces
 
@@ -63,12 +63,12 @@ def test_what_was_packed_is_not_done_again(tmp_path):
     first_question = (tmp_path / "first" / "questions.json").read_text()
     assert (study / "questions.json").read_text() == first_question  # asked once, long ago
 
-    together = {name: (study / "tables" / f"{name}.csv").read_text() for name in COLUMNS}
+    together = {name: table_file(study / "tables", name).read_bytes() for name in COLUMNS}
     (study / study_pieces.ARCHIVE).unlink()
     sitting("0, 1", tmp_path / "at once", 0, 4)
-    for name, text in together.items():
+    for name, packed in together.items():
         if name != "timings":
-            assert (study / "tables" / f"{name}.csv").read_text() == text, name
+            assert table_file(study / "tables", name).read_bytes() == packed, name
 
 
 def test_a_mistake_is_one_sentence(tmp_path, monkeypatch, capsys):
