@@ -2,7 +2,7 @@
 
     python tools/wide_heads.py DATA --out FOLDER --networks 8 --frames 100 200 400 800
     python tools/wide_heads.py DATA --out FOLDER --results studies/wide_heads/NAME.csv
-    python tools/wide_heads.py DATA --out FOLDER --checkpoints A.safetensors B.safetensors --by-model
+    python tools/wide_heads.py DATA --out FOLDER --by-model --checkpoints A.safetensors …
     python tools/wide_heads.py DATA --out FOLDER --heads report noise
 
 Trains under-trained networks (or takes those that are given), re-fits each one's head in several
