@@ -65,6 +65,13 @@ class Imported:
     notes: tuple[str, ...]
     fixed_terms: tuple[str, ...] = ()
 
+    @property
+    def sentences(self) -> list[str]:
+        """What was found, and what the user should know."""
+        cutoff = self.checkpoint.potential.cutoff
+        said = f"{self.library}: {self.readout}, cutoff {cutoff:g} Å."
+        return [said, *(f"{note[0].upper()}{note[1:]}." for note in self.notes)]
+
     def summary(self) -> dict[str, Any]:
         """What ``fisherdash import --json`` prints."""
         model = self.checkpoint

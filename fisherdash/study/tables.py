@@ -91,7 +91,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "frames",
     ),
     # A stage is "training", "re-fit HEAD" or "dynamics T K Δt fs": the last is for all heads that
-    # were run, at the measured speed, without compilation and without failures.
+    # were run, at the measured speed, without compilation.
     "timings": ("model", "stage", "seconds", "device"),
 }
 _DIGITS: Final = "%.6g"

@@ -308,11 +308,7 @@ def _bring_foreign(**target: Any) -> None:
             imported = foreign.load_bytes(data, settings, source=name, name=stem)
         except InputError as error:
             raise InputError(in_words_of_the_page(str(error), ImportSettings)) from error
-        st.session_state["model notes"] = [
-            f"{imported.library}: {imported.readout}, cutoff "
-            f"{imported.checkpoint.potential.cutoff:g} Å.",
-            *(f"{note[0].upper()}{note[1:]}." for note in imported.notes),
-        ]
+        st.session_state["model notes"] = imported.sentences
         return imported.checkpoint
 
     _bring("foreign model", read, **target)

@@ -10,7 +10,7 @@ from fisherdash.settings import ImportSettings, OutsideSettings
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
 from pages.ui import asking
-from pages.ui.progress import command, complaint, door, follow, plain
+from pages.ui.progress import command, complaint, door, follow, kept_as, plain
 from pages.ui.widgets import in_words_of_the_page, widgets
 
 _LATEST = "latest import"
@@ -72,10 +72,6 @@ def latest() -> None:
         return
     follow(job)
     if job.result is not None and job.status == "finished":
-        found = job.result
-        cutoff = found.checkpoint.potential.cutoff
-        said = [f"{found.library}: {found.readout}, cutoff {cutoff:g} Å."]
-        said += [f"{note[0].upper()}{note[1:]}." for note in found.notes]
-        st.info(plain(" ".join(said)), icon=":material/info:")
-        st.caption(f"Kept as *{plain(job.info['out'].stem)}* among the checkpoints.")
+        st.info(plain(" ".join(job.result.sentences)), icon=":material/info:")
+        st.caption(f"{kept_as(job.info['out'])}.")
     command(job.info["command"])
