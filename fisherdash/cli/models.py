@@ -473,7 +473,8 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="FILE",
-        help="SchNetPack's best_model (PaiNN or SchNet), or a folder of NeuroChem (ANI: train0); "
+        help="SchNetPack's best_model (PaiNN or SchNet), or a folder of NeuroChem or a zip "
+        "of it (ANI: train0, or the folder of an ensemble); "
         "with --python, a model of MACE or so3krates-torch",
     )
     parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")

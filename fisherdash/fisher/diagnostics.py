@@ -174,8 +174,11 @@ def _laplacian(part: Part) -> np.ndarray:
 
 
 def _half_width(samples: Float[np.ndarray, "resamples d"]) -> Float[np.ndarray, " d"]:
-    low, high = np.nanpercentile(samples, [15.865, 84.135], axis=0)
-    return (high - low) / 2
+    known = ~np.isnan(samples).all(axis=0)
+    width = np.full(known.shape, np.nan)
+    low, high = np.nanpercentile(samples[:, known], [15.865, 84.135], axis=0)
+    width[known] = (high - low) / 2
+    return width
 
 
 FEW = 0.1

@@ -35,7 +35,7 @@ from fisherdash.potentials.potential import (
     as_precision,
 )
 from fisherdash.reference import Labeller, labeller_of
-from fisherdash.settings import MOST_WEIGHTS, Options
+from fisherdash.settings import Options, most_directions
 
 HELD_OUT_GROUPS = 10
 DIRECTION_FRAMES = 64
@@ -253,14 +253,6 @@ def widened(checkpoint: Checkpoint, dataset: Dataset, options: Options) -> Check
         basis = None if wanted >= features else basis
     form = dataclasses.replace(form, reduce=0 if basis is None else basis.shape[1])
     return checkpoint.in_form(form, basis)
-
-
-def most_directions(elements: int, features: int) -> int:
-    """How many may enter the products of a quadratic head of at most MOST_WEIGHTS weights."""
-    sizes = [
-        elements * (features + r * (r + 1) // 2) <= MOST_WEIGHTS for r in range(1, features + 1)
-    ]
-    return max(1, sum(sizes))
 
 
 def principal_directions(

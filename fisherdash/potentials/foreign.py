@@ -8,6 +8,8 @@ and the forces are its slope. The unit of energy is not in such files and has to
 
 import dataclasses
 import hashlib
+import itertools
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 from ase.data import atomic_numbers, chemical_symbols
 
 from fisherdash import place
+from fisherdash.dataset import archives
 from fisherdash.errors import InputError
 from fisherdash.potentials import inert
 from fisherdash.potentials.ani import reading as ani
@@ -39,8 +42,8 @@ _OTHERS = {
 """Packages whose models are known by name and not read."""
 
 
-FEW_FILES = 500
-"""Of a folder."""
+FEW_FILES = 1000
+"""Of a folder; an ensemble of eight networks has some 370."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,18 +108,33 @@ def content(path: Path) -> bytes | dict[str, bytes]:
         return _files(path)
     if path.stat().st_size > inert.MOST_BYTES:
         raise InputError(f"{path.name} has more than {inert.MOST_BYTES} bytes; no model has")
-    return path.read_bytes()
+    return _unzipped(path.read_bytes(), path.name)
+
+
+def _unzipped(data: bytes, source: str) -> bytes | dict[str, bytes]:
+    """The files of a zip of NeuroChem's folder by their names in it; any other file as it is."""
+    # Names stand in a zip as they are; torch's files, which are zips too, have no such name.
+    if ani.MAIN.encode() not in data:
+        return data
+    files = archives.members(data, source)
+    if files is None:
+        return data
+    outside = [name for name in files if ".." in name.split("/") or name.startswith("/")]
+    if outside:
+        raise InputError(f"{source} has a file outside its folder, {reprlib.repr(outside[0])}")
+    return files
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    """Files of a folder and of its folder "networks", by their names there."""
-    inside = [*folder.iterdir(), *(folder / "networks").glob("*")]
-    paths = [path for path in inside if path.is_file() and not path.is_symlink()]
+    """Files of NeuroChem's folder, of one network or of an ensemble, by their names there."""
+    inside = itertools.chain(*map(folder.glob, ("*", "*/*", "*/networks/*")))
+    real = (path for path in inside if path.is_file() and not path.is_symlink())
+    paths = list(itertools.islice(real, FEW_FILES + 1))
     size = sum(path.stat().st_size for path in paths)
     if len(paths) > FEW_FILES or size > inert.MOST_BYTES:
         raise InputError(
-            f"{folder.name} has {len(paths)} files of {size} bytes; a folder of NeuroChem has at "
-            f"most {FEW_FILES}, of {inert.MOST_BYTES}"
+            f"{folder.name} has {len(paths)} files or more, of {size} bytes; a folder of NeuroChem "
+            f"has at most {FEW_FILES}, of {inert.MOST_BYTES}"
         )
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
@@ -139,6 +157,7 @@ def load_bytes(
     Raises:
         InputError: for anything that cannot be taken over, with the reason.
     """
+    data = _unzipped(data, source) if isinstance(data, bytes) else data
     found = _found(data, source)
     return imported(found, settings, source=source, sha256=_digest(data), name=name)
 
@@ -211,10 +230,10 @@ def _as_checkpoint(
 def _found(data: bytes | Mapping[str, bytes], source: str) -> Found:
     """What the file or the folder holds; InputError, with the reason, if it is not read."""
     if isinstance(data, Mapping):
-        if ani.MAIN not in data:
+        if not any(name.rpartition("/")[2] == ani.MAIN for name in data):
             raise InputError(
-                f"{source} is a folder without {ani.MAIN}: no network of NeuroChem (an ensemble "
-                "has several such folders, train0, train1, …; give one of them)"
+                f"{source} is a folder without {ani.MAIN}: no network of NeuroChem, nor an "
+                "ensemble of them in train0, train1, …"
             )
         return ani.read(data, source)
     model = inert.load_bytes(data, source)

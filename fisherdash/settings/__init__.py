@@ -11,12 +11,12 @@ from fisherdash.settings.data import (
 from fisherdash.settings.dynamics import LandscapeSettings, MDSettings, Precision, Scope
 from fisherdash.settings.fields import Settings, like, setting, settings_of, shown
 from fisherdash.settings.refit import (
-    MOST_WEIGHTS,
     USUAL_NOISE_RIDGE,
     Metric,
     Options,
     Rule,
     StabilitySettings,
+    most_directions,
 )
 from fisherdash.settings.shell import (
     add_options,

@@ -16,6 +16,14 @@ MOST_WEIGHTS = 2000
 """Weights of a quadratic head, beyond which its features are reduced unless that was given."""
 
 
+def most_directions(elements: int, features: int) -> int:
+    """How many may enter the products of a quadratic head of at most MOST_WEIGHTS weights."""
+    sizes = [
+        elements * (features + r * (r + 1) // 2) <= MOST_WEIGHTS for r in range(1, features + 1)
+    ]
+    return max(1, sum(sizes))
+
+
 # A declaration reads best in few lines.
 # fmt: off
 

@@ -11,8 +11,8 @@ The rules:
   (at least 8 of them), :data:`EVALUATED` of these a second; a step of training costs three. Memory
   grows with what is evaluated at once: atoms × features × (neighbours + 9 a round of messages).
 * GFN2-xTB takes :data:`XTB_SECONDS` an atom and step, from twenty atoms on with their third power.
-* A re-fit evaluates every frame once for each feature, and once more for each Laplacian direction;
-  its memory holds a few matrices of the head's weights.
+* A re-fit evaluates every frame once for each feature or each direction of its atoms, whichever are
+  fewer, and more for Laplacians; its memory holds a few matrices of the head's weights.
 * A frame takes 16 bytes and 24 for each atom and array on disk.
 * Everything takes :data:`START` first: libraries load, programs compile.
 """
@@ -28,6 +28,7 @@ from fisherdash.settings import (
     Options,
     SampleSettings,
     TrainSettings,
+    most_directions,
 )
 from fisherdash.text import duration, in_bytes
 from fisherdash.workspace import joblog
@@ -128,6 +129,8 @@ class Network:
         parameters = model.num_parameters
         if not model.body:  # another library has the weights
             parameters += model.provenance.get("parameters") or 0
+        # An atom goes through the network of its own element alone, if every element has one.
+        parameters //= len(getattr(potential, "species", "-"))
         return cls(parameters, potential.num_features, float(potential.cutoff), rounds)
 
     @classmethod
@@ -182,10 +185,10 @@ def refit(network: Network, atoms: int, frames: int, elements: int, options: Opt
     one, features = network.seconds(atoms), network.features
     noise = options.noise_frames if options.ridge_metric == "noise" else 0
     directions = min(options.probes or 3 * atoms, 3 * atoms) if options.laplacians else 0
-    work = one * features * (frames + noise) + 4 * one * directions * frames
+    work = one * min(features, 3 * atoms) * (frames + noise) + 4 * one * directions * frames
     weights = features * (1 if options.head == "shared" else elements)
     if options.head == "quadratic":
-        reduced = options.reduce or min(features, 60)
+        reduced = options.reduce or most_directions(elements, features)
         weights = elements * (features + reduced * (reduced + 1) // 2)
     work += 20 * weights**3 / 1e9
     matrices = min(_GROUPS * _DOUBLE * weights**2, _MATRICES) + 6 * _DOUBLE * weights**2

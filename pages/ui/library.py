@@ -236,7 +236,7 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
         several: whether it holds several models, to which the new one is added.
     """
     target = {"key": key, "several": several}
-    names = ["FisherDash", "E3x tutorial", "SchNetPack", outside.NAME]
+    names = ["FisherDash", "E3x tutorial", "SchNetPack, ANI", outside.NAME]
     with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
         tabs = st.tabs(names)
         with tabs[0]:
@@ -260,15 +260,19 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
                 help="All other hyperparameters are read off the shapes of the arrays.",
             )
         with tabs[2]:
-            st.caption("A model of SchNetPack (PaiNN, SchNet) does not say its unit of energy:")
+            st.caption(
+                "Models of SchNetPack (PaiNN, SchNet) and of NeuroChem (ANI) do not say their "
+                "unit of energy:"
+            )
             widgets(ImportSettings, columns=2, key="foreign")
             file_uploader(
-                "SchNetPack model (best_model)",
+                "SchNetPack's best_model, or a zip of NeuroChem's folder (ANI)",
                 key="foreign model",
                 on_change=_bring_foreign,
                 kwargs=target,
-                help="A whole model as torch.save writes it. It is read as numbers and names; "
-                "nothing in it is ever executed. Its last linear layer becomes the head.",
+                help="A whole model as torch.save writes it, or the folder of a network (train0) "
+                "or of an ensemble, zipped. It is read as numbers and names; nothing in it is ever "
+                "executed. Its last linear layer becomes the head.",
             )
         with tabs[3]:
             outside.form()

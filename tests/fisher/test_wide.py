@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from fisherdash import fisher, landscape
 from fisherdash.dataset import Dataset
 from fisherdash.fisher import moments as sums
-from fisherdash.fisher.solve import most_directions, principal_directions, widened
+from fisherdash.fisher.solve import principal_directions, widened
 from fisherdash.md import simulate
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.calculator import FisherDashCalculator
@@ -28,6 +28,7 @@ from fisherdash.settings import (
     MDSettings,
     Metric,
     Options,
+    most_directions,
 )
 from tests import networks
 from tests.fisher.test_ridge import linear_data

@@ -1,7 +1,9 @@
 """Every page: its title, what it says with nothing to show, and what it shows with something."""
 
+import io
 import shutil
 import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from fisherdash.potentials import checkpoint as checkpoints
 from fisherdash.workspace import jobs, ownership, paths
 from pages.ui.progress import plain
 from tests.pages.conftest import settled
+from tests.potentials.ani import folders
 from tests.potentials.schnetpack import files
 from tests.potentials.torchfile import saved
 
@@ -131,6 +134,13 @@ def test_a_model_of_another_library_becomes_a_checkpoint(open_page, water, model
     assert "SchNetPack" in texts(app)
     found = checkpoints.load(paths.folder("checkpoints") / "best_model.safetensors")
     assert found.elements == (1, 8) and found.provenance["energy_unit"] == "kcal/mol"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in folders.files().items():
+            archive.writestr(f"train0/{name}", content)
+    app.file_uploader(key="foreign model").upload("ani.zip", packed.getvalue()).run()
+    assert not app.exception and not app.error
+    assert app.selectbox(key="model").value == "ani" and "NeuroChem" in texts(app)
 
 
 def test_tutorial_parameters_become_a_checkpoint(open_page, water, model):

@@ -1,8 +1,10 @@
 """The door for other programs' models: checkpoints that are used like any other, or a reason."""
 
 import dataclasses
+import io
 import json
 import pickle
+import zipfile
 from pathlib import Path
 
 import jax
@@ -234,10 +236,7 @@ def test_the_published_painn_has_its_published_error(shared_data, shared_models)
 
 
 def test_a_folder_of_neurochem_becomes_a_checkpoint_with_a_head_by_element(tmp_path) -> None:
-    folder = tmp_path / "train0"
-    (folder / "networks").mkdir(parents=True)
-    for name, content in folders.files().items():
-        (folder / name).write_bytes(content)
+    folder = folders.write(tmp_path / "train0")
     (folder / "outside").symlink_to("/etc/passwd")
     found = foreign.load(folder, ImportSettings(energy_unit="hartree"), name="ani")
     assert found.probe.passed and found.checkpoint.form.kind == "by element"
@@ -248,8 +247,26 @@ def test_a_folder_of_neurochem_becomes_a_checkpoint_with_a_head_by_element(tmp_p
     with pytest.raises(InputError, match="ANI models: hartree"):
         foreign.load(folder, ImportSettings(), name="ani")
     (folder / "inputtrain.ipt").unlink()
-    with pytest.raises(InputError, match="give one of them"):
+    with pytest.raises(InputError, match="no network of NeuroChem, nor an ensemble"):
         foreign.load(folder, KCAL, name="ani")
+
+
+def test_an_ensemble_is_read_from_its_folder_and_from_a_zip_of_it(tmp_path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for n in range(2):
+            folders.write(tmp_path / f"train{n}", n)
+            for name, content in folders.files(n).items():
+                archive.writestr(f"ani/train{n}/{name}", content)
+    hartree = ImportSettings(energy_unit="hartree")
+    one = foreign.load(tmp_path, hartree, name="ani")
+    other = foreign.load_bytes(packed.getvalue(), hartree, source="ani.zip")
+    assert one.probe.passed and len(one.checkpoint.head) == 2 * 3 * 4
+    assert one.checkpoint.fingerprint == other.checkpoint.fingerprint
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("../ani/train0/outside", b"")
+    with pytest.raises(InputError, match=r"ani\.zip has a file outside its folder"):
+        foreign.load_bytes(packed.getvalue(), hartree, source="ani.zip")
 
 
 def test_the_published_ani_is_as_far_from_other_labels_as_it_is_known_to_be(

@@ -51,10 +51,7 @@ def painn(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, content in folders.files().items():
-        (tmp_path / "train0" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "train0" / name).write_bytes(content)
-    return tmp_path / "train0"
+    return folders.write(tmp_path / "train0")
 
 
 def assert_same(one: checkpoint.Checkpoint, other: checkpoint.Checkpoint, energy: float) -> None:
@@ -96,6 +93,19 @@ def test_a_folder_of_ani_has_the_new_heads_and_constants(folder: Path, head: str
     assert_same(model, re_read(out, "hartree"), 1e-6)
     changed = [name for name, old in folders.files().items() if (out / name).read_bytes() != old]
     assert sorted(changed) == [*(f"networks/ANN-{x}.nnf-l3.wparam" for x in "CHO"), "sae.dat"]
+
+
+def test_every_network_of_an_ensemble_has_its_share_of_the_new_head(tmp_path: Path) -> None:
+    whole = tmp_path / "ani"
+    for n in range(2):
+        folders.write(whole / f"train{n}", n)
+    options = dataclasses.replace(PLAIN, head="by element")
+    model, out = re_fitted(whole, "hartree", options), tmp_path / "new"
+    assert native.write(model, whole, out).force_difference <= 1e-5
+    assert_same(model, re_read(out, "hartree"), 1e-6)
+    members = [re_read(out / f"train{n}", "hartree") for n in range(2)]
+    forces = [predict(one, frames(7))[1] for one in members]
+    np.testing.assert_allclose(np.mean(forces, axis=0), predict(model, frames(7))[1], atol=1e-5)
 
 
 @pytest.mark.slow

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from fisherdash.potentials.ani import Ani
 from fisherdash.settings import (
     LandscapeSettings,
     MDSettings,
@@ -94,6 +96,16 @@ def test_endless_jobs_are_estimated_as_endless():
     probed = estimates.refit(SMALL, 300, 10**4, 3, Options(probes=10**6, noise_frames=10**6))
     assert probed.seconds > year / 100
     assert a_landscape(LandscapeSettings(points=1001, frames=10**9)).seconds > year
+
+
+def test_a_network_for_each_element_costs_an_atom_only_its_own() -> None:
+    potential = Ani(members=8)
+    network = Network.of(
+        SimpleNamespace(potential=potential, num_parameters=2_600_000, body={"layer_0": {}})
+    )
+    assert network.parameters == 650_000
+    # Many features are pushed forward along the directions of the atoms, of which there are few.
+    assert estimates.refit(network, ATOMS, 800, 3, Options()).seconds < 7200
 
 
 def test_usual_jobs_pass_a_shared_server():

@@ -10,7 +10,9 @@ below a cutoff r_c and zero beyond, d the distances from atom i, and θ_jk = arc
 for every element s, and every pair of elements s, t. All of them are the input of the network of
 the element of i, whose layers have the activation CELU with α = 0.1. The features h are the input
 of the last, linear layer; every element has its own, so that the head is one by element. Layers of
-different widths are filled up with zeros, which changes nothing: CELU(0) = 0.
+different widths are filled up with zeros, which changes nothing: CELU(0) = 0. Members of an
+ensemble have the symmetry functions in common; their features stand side by side, and its energy,
+the mean of theirs, is as linear in them.
 """
 
 import dataclasses
@@ -43,6 +45,7 @@ class Ani(AllPairs, Settings):
         radial_eta, angular_eta: η in Å⁻².
         zeta: ζ, a whole number.
         radial_shifts, angular_shifts, angles: how many R_k, R_m and θ_l there are.
+        members: networks of the ensemble.
     """
 
     species: tuple[int, ...] = (1, 6, 7, 8)
@@ -55,6 +58,7 @@ class Ani(AllPairs, Settings):
     radial_shifts: int = setting(16, low=1, high=256)
     angular_shifts: int = setting(4, low=1, high=64)
     angles: int = setting(8, low=1, high=64)
+    members: int = setting(1, low=1, high=64)
 
     FIELDS: ClassVar[str] = "an ANI configuration has the fields"
     FLOATS: ClassVar[bool] = True
@@ -76,8 +80,8 @@ class Ani(AllPairs, Settings):
 
     @property
     def num_features(self) -> int:
-        """Number of features F: the widest input of a last layer."""
-        return self.widths[-1]
+        """Number of features F: the widest input of a last layer, of every member."""
+        return self.members * self.widths[-1]
 
     @property
     def cutoff(self) -> float:
@@ -97,10 +101,10 @@ class Ani(AllPairs, Settings):
         return s * self.radial_shifts + angular
 
     def shapes(self) -> Parameters:
-        """Shapes of the weights, (species, inputs, outputs), and of the shifts."""
-        s, sizes = len(self.species), (self.inputs, *self.widths)
+        """Shapes of the weights, (members · species, inputs, outputs), and of the shifts."""
+        count, sizes = self.members * len(self.species), (self.inputs, *self.widths)
         shapes = {
-            f"layer_{n}": {"weight": (s, *pair), "bias": (s, pair[1])}
+            f"layer_{n}": {"weight": (count, *pair), "bias": (count, pair[1])}
             for n, pair in enumerate(itertools.pairwise(sizes))
         }
         shapes["symmetry"] = {
@@ -117,9 +121,16 @@ class Ani(AllPairs, Settings):
         of = jnp.asarray(self.species)[None] == atomic_numbers[:, None]
         species = jnp.argmax(of, axis=1)
         x = self._symmetry(params["symmetry"], of, positions, params["layer_0"]["weight"].dtype)
+        members = range(0, self.members * len(self.species), len(self.species))
+        return jnp.concatenate([self._layers(params, first + species, x) for first in members], -1)
+
+    def _layers(
+        self, params: Parameters, networks: Array, x: Float[Array, "frames atoms inputs"]
+    ) -> Float[Array, "frames atoms width"]:
+        """h of one member; ``networks`` (atoms,) says which layers are whose."""
         for n in range(len(self.widths)):
             layer = params[f"layer_{n}"]
-            weight, bias = layer["weight"][species], layer["bias"][species]
+            weight, bias = layer["weight"][networks], layer["bias"][networks]
             x = _celu(jnp.einsum("nai,aio->nao", x, weight, precision=EXACT) + bias)
         return x
 

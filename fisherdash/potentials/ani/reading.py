@@ -8,9 +8,11 @@ One trained network is a folder (``train0``) with
     networks/ANN-X.nnf-lN.wparam, .bparam
                         weights (outputs × inputs) and biases of layer N of element X, as float32
 
-An ensemble is several such folders; one of them is read.
+An ensemble is several such folders in one, ``train0``, ``train1`` and so on, of the same layers and
+constants. Its energy is their mean: the last layers stand side by side, divided by their number.
 """
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
@@ -25,6 +27,7 @@ from fisherdash.potentials.form import HeadForm
 from fisherdash.potentials.found import Found
 from fisherdash.potentials.potential import Parameters
 from fisherdash.settings import MAX_ATOMIC_NUMBER
+from fisherdash.text import joined
 
 MAIN = "inputtrain.ipt"
 LONGEST_TEXT = 20_000
@@ -40,9 +43,65 @@ def read(files: Mapping[str, bytes], source: str) -> Found:
     """The potential; InputError, with the reason, for what is not supported.
 
     Args:
-        files: content of the files by their names within the folder, "networks/…" included.
+        files: content of the files by their names within the folder, "networks/…" included, or
+            "train0/networks/…" of an ensemble.
         source: what the folder is called, for sentences.
     """
+    networks = folders(files, source)
+    found = [_one(inside, f"{source}/{name}" if name else source) for name, inside in networks]
+    first = found[0]
+    for (name, _), other in zip(networks[1:], found[1:], strict=True):
+        if other.potential != first.potential or not _same_shifts(other, first):
+            raise InputError(
+                f"{source} is no ensemble: layers or symmetry functions of {networks[0][0]} and "
+                f"{name} differ; give one of the folders"
+            )
+    if len(found) == 1:
+        return first
+    assert isinstance(first.potential, Ani)
+    body: Parameters = {
+        name: {part: np.concatenate([other.body[name][part] for other in found]) for part in layer}
+        for name, layer in first.body.items()
+        if name != "symmetry"
+    }
+    rows = [other.head.reshape(len(first.potential.elements), -1) for other in found]
+    return dataclasses.replace(
+        first,
+        potential=dataclasses.replace(first.potential, members=len(found)),
+        body=body | {"symmetry": first.body["symmetry"]},
+        head=np.concatenate(rows, axis=1).ravel() / len(found),
+        element_bias=np.mean([other.element_bias for other in found], axis=0),
+        parameters=sum(other.parameters for other in found),
+        readout=f"mean of {len(found)} networks, each a {first.readout}",
+    )
+
+
+def folders(files: Mapping[str, bytes], source: str) -> list[tuple[str, dict[str, bytes]]]:
+    """Names of the folders of networks and their files, one of the name "" if it is the whole.
+
+    The folder of an ensemble may itself have a main file, without networks.
+    """
+    inside = {name.rpartition(MAIN)[0] for name in files if name.rpartition("/")[2] == MAIN}
+    whole = {one for one in inside if any(name.startswith(f"{one}networks/") for name in files)}
+    if len({one.rstrip("/").rpartition("/")[0] for one in whole}) > 1:
+        raise InputError(
+            f"{source} holds networks in several places, {joined(sorted(whole)[:4])}; give the "
+            "folder of one ensemble"
+        )
+    found = []
+    for one in sorted(whole, key=lambda name: (len(name), name)) or [""]:  # train2, then train10
+        data = {name[len(one) :]: data for name, data in files.items() if name.startswith(one)}
+        found.append((one.rstrip("/"), data))
+    return found
+
+
+def _same_shifts(one: Found, other: Found) -> bool:
+    first, second = one.body["symmetry"], other.body["symmetry"]
+    return all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def _one(files: Mapping[str, bytes], source: str) -> Found:
+    """One network."""
     main, layers = _text(files, MAIN, source), layers_of(files, source)
     constants = _constants(_text(files, _named(main, "sflparamsfile"), source), source)
     symbols = constants.pop("Atyp")

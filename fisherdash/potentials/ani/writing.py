@@ -27,8 +27,24 @@ def with_head(
         head: θ of every element, in the order of their atomic numbers, in the folder's unit.
         change: what is added to the constants by atomic number, in the folder's unit.
     """
-    layers, found = reading.layers_of(files, source), dict(files)
-    rows = head.reshape(len(potential.elements), -1)
+    found = dict(files)
+    networks = reading.folders(files, source)
+    rows = head.reshape(len(potential.elements), len(networks), -1) * len(networks)
+    for n, (folder, inside) in enumerate(networks):
+        new = _network(inside, source, potential, rows[:, n], change)
+        found |= {f"{folder}/{name}" if folder else name: data for name, data in new.items()}
+    return found
+
+
+def _network(
+    files: Mapping[str, bytes],
+    source: str,
+    potential: Ani,
+    rows: Float[np.ndarray, "elements width"],
+    change: Float[np.ndarray, " elements"],
+) -> dict[str, bytes]:
+    """The files of one network that change."""
+    layers, found = reading.layers_of(files, source), {}
     for symbol in layers:
         z = atomic_numbers[symbol]
         stem = f"networks/ANN-{symbol}.nnf-l{len(layers[symbol]) + 1}"

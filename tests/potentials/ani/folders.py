@@ -1,6 +1,7 @@
 """Small folders as NeuroChem writes them, with random weights, and their energy by definition."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 
@@ -42,6 +43,14 @@ def files(seed: int = 0, sizes: dict = SIZES, **constants: list) -> dict[str, by
         f"network_setup {{\n  inputsize={INPUTS};\n{nets}}}\n"
     ).encode()
     return found
+
+
+def write(where: Path, seed: int = 0) -> Path:
+    """The folder on disk."""
+    for name, content in files(seed).items():
+        (where / name).parent.mkdir(parents=True, exist_ok=True)
+        (where / name).write_bytes(content)
+    return where
 
 
 def energy(folder: dict[str, bytes], symbols: list[str], x: np.ndarray) -> float:

@@ -106,6 +106,42 @@ def test_narrow_layers_are_filled_up_with_zeros() -> None:
     np.testing.assert_array_equal(FOUND.head.reshape(3, 4)[1, 3:], 0)  # carbon has three
 
 
+def ensemble(**changes: dict) -> dict[str, bytes]:
+    """Three networks and a main file above them, as in a folder that holds them."""
+    found = {"set/inputtrain.ipt": b"of all"}
+    for n in range(3):
+        inside = folders.files(n, **changes.get(f"train{n}", {}))
+        found |= {f"set/train{n}/{name}": data for name, data in inside.items()}
+    return found
+
+
+def test_the_energy_of_an_ensemble_is_the_mean_of_its_members() -> None:
+    found = reading.read(ensemble(), "set")
+    assert found.potential.members == 3 and found.potential.num_features == 3 * 4
+    assert found.parameters == 3 * FOUND.parameters and found.readout.startswith("mean of 3")
+    assert families.from_json("ani", found.potential.to_json()) == found.potential
+    positions = displaced_ethanol(2)
+    expected = np.mean(
+        [[folders.energy(folders.files(n), SYMBOLS, x) for x in positions] for n in range(3)],
+        axis=0,
+    )
+    body = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), found.body)
+    energies = run(found.potential, body, jnp.asarray(found.head), jnp.asarray(positions), NUMBERS)[
+        0
+    ]
+    constants = found.element_bias[ETHANOL].sum()
+    np.testing.assert_allclose(energies + constants, expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("change", [{"ShfR": [0.9, 1.6, 2.5]}, {"Rcr": [4.5]}])
+def test_networks_that_differ_are_no_ensemble(change: dict) -> None:
+    with pytest.raises(InputError, match=r"no ensemble: .* set/train0 and set/train1 differ"):
+        reading.read(ensemble(train1=change), "set")
+    two = ensemble() | {f"other/{name}": data for name, data in folders.files().items()}
+    with pytest.raises(InputError, match="networks in several places"):
+        reading.read(two, "set")
+
+
 WRONG = {
     "no main file": (lambda f: f.pop("inputtrain.ipt"), "no file 'inputtrain.ipt'"),
     "no constants": (lambda f: f.pop("r.params"), "no file 'r.params'"),
