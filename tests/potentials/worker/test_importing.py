@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -229,6 +230,23 @@ def test_another_file_and_another_form_are_refused(file, python, tmp_path, capfd
     assert "was not imported on this machine" in capfd.readouterr().err
 
 
+IN_LAMMPS = """
+import sys
+import ase, numpy, torch
+from mace.calculators import MACECalculator
+
+folder = sys.argv[1]
+frame = numpy.load(f"{folder}/frame.npz")
+atoms = ase.Atoms(frame["numbers"], frame["positions"])
+calculator = MACECalculator(f"{folder}/new.model", device="cpu", default_dtype="float64")
+batch = calculator._atoms_to_batch(atoms).to_dict()
+model = torch.jit.load(f"{folder}/new.model-lammps.pt").double()
+found = model(batch, torch.ones(len(atoms), dtype=torch.float64), False)
+numpy.save(f"{folder}/forces.npy", found["forces"].detach().numpy())
+"""
+"""What MACE's interface to LAMMPS asks of the file that was made for it, for one frame."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["mace", "so3lr"])
 def test_the_librarys_own_calculator_runs_the_new_file(
@@ -247,3 +265,10 @@ def test_the_librarys_own_calculator_runs_the_new_file(
     (e, f), (energies, forces) = (predict(one, frames) for one in (model, again))
     np.testing.assert_allclose(forces, f, atol=limit)
     np.testing.assert_allclose(energies, e, rtol=1e-6)
+    if family == "mace":
+        np.savez(
+            tmp_path / "frame.npz", numbers=frames.atomic_numbers, positions=frames.positions[0]
+        )
+        subprocess.run([theirs, "-m", "mace.cli.create_lammps_model", out], check=True)
+        subprocess.run([theirs, "-W", "ignore", "-c", IN_LAMMPS, tmp_path], check=True)
+        np.testing.assert_allclose(np.load(tmp_path / "forces.npy"), f[0], atol=limit)
