@@ -62,12 +62,19 @@ class Call:
         last: last step that it does.
         results: of every group, the state after ``last`` and the recorded frames.
         dispatched: when it was put into the queue, seconds of ``time.perf_counter``.
+        done: when that was over, if all was done by then: what calls another library is not queued.
     """
 
     first: int
     last: int
     results: list[tuple[State, Record]]
     dispatched: float
+    done: float | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all results are there."""
+        return all(leaf.is_ready() for leaf in jax.tree.leaves(self.results))
 
 
 def running(
@@ -198,7 +205,10 @@ class _Device:
         count = engine.steps_of_next_call(self.step, steps, every, self._capacity, affordable)
         first, started = self.step + 1, time.perf_counter()
         results = self.advance(count)
-        return Call(first, self.step, results, started)
+        call = Call(first, self.step, results, started)
+        if call.is_done:
+            call.done = time.perf_counter()
+        return call
 
     def advance(self, count: int) -> list[tuple[State, Record]]:
         """Does ``count`` steps of every group, without waiting for them."""
@@ -223,9 +233,9 @@ class _Clock:
 
     def wait(self, call: Call) -> None:
         """Blocks until the call is done."""
-        overslept = all(leaf.is_ready() for leaf in jax.tree.leaves(call.results))
+        overslept = call.done is None and call.is_done
         jax.block_until_ready(call.results)
-        now = time.perf_counter()
+        now = call.done or time.perf_counter()
         if not overslept or not self.speed:
             seconds = now - max(call.dispatched, self._seen)
             self.speed = (call.last - call.first + 1) / max(seconds, 1e-9)

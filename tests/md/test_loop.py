@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,9 +13,11 @@ from fisherdash.md import (
     Setting,
     engine,
     initial,
+    loop,
     run,
     start,
 )
+from fisherdash.md.loop import Call
 from tests.md import force_fields as ff
 
 MASSES = initial.masses(ff.CARBON)
@@ -120,3 +123,15 @@ def test_an_affordable_call_of_many_frames_is_used():
     assert engine.steps_of_next_call(0, 5000, 10, 8, 255.0) == 80
     assert engine.steps_of_next_call(10, 5000, 1000, 8, 255.0) == 255
     assert engine.steps_of_next_call(4990, 4997, 10, 8, 255.0) == 7
+
+
+def test_calls_that_are_over_at_once_tell_the_speed() -> None:
+    """Another library is not queued: every call is done before the clock looks at it."""
+    clock, results = loop._Clock(), [jnp.zeros(2)]
+    for call, speed in (
+        (Call(1, 10, results, dispatched=100.0, done=102.0), 5.0),
+        (Call(11, 40, results, dispatched=103.0, done=104.0), 30.0),
+        (Call(41, 99, results, dispatched=104.0), 30.0),  # its end was not seen
+    ):
+        clock.wait(call)
+        assert clock.speed == speed
