@@ -47,7 +47,7 @@ def processor_seconds() -> float:
 
 def main(argv: list[str]) -> int:
     """Print the three speeds."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="MACE here and in torch-sim.")
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--python", required=True)
