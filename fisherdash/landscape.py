@@ -92,6 +92,7 @@ class Objective:
     def __init__(
         self, checkpoint: Checkpoint, dataset: Dataset, settings: LandscapeSettings
     ) -> None:
+        checkpoint.check_head()
         checkpoint.check_elements(dataset.atomic_numbers)
         if "body" in SCOPES[settings.scope] and not jax.tree.leaves(checkpoint.body):
             raise InputError(

@@ -99,6 +99,8 @@ else:
             "In this order: the others are compared with the first. All must know the molecule's "
             "elements.",
         )
+        with door():
+            library.reference_beside("models", library.dataset_at(data_path))
     library.own_model("models", several=True)
     if paths:
         with door():

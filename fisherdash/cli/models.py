@@ -34,6 +34,7 @@ from fisherdash.settings import (
     from_arguments,
     shown,
 )
+from fisherdash.settings.data import METHOD
 
 if TYPE_CHECKING:
     from fisherdash.dataset import Dataset
@@ -474,13 +475,21 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         "model",
         metavar="FILE",
         help="SchNetPack's best_model (PaiNN or SchNet), or a folder of NeuroChem or a zip "
-        "of it (ANI: train0, or the folder of an ensemble); "
-        "with --python, a model of MACE or so3krates-torch",
+        "of it (ANI: train0, or the folder of an ensemble); with --python, a model of MACE or "
+        f"so3krates-torch; or {METHOD}, or MODULE:OBJECT, an ASE calculator to stand beside models",
     )
     parser.add_argument("--out", required=True, metavar="CKPT", help="file to write")
     add_options(parser, ImportSettings)
     group = parser.add_argument_group("models that only their own library can evaluate")
     add_options(group, OutsideSettings)
+
+
+def _import_calculator(name: str, out: Path) -> Mapping[str, Any]:
+    from fisherdash.potentials import checkpoint, foreign
+
+    model = foreign.calculator(name, name=out.stem)
+    checkpoint.save(model, out)
+    return {"family": model.potential.family, "calculator": name, "fingerprint": model.fingerprint}
 
 
 def import_model(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
@@ -490,6 +499,8 @@ def import_model(args: argparse.Namespace, console: Console) -> Mapping[str, Any
     it. The result is checked: energies linear in the head, forces their slope.
     """
     out = output_file(args.out, inputs=[args.model])
+    if not Path(args.model).exists() and (args.model == METHOD or ":" in args.model):
+        return _import_calculator(args.model, out)
     check_model_file(args.model)
     from fisherdash import tasks
 

@@ -118,6 +118,7 @@ def prepare(
             "the Laplacian way needs the temperature of the frames, which these data do not give; "
             "give it in K"
         )
+    checkpoint.check_head()
     checkpoint.check_elements(dataset.atomic_numbers)
     if isinstance(checkpoint.potential, OnceDifferentiable):
         if options.method == "laplacian":

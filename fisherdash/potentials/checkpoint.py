@@ -86,6 +86,14 @@ class Checkpoint:
         body = sum(leaf.size for leaf in jax.tree.leaves(self.body))
         return int(body + self.head.size + self.element_bias.size)
 
+    def check_head(self) -> None:
+        """Raises InputError if there is no head to re-fit."""
+        if getattr(self.potential, "headless", False):
+            raise InputError(
+                f"{self.name!r} has no last layer to re-fit: a calculator computes its energies; "
+                "it can be simulated and compared"
+            )
+
     @property
     def fingerprint(self) -> str:
         """Hex digest of everything that determines energies and forces."""

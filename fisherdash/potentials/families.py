@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.ani import Ani
+from fisherdash.potentials.calculated import Calculated
 from fisherdash.potentials.e3x import E3x
 from fisherdash.potentials.potential import Potential, Trainable
 from fisherdash.potentials.schnetpack import PaiNN, SchNet
@@ -19,6 +20,7 @@ FAMILIES: Final[Mapping[str, Callable[[Any], Potential]]] = {
     PaiNN.family: PaiNN.from_json,
     SchNet.family: SchNet.from_json,
     Ani.family: Ani.from_json,
+    Calculated.family: Calculated.from_json,
     **{family: Outside.reader(family) for family in ("mace", "so3lr")},
 }
 """Name → what makes the potential of the fields in a file."""

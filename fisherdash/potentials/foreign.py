@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from fisherdash import place
@@ -21,12 +22,13 @@ from fisherdash.dataset import archives
 from fisherdash.errors import InputError
 from fisherdash.potentials import inert
 from fisherdash.potentials.ani import reading as ani
+from fisherdash.potentials.calculated import Calculated
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.found import Found
 from fisherdash.potentials.inert import Record
 from fisherdash.potentials.probe import MOST_FORCE_ERROR, MOST_HEAD_ERROR, Probe, probe
 from fisherdash.potentials.schnetpack import reading as schnetpack
-from fisherdash.settings import ImportSettings
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ImportSettings
 from fisherdash.text import joined
 from fisherdash.units import ENERGY_UNITS
 
@@ -100,6 +102,24 @@ def load(path: Path, settings: ImportSettings, *, name: str) -> Imported:
     """The checkpoint that a file or a folder becomes, see :func:`load_bytes`."""
     source = path.resolve().name if path.is_dir() else path.name
     return load_bytes(content(path), settings, source=source, name=name)
+
+
+def calculator(which: str, *, name: str) -> Checkpoint:
+    """GFN2-xTB, or the ASE calculator ``module:object``, as a checkpoint without a head to re-fit.
+
+    InputError for a calculator that the owner of the machine has not named, or that cannot be had.
+    """
+    potential = Calculated(which)
+    potential.labeller()
+    return Checkpoint(
+        potential=potential,
+        body={},
+        head=np.zeros(1),
+        element_bias=np.zeros(MAX_ATOMIC_NUMBER + 1),
+        elements=potential.elements,
+        name=name,
+        provenance={"made_by": "import", "library": which},
+    )
 
 
 def content(path: Path) -> bytes | dict[str, bytes]:

@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.reference.sampling import METHOD, calculator
+from fisherdash.reference.sampling import calculator
+from fisherdash.settings.data import METHOD
 from fisherdash.statistics import evenly_spaced
 
 Label = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -40,15 +41,20 @@ def labeller_of(data: Dataset, calculator: str | None = None) -> Labeller:
         InputError: for data of an unknown potential without a calculator, or a calculator that
             cannot be had.
     """
-    if calculator:
-        return Labeller(f"the calculator {calculator!r}", _with(_imported(calculator)))
-    if data.source.startswith(METHOD):
-        return Labeller(METHOD, _with(_gfn2_xtb))
+    if calculator or data.source.startswith(METHOD):
+        return labeller(calculator or METHOD)
     raise InputError(
         "these data do not say which potential labelled them, so nothing here can label more: give "
         "an ASE calculator (--calculator module:object), or label frames elsewhere ('fisherdash "
         "label --export', then --labels-file)"
     )
+
+
+def labeller(name: str) -> Labeller:
+    """GFN2-xTB, or the calculator ``module:object``; InputError if it cannot be had."""
+    if name == METHOD:
+        return Labeller(METHOD, _with(_gfn2_xtb))
+    return Labeller(f"the calculator {name!r}", _with(_imported(name)))
 
 
 DIFFERENCE: Final = 0.1

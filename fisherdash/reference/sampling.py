@@ -49,9 +49,7 @@ from fisherdash.dataset.checks import check_elements
 from fisherdash.dataset.structures import read_frames
 from fisherdash.errors import InputError
 from fisherdash.settings import SampleSettings
-
-HEAVIEST = 86
-"""The last element that GFN2-xTB knows, radon."""
+from fisherdash.settings.data import HEAVIEST, METHOD
 
 STRUCTURE_SUFFIXES = {
     ".xyz": "extxyz",
@@ -130,8 +128,6 @@ def _check_atoms(atoms: Atoms) -> None:
     if not np.isfinite(atoms.positions).all():
         raise InputError("The structure holds NaN or infinite positions.")
 
-
-METHOD = "GFN2-xTB"
 
 _ELECTRONIC_ERRORS = (CalculationFailed, CalculatorInputError, SCFError, RuntimeError)
 

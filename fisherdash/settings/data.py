@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Final, Literal, get_args
 
 from fisherdash.errors import InputError
 from fisherdash.settings.fields import Settings, setting
@@ -14,6 +14,11 @@ Format = Literal[
     "qchem-out", "turbomole-gradient", "castep-castep",
 ]  # fmt: skip
 FORMATS: tuple[Format, ...] = get_args(Format)
+
+METHOD: Final = "GFN2-xTB"
+"""The potential that samples are made with."""
+HEAVIEST: Final = 86
+"""The last element that it knows, radon."""
 
 Energy = Literal["eV", "kcal/mol", "kJ/mol", "hartree", "Ry", "meV", "cm⁻¹"]
 Length = Literal["Å", "bohr", "nm"]

@@ -120,6 +120,7 @@ class Network:
     features: int
     cutoff: float
     rounds: int = 3
+    calculated: bool = False
 
     @classmethod
     def of(cls, model: Any) -> "Network":
@@ -131,7 +132,8 @@ class Network:
             parameters += model.provenance.get("parameters") or 0
         # An atom goes through the network of its own element alone, if every element has one.
         parameters //= len(getattr(potential, "species", "-"))
-        return cls(parameters, potential.num_features, float(potential.cutoff), rounds)
+        cutoff, calculated = float(potential.cutoff), hasattr(potential, "calculator")
+        return cls(parameters, potential.num_features, cutoff, rounds, calculated)
 
     @classmethod
     def planned(cls, config: ModelConfig) -> "Network":
@@ -145,7 +147,9 @@ class Network:
         return min(atoms - 1.0, _SPHERE * _DENSITY * self.cutoff**3)
 
     def seconds(self, atoms: int) -> float:
-        """Of one evaluation of energy and forces."""
+        """Of one evaluation of energy and forces; a calculator is taken to be GFN2-xTB."""
+        if self.calculated:
+            return _xtb(atoms)
         pairs = max(1.0, self.neighbours(atoms) / _FEW_NEIGHBOURS)
         return atoms * self.parameters * pairs / EVALUATED
 

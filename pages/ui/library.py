@@ -18,6 +18,7 @@ from fisherdash.analysis import RunStatistics, compare
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import ImportSettings, TutorialSettings, shown
+from fisherdash.settings.data import METHOD
 from fisherdash.workspace import Run, estimates, limits, notes, open_run, ownership, paths
 from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.listing import rename as rename_work
@@ -325,20 +326,50 @@ def _bring(
 
     ``key`` and ``several`` are those of :func:`own_model`.
     """
-    from fisherdash.potentials import checkpoint
-
     upload = st.session_state[field]
     if upload is None:
         return
     with door("model"):
         limits.admit(estimates.reading(upload.size))
         found = read(upload.getvalue(), upload.name)
-        stem = paths.safe_stem(upload.name)
-        path = paths.save_new(
-            "checkpoints", stem, ".safetensors", lambda part: checkpoint.save(found, part)
-        )
-        before = st.session_state.get(key) or []
-        select(key, [*before, name_of(path)] if several else name_of(path))
+        _keep(found, upload.name, key, several)
+
+
+def _keep(found: "Checkpoint", name: str, key: str, several: bool) -> None:
+    """A new model in the workspace, chosen in the selector or added to what is chosen there."""
+    from fisherdash.potentials import checkpoint
+
+    path = paths.save_new(
+        "checkpoints",
+        paths.safe_stem(name),
+        ".safetensors",
+        lambda part: checkpoint.save(found, part),
+    )
+    before = st.session_state.get(key) or []
+    select(key, [*before, name_of(path)] if several else name_of(path))
+
+
+def reference_beside(key: str, data: Dataset) -> None:
+    """A button that adds the potential that labelled the data to the models of a selector."""
+    known = any(name.startswith(METHOD) for name in options("checkpoints"))
+    if known or not data.source.startswith(METHOD):
+        return
+
+    @door("model")
+    def add() -> None:
+        from fisherdash.potentials import foreign
+
+        _keep(foreign.calculator(METHOD, name=METHOD), METHOD, key, several=True)
+
+    st.button(
+        f"Add {METHOD} itself",
+        key=f"reference for {key}",
+        on_click=add,
+        type="tertiary",
+        icon=":material/add:",
+        help=f"{METHOD} labelled these frames. Beside the models its own dynamics show what they "
+        "should do, and how much of the drift is the integrator's.",
+    )
 
 
 def own_file(path: Path, key: str) -> None:

@@ -1,5 +1,6 @@
 """Every page: its title, what it says with nothing to show, and what it shows with something."""
 
+import dataclasses
 import io
 import shutil
 import threading
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from flax.serialization import to_bytes
 
+from fisherdash import dataset
 from fisherdash.potentials import checkpoint as checkpoints
 from fisherdash.workspace import jobs, ownership, paths
 from pages.ui.progress import plain
@@ -262,6 +264,27 @@ def test_simulate_launches_a_run_that_the_page_of_drift_shows(open_page, water, 
     settled(app)
     assert survivors(app)["tiny"].endswith("of 2")
     assert app.number_input(key="replica 0").value == 1
+
+
+def test_simulate_sets_the_potential_that_labelled_the_frames_beside_a_model(
+    open_page, water, model
+):
+    assert not any("GFN2-xTB" in item.label for item in open_page("simulate").button)
+    made = dataclasses.replace(water, source="GFN2-xTB, 300 K")
+    dataset.save(made, paths.folder("datasets") / "water.npz")
+    app = open_page("simulate")
+    next(item for item in app.button if item.label == "Add GFN2-xTB itself").click().run()
+    assert not app.exception and not app.error
+    assert app.multiselect(key="models").value == ["tiny", "GFN2-xTB"]
+    assert not any("GFN2-xTB" in item.label for item in app.button)  # it is in the list from now on
+    for label, value in {"Replicas": 2, "Steps": 20}.items():
+        next(item for item in app.number_input if item.label == label).set_value(value)
+    next(item for item in app.run().button if item.label == "Simulate").click().run()
+    job = jobs.every("simulate")[0]
+    assert job.wait(PATIENCE) and job.status == "finished", job.error
+    app.switch_page("pages/drift.py").run()
+    settled(app)
+    assert survivors(app)["GFN2-xTB"] == "2 of 2"
 
 
 def test_drift_reads_drift_and_survival_together(open_page, short_run):

@@ -9,7 +9,6 @@ one is refused while the program is traced.
 
 import dataclasses
 import functools
-import logging
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
@@ -17,23 +16,15 @@ from typing import Any, ClassVar, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.errors import InputError
+from fisherdash.potentials.callbacks import called
 from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, Result
 from fisherdash.potentials.worker import client, trusted
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
 from fisherdash.settings.data import Energy
 from fisherdash.units import ENERGY_UNITS
-
-
-def _not_told_already(record: logging.LogRecord) -> bool:
-    """JAX logs what is raised in a call out of its programs; an InputError is told elsewhere."""
-    return not (record.exc_info and isinstance(record.exc_info[1], InputError))
-
-
-logging.getLogger("jax._src.callback").addFilter(_not_told_already)
 
 ATOMS_PER_BLOCK = 600
 """Atoms that are evaluated together: more make no step faster, and the other end holds a graph."""
@@ -189,26 +180,8 @@ class _Call:
         return {name: jax.ShapeDtypeStruct(one, jnp.float64) for name, one in shapes.items()}
 
     def traced(self, numbers: Array, positions: Array, *rest: Array) -> tuple[Array, ...]:
-        """The call in a program that JAX compiles.
-
-        On a CPU the arrays are looked at where they lie. ``pure_callback`` would make arrays of JAX
-        of them and wait for these in a thread of XLA's pool; large ones are copied by that same
-        pool, and as many calls at once as there are cores wait for ever.
-        """
-        shapes = tuple(self.shapes(positions.shape).values())
-        if jax.default_backend() == "cpu":
-            in_place = _InPlace(self.potential, self.request)
-            call = buffer_callback(in_place, shapes, vmap_method="sequential")
-            return call(numbers, positions, *rest)  # pyright: ignore[reportReturnType]
-        return jax.pure_callback(self, shapes, numbers, positions, *rest, vmap_method="sequential")
-
-
-class _InPlace(_Call):
-    """The same, which writes its results where XLA wants them."""
-
-    def __call__(self, _: Any, outputs: Any, *arrays: Any) -> None:
-        for output, found in zip(outputs, super().__call__(*arrays), strict=True):
-            np.asarray(output)[...] = found
+        """The call in a program that JAX compiles."""
+        return called(self, tuple(self.shapes(positions.shape).values()), numbers, positions, *rest)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
