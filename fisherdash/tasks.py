@@ -226,6 +226,8 @@ def solve(
     ``labelled`` ones that exist already.
     """
 
+    model.check_head()
+
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash import fisher
         from fisherdash.potentials import checkpoint

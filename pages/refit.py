@@ -164,6 +164,7 @@ elif data_path is None:
 else:
     with door():
         model, data = library.checkpoint_at(model_path), library.dataset_at(data_path)
+        model.check_head()
         facts(model)
         options = choose_options(data)
         if options and st.button("Re-fit", type="primary", icon=":material/tune:"):

@@ -285,6 +285,8 @@ def test_simulate_sets_the_potential_that_labelled_the_frames_beside_a_model(
     app.switch_page("pages/drift.py").run()
     settled(app)
     assert survivors(app)["GFN2-xTB"] == "2 of 2"
+    app = open_page("refit", model="GFN2-xTB")
+    assert len(app.error) == 1 and "no last layer to re-fit" in app.error[0].value
 
 
 def test_drift_reads_drift_and_survival_together(open_page, short_run):
