@@ -93,8 +93,10 @@ class RidgePoint:
     gcv: float | None
 
 
-def log_evidence(ridge: float, problem: Equations, default: Float[np.ndarray, " d"]) -> float:
-    """Logarithm of the marginal likelihood of the fitted frames, up to a constant.
+def log_evidence(
+    ridges: Float[np.ndarray, " k"], problem: Equations, default: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, " k"]:
+    """Logarithm of the marginal likelihood of the fitted frames at each λ, up to a constant.
 
     The n rows y = Gθ + noise of variance σ² over M frames, with the prior θ ~ N(θ₀, (σ²/Mλ) B⁻¹),
     have at the best σ²
@@ -108,32 +110,35 @@ def log_evidence(ridge: float, problem: Equations, default: Float[np.ndarray, " 
     Raises:
         ValueError: for equations without ``square`` (the fit without forces).
     """
-    spec = problem.spectrum
-    if ridge <= 0 or not spec.rank:
-        return -math.inf
     kept, projected, misfit = _residual(problem, default)
-    lam = ridge * spec.unit
-    q = max(misfit - float(np.sum(projected**2 / (kept + lam))), np.finfo(float).tiny)
-    return -0.5 * problem.rows * math.log(q) - 0.5 * float(np.sum(np.log1p(kept / lam)))
+    found = np.full(len(ridges), -math.inf)
+    given = (ridges > 0) & bool(len(kept))
+    lam = ridges[given, None] * problem.spectrum.unit
+    q = np.maximum(misfit - np.sum(projected**2 / (kept + lam), axis=1), np.finfo(float).tiny)
+    found[given] = -0.5 * (problem.rows * np.log(q) + np.sum(np.log1p(kept / lam), axis=1))
+    return found
 
 
-def gcv(ridge: float, problem: Equations, default: Float[np.ndarray, " d"]) -> float:
+def gcv(
+    ridges: Float[np.ndarray, " k"], problem: Equations, default: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, " k"]:
     """Generalised cross-validation: mean squared residual over (1 − dof/n)², eV²/Å² per frame.
 
-    G. H. Golub, M. Heath, G. Wahba, Technometrics 21, 215 (1979). It too takes the n rows as
-    independent; with many more rows than weights it hardly differs from the error of the fit.
+    G. H. Golub, M. Heath, G. Wahba, Technometrics 21, 215 (1979), at each λ. It too takes the n
+    rows as independent; with many more rows than weights it hardly differs from the error of the
+    fit.
 
     Raises:
         ValueError: for equations without ``square`` (the fit without forces).
     """
-    spec = problem.spectrum
     kept, projected, misfit = _residual(problem, default)
-    lam = ridge * spec.unit
+    lam = ridges[:, None] * problem.spectrum.unit
     # |r − Gδ|² with δ = (S + α)⁻¹g, in the eigenbasis.
     delta = projected / np.maximum(kept + lam, np.finfo(float).tiny)
-    rss = max(misfit - 2 * float(delta @ projected) + float(delta**2 @ kept), 0.0)
-    free = 1 - spec.effective_dof(ridge) / problem.rows
-    return rss / free**2 if free > 0 else math.inf
+    rss = np.maximum(misfit - 2 * delta @ projected + delta**2 @ kept, 0.0)
+    taken = np.array([problem.spectrum.effective_dof(ridge) for ridge in map(float, ridges)])
+    free = 1 - taken / problem.rows
+    return np.where(free > 0, rss / np.maximum(free, np.finfo(float).tiny) ** 2, math.inf)
 
 
 def _residual(
@@ -159,8 +164,9 @@ def ridge_path(
     """
     points, grid = [], _grid_of(problem)
     heads = _heads_at(grid, problem, default)
-    knows = problem.square is not None
-    divergences = held_out.divergences(heads)
+    divergences, evidence, scores = held_out.divergences(heads), None, None
+    if problem.square is not None:
+        evidence, scores = (rule(grid, problem, default) for rule in (log_evidence, gcv))
     for index, (ridge, head) in enumerate(zip(map(float, grid), heads, strict=True)):
         divergence = float(divergences[index])
         points.append(
@@ -172,8 +178,8 @@ def ridge_path(
                 head_norm=float(np.linalg.norm(head)),
                 head_change=float(np.linalg.norm(head - default)),
                 effective_dof=problem.spectrum.effective_dof(ridge),
-                log_evidence=log_evidence(ridge, problem, default) if knows else None,
-                gcv=gcv(ridge, problem, default) if knows else None,
+                log_evidence=None if evidence is None else float(evidence[index]),
+                gcv=None if scores is None else float(scores[index]),
             )
         )
     return tuple(points)
