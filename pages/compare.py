@@ -121,9 +121,16 @@ def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
     table = overview.error_rows(found)
     show_table(table, "Errors")
     csv_button(table, "errors")
+    cautions = {name: one.caution for name, one in found.items() if one.caution}
+    if len(cautions) > 1:
+        st.warning(
+            f"{len(cautions)} of these models were trained on or re-fitted to some of these "
+            "frames; their errors on frames that they have not seen are in the last column.",
+            icon=":material/warning:",
+        )
     for name, one in found.items():
-        if one.caution:
-            st.warning(plain(f"{name}: {one.caution}."), icon=":material/warning:")
+        if name in cautions and len(cautions) == 1:
+            st.warning(plain(f"{name}: {cautions[name]}."), icon=":material/warning:")
         if one.offset is not None:
             st.warning(
                 plain(

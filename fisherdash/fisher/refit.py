@@ -109,9 +109,9 @@ def _paired_change(
 
 
 def verdict(
-    change: Estimate, norm: dict[str, float], frames: int, stability: StabilityCheck | None = None
+    change: Estimate, head: str, frames: int, stability: StabilityCheck | None = None
 ) -> str:
-    """One sentence or two: what happened to the force error, the head and survival."""
+    """One sentence or two: what happened to the force error, the head (in words) and survival."""
     if stability is not None and not stability.confirmation:
         return f"{stability.sentence}."
     percent = change.scaled(100.0)
@@ -122,11 +122,10 @@ def verdict(
     }[change.sign]
     forces += f" {number(percent.value, '.1f', sign=True, unit='%')}"
     forces += f" ({percent.span('.1f', sign=True, unit='%')}, {frames} frames)"
-    growth = norm["fisher"] / norm["default"] if norm["default"] > 0 else float("inf")
     survival = "survival not tested: run the stability check"
     if stability is not None:
         survival = stability.sentence
-    return f"{forces}; head norm ×{number(growth)}; {survival}."
+    return f"{forces}; {head}; {survival}."
 
 
 def _warnings_of(
@@ -415,6 +414,18 @@ class Prepared:
     def _posteriors(self) -> dict[float, Posterior]:
         return {}
 
+    def _grown(self, head: Float[np.ndarray, " d"], norm: dict[str, float]) -> str:
+        """How far a head went from the default one, by what the ridge holds, in words.
+
+        A noise metric leaves directions free that change no force, so that |θ| says little.
+        """
+        if self.metric is None:
+            growth = norm["fisher"] / norm["default"] if norm["default"] > 0 else math.inf
+            return f"head norm ×{number(growth)}"
+        moved = head - self.start.head
+        force = math.sqrt(float(moved @ self.metric.matrix @ moved) / (3 * self.dataset.num_atoms))
+        return f"forces on displaced frames differ by {number(force, unit='eV/Å')} (RMS)"
+
     @functools.cached_property
     def default_errors(self) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m atoms 3"]]:
         """Energies and forces of the default head on the frames of the report."""
@@ -475,7 +486,7 @@ class Prepared:
             descent=descent,
             stability=stability,
             entropy=entropy,
-            verdict=verdict(change, norm, len(report), stability),
+            verdict=verdict(change, self._grown(refit.head, norm), len(report), stability),
             warnings=_warnings_of(self, norm, change, kl, descent, stability, entropy),
         )
 

@@ -111,7 +111,7 @@ def choose_run() -> Run | None:
     name = st.selectbox("Run", list(found), key="run", placeholder="Choose a run")
     if name is None:
         raise InputError(
-            f"there is no run called {gone} here: it was deleted, or is in another workspace"
+            f"there is no run called {gone}: it was deleted, or is in another workspace"
             if missing and gone
             else "choose a run"
         )

@@ -38,15 +38,16 @@ from pages.ui.widgets import switch
 def cards(run: Run, found: RunStatistics | None) -> None:
     """The result in a card a head: drift with interval and ratio, survivors, failure, speed."""
     traj = run.trajectories()
-    first = found and found.drift[traj.names[0]].value
+    first = found and found.drift[traj.names[0]]
     for column, h in zip(st.columns(len(traj.names)), range(len(traj.names)), strict=True):
         name, survivors = traj.names[h], int(traj.survivors[h].sum())
         drift, facts = "drift …", []
         if found is not None:
             slope, half = found.drift[name], found.time_to_failure.get(name)
             drift = f"drift {slope.text('.2g', sign=True, unit='meV/atom/ps')}"
-            if h and first and slope.value is not None:
-                facts.append(f"×{abs(slope.value / first):.2g} of the first")
+            # A drift that may be zero, or rests on too few survivors, is nothing to divide by.
+            if h and first and first.value and first.sign and slope.value and slope.low is not None:
+                facts.append(f"×{abs(slope.value / first.value):.2g} of the first")
             if half is not None:
                 facts.append(f"median time to failure {half:.2g} ps")
             wide = kinetic_deviation(traj)[h]

@@ -89,6 +89,18 @@ def prepared() -> "fisher.Prepared":
     return fisher.prepare(start(), noisy(data), options)
 
 
+def test_a_noise_ridge_says_how_far_forces_move_where_there_are_no_data() -> None:
+    ready = prepared()
+    refit = ready.refit(fisher.Choice(1e-2, "given"))
+    x = sums.displaced(ready.division.fit.positions, ready.options, ready.options.noise_frames)
+    frames = Dataset(x, np.zeros(len(x)), np.zeros_like(x), wide_numbers())
+    before, after = (predict(one, frames)[1] for one in (ready.start, refit.checkpoint))
+    moved = np.sqrt(np.mean((after - before) ** 2))
+    assert moved > 1e-3
+    assert f"forces on displaced frames differ by {moved:.3g} eV/Å (RMS)" in refit.verdict
+    assert "head norm" not in refit.verdict
+
+
 def test_the_noise_ridge_leads_from_the_plain_solution_to_the_default_head() -> None:
     ready = prepared()
     problem, default, metric = ready.problem, ready.start.head, ready.metric
@@ -147,7 +159,11 @@ def test_evidence_and_gcv_know_the_metric() -> None:
     for ridge in (0.3, 2.0):
         same = ridge / other.spectrum.values[0]
         for score in (fisher.log_evidence, fisher.gcv):
-            assert score(ridge, ours, default) == pytest.approx(score(same, other, there), rel=1e-9)
+            found, expected = (
+                score(np.array([at]), *rest)[0]
+                for at, *rest in ((ridge, ours, default), (same, other, there))
+            )
+            assert found == pytest.approx(expected, rel=1e-9)
         descent = fisher.descend(ours, default, ridge)
         assert descent.converged
         np.testing.assert_allclose(descent.head, fisher.head_at(ridge, ours, default), rtol=1e-8)
