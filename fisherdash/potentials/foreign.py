@@ -44,6 +44,18 @@ _OTHERS = {
 """Packages whose models are known by name and not read."""
 
 
+class NeedsItsLibrary(InputError):
+    """A model that only its own library can evaluate, in another Python."""
+
+    def __init__(self, source: str, holds: str, family: str) -> None:
+        self.reason = f"{source} holds {holds}, which only that library can evaluate"
+        super().__init__(
+            f"{self.reason}: if you trust whoever made it, call 'fisherdash import FILE --family "
+            f"{family} --python THEIRS/bin/python --trust-this-file' with the Python that has the "
+            "library"
+        )
+
+
 FEW_FILES = 1000
 """Of a folder; an ensemble of eight networks has some 370."""
 
@@ -258,7 +270,7 @@ def _found(data: bytes | Mapping[str, bytes], source: str) -> Found:
         return ani.read(data, source)
     model = inert.load_bytes(data, source)
     if not schnetpack.is_schnetpack(model):
-        raise InputError(f"{source} {_unknown(model)}")
+        raise _unknown(model, source)
     return schnetpack.read(model)
 
 
@@ -275,25 +287,22 @@ _OUTSIDE = {"mace": "mace", "so3krates_torch": "so3lr"}
 """Packages whose models another Python evaluates, and the name of their family."""
 
 
-def _unknown(model: Any) -> str:
-    """Why a file is not read, as the rest of a sentence."""
+def _unknown(model: Any, source: str) -> InputError:
+    """Why a file is not read."""
     if isinstance(model, dict):
-        return (
-            "holds a dictionary, weights without their model; save the model itself with "
+        return InputError(
+            f"{source} holds a dictionary, weights without their model; save the model itself with "
             "torch.save(model, file)"
         )
     if not isinstance(model, Record):
-        return f"holds a {type(model).__name__} and no model"
+        return InputError(f"{source} holds a {type(model).__name__} and no model")
     package = model.name.partition(".")[0]
     whose = f"a model of {_OTHERS[package]}" if package in _OTHERS else "a model"
+    holds = f"{whose}, {model.name[:100]}"
     if package in _OUTSIDE and not place.is_shared():
-        return (
-            f"holds {whose}, {model.name[:100]}, which only that library can evaluate: if you "
-            f"trust whoever made it, call 'fisherdash import FILE --family {_OUTSIDE[package]} "
-            "--python THEIRS/bin/python --trust-this-file' with the Python that has the library"
-        )
-    return (
-        f"holds {whose}, {model.name[:100]}, which is not read; models of SchNetPack "
+        return NeedsItsLibrary(source, holds, _OUTSIDE[package])
+    return InputError(
+        f"{source} holds {holds}, which is not read; models of SchNetPack "
         f"({' and '.join(schnetpack.REPRESENTATIONS)}) are"
     )
 

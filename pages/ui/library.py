@@ -311,6 +311,8 @@ def _bring_foreign(**target: Any) -> None:
         stem = paths.safe_stem(name)
         try:
             imported = foreign.load_bytes(data, settings, source=name, name=stem)
+        except foreign.NeedsItsLibrary as error:
+            raise InputError(f"{error.reason}: name its file under “{outside.NAME}”") from error
         except InputError as error:
             raise InputError(in_words_of_the_page(str(error), ImportSettings)) from error
         st.session_state["model notes"] = imported.sentences

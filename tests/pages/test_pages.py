@@ -17,7 +17,7 @@ from pages.ui.progress import plain
 from tests.pages.conftest import settled
 from tests.potentials.ani import folders
 from tests.potentials.schnetpack import files
-from tests.potentials.torchfile import saved
+from tests.potentials.torchfile import module, saved
 
 PATIENCE = 180.0
 
@@ -136,6 +136,10 @@ def test_a_model_of_another_library_becomes_a_checkpoint(open_page, water, model
     assert "SchNetPack" in texts(app)
     found = checkpoints.load(paths.folder("checkpoints") / "best_model.safetensors")
     assert found.elements == (1, 8) and found.provenance["energy_unit"] == "kcal/mol"
+    mace = saved(module("mace.modules.models.MACE"))
+    app.file_uploader(key="foreign model").upload("mace.model", mace).run()
+    assert "name its file under “MACE, SO3LR”" in app.error[0].value
+    assert "fisherdash import" not in app.error[0].value
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in folders.files().items():
