@@ -9,7 +9,6 @@ import functools
 import importlib.metadata
 import json
 import math
-import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ from fisherdash.potentials.evaluate import no_energies
 from fisherdash.potentials.families import trainable
 from fisherdash.settings import ModelConfig, TrainSettings
 from fisherdash.train.step import LEARNING_UNIT, Params, State, Sums
+from fisherdash.workspace.headers import UNREADABLE
 
 Status = Literal["compiling", "running", "diverged", "stopped early", "cancelled", "finished"]
 
@@ -268,7 +268,7 @@ class Progress:
             raise
         except FileNotFoundError as error:
             raise InputError(f"there is no interrupted training to resume: {path}") from error
-        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise InputError(
                 f"{path} does not hold an interrupted training: it is damaged or something else"
             ) from error

@@ -27,6 +27,7 @@ LISTED: tuple[Listed, ...] = ("runs", "trainings", "checkpoints")
 HEADERS: dict[Work, type[Header]] = {"runs": RunHeader, "trainings": TrainingHeader}
 TRAINING_STATE = "state.npz"
 
+_DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _UNFINISHED = ("interrupted", "failed")
 
 
@@ -62,7 +63,7 @@ class Entry:
         chunks = sorted(self.folder.glob("chunk-*.npz"))
         try:
             return int(headers.load(chunks[-1], ("step",))["step"]) if chunks else 0
-        except InputError:
+        except _DAMAGED:
             return 0
 
     @property
@@ -173,7 +174,7 @@ def epochs_done(folder: Path) -> int:
     try:
         state = headers.load(folder / TRAINING_STATE, ("header",))
         return int(json.loads(str(state["header"]))["epoch"])
-    except (ValueError, KeyError, TypeError):  # damaged, or not there yet
+    except _DAMAGED:  # or not there yet
         return 0
 
 
