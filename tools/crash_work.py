@@ -145,7 +145,8 @@ def _data() -> Path:
 
 
 def _checkpoints(name: str) -> list[Path]:
-    return sorted(paths.place("checkpoints").glob(f"{name}.safetensors"))
+    found = paths.place("checkpoints").glob(f"{name}.safetensors")
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _has_begun(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fisherdash import storage
 from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
     add_checkpoint,
@@ -455,7 +456,7 @@ def convert(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     from fisherdash.potentials.e3x import tutorial
 
     try:
-        data = Path(args.parameters).read_bytes()
+        data = storage.content(Path(args.parameters), checkpoint.MAX_BYTES)
     except OSError as error:
         raise InputError(f"cannot read {args.parameters!r}: {error.strerror}") from error
     settings = from_arguments(TutorialSettings, args)

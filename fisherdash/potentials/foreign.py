@@ -14,7 +14,7 @@ from typing import Any
 
 from ase.data import atomic_numbers, chemical_symbols
 
-from fisherdash import place
+from fisherdash import place, storage
 from fisherdash.errors import InputError
 from fisherdash.potentials import inert
 from fisherdash.potentials.ani import reading as ani
@@ -105,7 +105,7 @@ def content(path: Path) -> bytes | dict[str, bytes]:
         return _files(path)
     if path.stat().st_size > inert.MOST_BYTES:
         raise InputError(f"{path.name} has more than {inert.MOST_BYTES} bytes; no model has")
-    return path.read_bytes()
+    return storage.content(path, inert.MOST_BYTES)
 
 
 def _files(folder: Path) -> dict[str, bytes]:

@@ -254,6 +254,8 @@ class Progress:
             raise InputError("resuming needs the file in which the training was kept")
         leaves, structure = jax.tree.flatten((fresh, self.best))
         try:
+            if what := storage.no_file(path):
+                raise ValueError(what)
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
                 if (version := header["version"]) != FORMAT_VERSION:

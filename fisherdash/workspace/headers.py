@@ -76,6 +76,8 @@ def save(path: Path, arrays: dict[str, Any]) -> None:
 
 def load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Only the named arrays of an npz; InputError when it is damaged or of another version."""
+    if what := storage.no_file(path):
+        raise damaged(path, what)
     try:
         with np.load(path, allow_pickle=False) as archive:
             _check_unpacked(path, archive.zip)
@@ -207,9 +209,7 @@ class Header:
         """
         path = folder / cls.FILE
         try:
-            if path.stat().st_size > _LARGEST_FILE:
-                raise ValueError("no header is so large")
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields = json.loads(storage.content(path, _LARGEST_FILE).decode())
             json.dumps(fields, ensure_ascii=False).encode()  # "\\ud800" is no text to show
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{folder} is not a {cls.WHAT}: it holds no {cls.FILE}") from None
