@@ -12,6 +12,8 @@ import shutil
 import stat
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,12 @@ PART = ".part-"
 
 STALE_SECONDS = 3600.0
 """Age from which a temporary file counts as left behind."""
+
+UNREADABLE = (
+    OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, MemoryError,
+    NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise for a damaged archive of arrays."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)

@@ -289,15 +289,12 @@ def study(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     from fisherdash import tasks
     from fisherdash.study import check_scheduler, read_begun, read_spec
     from fisherdash.study.plan import SPEC_FILE
+    from fisherdash.study.spec import written
 
     if args.scheduler is not None and not args.unencrypted:
         check_scheduler(args.scheduler)
     path, out = Path(args.spec), Path(args.out)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InputError(f"the specification {path} cannot be read: {why}") from error
+    text = written(path)
     begun = path.resolve() == (out / SPEC_FILE).resolve()
     spec = read_begun(path.parent) if begun else read_spec(text, path.parent)
     task = tasks.study(spec, out, workers=args.workers, scheduler=args.scheduler)

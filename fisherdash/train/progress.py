@@ -23,7 +23,6 @@ from fisherdash.potentials.evaluate import no_energies
 from fisherdash.potentials.families import trainable
 from fisherdash.settings import ModelConfig, TrainSettings
 from fisherdash.train.step import LEARNING_UNIT, Params, State, Sums
-from fisherdash.workspace.headers import UNREADABLE
 
 Status = Literal["compiling", "running", "diverged", "stopped early", "cancelled", "finished"]
 
@@ -270,7 +269,7 @@ class Progress:
             raise
         except FileNotFoundError as error:
             raise InputError(f"there is no interrupted training to resume: {path}") from error
-        except UNREADABLE as error:
+        except storage.UNREADABLE as error:
             raise InputError(
                 f"{path} does not hold an interrupted training: it is damaged or something else"
             ) from error

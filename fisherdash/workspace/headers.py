@@ -12,7 +12,6 @@ import math
 import platform
 import uuid
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self, get_args
@@ -54,12 +53,6 @@ _NEEDED_SETTINGS = ("replicas", "steps", "timestep", "temperature", "record_ever
 _LARGEST_FILE = 50_000_000
 """Bytes of a header; that of a thousand atoms has some hundred thousand."""
 
-UNREADABLE = (
-    OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, MemoryError,
-    NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What NumPy and zipfile raise for a damaged file."""
-
 _ON_DISK = {"failed_step": "died_step", "cause": "broken_bond"}
 """Names of arrays in files that differ from those in the program."""
 
@@ -85,7 +78,7 @@ def load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
             return {name: archive[_ON_DISK.get(name, name)] for name in names}
     except InputError:
         raise
-    except UNREADABLE as error:
+    except storage.UNREADABLE as error:
         raise damaged(path, type(error).__name__) from error
 
 

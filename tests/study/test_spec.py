@@ -110,6 +110,16 @@ def changed(old: str, new: str) -> str:
             r"\[stability\]: replicas must be a whole number",
         ),
         (changed("[300, 600]", "[300, 300.0]"), None),
+        (
+            changed("[300, 600]", str(list(range(1, 30001)))).replace(
+                "[0.5, 1.0]", str([n / 1e4 for n in range(1, 30001)])
+            ),
+            r"up to 100 different temperatures and time steps, received 30000 × 30000",
+        ),
+        (
+            changed("[heads.plain]", "".join(f"[heads.h{n}]\n" for n in range(200)) + "[heads.p]"),
+            "at most 100 re-fits",
+        ),
         (changed("[300, 600]", "'hot'"), r"\[dynamics\]: temperature must be above 0"),
         (changed("picoseconds = 2", "picoseconds = 0"), "picoseconds must be above 0"),
         (
