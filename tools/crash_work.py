@@ -106,7 +106,7 @@ def simulate() -> Job | None:
 
 def outside() -> Job | None:
     """Dynamics of a model that another process evaluates, or the rest of them."""
-    return _dynamics(("outside",), steps=6000, timestep=0.01)  # it does not hold water together
+    return _dynamics(("outside",), steps=6000, timestep=0.002)  # later its water falls apart
 
 
 def study() -> Job | None:
