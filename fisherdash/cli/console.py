@@ -182,12 +182,16 @@ class Console:
         to stop.
 
         Raises:
-            InputError: where it is beyond a limit that was set, or needs more than the free space
-                of the disk.
+            InputError: where it is beyond a limit that was set, needs more than the free space of
+                the disk, or writes a file that another program is writing.
         """
         self.admit(task.estimate, task.place)
         if task.note:
             self.note(task.note)
+        from fisherdash.workspace import locks
+
+        if task.out is not None:
+            self._handlers.enter_context(locks.writing(task.out))
         if task.keeps:
             self._handlers.enter_context(self.stoppable())
         work, item = task.work(self.cancel, self._show), None

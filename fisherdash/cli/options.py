@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,6 +132,17 @@ def output_file(
         raise InputError(f"{option} {path!r} is also an input; give another name.")
     _folder_for(out, option)
     return out
+
+
+def apart(outputs: Mapping[str, Path | None]) -> None:
+    """InputError where two outputs, by their options, are one file: the last would replace it."""
+    first: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        other = first.setdefault(path.resolve(), option)
+        if other != option:
+            raise InputError(f"{other} and {option} are both {str(path)!r}; give two names.")
 
 
 def output_folder(path: str) -> Path:
