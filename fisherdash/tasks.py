@@ -406,7 +406,14 @@ def import_model(
         checkpoint.save(imported.checkpoint, out)
         return imported
 
-    estimate = estimates.reading(limits.size_of(path))
+    from fisherdash.potentials import inert
+    from fisherdash.potentials.worker import trusted
+
+    size = limits.size_of(path)
+    most = inert.MOST_BYTES if outside == OutsideSettings() else trusted.MOST_BYTES
+    if size > most:
+        raise InputError(f"{path.name} has {size} bytes; a model has at most {most}")
+    estimate = estimates.reading(size)
     return Task("import", path.name, estimate, work, info={"out": out}, keeps=False)
 
 
