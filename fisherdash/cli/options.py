@@ -10,6 +10,7 @@ from fisherdash import storage
 from fisherdash.cli.console import Console
 from fisherdash.errors import InputError
 from fisherdash.settings import LoadSettings, from_arguments
+from fisherdash.text import harmless
 
 if TYPE_CHECKING:
     from fisherdash.dataset import Dataset
@@ -100,7 +101,7 @@ def read_checkpoints(paths: Iterable[str]) -> dict[str, "Checkpoint"]:
     """The checkpoints under the names of their files; InputError when two names are the same."""
     found: dict[str, Checkpoint] = {}
     for path in paths:
-        name = Path(path).stem
+        name = harmless(Path(path).stem)
         if name in found:
             raise InputError(f"two checkpoints are called {name!r}; rename one of the files.")
         found[name] = read_checkpoint(path)

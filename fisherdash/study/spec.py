@@ -61,6 +61,7 @@ from fisherdash.settings import (
     toml,
 )
 from fisherdash.study.primary import DEFAULT_HEAD, Primary, read_primary
+from fisherdash.text import cell
 
 MOST_MODELS: Final = 5000
 MOST_BYTES: Final = 1_000_000
@@ -279,6 +280,11 @@ def _data(tables: Sequence[Any], folder: Path, inside: Path | None) -> dict[str,
         if inside is not None and not path.is_relative_to(inside.resolve()):
             raise InputError(f"[[data]] file = {file!r} is outside of the folder of the data")
         name = _text(table, "name", Path(file).stem)
+        if len(name) > 255 or not name.isprintable() or cell(name) != name:
+            raise InputError(
+                f"[[data]] name = {name!r:.60} is no name to show, or would be a formula in a "
+                "table; give another one"
+            )
         if name in found:
             raise InputError(f"two data sets are called {name!r}; give one another name")
         fields = {"name": name, "file": path, **toml.part(Data, table)}

@@ -98,8 +98,9 @@ def damaged(path: Path, why: str) -> InputError:
 
 def save_json(path: Path, fields: Mapping[str, Any]) -> None:
     """Write a JSON object, whole or not at all; InputError when the disk refuses."""
+    text = json.dumps(fields, indent=1, ensure_ascii=False)
     with storage.replacing(path) as part:
-        part.write_text(json.dumps(fields, indent=1, ensure_ascii=False), encoding="utf-8")
+        part.write_bytes(text.encode("utf-8", "replace"))  # names of files need not be text
 
 
 def _check_format(path: Path, written: object) -> None:

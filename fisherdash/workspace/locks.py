@@ -52,7 +52,7 @@ def writing(path: Path) -> Iterator[None]:
     Two programs that were given the same output would each take the other's for their own.
     """
     target = path.resolve()
-    beside = target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:16]}.lock")
+    beside = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.lock")
     while True:
         with storage.telling(path):
             file = beside.open("a")

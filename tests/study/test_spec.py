@@ -130,6 +130,8 @@ def changed(old: str, new: str) -> str:
         (changed('file = "ethanol.npz"', "file = 3"), "file must be text in quotes, received 3"),
         (changed('file = "ethanol.npz"', 'file = "a\\u0000b"'), "is not the name of a file"),
         (changed("sharpness = 0.05", "sharpness = 0"), "sharpness must be above 0"),
+        (changed("[heads.plain]", "[heads.'=HYPERLINK(1)']"), "would be a formula"),
+        (changed('name = "ethanol"', 'name = "+cmd|x!A"'), "is no name"),
         (changed("together = 3", "together = 0"), "together must be a whole number from 1"),
     ],
 )
