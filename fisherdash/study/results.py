@@ -99,6 +99,8 @@ def kept() -> list[Kept]:
     for home, mark in ((shipped(), " (sample)"), (paths.place("studies"), "")):
         folders = home.iterdir() if home.is_dir() else []
         for folder in sorted(folders, key=lambda one: (not (one / primary.FILE).exists(), one)):
+            if not paths.is_text(folder.name):
+                continue
             study = Kept(folder.name + mark, folder)
             begun = study.members.is_dir() or (folder / "tables").is_dir()
             if begun or study.can_go_on:

@@ -171,6 +171,8 @@ class Header:
         known = {f.name: fields[f.name] for f in dataclasses.fields(cls) if f.name in fields}
         try:
             return cls(**known)
+        except InputError:
+            raise
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{cls.FILE} is damaged ({error!s:.200})") from error
 
@@ -295,6 +297,8 @@ class RunHeader(Header):
             if not isinstance(number, kind) or isinstance(number, bool) or not 0 <= number <= most:
                 words = f"a {'whole ' if whole else ''}number from 0 to {most:g}"
                 raise InputError(f"the run's {name} must be {words}, received {number!r:.60}")
+            if number == 0 and name != "steps":
+                raise InputError(f"the run's {name} must be above 0")
 
     def _check_molecule(self) -> None:
         """Fills the masses in; InputError for what is said of atoms that are not there."""

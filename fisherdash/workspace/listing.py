@@ -85,8 +85,8 @@ def entries(kind: Listed) -> list[Entry]:
     known, found = _known.get(place, {}), {}
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as items:
         for item in items:
-            is_one = item.is_dir() if file else item.name.endswith(".safetensors")
-            if is_one and not item.name.startswith("."):
+            is_one = _is_folder(item) if file else item.name.endswith(".safetensors")
+            if is_one and not item.name.startswith(".") and paths.is_text(item.name):
                 # A string, not a path: this runs for every run at every look.
                 stamp = _stamp(f"{item.path}/{file}" if file else item.path)
                 before = known.get(item.name)
@@ -181,6 +181,13 @@ def epochs_done(folder: Path) -> int:
 def _kind_at(folder: Path) -> Work | None:
     place = folder.resolve().parent
     return next((kind for kind in HEADERS if place == paths.place(kind)), None)
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _stamp(path: str) -> _Stamp:
