@@ -42,6 +42,7 @@ metric of its ridge, unless ``head`` says otherwise; the metric of a quadratic h
 import dataclasses
 import itertools
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,6 +66,7 @@ from fisherdash.text import cell
 
 MOST_MODELS: Final = 5000
 MOST_BYTES: Final = 1_000_000
+MOST_DOTS: Final = 20
 MOST_CONDITIONS: Final = 100
 MOST_HEADS: Final = 100
 PLAIN: Final = "plain"
@@ -180,6 +182,9 @@ def parsed(text: str) -> dict[str, Any]:
             f"the specification of a study has at most {MOST_BYTES} characters, "
             f"received {len(text)}"
         )
+    # tomllib keeps every beginning of a dotted name: 50 kB of dots would take gigabytes.
+    if any(part.count(".") > MOST_DOTS for part in re.split(r"[,=\n]", text)):
+        raise InputError(f"a name in the specification has more than {MOST_DOTS} dots")
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits

@@ -1,5 +1,6 @@
 """A study's specification: what it means, and one sentence for everything it cannot mean."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,15 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(
     with pytest.raises(InputError, match=said) as caught:
         read_spec(text, tmp_path)
     assert "\n" not in str(caught.value).strip() or "TOML" in said
+
+
+@pytest.mark.parametrize("form", ["{} = 1", "[{}]", "[[{}]]", "x = {{ y = 1, {} = 2 }}"])
+def test_a_name_of_thousands_of_parts_takes_no_memory(tmp_path: Path, form: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(InputError, match="more than 20 dots"):
+        read_spec(form.format(".".join("a" * 3000)), tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("file", ["../secret.npz", "/etc/passwd", "a/../../b.npz"])
