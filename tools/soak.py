@@ -9,8 +9,8 @@ answer; how much memory the server has over time. Exit status 1 when anything fa
 of more than eight minutes, when what the server holds between jobs grows from the second third of
 the time to the last.
 
-With hostile users the same crowd comes twice to the same server, at first without them. They ask for
-jobs without end and for the longest that are allowed, upload what nobody asked for, and open
+With hostile users the same crowd comes twice to the same server, at first without them. They ask
+for jobs without end and for the longest that are allowed, upload what nobody asked for, and open
 websockets from other sites, all as fast as they are answered. How fast pages answer the others is
 printed beside what it was before.
 """
