@@ -12,6 +12,8 @@ import shutil
 import stat
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,12 @@ PART = ".part-"
 
 STALE_SECONDS = 3600.0
 """Age from which a temporary file counts as left behind."""
+
+UNREADABLE = (
+    OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, MemoryError,
+    NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise for a damaged archive of arrays."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -66,6 +74,24 @@ def no_file(path: Path) -> str:
         return ""
     kinds = {stat.S_IFREG: "", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
     return (kinds | {stat.S_IFSOCK: "a socket"}).get(stat.S_IFMT(mode), "a device")
+
+
+def content(path: Path, most: int) -> bytes:
+    """What a regular file holds; a pipe or a device, which may never end, is not read.
+
+    Raises:
+        OSError: as opening it does.
+        InputError: for what is no regular file, or has more than ``most`` bytes.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its other end
+    with os.fdopen(handle, "rb") as file:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode):
+            raise InputError(f"{path} is {no_file(path)}, not a file")
+        data = file.read(most + 1) if facts.st_size <= most else b""
+    if facts.st_size > most or len(data) > most:
+        raise InputError(f"{path} has {facts.st_size} bytes; at most {most} are read")
+    return data
 
 
 def _regular(path: Path) -> Path:

@@ -92,6 +92,11 @@ class Task(Generic[Item, Result]):
     keeps: bool = True
 
     @property
+    def out(self) -> Path | None:
+        """The file that it writes; None where that is a folder, which has a lock of its own."""
+        return self.info.get("out")
+
+    @property
     def place(self) -> Path | None:
         """Where it writes, None where it writes nothing."""
         return next((place for place in self.info.values() if isinstance(place, Path)), None)
@@ -150,7 +155,7 @@ def train(
     there are not so many frames.
     """
     sets = datasets.split(data, *split.counts(len(data)), settings.seed)
-    state = out.with_name(f"{out.name}.unfinished.npz")
+    state = state_beside(out)
 
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash import train as training
@@ -165,6 +170,11 @@ def train(
             yield one
 
     return _training(name, sets, config, settings, work, {"out": out})
+
+
+def state_beside(out: Path) -> Path:
+    """Where a training that writes ``out`` keeps what going on with it needs."""
+    return out.with_name(f"{out.name}.unfinished.npz")
 
 
 def train_in(
@@ -398,7 +408,14 @@ def import_model(
         checkpoint.save(imported.checkpoint, out)
         return imported
 
-    estimate = estimates.reading(limits.size_of(path))
+    from fisherdash.potentials import inert
+    from fisherdash.potentials.worker import trusted
+
+    size = limits.size_of(path)
+    most = inert.MOST_BYTES if outside == OutsideSettings() else trusted.MOST_BYTES
+    if size > most:
+        raise InputError(f"{path.name} has {size} bytes; a model has at most {most}")
+    estimate = estimates.reading(size)
     return Task("import", path.name, estimate, work, info={"out": out}, keeps=False)
 
 

@@ -1,13 +1,16 @@
 """Numbers, durations and lists as the shell, the documents and the pages write them."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
 NOTHING: Final = "–"
 """What stands where there is no number."""
 
-_FORMULA: Final = re.compile(r"[=@\t\r]|[+-](?![\d.])")
+_FORMULA: Final = re.compile(r"[=@\t\r\n]|[+-](?![\d.]+ ?%?(?: \([\d. +\-−–%to]*\))?$)")
+_ORDERS: Final = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+"""Categories of characters that are not shown, and that a terminal may obey."""
 _HOUR: Final = 3600.0
 _DAY: Final = 24 * _HOUR
 
@@ -38,10 +41,21 @@ def number(value: float | None, spec: str = ".3g", *, sign: bool = False, unit: 
 def cell(value: object) -> object:
     """A cell of a CSV that no spreadsheet takes for a formula.
 
-    >>> cell("=HYPERLINK(0)"), cell("+cmd"), cell("+3.1 %"), cell("ethanol"), cell(-2.0)
-    ("'=HYPERLINK(0)", "'+cmd", '+3.1 %', 'ethanol', -2.0)
+    >>> cell("=HYPERLINK(0)"), cell("+1+cmd|x!A"), cell("+3.1 %"), cell("ethanol"), cell(-2.0)
+    ("'=HYPERLINK(0)", "'+1+cmd|x!A", '+3.1 %', 'ethanol', -2.0)
     """
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def harmless(text: str) -> str:
+    """What a terminal shows and does not obey: names come from files of strangers.
+
+    >>> harmless("a\\x1b[31mb\\n\\u202ec\\udcff é")
+    'a?[31mb\\n?c? é'
+    """
+    return "".join(
+        "?" if unicodedata.category(one) in _ORDERS and one != "\n" else one for one in text
+    )
 
 
 def duration(seconds: float, *, exact: bool = False) -> str:

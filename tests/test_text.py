@@ -38,3 +38,19 @@ def test_numbers(value, options, written):
 )
 def test_durations(seconds, about, exactly):
     assert (text.duration(seconds), text.duration(seconds, exact=True)) == (about, exactly)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["=1+1", "@SUM(A1)", "+1+cmd|' /C calc'!A0", "-2+3+HYPERLINK(A1)", "-cmd", "+1 +cmd|x!A",
+     "\t=1", "+3.1 % (cmd|x!A)"],
+)  # fmt: skip
+def test_no_cell_is_a_formula(value):
+    assert text.cell(value) == f"'{value}"
+
+
+@pytest.mark.parametrize(
+    "value", ["+3.1 %", "-0.2", "+3.1 % (-1 to +2)", "−2", "ethanol", "a=b", ""]
+)
+def test_a_cell_of_numbers_stays_as_it_is(value):
+    assert text.cell(value) == value

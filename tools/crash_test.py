@@ -1,14 +1,15 @@
-"""Kill the dashboard's work at random moments, restart it, and look for anything that was lost.
+"""Kill every kind of the dashboard's work at random moments, and look for anything that was lost.
 
-    python tools/crash_test.py --kills 50 [--seed 0] [--folder FOLDER]
+    python tools/crash_test.py --kills 60 [--kinds train,study] [--seed 0] [--folder FOLDER]
 
-A child process (crash_work.py) does what the dashboard does behind its buttons: it trains a small
-network, then simulates two heads, each as a job with its folder in a workspace; when it starts it
-goes on with what it finds unfinished. This process kills it with SIGKILL and starts it again: every
-other time at a moment drawn at random from the whole length of the job, start and compilation
-included, and else within a second of something new on disk, where files are written. After every
-kill the epochs and frames on disk are compared with those before; at the end of every round the
-network, the learning curve and all frames must be those of a child that nobody killed, to the bit.
+A child process (crash_work.py) does what the dashboard does behind its buttons: it makes a sample,
+trains, re-fits, simulates two heads, simulates a model that another program's process evaluates, or
+does a study, as a job in a workspace; when it starts it goes on with what it finds unfinished. This
+process kills it with SIGKILL and starts it again, as often for one kind as for another: every other
+time at a moment drawn at random from the whole length of the job, start and compilation included,
+and else within a second of something new on disk, where files are written. After every kill what
+was computed is compared with what was there before; at the end of every round everything must be
+that of a child that nobody killed, to the bit, and no process of another program may be left.
 Exit status 1 when anything was lost or differs.
 """
 
@@ -18,21 +19,28 @@ import dataclasses
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-KINDS = ("train", "simulate")
+KINDS = ("sample", "train", "refit", "simulate", "outside", "study")
+PATIENCE = 20.0
+"""Seconds after which a process of another program whose user was killed has to be gone."""
+
+Growing = Mapping[str, Sequence[Any] | np.ndarray]
+"""What is on disk, by name: rows that may become more and never others."""
 
 
 @dataclasses.dataclass
@@ -40,7 +48,7 @@ class Tally:
     """What has been seen so far."""
 
     kills: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    compiling: int = 0
+    nothing_new: int = 0
     rounds: int = 0
     losses: list[str] = dataclasses.field(default_factory=list)
 
@@ -51,9 +59,11 @@ class Tally:
 
 
 def prepare(folder: Path) -> None:
-    """A workspace with data and two models."""
+    """A workspace with data and models, one of them evaluated by a process of another program."""
     from fisherdash import dataset
     from fisherdash.potentials import checkpoint
+    from fisherdash.potentials.worker import client, importing
+    from fisherdash.settings import ImportSettings, OutsideSettings
     from tests import networks
 
     (folder / "datasets").mkdir(parents=True)
@@ -61,57 +71,80 @@ def prepare(folder: Path) -> None:
     dataset.save(networks.water(), folder / "datasets" / "water.npz")
     checkpoint.save(networks.checkpoint(0), folder / "checkpoints" / "a.safetensors")
     checkpoint.save(networks.checkpoint(0, 1e-5), folder / "checkpoints" / "b.safetensors")
+    worker = ROOT / "tests" / "potentials" / "worker" / "toy_worker.py"
+    python, model = folder.with_name("python"), folder.with_name("toy.model")
+    python.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(worker)])} "$1"\n')
+    python.chmod(0o755)
+    model.write_text("{}")
+    asked = OutsideSettings(family="mace", python=str(python), trusted=True)
+    with _workspace(folder):
+        found = importing.load(model, ImportSettings(), asked, name="outside")
+        checkpoint.save(found.checkpoint, folder / "checkpoints" / "outside.safetensors")
+    client.close_all()
 
 
-def start(folder: Path, cache: Path) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def _workspace(folder: Path) -> Iterator[None]:
+    before = os.environ.get("FISHERDASH_WORKSPACE")
+    os.environ["FISHERDASH_WORKSPACE"] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop("FISHERDASH_WORKSPACE")
+        if before is not None:
+            os.environ["FISHERDASH_WORKSPACE"] = before
+
+
+def start(kind: str, folder: Path, cache: Path) -> subprocess.Popen[str]:
     """A child that works in that workspace."""
     environment = {
         **os.environ,
         "FISHERDASH_WORKSPACE": str(folder),
         "JAX_COMPILATION_CACHE_DIR": str(cache),
     }
-    line = [sys.executable, str(ROOT / "tools" / "crash_work.py")]
+    line = [sys.executable, str(ROOT / "tools" / "crash_work.py"), kind]
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def undisturbed(folder: Path, cache: Path) -> dict[str, float]:
-    """Let a child work to its end; seconds of each job."""
-    began: dict[str, float] = {}
-    with start(folder, cache) as child:
+def undisturbed(kind: str, folder: Path, cache: Path) -> float:
+    """Let a child work to its end; seconds of its job."""
+    with start(kind, folder, cache) as child:
         assert child.stdout is not None
-        for word in child.stdout:
-            began[word.strip()] = time.monotonic()
+        child.stdout.readline()
+        began = time.monotonic()
     if child.returncode:
-        raise SystemExit("the child failed without being killed")
-    ends = [*list(began.values())[1:], time.monotonic()]
-    return {kind: end - first for (kind, first), end in zip(began.items(), ends, strict=True)}
+        raise SystemExit(f"the child failed in {kind} without being killed")
+    return time.monotonic() - began
 
 
-def on_disk(folder: Path) -> dict[str, Any]:
-    """Everything that the workspace's training and run say now, as arrays by name."""
-    from fisherdash.potentials import checkpoint
-    from fisherdash.workspace import open_run
+def on_disk(folder: Path) -> Growing:
+    """Everything that the work in a workspace has computed until now."""
+    found: dict[str, Any] = {}
+    for part in (_sample, _training, _models, _runs, _studies):
+        found |= part(folder)
+    return found
 
-    found: dict[str, Any] = {"epochs": [], "times": np.zeros(0)}
-    for training in sorted((folder / "trainings").glob("[!.]*")):
+
+def _sample(folder: Path) -> Growing:
+    """The sample with the most frames; those that were begun before it are its beginning."""
+    from fisherdash import dataset
+
+    names = ("positions", "energies", "forces")
+    files = sorted(folder.glob("datasets/H2O*.npz"))
+    found = [{name: getattr(one, name) for name in names} for one in map(dataset.load, files)]
+    found.sort(key=lambda one: len(one["energies"]))
+    others = [True for one in found[:-1] if lost(one, found[-1])]
+    return {**(found[-1] if found else {}), **({"other samples": others} if others else {})}
+
+
+def _training(folder: Path) -> Growing:
+    for training in folder.glob("trainings/[!.]*"):
         if (training / "state.npz").exists():
             with np.load(training / "state.npz") as state:
-                found["epochs"] = json.loads(str(state["header"]))["history"]
+                return {"epochs": json.loads(str(state["header"]))["history"]}
         elif (training / "history.csv").exists():
-            found["epochs"] = _rows((training / "history.csv").read_text())
-    network = folder / "checkpoints" / "net.safetensors"
-    if network.exists():
-        found["network"] = checkpoint.load(network).fingerprint
-    for run in sorted((folder / "runs").glob("[!.]*")):
-        opened = open_run(run)
-        traj = opened.trajectories()
-        found |= {name: getattr(traj, name) for name in ("times", "potential", "kinetic")}
-        chunks = range(len(opened.now.ends))
-        for name in ("positions", "velocities"):
-            blocks = [opened.block(number, name) for number in chunks]
-            found[name] = np.concatenate(blocks, axis=2) if blocks else np.zeros((2, 4, 0, 3, 3))
-        found["failed_step"] = traj.failed_step
-    return found
+            return {"epochs": _rows((training / "history.csv").read_text())}
+    return {}
 
 
 def _rows(text: str) -> list[dict[str, float]]:
@@ -121,131 +154,189 @@ def _rows(text: str) -> list[dict[str, float]]:
     return [dict(zip(names, row, strict=True)) for row in values]
 
 
-def lost(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What was on disk before and is not now, or is another."""
-    found = []
-    epochs, frames = len(before["epochs"]), len(before["times"])
-    if now["epochs"][:epochs] != before["epochs"]:
-        found.append(f"epochs: {epochs} before, {len(now['epochs'])} now, or others")
-    if before.get("network") and before["network"] != now.get("network"):
-        found.append("the network of a training that had ended")
-    if not np.array_equal(now["times"][:frames], before["times"]):
-        return [*found, f"frames: {frames} before, {len(now['times'])} now"]
-    for name in ("potential", "kinetic", "positions", "velocities"):
-        if frames and not np.array_equal(now[name][:, :, :frames], before[name], equal_nan=True):
-            found.append(f"{name} of the first {frames} frames")
+def _models(folder: Path) -> Growing:
+    """What determines the energies and forces of each model that was made."""
+    from fisherdash.potentials import checkpoint
+
+    made = folder.glob("checkpoints/[!.]*")  # by whatever name: a killed job may have had the first
+    heads = folder.glob("studies/*/members/*/*.safetensors")
+    found = {f"model {checkpoint.load(path).fingerprint}": ["kept"] for path in made}
+    return found | {
+        str(path.relative_to(folder)): [checkpoint.load(path).fingerprint] for path in heads
+    }
+
+
+def _runs(folder: Path) -> Growing:
+    """Frames of the run, the frames first."""
+    from fisherdash.workspace import open_run
+
+    found: dict[str, Any] = {}
+    for run in folder.glob("runs/[!.]*"):
+        opened = open_run(run)
+        traj = opened.trajectories()
+        found["times"] = traj.times
+        for name in ("potential", "kinetic"):
+            found[name] = np.moveaxis(getattr(traj, name), 2, 0)
+        for name in ("positions", "velocities"):
+            blocks = [opened.block(number, name) for number in range(len(opened.now.ends))]
+            found[name] = [frame for one in blocks for frame in np.moveaxis(one, 2, 0)]
+        if opened.status == "finished":
+            found["failed step"] = [traj.failed_step]
     return found
 
 
-def differs(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+def _studies(folder: Path) -> Growing:
+    """The stages that are done, without how long they took."""
+    files = sorted(folder.glob("studies/*/members/*/*.json"))
+    found = {
+        str(path.relative_to(folder)): [_untimed(json.loads(path.read_text()))] for path in files
+    }
+    tables = [path.name for path in sorted(folder.glob("studies/*/tables/*.csv"))]
+    return found | {name: ["written"] for name in tables}
+
+
+def _untimed(fields: Any) -> Any:
+    if isinstance(fields, dict):
+        return {name: _untimed(one) for name, one in fields.items() if name != "seconds"}
+    return fields
+
+
+def lost(before: Growing, now: Growing) -> list[str]:
+    """What was on disk before and is not now, or is another."""
+    found = []
+    for name, rows in before.items():
+        have = now.get(name, ())
+        if len(have) < len(rows):
+            found.append(f"{name}: {len(rows)} before, {len(have)} now")
+        elif not all(_same(one, other) for one, other in zip(rows, have, strict=False)):
+            found.append(f"{name}: others than before")
+    return found
+
+
+def differs(one: Growing, other: Growing) -> list[str]:
     """In what two ends differ."""
-    names = one.keys() | other.keys()
-    return [name for name in sorted(names) if not _same(one.get(name), other.get(name))]
+    return sorted({*lost(one, other), *lost(other, one)})
 
 
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-    return one == other
+    return bool(one == other)
+
+
+def rows_of(found: Growing) -> int:
+    """How much is on disk: epochs, frames, files."""
+    return sum(map(len, found.values()))
 
 
 def one_round(
+    kind: str,
     folder: Path,
     cache: Path,
-    seconds: dict[str, float],
+    seconds: float,
     most: int,
     dice: random.Random,
     seen: Tally,
 ) -> None:
-    """Work to the end in a workspace, killed until ``most`` kills are reached in all."""
+    """One kind of work to its end, killed until ``most`` kills of it are reached."""
     before = on_disk(folder)
     while True:
-        with start(folder, cache) as child:
+        others: list[psutil.Process] = []
+        with start(kind, folder, cache) as child:
             killed = False
             assert child.stdout is not None
-            for word in child.stdout:
-                if seen.killed >= most:
-                    continue
+            if child.stdout.readline() and seen.kills[kind] < most:
                 try:
                     if dice.random() < 0.5:
-                        child.wait(dice.uniform(0.0, seconds[word.strip()]))
+                        child.wait(dice.uniform(0.0, seconds))
                     else:
                         _wait_for_news(folder, child)
                         child.wait(dice.uniform(0.0, 1.0))
                 except subprocess.TimeoutExpired:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        others = psutil.Process(child.pid).children(recursive=True)
                     child.kill()
                     killed = True
-                    break
         if not killed and child.returncode:
-            seen.losses.append("the child could not go on")
+            seen.losses.append(f"{kind}: the child could not go on")
             return
+        if left := psutil.wait_procs(others, timeout=PATIENCE)[1]:
+            seen.losses.append(f"{kind}: {len(left)} processes outlived their user")
         now = on_disk(folder)
         seen.losses += lost(before, now)
         if not killed:
             return
-        grown = any(len(now[name]) > len(before[name]) for name in ("epochs", "times"))
-        kind = "simulate" if "network" in now else "train"
         seen.kills[kind] += 1
-        seen.compiling += not grown
+        seen.nothing_new += rows_of(now) == rows_of(before)
         print(
-            f"{seen.killed:3d} killed in {kind:8s} {len(now['epochs']):4d} epochs, "
-            f"{len(now['times']):5d} frames on disk, {len(seen.losses)} losses",
+            f"{seen.killed:3d} killed in {kind:8s} {rows_of(now):6d} rows on disk, "
+            f"{len(seen.losses)} losses",
             flush=True,
         )
         before = now
 
 
 def _wait_for_news(folder: Path, child: subprocess.Popen[str]) -> None:
-    """Until another epoch or chunk is on disk, or the child has ended."""
+    """Until something new is on disk, or the child has ended."""
     before = _newest(folder)
     while child.poll() is None and _newest(folder) == before:
         time.sleep(0.005)
 
 
 def _newest(folder: Path) -> int:
-    """A number that changes with every state that is written."""
+    """A number that changes with every file that is written."""
     stamps = [0]
-    for path in folder.glob("[tr]*/*/state*.npz"):
-        with contextlib.suppress(FileNotFoundError):  # an old state goes when a new one has come
-            stamps.append(path.stat().st_mtime_ns)
+    for place in ("datasets", "checkpoints", "trainings", "runs", "studies"):
+        for path in (folder / place).rglob("*"):
+            with contextlib.suppress(OSError):  # an old state goes when a new one has come
+                stamps.append(path.stat().st_mtime_ns)
     return max(stamps)
 
 
-def crash_test(kills: int, seed: int, folder: Path) -> Tally:
-    """So many kills, in as many rounds as that takes."""
+def crash_test(kills: int, seed: int, folder: Path, kinds: Sequence[str] = KINDS) -> Tally:
+    """So many kills, evenly over the kinds, in as many rounds as that takes."""
     dice, seen, cache = random.Random(seed), Tally(), folder / "jax"
     prepare(folder / "start")
-    undisturbed(shutil.copytree(folder / "start", folder / "warm"), cache)  # compiles
-    whole = shutil.copytree(folder / "start", folder / "whole")
-    seconds = undisturbed(whole, cache)
-    print(", ".join(f"{kind} takes {value:.1f} s" for kind, value in seconds.items()), flush=True)
-    expected = on_disk(whole)
-    while seen.killed < kills:
-        seen.rounds += 1
-        place = shutil.copytree(folder / "start", folder / f"round-{seen.rounds}")
-        one_round(place, cache, seconds, kills, dice, seen)
-        if different := differs(expected, on_disk(place)):
-            seen.losses.append(f"round {seen.rounds} ended otherwise: {', '.join(different)}")
-            continue
-        shutil.rmtree(place)
+    for number, kind in enumerate(kinds, start=1):
+        warm = shutil.copytree(folder / "start", folder / f"warm-{kind}")
+        undisturbed(kind, warm, cache)  # compiles
+        whole = shutil.copytree(folder / "start", folder / f"whole-{kind}")
+        seconds = undisturbed(kind, whole, cache)
+        expected = on_disk(whole)
+        print(f"{kind} takes {seconds:.1f} s, {rows_of(expected)} rows", flush=True)
+        if different := differs(expected, on_disk(warm)):
+            seen.losses.append(f"{kind} is not the same twice: {', '.join(different)}")
+        most = kills * number // len(kinds) - kills * (number - 1) // len(kinds)
+        while seen.kills[kind] < most and not seen.losses:
+            seen.rounds += 1
+            place = shutil.copytree(folder / "start", folder / f"round-{seen.rounds}")
+            one_round(kind, place, cache, seconds, most, dice, seen)
+            if different := differs(expected, on_disk(place)):
+                seen.losses.append(f"{kind} ended otherwise: {', '.join(different)}")
+                continue
+            shutil.rmtree(place)
     return seen
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Kill, look, tell."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50, help="moments at which to kill")
+    parser.add_argument("--kills", type=int, default=60, help="moments at which to kill")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of work, with commas between")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=Path, help="to work in; kept, for looking at afterwards")
     options = parser.parse_args(arguments)
+    kinds = options.kinds.split(",")
+    if unknown := set(kinds) - set(KINDS):
+        parser.error(f"--kinds: {', '.join(unknown)}; there are {', '.join(KINDS)}")
     folder = options.folder or Path(tempfile.mkdtemp(prefix="fisherdash-crash-"))
-    seen = crash_test(options.kills, options.seed, folder)
+    seen = crash_test(options.kills, options.seed, folder, kinds)
     if options.folder is None:
         shutil.rmtree(folder, ignore_errors=True)
+    each = ", ".join(f"{seen.kills[kind]} in {kind}" for kind in kinds)
     print(
-        f"{seen.killed} kills ({seen.kills['train']} in training, {seen.kills['simulate']} in "
-        f"dynamics; {seen.compiling} before anything new was on disk) in {seen.rounds} rounds, "
-        f"{len(seen.losses)} losses"
+        f"{seen.killed} kills ({each}; {seen.nothing_new} before anything new was on disk) in "
+        f"{seen.rounds} rounds, {len(seen.losses)} losses"
     )
     for loss in seen.losses:
         print("lost:", loss)

@@ -1,6 +1,6 @@
 """A crowd on one server: visitors without a browser and real browsers, all at work at once.
 
-    python tools/soak.py --users 30 --browsers 3 --minutes 20
+    python tools/soak.py --users 30 --browsers 3 --minutes 20 [--hostile 2]
 
 First one visitor does once what the crowd will do, so that every program is compiled. Then each
 visitor again and again looks at data, re-fits, launches dynamics, looks at the drift, cancels, and
@@ -8,6 +8,11 @@ comes back as after a refresh. Counted: failures of pages, of jobs and of the se
 answer; how much memory the server has over time. Exit status 1 when anything failed, or, in a soak
 of more than eight minutes, when what the server holds between jobs grows from the second third of
 the time to the last.
+
+With hostile users the same crowd comes twice to the same server, at first without them. They ask
+for jobs without end and for the longest that are allowed, upload what nobody asked for, and open
+websockets from other sites, all as fast as they are answered. How fast pages answer the others is
+printed beside what it was before.
 """
 
 import argparse
@@ -30,6 +35,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.browser import chromium  # noqa: E402 - found through the line above
 from tests.browser.wire import Visitor  # noqa: E402
+from tools import attack  # noqa: E402
 
 GROWTH = 4.0
 """MiB a minute that what the server holds between jobs may grow."""
@@ -145,6 +151,58 @@ async def act(crowd: Crowd, visitor: Visitor, chance: random.Random) -> None:
             await visitor.click("Cancel")
 
 
+LONG_JOB = (("Steps", 100_000), ("Replicas", 32))
+"""Of a hostile user: within the limits, and longer than anybody else's."""
+AT_ONCE = 10
+"""Websockets of another site that a hostile user opens at a time."""
+
+
+async def enemy(crowd: Crowd, number: int) -> None:
+    """One hostile user; what is refused is counted, pages that fail are problems."""
+    visitor = Visitor(crowd.address)
+    while crowd.goes_on:
+        try:
+            await visitor.arrive()
+            for page, field, value, button in attack.ENDLESS:
+                await visitor.open(page)
+                if visitor.has("number_input", field):
+                    visitor.fill(field, value)
+                    await visitor.click(button)
+                    crowd.did["endless job asked for"] += 1
+            await visitor.open("simulate")
+            if visitor.has("button", "Simulate"):
+                for field, value in LONG_JOB:
+                    visitor.fill(field, value)
+                await visitor.click("Simulate")
+                crowd.did["long job asked for"] += 1
+            knocks = [
+                asyncio.to_thread(
+                    attack.foreign_socket, crowd.address, Origin="http://evil.example"
+                )
+                for _ in range(AT_ONCE)
+            ]
+            answers = await asyncio.gather(*knocks)
+            crowd.did["foreign websocket"] += len(answers)
+            crowd.problems += [
+                f"a foreign websocket: {one}" for one in answers if " 403" not in one
+            ]
+            for what, held, seen in await asyncio.to_thread(
+                lambda: [*attack.uploads(crowd.address)]
+            ):
+                crowd.did["upload nobody asked for"] += 1
+                if not held:
+                    crowd.problems.append(f"{what}: {seen}")
+            await visitor.leave()
+        except (OSError, TimeoutError, EOFError) as error:
+            crowd.problems.append(f"enemy {number} on {visitor.page!r}: {type(error).__name__}")
+            await visitor.leave()
+        for alert in visitor.alerts:
+            crowd.refused[alert[:60]] += 1
+        crowd.problems += visitor.problems
+        for gathered in (visitor.runs, visitor.problems, visitor.alerts):
+            gathered.clear()
+
+
 async def browse(crowd: Crowd, playwright: Playwright, number: int) -> None:
     """One real browser: the same, with a refresh in the middle, and its JavaScript errors."""
     path = chromium.find()
@@ -189,13 +247,17 @@ async def weigh(crowd: Crowd, server: psutil.Process, weights: list[tuple[float,
         await asyncio.sleep(2.0)
 
 
-async def gather(crowd: Crowd, server: psutil.Process, users: int, browsers: int) -> np.ndarray:
+async def gather(
+    crowd: Crowd, server: psutil.Process, users: int, browsers: int, hostile: int
+) -> np.ndarray:
     """Everybody at once; (n, 2) minutes and MiB."""
     weights: list[tuple[float, float]] = []
     async with async_playwright() as playwright, asyncio.TaskGroup() as group:
         group.create_task(weigh(crowd, server, weights))
         for number in range(users):
             group.create_task(user(crowd, number))
+        for number in range(hostile):
+            group.create_task(enemy(crowd, number))
         for number in range(browsers):
             group.create_task(browse(crowd, playwright, number))
     return np.array(weights)
@@ -245,6 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--users", type=int, default=30, help="visitors without a browser")
     parser.add_argument("--browsers", type=int, default=3, help="real browsers")
     parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--hostile", type=int, default=0, help="of the users without a browser")
     options = parser.parse_args(arguments)
     os.environ["FISHERDASH_SHARED"] = "1"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -255,11 +318,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             began = time.monotonic()
             problems = asyncio.run(rehearse(address))
             print(f"rehearsed in {time.monotonic() - began:.0f} s", *problems, sep="\n", flush=True)
-            crowd = Crowd(address, time.monotonic() + 60 * options.minutes)
-            crowd.problems += problems
-            print(f"{options.users} users, {options.browsers} browsers, {options.minutes:g} min")
-            weights = asyncio.run(gather(crowd, server, options.users, options.browsers))
-        well = report(crowd, weights, log.read_text(errors="replace"))
+            well, runs = not problems, {}
+            for hostile in sorted({0, options.hostile}):
+                crowd = Crowd(address, time.monotonic() + 60 * options.minutes)
+                seen = len(log.read_text(errors="replace"))
+                users = options.users - hostile
+                print(f"{users} users, {hostile} hostile ones, {options.browsers} browsers, "
+                      f"{options.minutes:g} min", flush=True)  # fmt: skip
+                weights = asyncio.run(gather(crowd, server, users, options.browsers, hostile))
+                good = report(crowd, weights, log.read_text(errors="replace")[seen:])
+                well, runs[hostile] = well and good, crowd.runs
+    for hostile, seconds in runs.items() if options.hostile else ():
+        median, most = np.percentile(seconds, (50, 95)) if seconds else (np.nan, np.nan)
+        print(f"pages of the others beside {hostile} hostile users: median {median:.2f} s, "
+              f"p95 {most:.2f} s, {len(seconds)} runs")  # fmt: skip
     print("all is well" if well else "not well")
     return 0 if well else 1
 

@@ -179,7 +179,7 @@ def _start(replicas: int, molecules: int = 1, model: Checkpoint | None = None):
     numbers = np.tile(inputs.NUMBERS, molecules)
     (group,) = group_checkpoints({"benchmark": model or inputs.checkpoint()}, numbers, "float32")
     masses, x = initial.masses(numbers), inputs.cluster(replicas, molecules)
-    state = start(x, initial.thermal_momenta(x, masses, 300.0, 0), heads=1)
+    state = start(x, initial.thermal_momenta(x, masses, 300.0, 0, linear=False), heads=1)
     settings, data = MDSettings(), inputs.dataset(40)
     bonds = initial.find_bonds(data)
     limits = find_contacts(data, bonds, settings.clash).limits

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from fisherdash.cli.start import SIGNALS, stop
 from fisherdash.errors import InputError, within
+from fisherdash.text import harmless
 from fisherdash.trajectories import KIND_WORDS
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End the process with status 2 and the message in one line."""
-        self.exit(UNUSABLE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(UNUSABLE, f"{self.prog}: {harmless(message)} (see {self.prog} --help)\n")
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -172,7 +173,7 @@ class Console:
             form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
             self._bar = tqdm(file=sys.stderr, dynamic_ncols=True, leave=False, bar_format=form)
         self._bar.total = total
-        self._bar.set_description_str(text, refresh=False)
+        self._bar.set_description_str(harmless(text), refresh=False)
         self._bar.update(done - self._bar.n)
 
     def follow(self, task: "Task[Item, Result]") -> "tuple[Result, Item | None]":
@@ -182,12 +183,16 @@ class Console:
         to stop.
 
         Raises:
-            InputError: where it is beyond a limit that was set, or needs more than the free space
-                of the disk.
+            InputError: where it is beyond a limit that was set, needs more than the free space of
+                the disk, or writes a file that another program is writing.
         """
         self.admit(task.estimate, task.place)
         if task.note:
             self.note(task.note)
+        from fisherdash.workspace import locks
+
+        if task.out is not None:
+            self._handlers.enter_context(locks.writing(task.out))
         if task.keeps:
             self._handlers.enter_context(self.stoppable())
         work, item = task.work(self.cancel, self._show), None
@@ -245,7 +250,7 @@ class Console:
     def _write(self, text: str) -> None:
         if self._bar is not None:
             self._bar.clear()
-        print(text, file=sys.stderr, flush=True)
+        print(harmless(text), file=sys.stderr, flush=True)
 
 
 Run = Callable[[argparse.Namespace, Console], Mapping[str, Any]]
@@ -300,7 +305,7 @@ def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
         told = within(error)
         return _fail(error, args) if told is None else _complain(str(told), UNUSABLE)
     as_json = getattr(args, "json", False)
-    text = json.dumps(json_safe(result), allow_nan=False) if as_json else table(result)
+    text = json.dumps(json_safe(result), allow_nan=False) if as_json else harmless(table(result))
     encoding = sys.stdout.encoding or "utf-8"
     try:
         print(text.encode(encoding, "replace").decode(encoding), flush=True)
@@ -318,7 +323,7 @@ def _shortened(name: str) -> str:
 
 
 def _complain(sentence: str, status: int) -> int:
-    print(f"fisherdash: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"fisherdash: {harmless(' '.join(sentence.split()))}", file=sys.stderr)
     return status
 
 
@@ -329,7 +334,12 @@ def _fail(error: Exception, args: argparse.Namespace) -> int:
         traceback.print_exception(error)
         return _complain(f"failed ({said})", FAILED)
     with tempfile.NamedTemporaryFile(
-        "w", prefix="fisherdash-", suffix=".log", delete=False, encoding="utf-8"
+        "w",
+        prefix="fisherdash-",
+        suffix=".log",
+        delete=False,
+        encoding="utf-8",
+        errors="backslashreplace",
     ) as log:
         log.write(f"{args.command_line}\n\n")
         traceback.print_exception(error, file=log)

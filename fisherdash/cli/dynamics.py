@@ -27,7 +27,7 @@ from fisherdash.settings import (
     add_options,
     from_arguments,
 )
-from fisherdash.text import cell
+from fisherdash.text import cell, harmless
 
 if TYPE_CHECKING:
     from fisherdash.workspace import Run
@@ -205,7 +205,7 @@ def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     if not len(found.times):
         raise InputError(f"the run {folder.name!r} has no frames yet")
     is_one = out.suffix == ".xyz"
-    parts = _trajectory(found, args) if is_one else [_whole(found, out.suffix).encode()]
+    parts = _trajectory(found, args) if is_one else [_whole(found, out.suffix)]
     with storage.replacing(out) as part, Path(part).open("wb") as file:
         size = sum(file.write(block) for block in parts)
     return {"run": found.id, "out": str(out), "frames": len(found.times), "bytes": size}
@@ -232,13 +232,18 @@ def _trajectory(found: "Run", args: argparse.Namespace) -> Iterator[bytes]:
     from fisherdash.workspace.runs import extended_xyz
 
     names = found.header.names
-    if args.head is not None and args.head not in names:
+    wanted = names[0] if args.head is None else harmless(args.head)
+    if wanted not in names:
         raise InputError(f"the run has no head {args.head!r}; it has {', '.join(names)}")
-    head = 0 if args.head is None else names.index(args.head)
+    head = names.index(wanted)
     return extended_xyz(found, head, (args.replica or 1) - 1)
 
 
-def _whole(found: "Run", ending: str) -> str:
+def _whole(found: "Run", ending: str) -> bytes:
+    return _text(found, ending).encode("utf-8", "replace")
+
+
+def _text(found: "Run", ending: str) -> str:
     from fisherdash import analysis, tasks
     from fisherdash.plots import report
 
@@ -289,15 +294,12 @@ def study(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     from fisherdash import tasks
     from fisherdash.study import check_scheduler, read_begun, read_spec
     from fisherdash.study.plan import SPEC_FILE
+    from fisherdash.study.spec import written
 
     if args.scheduler is not None and not args.unencrypted:
         check_scheduler(args.scheduler)
     path, out = Path(args.spec), Path(args.out)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InputError(f"the specification {path} cannot be read: {why}") from error
+    text = written(path)
     begun = path.resolve() == (out / SPEC_FILE).resolve()
     spec = read_begun(path.parent) if begun else read_spec(text, path.parent)
     task = tasks.study(spec, out, workers=args.workers, scheduler=args.scheduler)

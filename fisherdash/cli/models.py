@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fisherdash import storage
 from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
     add_checkpoint,
     add_data,
+    apart,
     check_model_file,
     output_file,
     read_checkpoint,
@@ -121,9 +123,10 @@ def train(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     Ctrl-C ends it and keeps the best network so far.
     """
     out = output_file(args.out, inputs=[args.data])
-    data = read_data(args.data, args, console)
     from fisherdash import tasks
 
+    output_file(str(tasks.state_beside(out)), inputs=[args.data])
+    data = read_data(args.data, args, console)
     task = tasks.train(
         from_arguments(ModelConfig, args),
         data,
@@ -247,12 +250,10 @@ def add_solve(parser: argparse.ArgumentParser) -> None:
 
 def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Re-fit the last layer of a checkpoint in closed form: its score matches the data's."""
-    out = output_file(args.out, inputs=[args.checkpoint, args.data])
-    report_out = None
+    inputs = [args.checkpoint, args.data, *([args.labels_file] if args.labels_file else [])]
+    out, report_out = output_file(args.out, inputs=inputs), None
     if args.report_out:
-        report_out = output_file(args.report_out, inputs=[args.checkpoint, args.data])
-        if report_out.absolute() == out.absolute():
-            raise InputError(f"--out and --report-out are both {args.out!r}; give two names.")
+        report_out = output_file(args.report_out, inputs=inputs, option="--report-out")
     model = read_checkpoint(args.checkpoint)
     data = read_data(args.data, args, console, args.temperature)
     from fisherdash import tasks
@@ -261,7 +262,8 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     # The temperature is in the data already.
     stability = from_arguments(StabilitySettings, args, seed=args.seed)
     options = from_arguments(Options, args, temperature=None, stability=stability)
-    labels = _labels(args, data, options, console)
+    labels = _labels(args, data, options, console, out)
+    apart({"--out": out, "--report-out": report_out, "--labels-out": labels.get("labels_out")})
     task = tasks.solve(model, data, options, out, report_out=report_out, **labels)
     refit, _ = console.follow(task)
     for sentence in refit.labelled:
@@ -323,7 +325,7 @@ def curve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 
 def _labels(
-    args: argparse.Namespace, data: "Dataset", options: Options, console: Console
+    args: argparse.Namespace, data: "Dataset", options: Options, console: Console, out: Path
 ) -> dict[str, Any]:
     """Arguments of ``tasks.solve`` about labels; InputError for options without effect."""
     if args.calculator and not options.labels:
@@ -332,11 +334,14 @@ def _labels(
             "both."
         )
     found: dict[str, Any] = {}
-    if args.labels_out:
-        if not (options.labels or args.labels_file):
-            raise InputError("--labels-out has nothing to keep: no labels were asked for or given.")
+    if args.labels_out and not (options.labels or args.labels_file):
+        raise InputError("--labels-out has nothing to keep: no labels were asked for or given.")
+    if args.labels_out or options.labels:
         found["labels_out"] = output_file(
-            args.labels_out, ".npz", inputs=[args.checkpoint, args.data], option="--labels-out"
+            args.labels_out or str(out.with_suffix(".labels.npz")),
+            ".npz",
+            inputs=[args.checkpoint, args.data],
+            option="--labels-out",
         )
     if args.labels_file:
         found["labelled"] = read_data(
@@ -420,7 +425,8 @@ def landscape(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
     The loss is that of training, in (kcal/mol)²; all checkpoints are looked at in the same way.
     """
-    out = output_file(args.out, ".npz", inputs=[args.data]) if args.out else None
+    inputs = [*args.checkpoints, args.data]
+    out = output_file(args.out, ".npz", inputs=inputs) if args.out else None
     models = read_checkpoints(args.checkpoints)
     data = read_data(args.data, args, console)
     from fisherdash import tasks
@@ -456,7 +462,7 @@ def convert(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     from fisherdash.potentials.e3x import tutorial
 
     try:
-        data = Path(args.parameters).read_bytes()
+        data = storage.content(Path(args.parameters), checkpoint.MAX_BYTES)
     except OSError as error:
         raise InputError(f"cannot read {args.parameters!r}: {error.strerror}") from error
     settings = from_arguments(TutorialSettings, args)

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from fisherdash import storage
 from fisherdash.cli.console import Console
 from fisherdash.errors import InputError
 from fisherdash.settings import LoadSettings, from_arguments
+from fisherdash.text import harmless
 
 if TYPE_CHECKING:
     from fisherdash.dataset import Dataset
@@ -100,7 +101,7 @@ def read_checkpoints(paths: Iterable[str]) -> dict[str, "Checkpoint"]:
     """The checkpoints under the names of their files; InputError when two names are the same."""
     found: dict[str, Checkpoint] = {}
     for path in paths:
-        name = Path(path).stem
+        name = harmless(Path(path).stem)
         if name in found:
             raise InputError(f"two checkpoints are called {name!r}; rename one of the files.")
         found[name] = read_checkpoint(path)
@@ -132,6 +133,17 @@ def output_file(
         raise InputError(f"{option} {path!r} is also an input; give another name.")
     _folder_for(out, option)
     return out
+
+
+def apart(outputs: Mapping[str, Path | None]) -> None:
+    """InputError where two outputs, by their options, are one file: the last would replace it."""
+    first: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        other = first.setdefault(path.resolve(), option)
+        if other != option:
+            raise InputError(f"{other} and {option} are both {str(path)!r}; give two names.")
 
 
 def output_folder(path: str) -> Path:

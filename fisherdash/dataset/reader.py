@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fisherdash import storage
 from fisherdash.dataset import archives, containers
 from fisherdash.dataset import keys as known
 from fisherdash.dataset.core import Dataset, check_temperature
@@ -73,6 +74,8 @@ def load(path: str | Path, *, format: str | None = None, **said: Any) -> Dataset
                 )
             folder = _Opened("deepmd", name, files=containers.deepmd_folder(path))
             return _interpreted(folder, options)
+        if what := storage.no_file(path):
+            raise InputError(f"{path} is {what}; a data file is needed.")
         with path.open("rb") as stream:
             opened = _opened(stream, path.stat().st_size, name, format, options.molecule)
             return _interpreted(opened, options, _forces_beside(path))

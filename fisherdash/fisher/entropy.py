@@ -221,8 +221,9 @@ def _sample(
     frames, _ = initial.pick_frames(len(data), settings.replicas, settings.seed)
     origin = x = data.positions[frames]
     failed, values = np.zeros(len(frames), bool), []
+    linear = initial.is_linear(data.positions)
     for burst in range(max(1, round(settings.picoseconds * 1e3 / BURST))):
-        momenta = initial.thermal_momenta(x, masses, temperature, settings.seed + burst)
+        momenta = initial.thermal_momenta(x, masses, temperature, settings.seed + burst, linear)
         state = started(x, momenta, 1)
         chunks = list(simulate({"kl": model}, data, plan, cancel=cancel, resume_from=state))
         if cancel is not None and cancel.is_set():

@@ -61,7 +61,7 @@ def thermal_momenta(
     masses: Float[np.ndarray, " atoms"],
     temperature: float,
     seed: int,
-    linear: bool = False,
+    linear: bool,
 ) -> Float[np.ndarray, "replicas atoms 3"]:
     """Maxwell–Boltzmann momenta at ``temperature`` (K) without overall motion, amu Å/fs.
 

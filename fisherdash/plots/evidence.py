@@ -4,7 +4,6 @@ The same tables give the same bytes. No result is written here: sentences come f
 :mod:`fisherdash.study.words`, which chooses them by the numbers.
 """
 
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from fisherdash.plots.study import Effect
 from fisherdash.study import words
+from fisherdash.study.spec import parsed
 from fisherdash.study.statistics import DEFAULT, Comparison, FailureRate, Findings
 from fisherdash.study.statistics.comparison import networks
 from fisherdash.study.statistics.effects import OUTCOMES, PREDICTORS, Association, Change, Third
@@ -160,7 +160,7 @@ def document(
     def show(alt: str, name: str) -> str:
         return f"![{alt}]({folder}/{name})" if name in drawn else ""
 
-    title = tomllib.loads(specification).get("title", "")
+    title = parsed(specification).get("title", "")
     parts = [
         f"# Evidence: {title}" if title else "# Evidence",
         f"Everything below is made from the tables of the study by `{command}`; do not edit it.",
@@ -223,7 +223,7 @@ def _in_short(
     if found.primary is None:
         return [words.headline(found), *shown]
     told = [
-        words.elsewhere(tomllib.loads(text).get("title", name), one)
+        words.elsewhere(parsed(text).get("title", name), one)
         for name, (one, text) in others.items()
     ]
     return [
@@ -369,7 +369,7 @@ def _when(found: Findings, show: _Show) -> list[str]:
 def _rules(found: Findings, specification: str) -> list[str]:
     if not found.comparisons:
         return []
-    heads = tomllib.loads(specification).get("heads", {})
+    heads = parsed(specification).get("heads", {})
     free = [name for name, chosen in heads.items() if chosen.get("method") == "laplacian"]
     said = [f"- {words.sentence(one)}" for one in found.comparisons if one.second in free]
     none = "No re-fit of this study does without forces."
@@ -471,7 +471,7 @@ def _elsewhere(others: Mapping[str, tuple[Findings, str]], show: _Show) -> list[
     """The answers of other studies, each with its figure and its table."""
     parts = ["## The same question elsewhere"] if others else []
     for name, (found, specification) in others.items():
-        title = tomllib.loads(specification).get("title", name)
+        title = parsed(specification).get("title", name)
         alt = (
             f"{title}: failed trajectories of every model, the default head against each other one"
         )

@@ -345,7 +345,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     path = Path(path)
     try:
         _check_size(path.stat().st_size, path.name)
-        data = path.read_bytes()
+        data = storage.content(path, MAX_BYTES)
     except OSError as error:
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror}") from error
     return load_bytes(data, path.name)

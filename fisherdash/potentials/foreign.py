@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from fisherdash import place
+from fisherdash import place, storage
 from fisherdash.dataset import archives
 from fisherdash.errors import InputError
 from fisherdash.potentials import inert
@@ -140,7 +140,7 @@ def content(path: Path) -> bytes | dict[str, bytes]:
         return _files(path)
     if path.stat().st_size > inert.MOST_BYTES:
         raise InputError(f"{path.name} has more than {inert.MOST_BYTES} bytes; no model has")
-    return _unzipped(path.read_bytes(), path.name)
+    return _unzipped(storage.content(path, inert.MOST_BYTES), path.name)
 
 
 def _unzipped(data: bytes, source: str) -> bytes | dict[str, bytes]:

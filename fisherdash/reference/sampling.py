@@ -43,7 +43,7 @@ from ase.optimize import BFGS
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from fisherdash import dataset
+from fisherdash import dataset, storage
 from fisherdash.dataset import Dataset, clean_name, load_bytes, reference_bonds
 from fisherdash.dataset.checks import check_elements
 from fisherdash.dataset.structures import read_frames
@@ -58,6 +58,10 @@ STRUCTURE_SUFFIXES = {
     ".mol": "mol",
     ".pdb": "proteindatabank",
 }
+
+
+LARGEST_STRUCTURE = 100_000_000
+"""Bytes of a file of one structure."""
 
 
 def molecule_names() -> list[str]:
@@ -76,7 +80,9 @@ def molecule(name_or_path: str | Path) -> Atoms:
     if name in g2.names or name in extra:
         return _free(build_molecule(name))
     try:
-        content = Path(name).read_bytes()
+        content = storage.content(Path(name), LARGEST_STRUCTURE)
+    except InputError:
+        raise
     except (FileNotFoundError, ValueError):
         near = difflib.get_close_matches(name, molecule_names(), n=3, cutoff=0.5)
         raise InputError(

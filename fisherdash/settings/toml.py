@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from fisherdash.errors import InputError
 from fisherdash.settings.fields import Settings, shown
+from fisherdash.text import cell
 
 S = TypeVar("S", bound=Settings)
 
@@ -54,6 +55,8 @@ def named_tables(found: Mapping[str, Any], name: str) -> dict[str, Any]:
     for key in tables:
         if not key.strip() or len(key) > 60 or not key.isprintable():
             raise InputError(f"[{name}.NAME] needs a name of 1 to 60 characters, received {key!r}")
+        if cell(key) != key:
+            raise InputError(f"[{name}.NAME]: {key!r} would be a formula in a table; rename it")
     return dict(tables)
 
 

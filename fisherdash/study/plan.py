@@ -21,7 +21,7 @@ from fisherdash.errors import InputError
 from fisherdash.settings import MDSettings, Options
 from fisherdash.study import store
 from fisherdash.study.primary import DEFAULT_HEAD
-from fisherdash.study.spec import Model, Spec, read_spec
+from fisherdash.study.spec import Model, Spec, read_spec, written
 from fisherdash.study.store import digest
 
 SPEC_FILE, DATA = "study.toml", "data"
@@ -76,7 +76,7 @@ def read_begun(folder: Path) -> Spec:
     Raises:
         InputError: when it cannot be read, which says why.
     """
-    spec = read_spec((folder / SPEC_FILE).read_text(encoding="utf-8"), folder)
+    spec = read_spec(written(folder / SPEC_FILE), folder)
     copies = {
         name: dataclasses.replace(data, file=data_file(folder, name))
         for name, data in spec.data.items()
@@ -136,7 +136,8 @@ def make_plan(spec: Spec, whole: Mapping[str, Dataset]) -> Plan:
 
 
 @functools.lru_cache(maxsize=2)
-def _cached_plan(folder: Path, text: str) -> Plan:
+def _cached_plan(folder: Path, text: str, copies: tuple[tuple[int, ...], ...]) -> Plan:
+    """The plan of a text over copies of the data that were put there then (:func:`_stamps`)."""
     spec = read_spec(text, folder)
     return make_plan(spec, {name: dataset.load(data_file(folder, name)) for name in spec.data})
 
@@ -145,10 +146,16 @@ def open_plan(folder: Path) -> Plan:
     """The plan of a study's folder; InputError if it holds none."""
     folder = folder.resolve()
     try:
-        text = (folder / SPEC_FILE).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{folder} holds no study: {SPEC_FILE} cannot be read") from error
-    return _cached_plan(folder, text)
+        text = written(folder / SPEC_FILE)
+    except InputError as error:
+        raise InputError(f"{folder} holds no study: {error}") from error
+    return _cached_plan(folder, text, _stamps(folder / DATA))
+
+
+def _stamps(copies: Path) -> tuple[tuple[int, ...], ...]:
+    """Another one once a copy was replaced: a study may be begun anew under the same name."""
+    facts = [path.stat() for path in sorted(copies.glob("[!.]*"))]
+    return tuple((one.st_ctime_ns, one.st_mtime_ns, one.st_size, one.st_ino) for one in facts)
 
 
 def head_key(options: Options) -> str:
@@ -229,12 +236,14 @@ def is_done(folder: Path, plan: Plan, member: Member) -> bool:
     place = store.home(folder, member.name)
     if (place / FAILED).exists():
         return True
-    heads = store.read(place / HEADS) if (place / TRAINING).exists() else None
-    if heads is None or heads_left(plan, heads):
-        return False
-    return not any(
-        names_left(store.read(run_file(place, settings)), heads) for settings in plan.spec.dynamics
-    )
+    with store.sound(place):
+        heads = store.read(place / HEADS) if (place / TRAINING).exists() else None
+        if heads is None or heads_left(plan, heads):
+            return False
+        return not any(
+            names_left(store.read(run_file(place, settings)), heads)
+            for settings in plan.spec.dynamics
+        )
 
 
 def run_file(place: Path, settings: MDSettings) -> Path:

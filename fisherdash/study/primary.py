@@ -121,6 +121,10 @@ def matching(
     ]
 
 
+MOST_BYTES = 10_000_000
+"""Of all wordings."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Registered:
     """A wording of the question, and when it was given.
@@ -136,6 +140,15 @@ class Registered:
     digest: str
     runs: int
     question: Mapping[str, Any] | None
+
+    def __post_init__(self) -> None:
+        if not (
+            isinstance(self.date, str)
+            and isinstance(self.digest, str)
+            and type(self.runs) is int
+            and isinstance(self.question, dict | None)
+        ):
+            raise InputError("a wording has a date, a digest, a number of runs and a question")
 
 
 def register(folder: Path, question: Primary | None) -> None:
@@ -161,10 +174,11 @@ def registered(folder: Path) -> tuple[Registered, ...]:
     """
     path = folder / FILE
     try:
-        return tuple(Registered(**one) for one in json.loads(path.read_text(encoding="utf-8")))
+        known = json.loads(storage.content(path, MOST_BYTES))
+        return tuple(Registered(**one) for one in known)
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path} is damaged; it must be a list of questions with date, digest, runs and "
             "question"

@@ -3,12 +3,11 @@
 import dataclasses
 import io
 import tempfile
-import tomllib
 import zipfile
 from pathlib import Path
 
 from fisherdash.errors import InputError
-from fisherdash.study import primary
+from fisherdash.study import primary, spec
 from fisherdash.study.plan import DATA, SPEC_FILE, open_plan
 from fisherdash.study.tables import (
     COLUMNS,
@@ -40,26 +39,28 @@ class Kept:
 
     @property
     def specification(self) -> str:
-        """The TOML text, empty where there is none."""
+        """The TOML text, empty where there is none; InputError where it cannot be read."""
         path = self.folder / SPEC_FILE
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        return spec.written(path) if path.exists() else ""
 
     @property
     def title(self) -> str:
         """What the specification calls it."""
         try:
-            return str(tomllib.loads(self.specification).get("title", self.name))
-        except tomllib.TOMLDecodeError:
+            return str(spec.parsed(self.specification).get("title", self.name))
+        except InputError:
             return self.name
 
     @property
     def state(self) -> tuple[int, int, int]:
-        """Changes with every finished stage, and when another study takes the folder.
+        """Changes with every finished stage, every word of the question, and when another study
+        takes the folder.
 
         How many files there are, the newest time that one was written, and that it was put there.
         """
         files = self.members.glob("*/*.json") if self.members.is_dir() else self._tables()
-        facts = [path.stat() for path in files if path.exists()]
+        told = (self.folder / SPEC_FILE, self.folder / primary.FILE)
+        facts = [path.stat() for path in (*files, *told) if path.exists()]
         newest = max((one.st_mtime_ns for one in facts), default=0)
         return len(facts), newest, max((one.st_ctime_ns for one in facts), default=0)
 
@@ -98,6 +99,8 @@ def kept() -> list[Kept]:
     for home, mark in ((shipped(), " (sample)"), (paths.place("studies"), "")):
         folders = home.iterdir() if home.is_dir() else []
         for folder in sorted(folders, key=lambda one: (not (one / primary.FILE).exists(), one)):
+            if not paths.is_text(folder.name):
+                continue
             study = Kept(folder.name + mark, folder)
             begun = study.members.is_dir() or (folder / "tables").is_dir()
             if begun or study.can_go_on:

@@ -31,6 +31,7 @@ from fisherdash.study.primary import register
 from fisherdash.study.spec import Spec
 from fisherdash.study.tables import collect, write_tables
 from fisherdash.study.workers import POLL_SECONDS, RETRIES, do, work_off
+from fisherdash.workspace.locks import FolderLock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,12 +112,28 @@ def run_study(
         Progress, about twice a second. Before the last one the tables are written.
 
     Raises:
-        InputError: see :func:`prepare_study`, and for a scheduler that does not answer.
+        InputError: see :func:`prepare_study`, for a folder that another program is at work in, and
+            for a scheduler that does not answer.
     """
     folder = Path(folder).resolve()
+    # Before anything is changed in a folder that another program may be at work in.
+    lock = FolderLock(folder) if folder.is_dir() else None
     plan = prepare_study(spec, folder)
-    cancel = cancel or threading.Event()
-    return _running(plan, folder, workers, scheduler, cancel)
+    return _locked(lock or FolderLock(folder), plan, folder, workers, scheduler, cancel)
+
+
+def _locked(
+    lock: FolderLock,
+    plan: Plan,
+    folder: Path,
+    workers: int | None,
+    scheduler: str | None,
+    cancel: threading.Event | None,
+) -> Iterator[Progress]:
+    try:
+        yield from _running(plan, folder, workers, scheduler, cancel or threading.Event())
+    finally:
+        lock.release()
 
 
 def read_progress(folder: Path, plan: Plan) -> Progress:

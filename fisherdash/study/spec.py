@@ -41,11 +41,14 @@ metric of its ridge, unless ``head`` says otherwise; the metric of a quadratic h
 
 import dataclasses
 import itertools
+import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from fisherdash import storage
 from fisherdash.errors import InputError
 from fisherdash.settings import (
     MDSettings,
@@ -59,9 +62,13 @@ from fisherdash.settings import (
     toml,
 )
 from fisherdash.study.primary import DEFAULT_HEAD, Primary, read_primary
+from fisherdash.text import cell
 
 MOST_MODELS: Final = 5000
 MOST_BYTES: Final = 1_000_000
+MOST_DOTS: Final = 20
+MOST_CONDITIONS: Final = 100
+MOST_HEADS: Final = 100
 PLAIN: Final = "plain"
 
 
@@ -168,6 +175,31 @@ class Spec(Settings):
 # fmt: on
 
 
+def parsed(text: str) -> dict[str, Any]:
+    """The tables of a specification as they stand there; InputError for what is no TOML."""
+    if len(text) > MOST_BYTES:
+        raise InputError(
+            f"the specification of a study has at most {MOST_BYTES} characters, "
+            f"received {len(text)}"
+        )
+    # tomllib keeps every beginning of a dotted name: 50 kB of dots would take gigabytes.
+    if any(part.count(".") > MOST_DOTS for part in re.split(r"[,=\n]", text)):
+        raise InputError(f"a name in the specification has more than {MOST_DOTS} dots")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
+        raise InputError(f"the specification is not TOML: {error}") from error
+
+
+def written(path: Path) -> str:
+    """The text of a specification's file; InputError where it cannot be read."""
+    try:
+        return storage.content(path, 4 * MOST_BYTES).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InputError(f"the specification {path} cannot be read: {why}") from error
+
+
 def read_spec(text: str, folder: Path, *, inside: Path | None = None) -> Spec:
     """Reads a specification.
 
@@ -179,15 +211,7 @@ def read_spec(text: str, folder: Path, *, inside: Path | None = None) -> Spec:
     Raises:
         InputError: what is wrong, what was received, what would be right.
     """
-    if len(text) > MOST_BYTES:
-        raise InputError(
-            f"the specification of a study has at most {MOST_BYTES} characters, "
-            f"received {len(text)}"
-        )
-    try:
-        found = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"the specification is not TOML: {error}") from error
+    found = parsed(text)
     toml.only(found, "the specification", _TOP)
     data = _data(toml.tables(found, "data"), folder, inside)
     recipes = {PLAIN: {}} | toml.named_tables(found, "recipe")
@@ -261,6 +285,11 @@ def _data(tables: Sequence[Any], folder: Path, inside: Path | None) -> dict[str,
         if inside is not None and not path.is_relative_to(inside.resolve()):
             raise InputError(f"[[data]] file = {file!r} is outside of the folder of the data")
         name = _text(table, "name", Path(file).stem)
+        if len(name) > 255 or not name.isprintable() or cell(name) != name:
+            raise InputError(
+                f"[[data]] name = {name!r:.60} is no name to show, or would be a formula in a "
+                "table; give another one"
+            )
         if name in found:
             raise InputError(f"two data sets are called {name!r}; give one another name")
         fields = {"name": name, "file": path, **toml.part(Data, table)}
@@ -281,7 +310,10 @@ def read_heads(specification: Mapping[str, Any]) -> dict[str, Options]:
     toml.only(stability, "[stability]", toml.names(StabilitySettings))
     check = toml.build(StabilitySettings, stability, "[stability]")
     found: dict[str, Options] = {}
-    for name, table in toml.named_tables(specification, "heads").items():
+    tables = toml.named_tables(specification, "heads")
+    if len(tables) > MOST_HEADS:
+        raise InputError(f"a study has at most {MOST_HEADS} re-fits, received {len(tables)}")
+    for name, table in tables.items():
         if name == DEFAULT_HEAD:
             raise InputError(f'[heads.{name}] cannot be: "{name}" is the trained head itself')
         toml.only(table, f"[heads.{name}]", toml.names(Options, "seed"))
@@ -297,10 +329,15 @@ def _dynamics(table: Any) -> tuple[MDSettings, ...]:
     toml.only(table, "[dynamics]", toml.names(Dynamics, "steps", "record_every", "start"))
     axes = {"temperature": Dynamics.temperature, "timestep": Dynamics.timestep}
     lists = [toml.listed(table.get(name, usual)) for name, usual in axes.items()]
+    if math.prod(map(len, lists)) > MOST_CONDITIONS:
+        raise InputError(
+            f"[dynamics] takes up to {MOST_CONDITIONS} different temperatures and time steps, "
+            f"received {' × '.join(str(len(one)) for one in lists)}"
+        )
     conditions = [
         toml.build(Dynamics, {**table, **dict(zip(axes, chosen, strict=True))}, "[dynamics]")
         for chosen in itertools.product(*lists)
     ]
-    if len(conditions) > 100 or len(set(conditions)) < len(conditions):
-        raise InputError("[dynamics] takes up to 100 different temperatures and time steps")
+    if len(set(conditions)) < len(conditions):
+        raise InputError("[dynamics] has the same temperature and time step twice")
     return tuple(condition.run() for condition in conditions)

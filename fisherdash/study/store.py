@@ -15,11 +15,13 @@ A file is there when its stage is done, whole or not at all. Nothing else says w
 nothing can disagree with it.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from fisherdash import storage
 from fisherdash.errors import InputError
 
 VERSION = 1
+MOST_BYTES = 100_000_000
+"""Of one stage's result: a million trajectories."""
 
 
 def digest(fields: Any) -> str:
@@ -51,14 +55,28 @@ def write(path: Path, fields: dict[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any] | None:
     """A stage's result, None where there is none; InputError if it is damaged or of the future."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(storage.content(path, MOST_BYTES))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged; delete it and the study does it again") from error
     if not isinstance(fields, dict) or fields.get("version") != VERSION:
         raise InputError(f"{path} is not of version {VERSION}, which this program reads")
     return fields
+
+
+@contextlib.contextmanager
+def sound(place: Path) -> Iterator[None]:
+    """InputError where what a member's files hold is not what the stages write."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"a file in {place} is damaged ({type(error).__name__}: {error!s:.80}); delete that "
+            "folder and the study does it again"
+        ) from error
 
 
 def log(folder: Path, event: str, **details: Any) -> None:

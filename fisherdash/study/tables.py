@@ -15,8 +15,10 @@ from typing import Any, Final
 
 import pandas as pd
 
+from fisherdash import storage
 from fisherdash.dataset.archives import unpacked
 from fisherdash.errors import InputError
+from fisherdash.md.initial import degrees_of_freedom, is_linear
 from fisherdash.study import store
 from fisherdash.study.plan import FAILED, HEADS, TRAINING, Member, Plan, StudyFrames, run_file
 from fisherdash.study.primary import DEFAULT_HEAD
@@ -95,6 +97,8 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "timings": ("model", "stage", "seconds", "device"),
 }
 _DIGITS: Final = "%.6g"
+MOST_BYTES: Final = 2_000_000_000
+"""Of a table's file."""
 PACKED: Final = ".xz"
 """Ending of a table that was packed."""
 
@@ -166,13 +170,15 @@ def read_tables(folder: Path) -> Tables:
     for name, columns in COLUMNS.items():
         path = table_file(folder, name)
         try:
-            text, _ = unpacked(path.read_bytes(), path.name)
+            text, _ = unpacked(storage.content(path, MOST_BYTES), path.name)
             read = pd.read_csv(io.BytesIO(text), dtype=dict.fromkeys(_TEXT & {*columns}, str))
             read = read.rename(columns={old: name for name, old in _ON_DISK.items()})
+            for column in set(read) & set(columns) - _TEXT:
+                read[column] = pd.to_numeric(read[column])
         except FileNotFoundError as error:
             raise InputError(f"{folder} holds no study: {name}.csv is missing") from error
-        except (OSError, ValueError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not a table of a study: {error}") from error
+        except (OSError, ValueError, TypeError, OverflowError) as error:
+            raise InputError(f"{path} is not a table of a study: {error!s:.200}") from error
         for column in _LATER:
             if column in columns and column not in read:
                 read[column] = None
@@ -193,7 +199,8 @@ def collect(folder: Path, plan: Plan) -> Tables:
     """Tables of everything that is finished so far, in the order of the plan."""
     rows: _Rows = {name: [] for name in COLUMNS}
     for member in plan.members:
-        _add(rows, folder, plan, member)
+        with store.sound(store.home(folder, member.name)):
+            _add(rows, folder, plan, member)
     return Tables(
         **{name: pd.DataFrame(rows[name], columns=pd.Index(COLUMNS[name])) for name in rows}
     )
@@ -256,7 +263,7 @@ def _model(
         model.train.epochs,
         training.get("parameters", math.nan),
         atoms,
-        3 * atoms - (6 if atoms > 2 else 5),
+        degrees_of_freedom(atoms, is_linear(frames.whole.positions)),
         int(training.get("diverged", True)),
         errors.get("train_force_rmse", math.nan),
         errors.get("valid_force_rmse", math.nan),

@@ -1,14 +1,13 @@
 """The statistics of a population in sentences, each chosen and filled by the numbers alone."""
 
 import contextlib
-import tomllib
 from collections.abc import Sequence
 from typing import Final
 
 from fisherdash.errors import InputError
 from fisherdash.settings import Options
 from fisherdash.study.primary import Registered
-from fisherdash.study.spec import read_heads
+from fisherdash.study.spec import parsed, read_heads
 from fisherdash.study.statistics import VERDICTS, Comparison, Condition, Findings, Tested
 from fisherdash.study.statistics.effects import OUTCOMES, PREDICTORS, Association
 from fisherdash.study.statistics.failures import FAR, TARGET, DynamicsCost
@@ -116,8 +115,8 @@ def _asked(asked: Sequence[Registered]) -> list[str]:
 def heads_in_words(specification: str) -> dict[str, str]:
     """What each head of a study is, the default one first; of a specification that can be read."""
     said = {"default": "the head as it was trained"}
-    with contextlib.suppress(tomllib.TOMLDecodeError, InputError):
-        heads = read_heads(tomllib.loads(specification))
+    with contextlib.suppress(InputError):
+        heads = read_heads(parsed(specification))
         said |= {name: _in_words(options) for name, options in heads.items()}
     return said
 

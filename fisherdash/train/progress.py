@@ -9,7 +9,6 @@ import functools
 import importlib.metadata
 import json
 import math
-import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -254,6 +253,8 @@ class Progress:
             raise InputError("resuming needs the file in which the training was kept")
         leaves, structure = jax.tree.flatten((fresh, self.best))
         try:
+            if what := storage.no_file(path):
+                raise ValueError(what)
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
                 if (version := header["version"]) != FORMAT_VERSION:
@@ -268,7 +269,7 @@ class Progress:
             raise
         except FileNotFoundError as error:
             raise InputError(f"there is no interrupted training to resume: {path}") from error
-        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        except storage.UNREADABLE as error:
             raise InputError(
                 f"{path} does not hold an interrupted training: it is damaged or something else"
             ) from error

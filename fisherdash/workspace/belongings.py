@@ -13,6 +13,7 @@ from typing import Literal
 
 from fisherdash import dataset, storage
 from fisherdash.errors import InputError
+from fisherdash.text import harmless
 from fisherdash.workspace import jobs, limits, listing, locks, ownership, paths
 
 Sort = Literal["run", "training", "model", "data set", "study", "leftover"]
@@ -55,8 +56,9 @@ class Belonging:
     def name(self) -> str:
         """As other pages call it; a leftover by its place in the workspace."""
         if self.sort == "leftover":
-            return str(self.path.relative_to(paths.root()))
-        return self.path.stem if self.path.suffix in (".npz", ".safetensors") else self.path.name
+            return harmless(str(self.path.relative_to(paths.root())))
+        is_file = self.path.suffix in (".npz", ".safetensors")
+        return harmless(self.path.stem if is_file else self.path.name)
 
 
 def everything() -> list[Belonging]:
@@ -142,6 +144,8 @@ def _belonging(sort: Sort, path: Path, problem: str = "", busy: bool = False) ->
         changed = path.lstat().st_mtime
     except OSError:
         changed = 0.0
+    if not paths.is_text(path.name):
+        problem = "its name is no text, so no page shows it; rename it in a shell, or delete it"
     busy = busy or _is_locked(path) or _is_begun(path)
     return Belonging(sort, path, size, changed, problem, busy)
 

@@ -8,12 +8,13 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
+import math
 import platform
 import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self, get_args
 
 import ase.data
 import numpy as np
@@ -42,10 +43,15 @@ same."""
 RunStatus = Literal["running", "finished", "cancelled", "failed", "interrupted"]
 Role = Literal["default", "fisher", "other"]
 
-_LARGEST = {"replicas": 10**6, "steps": 10**12, "timestep": 1e6, "temperature": 1e9}
+_LARGEST = {
+    "replicas": 10**6, "steps": 10**12, "record_every": 10**12, "timestep": 1e6, "temperature": 1e9,
+}  # fmt: skip
 """Arrays are made of these numbers, which somebody may have edited."""
 
 _NEEDED_SETTINGS = ("replicas", "steps", "timestep", "temperature", "record_every", "seed")
+
+_LARGEST_FILE = 50_000_000
+"""Bytes of a header; that of a thousand atoms has some hundred thousand."""
 
 _ON_DISK = {"failed_step": "died_step", "cause": "broken_bond"}
 """Names of arrays in files that differ from those in the program."""
@@ -63,14 +69,26 @@ def save(path: Path, arrays: dict[str, Any]) -> None:
 
 def load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Only the named arrays of an npz; InputError when it is damaged or of another version."""
+    if what := storage.no_file(path):
+        raise damaged(path, what)
     try:
         with np.load(path, allow_pickle=False) as archive:
+            _check_unpacked(path, archive.zip)
             _check_format(path, int(archive["format"]) if "format" in archive else FORMAT)
             return {name: archive[_ON_DISK.get(name, name)] for name in names}
     except InputError:
         raise
-    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+    except storage.UNREADABLE as error:
         raise damaged(path, type(error).__name__) from error
+
+
+def _check_unpacked(path: Path, archive: zipfile.ZipFile | None) -> None:
+    """InputError for arrays that take more room than the file: :func:`save` packs nothing."""
+    if archive is None or any(
+        one.compress_type != zipfile.ZIP_STORED or one.file_size > path.stat().st_size
+        for one in archive.infolist()
+    ):
+        raise damaged(path, "it is packed")
 
 
 def damaged(path: Path, why: str) -> InputError:
@@ -80,8 +98,9 @@ def damaged(path: Path, why: str) -> InputError:
 
 def save_json(path: Path, fields: Mapping[str, Any]) -> None:
     """Write a JSON object, whole or not at all; InputError when the disk refuses."""
+    text = json.dumps(fields, indent=1, ensure_ascii=False)
     with storage.replacing(path) as part:
-        part.write_text(json.dumps(fields, indent=1, ensure_ascii=False), encoding="utf-8")
+        part.write_bytes(text.encode("utf-8", "replace"))  # names of files need not be text
 
 
 def _check_format(path: Path, written: object) -> None:
@@ -102,6 +121,15 @@ def versions() -> dict[str, str]:
     libraries = ("jax", "jaxlib", "flax", "e3x", "numpy", "ase")
     found = {name: importlib.metadata.version(name) for name in libraries}
     return {"fisherdash": fisherdash.__version__, "python": platform.python_version(), **found}
+
+
+_TYPES: Final[dict[str, type]] = {
+    "settings": dict, "dataset": dict, "versions": dict, "config": dict, "checkpoints": dict,
+    "number": int, "atomic_numbers": int, "masses": float,
+}  # fmt: skip
+"""Of the fields of a header, or of each item; all others are texts."""
+_OWN_CHECKS = ("bonds", "clash_limits", "degrees_of_freedom")
+"""Fields of a run with a check of their own."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,8 +171,25 @@ class Header:
         known = {f.name: fields[f.name] for f in dataclasses.fields(cls) if f.name in fields}
         try:
             return cls(**known)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{cls.FILE} is damaged ({error})") from error
+        except InputError:
+            raise
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"{cls.FILE} is damaged ({error!s:.200})") from error
+
+    def check_types(self) -> None:
+        """InputError for a field of another type than is written: every page shows some."""
+        for field in dataclasses.fields(self):
+            if field.name in _OWN_CHECKS:
+                continue
+            value, wanted = getattr(self, field.name), _TYPES.get(field.name, str)
+            parts = value if isinstance(value, tuple) else (value,)
+            if not all(type(one) is wanted for one in parts):
+                raise InputError(
+                    f"{self.FILE} is damaged: {field.name} must be of the type "
+                    f"{wanted.__name__}, received {value!r:.60}"
+                )
+        if not all(isinstance(one, str) for one in self.versions.values()):
+            raise InputError(f"{self.FILE} is damaged: versions must be texts")
 
     @property
     def born(self) -> str:
@@ -160,7 +205,8 @@ class Header:
         """
         path = folder / cls.FILE
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields = json.loads(storage.content(path, _LARGEST_FILE).decode())
+            json.dumps(fields, ensure_ascii=False).encode()  # "\\ud800" is no text to show
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{folder} is not a {cls.WHAT}: it holds no {cls.FILE}") from None
         except (OSError, ValueError, RecursionError) as error:
@@ -233,13 +279,14 @@ class RunHeader(Header):
             if not elements <= set(ase.data.atomic_numbers):
                 raise InputError(f"the run's clash_limits name no elements: {sorted(elements)}")
             object.__setattr__(self, "clash_limits", limits)
+        self.check_types()
         if not self.names or len(self.names) != len(self.roles):
             raise InputError(f"{len(self.names)} heads have {len(self.roles)} roles")
+        if unknown := set(self.roles) - set(get_args(Role)):
+            raise InputError(f"the run's roles are unknown: {', '.join(sorted(unknown))}")
         if len(set(self.names)) != len(self.names):
             raise InputError(f"every head needs its own name, received {', '.join(self.names)}")
-        highest = len(ase.data.chemical_symbols) - 1
-        if not self.atomic_numbers or not all(0 < z <= highest for z in self.atomic_numbers):
-            raise InputError(f"atomic numbers must be 1 to {highest}: {self.atomic_numbers}")
+        self._check_molecule()
         missing = [name for name in _NEEDED_SETTINGS if name not in self.settings]
         if missing:
             raise InputError(f"the run's settings lack {', '.join(missing)}")
@@ -250,9 +297,27 @@ class RunHeader(Header):
             if not isinstance(number, kind) or isinstance(number, bool) or not 0 <= number <= most:
                 words = f"a {'whole ' if whole else ''}number from 0 to {most:g}"
                 raise InputError(f"the run's {name} must be {words}, received {number!r:.60}")
+            if number == 0 and name != "steps":
+                raise InputError(f"the run's {name} must be above 0")
+
+    def _check_molecule(self) -> None:
+        """Fills the masses in; InputError for what is said of atoms that are not there."""
+        highest, atoms = len(ase.data.chemical_symbols) - 1, len(self.atomic_numbers)
+        if not atoms or not all(0 < z <= highest for z in self.atomic_numbers):
+            raise InputError(f"atomic numbers must be 1 to {highest}: {self.atomic_numbers}")
         if not self.masses:
             masses = tuple(float(ase.data.atomic_masses[z]) for z in self.atomic_numbers)
             object.__setattr__(self, "masses", masses)
+        if len(self.masses) != atoms or not all(0 < mass < math.inf for mass in self.masses):
+            raise InputError(f"the run's masses must be {atoms} positive numbers")
+        for i, j, length in self.bonds or ():
+            if not (0 <= i < atoms and 0 <= j < atoms and 0 < length < math.inf):
+                raise InputError(f"the run's bonds name no two of its {atoms} atoms: {i}, {j}")
+        freedom = self.degrees_of_freedom
+        if freedom is not None and not (type(freedom) is int and 0 < freedom <= 3 * atoms):
+            raise InputError(
+                f"the run's degrees of freedom must be from 1 to {3 * atoms}, received {freedom!r}"
+            )
 
     @property
     def num_atoms(self) -> int:
@@ -336,7 +401,6 @@ class TrainingHeader(Header):
     published: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.settings, dict) or not isinstance(self.config, dict):
-            raise InputError(f"{self.FILE} is damaged: settings and config must be JSON objects")
+        self.check_types()
         if "epochs" not in self.settings:
             raise InputError("the training's settings lack epochs")

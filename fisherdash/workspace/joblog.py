@@ -64,7 +64,7 @@ def _paces(log: Path, stamp: tuple[int, int]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     with contextlib.suppress(OSError), log.open(encoding="utf-8", errors="replace") as file:
         for line in file:
-            with contextlib.suppress(ValueError, TypeError, KeyError):
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
                 facts = json.loads(line)
                 kind, pace = str(facts["kind"]), float(facts["pace"])
                 if 0 < pace < math.inf:

@@ -74,6 +74,8 @@ _log = logging.getLogger(__name__)
 _thread = threading.local()
 _stopping = threading.Event()
 """Set when the process ends."""
+_tidying = threading.RLock()
+"""Held while a worker frees what a job has used; C++ aborts a process that ends meanwhile."""
 
 
 def _release_names(info: dict[str, Any]) -> None:
@@ -331,9 +333,12 @@ class Registry:
         while True:
             job = self._queues[device].take()
             job.run()
-            self._queues[device].settle(job, job.seconds)
-            self._give_up_results(job.kind, job.owner)
-            give_back()
+            with _tidying:
+                if _stopping.is_set():
+                    return
+                self._queues[device].settle(job, job.seconds)
+                self._give_up_results(job.kind, job.owner)
+                give_back()
 
     def all(self) -> list[Job]:
         """Every job in the list, newest first."""
@@ -440,6 +445,7 @@ def _stop_all(timeout: float = 5.0) -> None:
     deadline = time.time() + timeout
     for job in (job for job in running if job.started):
         job.wait(max(0.0, deadline - time.time()))
+    _tidying.acquire(timeout=timeout)  # and is never given back: no worker begins to tidy now
 
 
 def failure_sentence(kind: str, error: BaseException) -> str:

@@ -27,6 +27,7 @@ LISTED: tuple[Listed, ...] = ("runs", "trainings", "checkpoints")
 HEADERS: dict[Work, type[Header]] = {"runs": RunHeader, "trainings": TrainingHeader}
 TRAINING_STATE = "state.npz"
 
+_DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _UNFINISHED = ("interrupted", "failed")
 
 
@@ -62,7 +63,7 @@ class Entry:
         chunks = sorted(self.folder.glob("chunk-*.npz"))
         try:
             return int(headers.load(chunks[-1], ("step",))["step"]) if chunks else 0
-        except InputError:
+        except _DAMAGED:
             return 0
 
     @property
@@ -84,8 +85,8 @@ def entries(kind: Listed) -> list[Entry]:
     known, found = _known.get(place, {}), {}
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as items:
         for item in items:
-            is_one = item.is_dir() if file else item.name.endswith(".safetensors")
-            if is_one and not item.name.startswith("."):
+            is_one = _is_folder(item) if file else item.name.endswith(".safetensors")
+            if is_one and not item.name.startswith(".") and paths.is_text(item.name):
                 # A string, not a path: this runs for every run at every look.
                 stamp = _stamp(f"{item.path}/{file}" if file else item.path)
                 before = known.get(item.name)
@@ -173,13 +174,20 @@ def epochs_done(folder: Path) -> int:
     try:
         state = headers.load(folder / TRAINING_STATE, ("header",))
         return int(json.loads(str(state["header"]))["epoch"])
-    except (ValueError, KeyError, TypeError):  # damaged, or not there yet
+    except _DAMAGED:  # or not there yet
         return 0
 
 
 def _kind_at(folder: Path) -> Work | None:
     place = folder.resolve().parent
     return next((kind for kind in HEADERS if place == paths.place(kind)), None)
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _stamp(path: str) -> _Stamp:

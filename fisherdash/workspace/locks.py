@@ -8,9 +8,11 @@ have by now, and no name of a machine, which a restarted container changes.
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -41,6 +43,31 @@ class FolderLock:
             with contextlib.suppress(OSError):  # where there are no locks
                 fcntl.flock(self._file, fcntl.LOCK_UN)  # a forked child may have the file open too
             self._file.close()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Hold the right to write a file, by a hidden one beside it; InputError while another has it.
+
+    Two programs that were given the same output would each take the other's for their own.
+    """
+    target = path.resolve()
+    beside = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.lock")
+    while True:
+        with storage.telling(path):
+            file = beside.open("a")
+        if not _locked(file, fcntl.LOCK_EX, 0.0):
+            file.close()
+            raise InputError(f"{path} is being written by another program; wait for it or stop it")
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(file.fileno()), beside.stat()):
+                break
+        file.close()  # whoever had it has removed it meanwhile
+    try:
+        yield
+    finally:
+        beside.unlink(missing_ok=True)
+        file.close()
 
 
 def is_locked(folder: Path, writer: Any) -> bool:

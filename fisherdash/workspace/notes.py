@@ -21,9 +21,9 @@ def file_of(path: Path) -> Path:
 def note(path: Path) -> str:
     """The note of a folder or a file, one line; "" where there is none that can be read."""
     try:
-        with file_of(path).open(encoding="utf-8", errors="replace") as file:
-            return " ".join(file.read(LONGEST).split())
-    except OSError:
+        text = storage.content(file_of(path), 4 * LONGEST).decode("utf-8", "replace")
+        return " ".join(text[:LONGEST].split())
+    except (OSError, InputError):
         return ""
 
 

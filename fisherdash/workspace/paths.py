@@ -87,7 +87,10 @@ def samples() -> Path:
 
 
 def files(kind: Literal["datasets", "checkpoints"]) -> list[Path]:
-    """Files of one kind: the samples, what others share, and the user's; each group by name."""
+    """Files of one kind: the samples, what others share, and the user's; each group by name.
+
+    Those whose name is no text are left out.
+    """
     suffix = {"datasets": ".npz", "checkpoints": ".safetensors"}[kind]
     # Names that begin with a dot are files that are being written.
     own = sorted(place(kind).glob(f"[!.]*{suffix}"))
@@ -96,7 +99,16 @@ def files(kind: Literal["datasets", "checkpoints"]) -> list[Path]:
         others = sorted((everybodys() / kind).glob(f"[!.]*{suffix}"))
         mine = set(map(inode, own))
         found += [path for path in others if inode(path) not in mine]
-    return found + own
+    return [path for path in found + own if is_text(path.name)]
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be shown: on disk it may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_mine(path: Path) -> bool:
@@ -108,7 +120,7 @@ def inode(path: Path) -> int:
     """The inode, the same for two names of one file; −1 for a file that is gone."""
     try:
         return path.stat().st_ino
-    except FileNotFoundError:
+    except OSError:  # also a link that leads to itself
         return -1
 
 

@@ -662,4 +662,4 @@ def extended_xyz(run: Run, head: int, replica: int) -> Iterator[bytes]:
             )
             for symbol, row in zip(run.header.symbols, np.concatenate([x, v], axis=1), strict=True):
                 text.write(f"{symbol:2s} " + " ".join(f"{value:.9g}" for value in row) + "\n")
-        yield text.getvalue().encode()
+        yield text.getvalue().encode("utf-8", "replace")

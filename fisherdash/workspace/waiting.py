@@ -21,6 +21,9 @@ from fisherdash.workspace.jobs import Job
 
 VERSION = 1
 
+_LARGEST = 10_000_000
+"""Bytes of what is written down of one job; a study of that size has a specification of 1 MB."""
+
 _PROCESS = uuid.uuid4().hex
 _held: dict[Path, locks.FolderLock] = {}
 _lock = threading.Lock()
@@ -56,8 +59,8 @@ def _taken_over(folder: Path) -> list[tuple[int, str, dict[str, Any]]]:
     found = []
     try:
         for path in folder.glob("*.json"):
-            with contextlib.suppress(OSError, ValueError):
-                fields = json.loads(path.read_text(encoding="utf-8"))
+            with contextlib.suppress(OSError, ValueError, RecursionError):
+                fields = json.loads(storage.content(path, _LARGEST))
                 if isinstance(fields, dict) and fields.pop("version", 0) == VERSION:
                     found.append((path.stat().st_mtime_ns, path.name, fields))
         with contextlib.suppress(InputError):

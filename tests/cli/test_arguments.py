@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fisherdash import dataset
 from fisherdash.__main__ import COMMANDS, main
+from fisherdash.potentials import checkpoint
 from fisherdash.settings import LoadSettings, settings_of
 from fisherdash.units import ENERGY_UNITS
+from tests import networks
 
 
 def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
@@ -119,6 +122,68 @@ def test_a_file_of_another_kind_is_refused(present, tmp_path, capfd):
     refusal(["evaluate", str(present), str(present)], capfd)
     refusal(["compare", str(tmp_path)], capfd)
     assert [path.name for path in tmp_path.iterdir()] == ["present.npz"]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Names for ``line``: water and a network, each under names that an output could have."""
+    folder = tmp_path_factory.mktemp("inputs")
+    for name in ("water.npz", "w.labels.npz", "w.unfinished.npz"):
+        dataset.save(networks.water(), folder / name)
+    for name in ("net", "net.npz"):
+        checkpoint.save(networks.checkpoint(0), folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("train w.unfinished.npz --out w --frames 20 --valid 5 --epochs 1", "also an input"),
+        ("landscape net net.npz --data water.npz --out net.npz", "also an input"),
+        ("solve net w.labels.npz --out w.st --label-displaced 2 --quick", "also an input"),
+        ("solve net water.npz --out w.labels.npz --labels-file w.labels.npz", "also an input"),
+        ("solve net water.npz --out a.npz --labels-out a.npz --labels-file w.labels.npz",
+         "two names"),
+        ("solve net water.npz --out a --report-out a", "two names"),
+        ("solve net water.npz --out a --report-out ./b.npz --labels-out b.npz --labels-file "
+         "w.labels.npz", "two names"),
+    ],
+)  # fmt: skip
+def test_no_output_replaces_an_input_or_another_output(inputs, monkeypatch, line, said, capfd):
+    monkeypatch.chdir(inputs)
+    before = {path.name: path.read_bytes() for path in inputs.iterdir()}
+    assert said in refusal(line.split(), capfd)
+    assert {path.name: path.read_bytes() for path in inputs.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["convert PIPE --out x --cutoff 5 --units eV", "sample PIPE.xyz --temperature 300 --frames 1 "
+     "--out x.npz", "study PIPE --out x", "inspect PIPE", "compare RUN", "resume RUN",
+     "export RUN --out x.csv", "study STUDY/study.toml --out STUDY", "import PIPE --out x"],
+)  # fmt: skip
+def test_a_pipe_is_not_waited_for(tmp_path, monkeypatch, line, capfd):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("RUN", "STUDY"):
+        Path(folder).mkdir()
+    for name in ("PIPE", "PIPE.xyz", "RUN/run.json", "STUDY/study.toml"):
+        os.mkfifo(name)
+    said = refusal(line.split(), capfd)
+    assert "a pipe" in said or "cannot be read" in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["convert LARGE --out x --cutoff 5 --units eV", "sample LARGE.xyz --temperature 300 --frames 1 "
+     "--out x.npz", "sample LARGE.npz --temperature 300 --frames 1 --out x.npz",
+     "study LARGE --out x", "inspect LARGE.xyz", "import LARGE --out x"],
+)  # fmt: skip
+def test_a_file_larger_than_memory_is_not_read(tmp_path, monkeypatch, line, capfd):
+    monkeypatch.chdir(tmp_path)
+    for name in ("LARGE", "LARGE.xyz", "LARGE.npz"):
+        with Path(name).open("wb") as file:
+            file.truncate(10**13)
+    assert "bytes" in (said := refusal(line.split(), capfd)) or "GiB" in said
 
 
 def test_an_unknown_molecule_has_suggestions(tmp_path, capfd):

@@ -21,6 +21,7 @@ import pytest
 from fisherdash import dataset
 from fisherdash.__main__ import main
 from fisherdash.potentials import checkpoint
+from tests import networks
 from tests.potentials import torchfile
 from tests.potentials.schnetpack.files import painn
 
@@ -416,3 +417,30 @@ def test_label_writes_frames_for_a_reference(call, trained, water, folder, capfd
     assert errors[0] == pytest.approx(errors[1], rel=1e-6)
     assert main(["label", str(trained), str(water), "--export", str(out)]) == 2
     assert "nothing is to be labelled" in capfd.readouterr().err
+
+
+ODD = "w\udcff\x1b[31m"
+"""A name of a file that is no text, as a shell hands it over, and that a terminal would obey."""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "simulate ODD --data ODD.npz --out ODD.run --steps 4 --replicas 2",
+        "train ODD.npz --out ODD.net --epochs 1 --frames 20 --valid 5 --name ODD " + " ".join(TINY),
+        "solve ODD ODD.npz --out ODD.st --quick --head shared",
+        "label ODD ODD.npz --export ODD.xyz --label-displaced 2",
+        "landscape ODD --data ODD.npz --out ODD.l.npz --frames 4",
+        "curve ODD ODD.npz --head shared --quick",
+    ],
+)
+def test_names_that_are_no_text(tmp_path, monkeypatch, line, capfd):
+    monkeypatch.chdir(tmp_path)
+    dataset.save(networks.water(), Path(f"{ODD}.npz"))
+    checkpoint.save(networks.checkpoint(0), Path(ODD))
+    assert main(line.replace("ODD", ODD).split(" ")) == 0
+    assert "\x1b" not in "".join(capfd.readouterr())
+    if line.startswith("simulate"):
+        for out in ("x.csv", "ODD.html", "x.xyz --head ODD"):
+            again = f"export ODD.run --out {out}".replace("ODD", ODD)
+            assert main(again.split(" ")) == 0

@@ -127,6 +127,17 @@ def test_json_safe(value, expected):
     assert json_safe(value) == expected
 
 
+def test_no_name_out_of_a_file_commands_the_terminal(capfd):
+    def run(args, console):
+        console.note("from \x1b]0;title\x07 a file\u202e")
+        return {"errors": {"a\x1b[31m\udcff": 1.0}, "second": "\x9b2J"}
+
+    assert execute(arguments(run, json=False)) == 0
+    out, err = capfd.readouterr()
+    assert out == "errors, a?[31m?    1\nsecond           ?2J\n"
+    assert err == "from ?]0;title? a file?\n"
+
+
 def test_json_safe_refuses_what_json_cannot_carry():
     with pytest.raises(TypeError, match="object"):
         json_safe({"x": object()})

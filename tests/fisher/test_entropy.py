@@ -102,6 +102,24 @@ def test_dynamics_of_a_network_bring_its_moments_to_those_of_the_data(prepared) 
     assert details(refit)["relative_entropy"]["rounds"][0]["step"] == 0
 
 
+@pytest.mark.parametrize(("bent", "linear"), [(0.02, True), (0.6, False)])
+def test_a_linear_molecule_keeps_the_momenta_of_its_bending(monkeypatch, bent, linear) -> None:
+    seen: list[bool] = []
+
+    def momenta(positions, masses, temperature, seed, linear):
+        seen.append(linear)
+        raise InterruptedError
+
+    rng = np.random.default_rng(0)
+    rod = np.array([[0.96, 0.0, 0.0], [0.0, bent, 0.0], [-0.96, 0.0, 0.0]])
+    positions = rod + 0.01 * rng.standard_normal((30, 3, 3))
+    data = dataclasses.replace(networks.water(30), positions=positions)
+    monkeypatch.setattr(entropy.initial, "thermal_momenta", momenta)
+    with pytest.raises(InterruptedError):
+        entropy._sample(networks.checkpoint(0), data, TEMPERATURE, SHORT, None)
+    assert seen == [linear]
+
+
 def test_what_it_cannot_do_is_refused(prepared) -> None:
     cold = dataclasses.replace(prepared, temperature=None)
     with pytest.raises(InputError, match="needs the temperature"):

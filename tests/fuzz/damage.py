@@ -283,6 +283,30 @@ def pickle_made(chance: random.Random, data: bytes) -> bytes:
     return stream.getvalue()
 
 
+def traj_made(chance: random.Random, data: bytes) -> bytes:
+    """An ASE trajectory whose table of frames, sizes or descriptions are others."""
+    if len(data) < 56 or not data.startswith(b"- of Ulm"):
+        return flip(chance, data)
+    version, items, start = struct.unpack("<qqq", data[24:48])
+    way = chance.randrange(4)
+    if way == 0:  # one frame named many times
+        first = data[start : start + 8]
+        table = first * chance.choice((2, 100, 20_000))
+        head = data[:24] + struct.pack("<qqq", version, len(table) // 8, len(data))
+        return head + data[48:] + table
+    if way == 1:  # another number in the head or in the table
+        at = 24 + 8 * chance.randrange(3 + max(1, min(items, 8)))
+        return data[:at] + struct.pack("<Q", chance.choice(_INTEGERS)) + data[at + 8 :]
+    at = data.rfind(b"{")
+    if way == 2:  # another description of the last frame, of any length
+        odd = (*_TEXTS, 1e308, None, [[[1]]], {"ndarray": [3, "x", -1]})
+        name = chance.choice(("cell", "pbc", "calculator.", "positions."))
+        atoms = {"ndarray": [[chance.choice(_INTEGERS)], "int64", 56]}
+        text = json.dumps({"numbers.": atoms, name: chance.choice(odd)})
+        return data[: at - 8] + struct.pack("<q", len(text)) + text.encode()
+    return data[:at] + number(chance, data[at:])
+
+
 def xyz_made(chance: random.Random, data: bytes) -> bytes:
     """Comment lines and counts of an XYZ file, written by somebody who knows the parser."""
     lines = data.split(b"\n")

@@ -19,7 +19,7 @@ from fisherdash.potentials.e3x import tutorial
 from fisherdash.settings import ImportSettings
 from fisherdash.study import read_spec
 from fisherdash.workspace import open_run, paths
-from tests.fuzz import damage, seeds
+from tests.fuzz import damage, seeds, visits
 
 STRUCTURES = ("extxyz", "traj", *dataset.FORMATS)
 """Formats of ASE; extended XYZ and trajectories, which people upload, come more often."""
@@ -68,6 +68,10 @@ def _npz(data: bytes, chance: random.Random) -> object:
 
 def _structures(data: bytes, chance: random.Random) -> object:
     return dataset.load_bytes("x", data, format=chance.choice(STRUCTURES))
+
+
+def _traj(data: bytes, chance: random.Random) -> object:
+    return dataset.load_bytes("x.traj", data, units="eV")
 
 
 def _said(chance: random.Random) -> dict[str, object]:
@@ -140,6 +144,11 @@ READERS = {
                _npz, 3),
         Reader("structures", seeds.structure_files, (damage.xyz_made, damage.xyz_made,
                damage.xml_made), _structures, 3),
+        Reader("traj", lambda: seeds.structure_files()[3:4], (damage.traj_made,), _traj, 1),
+        Reader("cookie", visits.cookies, (), visits.read_cookie, 1),
+        Reader("host", visits.hosts, (visits.host_made,), visits.read_host, 1),
+        Reader("query", visits.queries, (visits.query_made,), visits.read_query, 0.02),
+        Reader("frame", visits.frames, (), visits.read_frame, 0.2),
         Reader("xyz", seeds.xyz_files, (damage.xyz_made,), _xyz, 3),
         Reader("outputs", seeds.output_files, (damage.line_made,), _content, 3),
         Reader("containers", seeds.container_files, (damage.packed_made, damage.hdf5_made,

@@ -15,7 +15,7 @@ from fisherdash.dataset import checks
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.e3x import tutorial
-from fisherdash.workspace import RunHeader
+from fisherdash.workspace import RunHeader, headers, listing
 from tests.fuzz import seeds
 
 
@@ -217,6 +217,55 @@ def test_a_run_whose_clash_limits_are_no_table(limits):
     fields["clash_limits"] = limits
     with pytest.raises(InputError):
         RunHeader.from_json(fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("title", ["x"]), ("command", 5), ("created", {}), ("number", "first"), ("identity", [1]),
+        ("versions", {"jax": [1]}), ("dataset", "x"), ("notes", [[1]]), ("device", {"a": 1}),
+        ("names", [1, 2]), ("roles", ["king", "default"]), ("roles", [[], []]),
+        ("atomic_numbers", [1.5, 1, 8]), ("atomic_numbers", ["H", "H", "O"]), ("masses", [1.0]),
+        ("masses", [1.0, float("nan"), 1.0]), ("masses", ["a", "b", "c"]), ("checkpoints", [5, 6]),
+        ("bonds", [[0, 99, 1.0]]), ("bonds", [[0, 1, float("inf")]]), ("bonds", [[0, 1e999, 1.0]]),
+        ("degrees_of_freedom", "all"), ("degrees_of_freedom", 10**9),
+    ],
+)  # fmt: skip
+def test_a_run_whose_header_has_fields_of_another_type(name, value):
+    fields = json.loads(seeds.run_headers()[0])
+    with pytest.raises(InputError):
+        RunHeader.from_json({**fields, name: value})
+
+
+@pytest.mark.parametrize("epoch", ["Infinity", "1e999", "[]", "{}", '"x"', "[" * 5000])
+def test_the_state_of_a_training_takes_no_list_away(tmp_path, epoch):
+    np.savez(tmp_path / listing.TRAINING_STATE, header=f'{{"epoch": {epoch}}}')
+    assert listing.epochs_done(tmp_path) == 0
+
+
+def test_the_step_of_a_run_takes_no_list_away(tmp_path):
+    np.savez(tmp_path / "chunk-000000.npz", step=np.inf)
+    assert listing.Entry("runs", tmp_path, "x").done == 0
+
+
+def test_frames_of_a_run_that_would_unpack_to_more_than_the_file(tmp_path):
+    path = tmp_path / "chunk-000000.npz"
+    np.savez_compressed(path, positions=np.zeros(10**7))
+    with pytest.raises(InputError, match="it is packed"):
+        headers.load(path, ("positions",))
+
+
+def test_frames_of_a_run_whose_header_names_petabytes(tmp_path):
+    path = tmp_path / "chunk-000000.npz"
+    with zipfile.ZipFile(path, "w") as file:
+        text = "{'descr': '<f8', 'fortran_order': False, 'shape': (10**14,)}".replace(
+            "10**14", str(10**14)
+        )
+        file.writestr(
+            "positions.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+        )
+    with pytest.raises(InputError, match="cannot be read"):
+        headers.load(path, ("positions",))
 
 
 def test_no_sentence_is_endless():

@@ -74,7 +74,7 @@ def chain(replicas: int, seed: int = 0, temperature: float = 500.0):
     straight = np.array([[0, 0, 0], [1.3, 0.7, 0], [2.6, 0, 0], [3.9, 0.7, 0.0]])
     positions = straight + 0.03 * rng.standard_normal((replicas, 4, 3))
     masses = initial.masses(CARBON)
-    return positions, initial.thermal_momenta(positions, masses, temperature, seed)
+    return positions, initial.thermal_momenta(positions, masses, temperature, seed, linear=False)
 
 
 def trajectory(

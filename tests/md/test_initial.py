@@ -105,8 +105,8 @@ def test_vibration_survives_the_projection():
 
 def test_same_seed_same_momenta_and_more_replicas_keep_the_first_ones():
     masses, positions, momenta = _drawn(WATER, WATER_POSITIONS, 6)
-    few = initial.thermal_momenta(positions[:4], masses, 300.0, 5)
-    other = initial.thermal_momenta(positions, masses, 300.0, 6)
+    few = initial.thermal_momenta(positions[:4], masses, 300.0, 5, linear=False)
+    other = initial.thermal_momenta(positions, masses, 300.0, 6, linear=False)
     assert np.array_equal(few, momenta[:4])
     assert not np.any(other == momenta)
 

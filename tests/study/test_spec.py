@@ -1,5 +1,6 @@
 """A study's specification: what it means, and one sentence for everything it cannot mean."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,16 @@ def changed(old: str, new: str) -> str:
             r"\[stability\]: replicas must be a whole number",
         ),
         (changed("[300, 600]", "[300, 300.0]"), None),
+        (
+            changed("[300, 600]", str(list(range(1, 30001)))).replace(
+                "[0.5, 1.0]", str([n / 1e4 for n in range(1, 30001)])
+            ),
+            r"up to 100 different temperatures and time steps, received 30000 × 30000",
+        ),
+        (
+            changed("[heads.plain]", "".join(f"[heads.h{n}]\n" for n in range(200)) + "[heads.p]"),
+            "at most 100 re-fits",
+        ),
         (changed("[300, 600]", "'hot'"), r"\[dynamics\]: temperature must be above 0"),
         (changed("picoseconds = 2", "picoseconds = 0"), "picoseconds must be above 0"),
         (
@@ -120,6 +131,8 @@ def changed(old: str, new: str) -> str:
         (changed('file = "ethanol.npz"', "file = 3"), "file must be text in quotes, received 3"),
         (changed('file = "ethanol.npz"', 'file = "a\\u0000b"'), "is not the name of a file"),
         (changed("sharpness = 0.05", "sharpness = 0"), "sharpness must be above 0"),
+        (changed("[heads.plain]", "[heads.'=HYPERLINK(1)']"), "would be a formula"),
+        (changed('name = "ethanol"', 'name = "+cmd|x!A"'), "is no name"),
         (changed("together = 3", "together = 0"), "together must be a whole number from 1"),
     ],
 )
@@ -132,6 +145,15 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(
     with pytest.raises(InputError, match=said) as caught:
         read_spec(text, tmp_path)
     assert "\n" not in str(caught.value).strip() or "TOML" in said
+
+
+@pytest.mark.parametrize("form", ["{} = 1", "[{}]", "[[{}]]", "x = {{ y = 1, {} = 2 }}"])
+def test_a_name_of_thousands_of_parts_takes_no_memory(tmp_path: Path, form: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(InputError, match="more than 20 dots"):
+        read_spec(form.format(".".join("a" * 3000)), tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("file", ["../secret.npz", "/etc/passwd", "a/../../b.npz"])

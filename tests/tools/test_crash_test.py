@@ -6,38 +6,36 @@ import sys
 import numpy as np
 import pytest
 
-from tools import crash_test
+from fisherdash import dataset
+from tests import networks
+from tools import crash_test, crash_work
 
 
 def state(epochs=3, frames=5):
     """What could be on disk after so many epochs and frames."""
     rng = np.random.default_rng(0)
     arrays = {
-        name: rng.normal(size=(2, 4, 9, *rest))[:, :, :frames]
-        for name, rest in (
-            ("potential", ()), ("kinetic", ()), ("positions", (3, 3)), ("velocities", (3, 3))
-        )
-    }  # fmt: skip
+        name: rng.normal(size=(9, 2, 4, *rest))[:frames]
+        for name, rest in (("potential", ()), ("positions", (3, 3)), ("velocities", (3, 3)))
+    }
     rows = [{"epoch": number, "loss": 1.0 / number} for number in range(1, epochs + 1)]
-    return {"epochs": rows, "times": np.arange(frames), "network": "abc", **arrays}
+    return {"epochs": rows, "times": np.arange(frames), "model abc": ["kept"], **arrays}
 
 
 def test_what_has_grown_has_lost_nothing():
     assert crash_test.lost(state(), state(epochs=4, frames=9)) == []
     assert crash_test.differs(state(), state()) == []
+    assert crash_test.differs(state(), state(frames=9))
 
 
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
         (lambda now: now["epochs"].pop(), "epochs: 3 before, 2 now"),
-        (lambda now: now["epochs"][1].update(loss=0.4999), "epochs"),
-        (lambda now: now.pop("network"), "the network"),
-        (lambda now: now.update(times=now["times"][:4]), "frames: 5 before, 4 now"),
-        (
-            lambda now: now["velocities"].__setitem__((1, 2, 4, 0, 0), 0.0),
-            "velocities of the first",
-        ),
+        (lambda now: now["epochs"][1].update(loss=0.4999), "epochs: others"),
+        (lambda now: now.pop("model abc"), "model abc: 1 before, 0 now"),
+        (lambda now: now.update(times=now["times"][:4]), "times: 5 before, 4 now"),
+        (lambda now: now["velocities"].__setitem__((4, 1, 2, 0, 0), 0.0), "velocities: others"),
     ],
 )
 def test_a_loss_is_seen(harm, words):
@@ -48,9 +46,22 @@ def test_a_loss_is_seen(harm, words):
     assert crash_test.differs(state(), now)
 
 
+def test_samples_that_are_no_beginning_of_one_another_are_seen(tmp_path):
+    (tmp_path / "datasets").mkdir()
+    data = networks.water()
+    for name, rows in (("H2O", range(4)), ("H2O-2", range(9)), ("H2O-3", (1, 2))):
+        dataset.save(data.subset(np.array(rows)), tmp_path / "datasets" / f"{name}.npz")
+    found = crash_test.on_disk(tmp_path)
+    assert len(found["energies"]) == 9 and found["other samples"] == [True]
+
+
+def test_every_kind_of_work_can_be_begun():
+    assert set(crash_work.KINDS) == set(crash_test.KINDS)
+
+
 @pytest.mark.validate
-def test_fifty_kills_lose_nothing(root):
-    line = [sys.executable, str(root / "tools" / "crash_test.py"), "--kills", "50"]
+def test_sixty_kills_lose_nothing(root):
+    line = [sys.executable, str(root / "tools" / "crash_test.py"), "--kills", "60"]
     answer = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False, cwd=root)
     print(answer.stdout)
     assert answer.returncode == 0

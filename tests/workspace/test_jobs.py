@@ -2,6 +2,9 @@
 
 import gc
 import logging
+import os
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -325,3 +328,24 @@ def test_an_administrator_sees_and_cancels_everything_and_nobody_else_does(monke
         assert jobs.table() == [hers] and jobs.every() == []
         hers.cancel()
     assert hers.wait(PATIENCE) and hers.status == "cancelled"
+
+
+def test_a_process_ends_after_its_workers_have_tidied_up(tmp_path):
+    """C++ destructors abort a process that ends while a worker is in them."""
+    program = """
+import sys, time
+from pathlib import Path
+from fisherdash.workspace import jobs
+
+def slowly():
+    time.sleep(1.0)
+    Path(sys.argv[1]).touch()
+
+jobs.give_back = slowly
+jobs.submit("demo", "x", lambda cancel: iter(())).wait()
+time.sleep(0.2)
+"""
+    done = tmp_path / "done"
+    environment = {**os.environ, "FISHERDASH_WORKSPACE": str(tmp_path / "work")}
+    subprocess.run([sys.executable, "-c", program, str(done)], check=True, env=environment)
+    assert done.exists()

@@ -73,7 +73,7 @@ def trust(path: Path, family: str, python: str) -> Trusted:
     if path.stat().st_size > MOST_BYTES:
         raise InputError(f"{path.name} has more than {MOST_BYTES} bytes; no model has")
     try:
-        data = path.read_bytes()
+        data = storage.content(path, MOST_BYTES)
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r:.200}: {error.strerror}") from error
     found = Trusted(hashlib.sha256(data).hexdigest(), family, str(program), path.name[:200])
@@ -121,7 +121,7 @@ def _home(sha256: str) -> Path:
 def _read(home: Path) -> Trusted | None:
     """None where it is missing or damaged: trusting it again writes it anew."""
     try:
-        fields = json.loads((home / WORD).read_bytes()[:_LONGEST])
+        fields = json.loads(storage.content(home / WORD, _LONGEST))
         found = Trusted(sha256=home.name, **fields)
     except (OSError, ValueError, TypeError):
         return None

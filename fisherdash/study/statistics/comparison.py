@@ -18,7 +18,6 @@ models where the scatter is normal, and fewer where it has long tails.
 import dataclasses
 import functools
 import math
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -26,6 +25,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from fisherdash.settings import toml
 from fisherdash.statistics import (
     FEWEST,
     SIGNIFICANT,
@@ -34,6 +34,7 @@ from fisherdash.statistics import (
     cluster_median,
     signed_rank,
 )
+from fisherdash.study.spec import parsed
 from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired, pair, to_json
 
 
@@ -287,7 +288,7 @@ def main_recipe(models: pd.DataFrame) -> str | None:
 
 def epoch_factors(specification: str) -> dict[str, float]:
     """By what each recipe of a specification (TOML) multiplies the epochs; 1 if it does not say."""
-    found = tomllib.loads(specification).get("recipe", {})
+    found = toml.named_tables(parsed(specification), "recipe")
     return {name: float(recipe.get("epochs_factor", 1.0)) for name, recipe in found.items()}
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import tomllib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import pandas as pd
 from fisherdash.errors import InputError
 from fisherdash.statistics import SIGNIFICANT
 from fisherdash.study.primary import Registered, matching, question_of
+from fisherdash.study.spec import parsed
 from fisherdash.study.statistics import comparison, effects, failures, pairing
 from fisherdash.study.statistics.comparison import Comparison
 from fisherdash.study.statistics.failures import FailureRate, SurvivalCurve
@@ -54,7 +54,7 @@ class Findings:
                     "of models does not have"
                 )
         self.whole, self.seed, self.asked = tables, seed, tuple(asked)
-        self.question = question_of(tomllib.loads(specification).get("primary"))
+        self.question = question_of(parsed(specification).get("primary"))
         self.factors = comparison.epoch_factors(specification)
         self.tables = _main_part(tables)
         self.recipe = comparison.main_recipe(tables.models)

@@ -1,0 +1,87 @@
+"""The plan of a study is that of the data and the text that its folder has now."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fisherdash import dataset
+from fisherdash.errors import InputError
+from fisherdash.study import open_plan, prepare_study, read_progress, read_spec, store
+from fisherdash.study.plan import FAILED, HEADS, TRAINING
+from fisherdash.study.tables import collect
+from tests import networks
+
+TEXT = """
+[[data]]
+name = "d"
+file = "d.npz"
+valid = 2
+test = 4
+[[models]]
+frames = 5
+epochs = 1
+[heads.plain]
+ridge = 0
+"""
+
+
+def begun(folder: Path, data: dataset.Dataset) -> Path:
+    """A study of these data, begun in a folder."""
+    dataset.save(data, folder / "d.npz")
+    prepare_study(read_spec(TEXT, folder), folder / "study")
+    return folder / "study"
+
+
+def test_a_study_begun_anew_under_the_same_name_has_its_own_data(tmp_path: Path) -> None:
+    first, second = networks.water().subset(np.arange(20)), networks.water().subset(np.arange(30))
+    study = begun(tmp_path, first)
+    assert open_plan(study).frames["d"].whole.fingerprint == first.fingerprint
+    shutil.rmtree(study)
+    begun(tmp_path, second)
+    assert open_plan(study).frames["d"].whole.fingerprint == second.fingerprint
+
+
+@pytest.mark.parametrize("name", [TRAINING, HEADS])
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", "5", "[" * 5000, '{"version": 1}', '{"version": 1, "heads": 3}',
+                '{"version": 1, "losses": 5, "seconds": 1, "device": ""}', "\x00"],
+)  # fmt: skip
+def test_a_damaged_stage_is_told_in_a_sentence(tmp_path: Path, name: str, content: str) -> None:
+    study = begun(tmp_path, networks.water().subset(np.arange(20)))
+    plan = open_plan(study)
+    home = store.home(study, plan.members[0].name)
+    home.mkdir(parents=True)
+    for one in (TRAINING, HEADS):
+        (home / one).write_text('{"version": 1}')
+    (home / name).write_text(content)
+    for look in (lambda: collect(study, plan), lambda: read_progress(study, plan)):
+        with pytest.raises(InputError, match=r"delete|not of version"):
+            look()
+
+
+def test_a_linear_molecule_has_one_more_degree_of_freedom(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rod = np.array([[0.0, 0.0, 0.0], [1.16, 0.0, 0.0], [-1.16, 0.0, 0.0]])
+    data = networks.water().subset(np.arange(20))
+    bent = dataset.Dataset(
+        rod + 0.02 * rng.standard_normal(data.positions.shape), data.energies, data.forces,
+        np.array([6, 8, 8]), 300.0,
+    )  # fmt: skip
+    for number, (one, freedom) in enumerate(((data, 3), (bent, 4))):
+        (tmp_path / str(number)).mkdir()
+        study = begun(tmp_path / str(number), one)
+        plan = open_plan(study)
+        store.write(store.home(study, plan.members[0].name) / FAILED, {"why": "x"})
+        assert list(collect(study, plan).models["degrees_of_freedom"]) == [freedom]
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[" * 5000, b"x = " + b"9" * 5000, b"= 3"])
+def test_a_specification_that_cannot_be_read_is_told_in_a_sentence(
+    tmp_path: Path, content: bytes
+) -> None:
+    study = begun(tmp_path, networks.water().subset(np.arange(20)))
+    (study / "study.toml").write_bytes(content)
+    with pytest.raises(InputError, match=r"not TOML|cannot be read"):
+        open_plan(study)

@@ -1,0 +1,61 @@
+"""Studies at hand: one that cannot be read hides no other, and what is shown is of today."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fisherdash.errors import InputError
+from fisherdash.study import primary, results
+from fisherdash.study.primary import Registered, registered
+
+
+def kept(folder: Path, content: bytes) -> results.Kept:
+    """A study with such a specification."""
+    (folder / "members").mkdir(parents=True)
+    (folder / "study.toml").write_bytes(content)
+    return results.Kept("x", folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"[" * 5000, b"= 3", b"title = [1, 2]", b"#" * 5_000_000]
+)
+def test_whatever_the_specification_holds_the_study_has_a_title(
+    tmp_path: Path, content: bytes
+) -> None:
+    assert kept(tmp_path / "x", content).title in ("x", "[1, 2]")
+
+
+def test_a_pipe_in_place_of_a_specification_is_not_waited_for(tmp_path: Path) -> None:
+    study = kept(tmp_path / "x", b"")
+    (study.folder / "study.toml").unlink()
+    os.mkfifo(study.folder / "study.toml")
+    assert study.title == "x"
+
+
+@pytest.mark.parametrize("name", ["study.toml", primary.FILE])
+def test_another_question_is_another_state(tmp_path: Path, name: str) -> None:
+    """What the page has computed about a study is of the question that was asked then."""
+    study = kept(tmp_path / "x", b"title = 'x'")
+    before = study.state
+    (study.folder / name).write_text("title = 'y'")
+    assert study.state != before
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["5", "{}x", "[1]", "[" * 5000, '[{"date": 5, "digest": "a", "runs": 0, "question": null}]',
+     '[{"date": "2026", "digest": "a", "runs": "many", "question": null}]',
+     '[{"date": "2026", "digest": [], "runs": 0, "question": null}]',
+     '[{"date": "2026", "digest": "a", "runs": 0, "question": 5}]'],
+)  # fmt: skip
+def test_damaged_questions_are_told_in_a_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / primary.FILE).write_text(content)
+    with pytest.raises(InputError, match="is damaged"):
+        registered(tmp_path)
+
+
+def test_a_question_is_read_as_it_was_written(tmp_path: Path) -> None:
+    text = '[{"date": "2026-01-01", "digest": "a", "runs": 3, "question": null}]'
+    (tmp_path / primary.FILE).write_text(text)
+    assert registered(tmp_path) == (Registered("2026-01-01", "a", 3, None),)
