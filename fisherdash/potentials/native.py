@@ -111,15 +111,11 @@ def _by_its_library(model: Checkpoint, original: Path, out: Path) -> Native:
         given = {"theta": model.head / unit, "change": change}
         process.ask("write", given, {}, path=str(Path(part).resolve()))
         # It was made of a trusted file by that file's own library; the word is for it alone.
-        earlier = trusted.everything()
-        word = trusted.trust(Path(part), potential.family, process.trusted.python)
-        try:
+        python = process.trusted.python
+        with trusted.trusting(Path(part), potential.family, python, keep=False) as word:
             again = client.Client(word, potential.options)
             difference = _outside_difference(model, again, unit)
             again.close()
-        finally:
-            if word.sha256 not in {one.sha256 for one in earlier}:
-                trusted.forget(word)
         if not difference <= MOST_FORCE_DIFFERENCE:
             raise InputError(
                 f"{out.name} was not written: read again, its forces are off by {difference:.1e} "
@@ -198,12 +194,12 @@ def _frames(model: Checkpoint) -> Dataset:
 
 
 def _put(content: bytes | Mapping[str, bytes], out: Path) -> None:
-    """A file, or a folder of files."""
+    """A file, or a folder of files: all of it or nothing."""
     if not isinstance(content, Mapping):
         with storage.replacing(out) as part:
             Path(part).write_bytes(content)
         return
-    for name, data in content.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        with storage.replacing(out / name) as part:
-            Path(part).write_bytes(data)
+    with storage.new_folder(out) as part:
+        for name, data in content.items():
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_bytes(data)

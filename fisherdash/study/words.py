@@ -335,6 +335,15 @@ def _named(comparisons: Sequence[Comparison]) -> str:
     return "; ".join(f"{head} ({joined(temperatures)})" for head, temperatures in where.items())
 
 
+def pairs_caption(condition: Condition | None) -> str:
+    """What the figures of failures in pairs show."""
+    return (
+        f"At {condition}, the share of every model's trajectories that fail with the default head "
+        "and with the other. A line stands for the models with these two shares, the wider the "
+        "more; red ones rise. Diamonds are means over models."
+    )
+
+
 def safest(found: Findings) -> str:
     """Which re-fit promises the least harm to survival: the best lower end of an interval."""
     worst: dict[str, float] = {}

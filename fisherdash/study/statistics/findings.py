@@ -88,6 +88,11 @@ class Findings:
         pairs = pairing.pair(first, second)
         return answer_of(pairs, question, condition, self.asked, self.seed) if pairs.count else None
 
+    @property
+    def first_condition(self) -> Condition | None:
+        """That of the primary question, else the first one; None without trajectories."""
+        return self.primary.condition if self.primary else next(iter(self.conditions), None)
+
     @functools.cached_property
     def comparisons(self) -> list[Comparison]:
         """What the pairs say, corrected together."""
