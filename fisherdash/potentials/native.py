@@ -20,10 +20,10 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials import evaluate, foreign
 from fisherdash.potentials.ani import Ani
-from fisherdash.potentials.ani import writing as to_ani
+from fisherdash.potentials.ani import reading as ani_folder
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.probe import clusters
-from fisherdash.potentials.schnetpack import writing as to_schnetpack
+from fisherdash.potentials.schnetpack import reading as schnetpack_file
 from fisherdash.potentials.worker import client, trusted
 from fisherdash.potentials.worker.client import line
 from fisherdash.potentials.worker.outside import Outside
@@ -147,10 +147,10 @@ def _changed(
     if isinstance(data, Mapping):
         assert isinstance(model.potential, Ani)
         head = _of_every_element(model, before)
-        return to_ani.with_head(data, source, model.potential, head / unit, change), True
+        return ani_folder.with_head(data, source, model.potential, head / unit, change), True
     if model.form.kind != "shared":
         raise _no_room(model, "all atoms together", "shared")
-    return to_schnetpack.with_head(data, source, model.head / unit, change)
+    return schnetpack_file.with_head(data, source, model.head / unit, change)
 
 
 def _of_every_element(model: Checkpoint, before: Checkpoint) -> np.ndarray:

@@ -98,7 +98,7 @@ def probe(checkpoint: Checkpoint) -> Probe:
 
 
 def relative(found: np.ndarray, expected: np.ndarray, scale: float = 0.0) -> float:
-    """The largest deviation by the scale, that of the largest expected number if it is not given."""
+    """The largest deviation by the scale, which else is the largest expected number."""
     scale = scale or float(np.abs(expected).max()) or 1.0
     return float(np.abs(found - expected).max()) / scale
 

@@ -12,7 +12,7 @@ from fisherdash.study.spec import read_heads
 from fisherdash.study.statistics import VERDICTS, Comparison, Condition, Findings, Tested
 from fisherdash.study.statistics.effects import OUTCOMES, PREDICTORS, Association
 from fisherdash.study.statistics.failures import FAR, TARGET, DynamicsCost
-from fisherdash.study.statistics.primary import Answer
+from fisherdash.study.statistics.findings import Answer
 from fisherdash.text import duration, joined, number
 
 _GOOD: Final = ("helps", "steadier survivors")

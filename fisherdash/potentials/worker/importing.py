@@ -25,6 +25,7 @@ from fisherdash.potentials.worker.client import Client
 from fisherdash.potentials.worker.outside import Outside
 from fisherdash.settings import ImportSettings, OutsideSettings
 
+
 def load(path: Path, settings: ImportSettings, outside: OutsideSettings, *, name: str) -> Imported:
     """The checkpoint that a model of another library becomes.
 
