@@ -140,7 +140,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         try:
             yield part
             part.chmod(0o755)
-            _sync(part)
+            for made in (*part.rglob("*"), part):
+                _sync(made)
             try:
                 part.rename(path)
             except OSError as error:

@@ -57,6 +57,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_models(shared_data: Path) -> Path:
+    """Folder of published models beside the published data; the test is skipped without it."""
+    folder = shared_data.parent / "models"
+    if not folder.is_dir():
+        pytest.skip(f"published models not found in {folder}")
+    return folder
+
+
 Fill = Callable[[Path], object]
 
 

@@ -4,7 +4,12 @@ Energies: eV in, meV per atom out. Times: fs in, ps out. Failed replicas are alw
 have no drift, and every statement about drift is given with the number of survivors.
 """
 
-from fisherdash.analysis.compare import RunStatistics, Versus, compare
+from fisherdash.analysis.compare import (
+    RunStatistics,
+    Versus,
+    compare,
+    logrank_p_value,
+    time_to_failure,
+)
 from fisherdash.analysis.drift import fluctuations, head_drift, slopes, total_energy_change
-from fisherdash.analysis.survival import logrank_p_value, time_to_failure
 from fisherdash.trajectories import Trajectories

@@ -4,15 +4,19 @@ Drift is compared in pairs: |slope| of the second head minus |slope| of the firs
 state from which both survive. Survival is compared on all replicas. A head whose wild trajectories
 fail has quiet survivors, so a smaller drift is never called an improvement where significantly
 fewer survive.
+
+A replica that survives to the end of the run is censored there. E. L. Kaplan and P. Meier, J. Am.
+Stat. Assoc. 53, 457 (1958). The log-rank test (lifelines) takes the heads' replicas as independent;
+they start from the same states in pairs, which if anything makes the test conservative.
 """
 
 import dataclasses
 from typing import Any, Final
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from fisherdash.analysis.drift import fluctuations, head_drift, slopes
-from fisherdash.analysis.survival import logrank_p_value, time_to_failure, times_to_failure
 from fisherdash.statistics import FEWEST, SIGNIFICANT, Estimate, median, paired
 from fisherdash.trajectories import Trajectories
 
@@ -299,3 +303,32 @@ def _is_flat(traj: Trajectories, head: int) -> bool:
     potential, kinetic = traj.potential[head, survivors], traj.kinetic[head, survivors]
     change, motion = np.median(np.ptp(potential, axis=-1)), np.median(kinetic)
     return bool(motion > 0 and change < STILL * motion)
+
+
+def times_to_failure(
+    traj: Trajectories,
+) -> tuple[Float[np.ndarray, "heads replicas"], Bool[np.ndarray, "heads replicas"]]:
+    """Time of the failure or of the end of the run in ps, and whether it was a failure."""
+    failed = ~traj.survivors
+    return np.where(failed, traj.failed_step * traj.timestep * 1e-3, traj.duration), failed
+
+
+def time_to_failure(traj: Trajectories) -> dict[str, float | None]:
+    """Median time to failure of every head, ps; None if more than half of its replicas survive."""
+    times, failed = times_to_failure(traj)
+    # With one common time of censoring, the Kaplan–Meier median is the middle order statistic.
+    middle = np.sort(np.where(failed, times, np.inf), axis=1)[:, (traj.replicas - 1) // 2]
+    known = [time if np.isfinite(time) else None for time in middle.tolist()]
+    return dict(zip(traj.names, known, strict=True))
+
+
+def logrank_p_value(traj: Trajectories, first: int = 0, second: int = 1) -> float | None:
+    """p-value of equal survival of two heads; None with one head or without any failure."""
+    heads = [first, second]
+    if len(traj.names) < 2 or traj.survivors[heads].all():
+        return None
+    from lifelines.statistics import logrank_test
+
+    times, failed = (both[heads] for both in times_to_failure(traj))
+    test = logrank_test(*times, event_observed_A=failed[0], event_observed_B=failed[1])
+    return float(test.p_value) if np.isfinite(test.p_value) else None

@@ -8,7 +8,7 @@ Every benchmark is a function without arguments that returns a :class:`Result`.
 from collections.abc import Callable
 from importlib import import_module
 
-from fisherdash.bench.race import Result
+from fisherdash.bench.inputs import Result
 
 _PLACES = {
     "forces_batch64": "network.batch64",

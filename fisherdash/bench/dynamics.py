@@ -24,7 +24,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.md.verlet import VelocityVerlet
 
 from fisherdash.bench import inputs
-from fisherdash.bench.race import Result, compare_times, race, seconds
+from fisherdash.bench.inputs import Result, compare_times, race, seconds
 from fisherdash.errors import InputError
 from fisherdash.md import Bonds, Contacts, engine, find_contacts, initial, start
 from fisherdash.md.engine import group_checkpoints

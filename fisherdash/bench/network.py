@@ -21,7 +21,7 @@ import optax
 
 from fisherdash import fisher, train
 from fisherdash.bench import inputs
-from fisherdash.bench.race import Result, compare_times, race, seconds
+from fisherdash.bench.inputs import Result, compare_times, race, seconds
 from fisherdash.dataset import save
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.form import SHARED

@@ -209,17 +209,12 @@ def _in_short(
     found: Findings, show: _Show, others: Mapping[str, tuple[Findings, str]]
 ) -> list[str]:
     """The answer and one figure, then what it rests on."""
-    where = found.primary.condition if found.primary else next(iter(found.conditions), None)
+    where = found.first_condition
     figure = show(
         f"Failed trajectories of every model at {where}, the default head against each other one",
         "pairs.svg",
     )
-    caption = (
-        f"At {where}, the share of every model's trajectories that fail with the default head and "
-        "with the other. A line stands for the models with these two shares, the wider the more; "
-        "red ones rise. Diamonds are means over models."
-    )
-    shown = [figure, caption] if figure else []
+    shown = [figure, words.pairs_caption(where)] if figure else []
     if found.primary is None:
         return [words.headline(found), *shown]
     told = [

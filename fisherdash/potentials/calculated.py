@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import os
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
@@ -19,7 +18,7 @@ from jaxtyping import Array, Float, Integer
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.callbacks import called
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, Result
+from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, WithoutNeighbours
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings
 from fisherdash.settings.data import HEAVIEST, METHOD
 
@@ -31,7 +30,7 @@ ALLOWED = "FISHERDASH_CALCULATORS"
 
 
 @dataclasses.dataclass(frozen=True)
-class Calculated(Settings):
+class Calculated(WithoutNeighbours, Settings):
     """A :class:`~fisherdash.potentials.potential.Potential`.
 
     Attributes:
@@ -80,14 +79,6 @@ class Calculated(Settings):
         self.labeller()
         numbers, x = jnp.asarray(atomic_numbers, jnp.int64), positions.astype(jnp.float64)
         return PerAtom(jnp.zeros((*x.shape[:2], 1)), _energies(self, numbers, x))
-
-    def with_neighbours(
-        self,
-        evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours], Result],
-        positions: Float[Array, "frames atoms 3"],
-    ) -> Result:
-        """There are none."""
-        return evaluate(positions, None)
 
     def frames_per_block(self, atoms: int) -> int:
         """Frames are computed one by one, and those that have failed are left out by blocks."""

@@ -20,10 +20,10 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials import evaluate, foreign
 from fisherdash.potentials.ani import Ani
-from fisherdash.potentials.ani import writing as to_ani
+from fisherdash.potentials.ani import reading as ani_folder
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.probe import clusters
-from fisherdash.potentials.schnetpack import writing as to_schnetpack
+from fisherdash.potentials.schnetpack import reading as schnetpack_file
 from fisherdash.potentials.worker import client, trusted
 from fisherdash.potentials.worker.client import line
 from fisherdash.potentials.worker.outside import Outside
@@ -111,15 +111,11 @@ def _by_its_library(model: Checkpoint, original: Path, out: Path) -> Native:
         given = {"theta": model.head / unit, "change": change}
         process.ask("write", given, {}, path=str(Path(part).resolve()))
         # It was made of a trusted file by that file's own library; the word is for it alone.
-        earlier = trusted.everything()
-        word = trusted.trust(Path(part), potential.family, process.trusted.python)
-        try:
+        python = process.trusted.python
+        with trusted.trusting(Path(part), potential.family, python, keep=False) as word:
             again = client.Client(word, potential.options)
             difference = _outside_difference(model, again, unit)
             again.close()
-        finally:
-            if word.sha256 not in {one.sha256 for one in earlier}:
-                trusted.forget(word)
         if not difference <= MOST_FORCE_DIFFERENCE:
             raise InputError(
                 f"{out.name} was not written: read again, its forces are off by {difference:.1e} "
@@ -151,10 +147,10 @@ def _changed(
     if isinstance(data, Mapping):
         assert isinstance(model.potential, Ani)
         head = _of_every_element(model, before)
-        return to_ani.with_head(data, source, model.potential, head / unit, change), True
+        return ani_folder.with_head(data, source, model.potential, head / unit, change), True
     if model.form.kind != "shared":
         raise _no_room(model, "all atoms together", "shared")
-    return to_schnetpack.with_head(data, source, model.head / unit, change)
+    return schnetpack_file.with_head(data, source, model.head / unit, change)
 
 
 def _of_every_element(model: Checkpoint, before: Checkpoint) -> np.ndarray:
@@ -198,12 +194,12 @@ def _frames(model: Checkpoint) -> Dataset:
 
 
 def _put(content: bytes | Mapping[str, bytes], out: Path) -> None:
-    """A file, or a folder of files."""
+    """A file, or a folder of files: all of it or nothing."""
     if not isinstance(content, Mapping):
         with storage.replacing(out) as part:
             Path(part).write_bytes(content)
         return
-    for name, data in content.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        with storage.replacing(out / name) as part:
-            Path(part).write_bytes(data)
+    with storage.new_folder(out) as part:
+        for name, data in content.items():
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_bytes(data)

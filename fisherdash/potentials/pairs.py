@@ -5,20 +5,19 @@ itself has no weight: molecules are small beside the cutoff.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, Result
+from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, WithoutNeighbours
 
 EXACT: Any = jax.lax.Precision.HIGHEST
 """On accelerators the default would round float32 products to fewer bits than forces bear."""
 
 
-class AllPairs:
+class AllPairs(WithoutNeighbours):
     """Members of a :class:`~fisherdash.potentials.potential.Potential` without neighbour lists."""
 
     precisions: Final = ("float32", "float64")
@@ -44,14 +43,6 @@ class AllPairs:
         """h; there is no fixed part."""
         del neighbours, forward_mode
         return PerAtom(self.per_atom(params, jnp.asarray(atomic_numbers), positions))
-
-    def with_neighbours(
-        self,
-        evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours], Result],
-        positions: Float[Array, "frames atoms 3"],
-    ) -> Result:
-        """All pairs are evaluated, so there is nothing to find."""
-        return evaluate(positions, None)
 
 
 def displacements(

@@ -137,6 +137,18 @@ class OnceDifferentiable(Potential, Protocol):
         ...
 
 
+class WithoutNeighbours:
+    """Members of a :class:`Potential` that takes no lists of neighbours."""
+
+    def with_neighbours(
+        self,
+        evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours], Result],
+        positions: Float[Array, "frames atoms 3"],
+    ) -> Result:
+        """There is nothing to find."""
+        return evaluate(positions, None)
+
+
 def as_precision(potential: Potential, params: Parameters, precision: str) -> Parameters:
     """The parameters on the device in "float32" or "float64"; InputError for any other."""
     if precision not in potential.precisions:

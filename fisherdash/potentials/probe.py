@@ -13,7 +13,7 @@ along random directions. All of it in double precision, on small clusters of ato
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -78,14 +78,12 @@ def probe(checkpoint: Checkpoint) -> Probe:
 
     d, g = map(np.asarray, pushed(frames))
     energy, forces = map(np.asarray, evaluate(jnp.asarray(theta), frames))
-    size = float(np.sqrt(np.mean(theta**2))) or 1.0
     errors = []
-    for _ in range(HEADS):
-        v = size * rng.normal(size=len(theta))
+    for v in random_heads(theta, rng):
         other, other_forces = map(np.asarray, evaluate(jnp.asarray(theta + v), frames))
-        errors.append(_relative(other - energy, d @ v))
+        errors.append(relative(other - energy, d @ v))
         slope = np.moveaxis(g @ v, 0, 1).reshape(forces.shape)
-        errors.append(_relative(other_forces - forces, -slope))
+        errors.append(relative(other_forces - forces, -slope))
     along = rng.normal(size=frames.shape)
     along /= np.linalg.norm(along, axis=(1, 2), keepdims=True)
     differences = sum(
@@ -96,27 +94,40 @@ def probe(checkpoint: Checkpoint) -> Probe:
     # The scale is that of the forces: along one direction they may cancel.
     scale = float(np.linalg.norm(forces, axis=(1, 2)).max())
     away = np.abs(found + differences / (12 * _STEP)).max()
-    return Probe(_worst(errors), _worst([float(away) / (scale or 1.0)]))
+    return Probe(worst(errors), worst([float(away) / (scale or 1.0)]))
 
 
-def _relative(found: np.ndarray, expected: np.ndarray) -> float:
-    scale = float(np.abs(expected).max())
-    return float(np.abs(found - expected).max()) / (scale or 1.0)
+def relative(found: np.ndarray, expected: np.ndarray, scale: float = 0.0) -> float:
+    """The largest deviation by the scale, which else is the largest expected number."""
+    scale = scale or float(np.abs(expected).max()) or 1.0
+    return float(np.abs(found - expected).max()) / scale
 
 
-def _worst(errors: Sequence[float]) -> float:
-    return float(np.max(errors))  # keeps what is not a number
+def worst(errors: Sequence[float]) -> float:
+    """The largest; not a number where one of them is not."""
+    return float(np.max(errors))
+
+
+def random_heads(
+    theta: Float[np.ndarray, " weights"], rng: np.random.Generator
+) -> Iterator[Float[np.ndarray, " weights"]]:
+    """Random v of the size of a head."""
+    size = float(np.sqrt(np.mean(theta**2))) or 1.0
+    for _ in range(HEADS):
+        yield size * rng.normal(size=len(theta))
 
 
 def clusters(
-    elements: Sequence[int], rng: np.random.Generator
+    elements: Sequence[int], rng: np.random.Generator, *, every: bool = False
 ) -> tuple[Integer[np.ndarray, " atoms"], Float[np.ndarray, "frames atoms 3"]]:
-    """Atomic numbers and positions (Å) of six atoms near corners of a cube.
+    """Atomic numbers and positions (Å) of six atoms, or eight of ``every`` element, near a cube's
+    corners.
 
-    No bond length is known, and nothing touches. They are of organic chemistry where such elements
+    No bond length is known, and nothing touches. Six are of organic chemistry where such elements
     are known, else of the first ones.
     """
-    known = [z for z in (6, 1, 8, 7) if z in elements] or list(elements)
-    numbers = np.array(list(itertools.islice(itertools.cycle(known), 6)))
+    organic = [z for z in (6, 1, 8, 7) if z in elements]
+    known = list(elements) if every or not organic else organic
+    numbers = np.resize(np.array(known, np.int64), 8 if every else 6)
     corners = np.array(list(itertools.product((0.0, _SPACING), repeat=3)))[: len(numbers)]
     return numbers, corners + _JITTER * rng.uniform(-1, 1, size=(_FRAMES, len(numbers), 3))

@@ -1,12 +1,11 @@
 """Populations of models: specified in a TOML file, run anywhere, kept in small tables.
 
-``spec`` reads the file, ``primary`` is its one question, ``cost`` estimates what it takes, ``plan``
-makes members and units of it, ``stages`` does one unit, ``run`` does them all, here or on Dask, and
+``spec`` reads the file, ``primary`` is its one question, ``plan`` makes members and units of it and
+estimates what they take, ``stages`` does one unit, ``run`` does them all, here or on Dask, and
 ``tables`` is what comes out.
 """
 
-from fisherdash.study.cost import estimate_of
-from fisherdash.study.plan import open_plan, read_begun
+from fisherdash.study.plan import estimate_of, open_plan, read_begun
 from fisherdash.study.run import (
     Progress,
     check_scheduler,

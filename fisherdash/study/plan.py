@@ -2,7 +2,7 @@
 
 A member's name is made from what determines it (frames, network, training), so a study that is
 extended finds again what it has. A unit is a few members of one shape of network and training: they
-are trained and simulated in one batch.
+are trained and simulated in one batch. What they will take is estimated one after the other.
 """
 
 import contextlib
@@ -23,6 +23,8 @@ from fisherdash.study import store
 from fisherdash.study.primary import DEFAULT_HEAD
 from fisherdash.study.spec import Model, Spec, read_spec, written
 from fisherdash.study.store import digest
+from fisherdash.workspace import estimates
+from fisherdash.workspace.estimates import Estimate, Network
 
 SPEC_FILE, DATA = "study.toml", "data"
 
@@ -272,3 +274,33 @@ def names_left(run: dict[str, Any] | None, heads: dict[str, Any]) -> list[str]:
         and "refused" not in head
         and (name not in have or have[name]["key"] != head["key"])
     ]
+
+
+def estimate_of(spec: Spec) -> Estimate:
+    """All stages of all members, as if none were done yet and one member came after the other.
+
+    Every frame of a data set is kept once more, in the study's own copy; trajectories are not.
+
+    Raises:
+        InputError: for data that cannot be read.
+    """
+    sets = load_data(spec)
+    parts, copies = [], 0.0
+    for data in sets.values():
+        copies += estimates.frames_on_disk(len(data), data.num_atoms)
+    for model in spec.models:
+        data, valid = sets[model.data], spec.data[model.data].valid
+        atoms, network = data.num_atoms, Network.planned(model.config)
+        elements = len(set(data.atomic_numbers.tolist()))
+        parts.append(estimates.train(atoms, model.frames, valid, model.config, model.train))
+        parts += [
+            estimates.refit(network, atoms, model.frames, elements, options)
+            for options in spec.heads.values()
+        ]
+        heads = [network] * (1 + len(spec.heads))
+        parts += [estimates.simulate(heads, atoms, settings) for settings in spec.dynamics]
+    whole = Estimate("study", 0.0, disk=copies).together("study", *parts)
+    kept = copies + 4.0 * sum(
+        Network.planned(model.config).parameters * (1 + len(spec.heads)) for model in spec.models
+    )
+    return Estimate("study", whole.work, whole.memory, kept, whole.steps)

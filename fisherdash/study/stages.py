@@ -19,8 +19,8 @@ import numpy as np
 
 from fisherdash import analysis, fisher, landscape, md, storage, workspace
 from fisherdash.analysis import Trajectories
+from fisherdash.analysis.compare import times_to_failure
 from fisherdash.analysis.structure import structure
-from fisherdash.analysis.survival import times_to_failure
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint, evaluate
 from fisherdash.potentials.checkpoint import Checkpoint

@@ -11,7 +11,7 @@ from fisherdash.study.spec import parsed, read_heads
 from fisherdash.study.statistics import VERDICTS, Comparison, Condition, Findings, Tested
 from fisherdash.study.statistics.effects import OUTCOMES, PREDICTORS, Association
 from fisherdash.study.statistics.failures import FAR, TARGET, DynamicsCost
-from fisherdash.study.statistics.primary import Answer
+from fisherdash.study.statistics.findings import Answer
 from fisherdash.text import duration, joined, number
 
 _GOOD: Final = ("helps", "steadier survivors")
@@ -332,6 +332,15 @@ def _named(comparisons: Sequence[Comparison]) -> str:
     for one in comparisons:
         where.setdefault(one.second, []).append(f"{one.condition.temperature:g} K")
     return "; ".join(f"{head} ({joined(temperatures)})" for head, temperatures in where.items())
+
+
+def pairs_caption(condition: Condition | None) -> str:
+    """What the figures of failures in pairs show."""
+    return (
+        f"At {condition}, the share of every model's trajectories that fail with the default head "
+        "and with the other. A line stands for the models with these two shares, the wider the "
+        "more; red ones rise. Diamonds are means over models."
+    )
 
 
 def safest(found: Findings) -> str:

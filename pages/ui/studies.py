@@ -67,11 +67,7 @@ def pairs_of(found: Findings, condition: Condition) -> None:
     with st.grid(4, min_column_width=160):
         for number, figure in enumerate(drawn):
             draw(figure, key=f"pairs {condition} {number}", table=False)
-    st.caption(
-        f"At {condition}: the share of every model's trajectories that fail, with the default head "
-        "and with the other. A line stands for the models with these two shares, the wider the "
-        "more; red ones rise. Diamonds are means over models."
-    )
+    st.caption(words.pairs_caption(condition))
 
 
 def survival_part(found: Findings, condition: Condition) -> None:

@@ -46,15 +46,6 @@ def model_file(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def shared_models(shared_data: Path) -> Path:
-    """Folder of published models beside the published data; the test is skipped without it."""
-    folder = shared_data.parent / "models"
-    if not folder.is_dir():
-        pytest.skip(f"published models not found in {folder}")
-    return folder
-
-
 def test_a_file_becomes_a_checkpoint_in_our_units(imported) -> None:
     model = imported.checkpoint
     assert model.elements == (1, 6, 8) and model.name == "small"

@@ -17,7 +17,7 @@ import pytest
 
 from fisherdash.errors import InputError
 from fisherdash.potentials import inert
-from fisherdash.potentials.inert import Named, Record, Tensor, archive, machine
+from fisherdash.potentials.inert import Named, Record, Tensor, machine, records
 from tests.potentials import torchfile
 from tests.potentials.torchfile import Fn, Obj, Writer, module, saved
 
@@ -300,7 +300,7 @@ def test_a_file_that_was_cut_off(share):
 
 def test_archives_that_lie():
     data = bytearray(saved(NUMBERS))
-    at = data.index(archive._CENTRAL)
+    at = data.index(records._CENTRAL)
     for offset, value in ((20, 2**31), (24, 2**31), (42, 2**31), (42, len(data) - 3), (28, 60_000)):
         lying = data.copy()
         lying[at + offset : at + offset + 4] = struct.pack("<I", value)

@@ -1,6 +1,7 @@
 """Heads back into the files that networks came from: the same forces, and nothing else changed."""
 
 import dataclasses
+import errno
 import json
 import zipfile
 from pathlib import Path
@@ -95,6 +96,20 @@ def test_a_folder_of_ani_has_the_new_heads_and_constants(folder: Path, head: str
     assert sorted(changed) == [*(f"networks/ANN-{x}.nnf-l3.wparam" for x in "CHO"), "sae.dat"]
 
 
+def test_a_folder_is_written_whole_or_not_at_all(folder: Path, monkeypatch) -> None:
+    write, model = Path.write_bytes, re_fitted(folder, "hartree")
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name == "sae.dat":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match=r"Cannot write \S+/new: the disk is full"):
+        native.write(model, folder, folder.with_name("new"))
+    assert [one.name for one in folder.parent.iterdir()] == [folder.name]
+
+
 def test_every_network_of_an_ensemble_has_its_share_of_the_new_head(tmp_path: Path) -> None:
     whole = tmp_path / "ani"
     for n in range(2):
@@ -151,15 +166,14 @@ def test_the_shell_writes_it_and_refuses_in_one_sentence(painn: Path, capsys) ->
 
 
 @pytest.mark.slow
-def test_published_models_take_a_new_head(shared_data: Path, tmp_path: Path) -> None:
-    models = shared_data.parent / "models"
-    if not models.is_dir():
-        pytest.skip(f"published models not found in {models}")
+def test_published_models_take_a_new_head(
+    shared_data: Path, shared_models: Path, tmp_path: Path
+) -> None:
     data = load(shared_data / "rmd17_ethanol_train_01.npz", temperature=500.0)
     few = data.subset(np.arange(60))
     for path, unit, head in (
-        (models / "schnetpack" / "painn_1.best_model", "kcal/mol", "shared"),
-        (models / "ani" / "ani-1x_8x" / "train0", "hartree", "by element"),
+        (shared_models / "schnetpack" / "painn_1.best_model", "kcal/mol", "shared"),
+        (shared_models / "ani" / "ani-1x_8x" / "train0", "hartree", "by element"),
     ):
         settings = ImportSettings(energy_unit=unit, elements="H,C,O")
         start = foreign.load(path, settings, name="it").checkpoint

@@ -1,4 +1,4 @@
-"""The plan of a study is that of the data and the text that its folder has now."""
+"""The plan of a study: that of the data and the text its folder has now, and what it takes."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,14 @@ import pytest
 
 from fisherdash import dataset
 from fisherdash.errors import InputError
-from fisherdash.study import open_plan, prepare_study, read_progress, read_spec, store
+from fisherdash.study import (
+    estimate_of,
+    open_plan,
+    prepare_study,
+    read_progress,
+    read_spec,
+    store,
+)
 from fisherdash.study.plan import FAILED, HEADS, TRAINING
 from fisherdash.study.tables import collect
 from tests import networks
@@ -85,3 +92,57 @@ def test_a_specification_that_cannot_be_read_is_told_in_a_sentence(
     (study / "study.toml").write_bytes(content)
     with pytest.raises(InputError, match=r"not TOML|cannot be read"):
         open_plan(study)
+
+
+SPEC = """
+[[data]]
+name = "water"
+file = "water.npz"
+valid = 5
+test = 5
+
+[[models]]
+frames = 20
+seed = {seeds}
+epochs = {epochs}
+features = 4
+
+[heads.plain]
+ridge = 0.1
+
+[dynamics]
+replicas = 4
+picoseconds = {length}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    shape = np.array([[0, 0, 0], [0.96, 0, 0], [-0.3, 0.9, 0]])
+    positions = shape + 0.02 * rng.normal(size=(40, 3, 3))
+    energies, forces = rng.normal(size=40), rng.normal(size=(40, 3, 3))
+    dataset.save(
+        dataset.Dataset(positions, energies, forces, np.array([8, 1, 1])), tmp_path / "water.npz"
+    )
+    return tmp_path
+
+
+def cost(folder, **changed):
+    values = {"seeds": "[0]", "epochs": 10, "length": 0.1, **changed}
+    return estimate_of(read_spec(SPEC.format(**values), folder))
+
+
+def test_it_grows_with_models_epochs_and_dynamics(folder):
+    one = cost(folder)
+    assert one.kind == "study" and one.work > 0 and one.steps == 2 * 4 * 100
+    assert cost(folder, seeds="[0, 1, 2]").work == pytest.approx(3 * one.work)
+    assert cost(folder, epochs=10**9).seconds > 1e6
+    assert cost(folder, length=1e9).seconds > 1e8
+    assert 0 < one.disk < cost(folder, seeds="[0, 1, 2]").disk < 1e6
+
+
+def test_data_that_cannot_be_read_are_refused(folder):
+    (folder / "water.npz").write_bytes(b"nothing")
+    with pytest.raises(InputError):
+        cost(folder)

@@ -15,8 +15,8 @@ from fisherdash.statistics import SIGNIFICANT
 from fisherdash.study import prepare_study, read_spec, results, words
 from fisherdash.study.primary import FILE, Primary, Registered, registered
 from fisherdash.study.statistics import Condition, Findings
+from fisherdash.study.statistics.findings import answer_of, planned_power, sign_flips
 from fisherdash.study.statistics.pairing import Paired
-from fisherdash.study.statistics.primary import answer_of, planned_power, sign_flips
 from tests.randomised import planted_dataset, random_checkpoint
 from tests.study import planted
 from tests.study.planted import Effect

@@ -4,17 +4,16 @@ Such a file is a zip archive of a pickle, which says what the model is made of, 
 Unpickling it would run whatever the file asks for. Here classes and functions stay names, and the
 result consists of records, tensors, numbers, strings and containers, nothing else.
 
-``archive`` reads the zip archive, ``records`` says what stands for objects, and ``machine`` goes
-through the pickle.
+``records`` reads the zip archive and says what stands for objects, and ``machine`` goes through the
+pickle.
 """
 
 import reprlib
 from typing import Any
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.inert.archive import Archive
 from fisherdash.potentials.inert.machine import Machine
-from fisherdash.potentials.inert.records import Named, Record, Storage, Tensor
+from fisherdash.potentials.inert.records import Archive, Named, Record, Storage, Tensor
 
 MOST_BYTES = 200_000_000
 """Of a file."""

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.inert.archive import Archive
-from fisherdash.potentials.inert.records import Named, Record, key, made, storage_of
+from fisherdash.potentials.inert.records import Archive, Named, Record, key, made, storage_of
 
 MOST_BYTES = 16_000_000
 MOST_INSTRUCTIONS = 1_000_000

@@ -10,25 +10,20 @@ layers multiply, and all of it; :mod:`fisherdash.potentials.probe` then looks at
 them here.
 """
 
-import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Integer
 
 from fisherdash.errors import InputError
 from fisherdash.potentials import foreign
 from fisherdash.potentials.foreign import Imported
 from fisherdash.potentials.found import Found
-from fisherdash.potentials.probe import MOST_HEAD_ERROR
+from fisherdash.potentials.probe import MOST_HEAD_ERROR, clusters, random_heads, relative, worst
 from fisherdash.potentials.worker import client, trusted
 from fisherdash.potentials.worker.client import Client
 from fisherdash.potentials.worker.outside import Outside
 from fisherdash.settings import ImportSettings, OutsideSettings
-
-HEADS = 3
-"""Random v."""
 
 
 def load(path: Path, settings: ImportSettings, outside: OutsideSettings, *, name: str) -> Imported:
@@ -46,14 +41,8 @@ def load(path: Path, settings: ImportSettings, outside: OutsideSettings, *, name
     """
     check(path, outside)
     assert outside.family is not None and outside.python is not None
-    earlier = {one.sha256 for one in trusted.everything()}
-    word = trusted.trust(path, outside.family, outside.python)
-    try:
+    with trusted.trusting(path, outside.family, outside.python, keep=True) as word:
         return _opened(word, settings, outside, name)
-    except Exception:
-        if word.sha256 not in earlier:
-            trusted.forget(word)
-        raise
 
 
 def check(path: Path, outside: OutsideSettings) -> None:
@@ -132,8 +121,10 @@ def _found(process: Client, settings: ImportSettings, options: dict[str, Any]) -
 
 def _check(process: Client, found: Found) -> None:
     """InputError where the library's energies and forces are not those above."""
-    elements = found.elements or found.potential.elements
-    numbers, frames = _cluster(tuple(z for z in elements if z in found.potential.elements))
+    known = found.elements or found.potential.elements
+    elements = [z for z in known if z in found.potential.elements]
+    rng = np.random.default_rng(0)
+    numbers, frames = clusters(elements, rng, every=True)
     fixed = bool(found.fixed_terms)
     shape = (*frames.shape[:2], len(found.head))
     where = {"numbers": numbers, "positions": frames}
@@ -152,34 +143,16 @@ def _check(process: Client, found: Found) -> None:
     own = process.ask("energy_and_forces", where, own_shapes)
     errors = [
         # Constants of thousands of eV cost digits of the energy, not of what changes.
-        _relative(own["energy"], expected, np.abs(expected).max()),
-        _relative(own["forces"], -pulled(found.head, 1.0)),
+        relative(own["energy"], expected, np.abs(expected).max()),
+        relative(own["forces"], -pulled(found.head, 1.0)),
     ]
-    rng = np.random.default_rng(0)
-    size = float(np.sqrt(np.mean(found.head**2))) or 1.0
-    for _ in range(HEADS):
-        v = size * rng.normal(size=len(found.head))
+    for v in random_heads(found.head, rng):
         other = process.ask("energy_and_forces", where | {"theta": found.head + v}, own_shapes)
-        errors.append(_relative(other["energy"] - own["energy"], sums @ v))
-        errors.append(_relative(other["forces"] - own["forces"], -pulled(v, 0.0)))
-    worst = float(np.max(errors))  # keeps what is not a number
-    if not worst <= MOST_HEAD_ERROR:
+        errors.append(relative(other["energy"] - own["energy"], sums @ v))
+        errors.append(relative(other["forces"] - own["forces"], -pulled(v, 0.0)))
+    error = worst(errors)
+    if not error <= MOST_HEAD_ERROR:
         raise InputError(
             f"{process.trusted.name} is not linear in its last layers as {found.library} evaluates "
-            f"it: off by {worst:.1e} (at most {MOST_HEAD_ERROR:.0e})"
+            f"it: off by {error:.1e} (at most {MOST_HEAD_ERROR:.0e})"
         )
-
-
-def _relative(found: np.ndarray, expected: np.ndarray, scale: float = 0.0) -> float:
-    scale = scale or float(np.abs(expected).max()) or 1.0
-    return float(np.abs(found - expected).max()) / scale
-
-
-def _cluster(
-    elements: tuple[int, ...],
-) -> tuple[Integer[np.ndarray, " atoms"], Float[np.ndarray, "frames atoms 3"]]:
-    """Eight atoms of all elements in turn, near the corners of a cube: nothing touches."""
-    rng = np.random.default_rng(1)
-    corners = 1.4 * np.array(list(itertools.product((0.0, 1.0), repeat=3)))
-    numbers = np.resize(np.array(elements, np.int64), len(corners))
-    return numbers, corners + rng.uniform(-0.15, 0.15, size=(2, *corners.shape))

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Integer
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.callbacks import called
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, Result
+from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, WithoutNeighbours
 from fisherdash.potentials.worker import client, trusted
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
 from fisherdash.settings.data import Energy
@@ -33,7 +33,7 @@ Values = tuple[Float[Array, "frames atoms features"], Float[Array, " frames"]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Outside(Settings):
+class Outside(WithoutNeighbours, Settings):
     """A model that is not here, a :class:`~fisherdash.potentials.potential.Potential`.
 
     Attributes:
@@ -121,14 +121,6 @@ class Outside(Settings):
         numbers = jnp.asarray(atomic_numbers, jnp.int64)
         h, fixed = _values(self, numbers, positions.astype(jnp.float64))
         return PerAtom(h, fixed * ENERGY_UNITS[self.energy_unit] if self.fixed else None)
-
-    def with_neighbours(
-        self,
-        evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours], Result],
-        positions: Float[Array, "frames atoms 3"],
-    ) -> Result:
-        """The other end finds them."""
-        return evaluate(positions, None)
 
     def frames_per_block(self, atoms: int) -> int:
         """So many that each call is worth its price."""

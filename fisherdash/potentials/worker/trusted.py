@@ -8,11 +8,13 @@ checkpoint can point at what the user of this machine has trusted, and at nothin
 that many share there is none of this.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from fisherdash import place, storage
@@ -87,6 +89,23 @@ def trust(path: Path, family: str, python: str) -> Trusted:
         fields.pop("sha256")
         part.write_text(json.dumps(fields), encoding="utf-8")
     return found
+
+
+@contextlib.contextmanager
+def trusting(path: Path, family: str, python: str, *, keep: bool) -> Iterator[Trusted]:
+    """Trust a file within the block, see :func:`trust`.
+
+    Afterwards it is forgotten, unless it was trusted before or, with ``keep``, the block succeeded.
+    """
+    earlier = {one.sha256 for one in everything()}
+    found = trust(path, family, python)
+    kept = found.sha256 in earlier
+    try:
+        yield found
+        kept = kept or keep
+    finally:
+        if not kept:
+            forget(found)
 
 
 def forget(found: Trusted) -> None:

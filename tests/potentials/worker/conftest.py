@@ -76,15 +76,6 @@ def theirs() -> str:
     return named
 
 
-@pytest.fixture(scope="session")
-def models(shared_data: Path) -> Path:
-    """Folder of published models beside the published data."""
-    folder = shared_data.parent / "models"
-    if not folder.is_dir():
-        pytest.skip(f"published models not found in {folder}")
-    return folder
-
-
 def their_words(python: str, program: str) -> str:
     """What a program prints in their Python."""
     words = [python, "-W", "ignore", "-c", program]
@@ -104,7 +95,8 @@ def so3lr(theirs, so3lr_file) -> Imported:
 
 
 @pytest.fixture
-def mace(theirs, models) -> Imported:
+def mace(theirs, shared_models) -> Imported:
     """After 15 epochs."""
     unit = ImportSettings(energy_unit="eV")
-    return importing.load(models / "mace" / "ethanol_e14.model", unit, asked(theirs), name="mace")
+    path = shared_models / "mace" / "ethanol_e14.model"
+    return importing.load(path, unit, asked(theirs), name="mace")

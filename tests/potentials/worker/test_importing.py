@@ -156,11 +156,11 @@ def test_energies_and_forces_are_the_librarys_own(family, request, shared_data) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bb", "dha"])
-def test_so3lr_has_its_published_forces(so3lr, models, name) -> None:
+def test_so3lr_has_its_published_forces(so3lr, shared_models, name) -> None:
     from ase.io import read
 
-    atoms = read(models / "so3lr" / "ref" / f"{name}.xyz")
-    published = np.load(models / "so3lr" / "ref" / f"{name}_ase.npz")
+    atoms = read(shared_models / "so3lr" / "ref" / f"{name}.xyz")
+    published = np.load(shared_models / "so3lr" / "ref" / f"{name}_ase.npz")
     numbers, x = atoms.numbers.astype(int), atoms.positions[None]
     data = Dataset(x, np.zeros(1), np.zeros_like(x), numbers)
     energies, forces = predict(so3lr.checkpoint, data)
@@ -250,12 +250,12 @@ numpy.save(f"{folder}/forces.npy", found["forces"].detach().numpy())
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["mace", "so3lr"])
 def test_the_librarys_own_calculator_runs_the_new_file(
-    family, request, theirs, models, so3lr_file, shared_data, tmp_path
+    family, request, theirs, shared_models, so3lr_file, shared_data, tmp_path
 ) -> None:
     start = request.getfixturevalue(family).checkpoint
     frames = load(shared_data / "rmd17_ethanol_train_01.npz", temperature=500.0)
     model, frames = re_fitted(start, frames.subset(np.arange(40)))
-    original = {"mace": models / "mace" / "ethanol_e14.model", "so3lr": so3lr_file}[family]
+    original = {"mace": shared_models / "mace" / "ethanol_e14.model", "so3lr": so3lr_file}[family]
     out = tmp_path / "new.model"
     limit = {"float32": 1e-5, "float64": 1e-7}[start.provenance["precision"]]
     assert native.write(model, original, out).force_difference <= limit

@@ -1,5 +1,6 @@
-"""A short real sample: shapes, true forces, determinism, every refusal; and known answers."""
+"""Boltzmann samples from GFN2-xTB, and the potentials that label frames."""
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -7,15 +8,25 @@ import pytest
 from ase import Atoms, units
 from ase.build import molecule as build
 from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.lj import LennardJones
 from ase.io import write
 
-from fisherdash.dataset import load, save
+from fisherdash import reference
+from fisherdash.dataset import Dataset, load, save
 from fisherdash.errors import InputError
-from fisherdash.reference import kept, molecule, molecule_bytes, molecule_names, sample, sampling
-from fisherdash.reference.sampling import calculator, fragments, langevin
+from fisherdash.reference import (
+    calculator,
+    energy_deviations,
+    fragments,
+    kept,
+    labeller_of,
+    langevin,
+    molecule,
+    molecule_bytes,
+    molecule_names,
+    sample,
+)
 from fisherdash.settings import SampleSettings
-
-pytestmark = pytest.mark.slow
 
 SHORT = {"temperature": 400.0, "frames": 12, "interval_fs": 5.0, "equilibration_ps": 0.02}
 
@@ -30,6 +41,7 @@ def water(reports):
     return reports[-1].dataset
 
 
+@pytest.mark.slow
 def test_progress(reports):
     assert [r.stage for r in reports] == (
         ["relaxing"] + ["equilibrating"] * 4 + ["sampling"] * 12 + ["finished"]
@@ -41,9 +53,10 @@ def test_progress(reports):
     assert all(50 < r.temperature_K < 1500 for r in reports[1:])
 
 
+@pytest.mark.slow
 def test_a_sample_is_on_disk_while_it_is_made(tmp_path, monkeypatch, water):
     """Whoever is killed after some frames finds them, and they are those of the whole sample."""
-    monkeypatch.setattr(sampling, "EVERY", -1.0)
+    monkeypatch.setattr(reference, "EVERY", -1.0)
     out = tmp_path / "water.npz"
     for report in kept(sample(molecule("H2O"), SampleSettings(seed=3, **SHORT)), out):
         assert out.exists() == (report.frames > 0)
@@ -55,6 +68,7 @@ def test_a_sample_is_on_disk_while_it_is_made(tmp_path, monkeypatch, water):
     np.testing.assert_array_equal(found.forces, water.forces[:7])
 
 
+@pytest.mark.slow
 def test_a_sample_that_is_stopped_keeps_what_it_has(tmp_path, water):
     out, cancel = tmp_path / "water.npz", threading.Event()
     for report in kept(sample(molecule("H2O"), SampleSettings(seed=3, **SHORT)), out, cancel):
@@ -68,6 +82,7 @@ def test_a_sample_that_is_stopped_keeps_what_it_has(tmp_path, water):
     assert not nothing.exists()
 
 
+@pytest.mark.slow
 def test_dataset(water):
     assert (len(water), water.formula, water.temperature) == (12, "H2O", 400.0)
     assert water.positions.shape == water.forces.shape == (12, 3, 3)
@@ -79,6 +94,7 @@ def test_dataset(water):
     np.testing.assert_allclose(centres, 0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_forces_are_minus_the_gradient(water):
     """Against central differences of a fresh calculator, which also checks the energies."""
     atoms = Atoms(numbers=water.atomic_numbers, positions=water.positions[7])
@@ -95,6 +111,7 @@ def test_forces_are_minus_the_gradient(water):
     np.testing.assert_allclose(water.forces[7], numeric, atol=5e-4)
 
 
+@pytest.mark.slow
 def test_the_seed_decides(water):
     again = list(sample(molecule("H2O"), SampleSettings(seed=3, **SHORT)))[-1].dataset
     other = list(sample(molecule("H2O"), SampleSettings(seed=4, **SHORT)))[-1].dataset
@@ -104,6 +121,7 @@ def test_the_seed_decides(water):
     assert other.fingerprint != water.fingerprint
 
 
+@pytest.mark.slow
 def test_file_is_small_and_exact(water, tmp_path):
     save(water, tmp_path / "w.npz")
     assert load(tmp_path / "w.npz").fingerprint == water.fingerprint
@@ -111,6 +129,7 @@ def test_file_is_small_and_exact(water, tmp_path):
         assert file["positions"].dtype == file["forces"].dtype == np.float32
 
 
+@pytest.mark.slow
 def test_the_given_atoms_are_left_alone():
     atoms = molecule("H2O")
     before = atoms.positions.copy()
@@ -119,6 +138,7 @@ def test_the_given_atoms_are_left_alone():
     assert atoms.calc is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -147,6 +167,7 @@ def test_settings_are_refused_before_anything_runs(changes, sentence):
     assert sentence in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_a_molecule_that_falls_apart_is_refused():
     hot = {**SHORT, "temperature": 60_000.0, "frames": 200, "timestep_fs": 0.25}
     with pytest.raises(
@@ -155,6 +176,7 @@ def test_a_molecule_that_falls_apart_is_refused():
         list(sample(molecule("H2"), SampleSettings(**hot)))
 
 
+@pytest.mark.slow
 def test_radicals_have_an_unpaired_electron():
     for name, unpaired in (("CH3", 1), ("O2", 2), ("H2O", 0)):
         assert calculator(build(name)).parameters["multiplicity"] == unpaired + 1
@@ -224,6 +246,7 @@ class TestMolecule:
             molecule(tmp_path / "e.xyz")
 
 
+@pytest.mark.slow
 def test_temperature_of_a_longer_sample():
     """60 frames of two atoms hold the kinetic temperature within four times its own noise."""
     settings = SampleSettings(temperature=500, frames=60, interval_fs=20, equilibration_ps=0.2)
@@ -263,6 +286,7 @@ def squares():
     return np.mean(x2, axis=0), np.mean(v2, axis=0), atoms.get_masses()[0]
 
 
+@pytest.mark.slow
 def test_positions_are_exact_whatever_the_stiffness(squares):
     """<x²> = kT/k. The stiffest spring has ωΔt = 0.35, as O–H has at 0.5 fs: an error of
     (ωΔt)²/4 = 3 %, which other Langevin schemes make, would show."""
@@ -270,6 +294,7 @@ def test_positions_are_exact_whatever_the_stiffness(squares):
     np.testing.assert_allclose(x2 * STIFFNESS / (300 * units.kB), 1.0, atol=0.015)
 
 
+@pytest.mark.slow
 def test_velocities_at_the_end_of_a_step_are_cold_by_a_known_amount(squares):
     """<v²> = kT/m (1 − (ωΔt)²/4), which is why the kinetic temperature reads a little low."""
     _, v2, mass = squares
@@ -277,6 +302,7 @@ def test_velocities_at_the_end_of_a_step_are_cold_by_a_known_amount(squares):
     np.testing.assert_allclose(v2 * mass / (300 * units.kB), expected, atol=0.015)
 
 
+@pytest.mark.slow
 def test_start_has_the_temperature_and_follows_the_seed():
     atoms = Atoms("H4000", positions=np.zeros((4000, 3)), calculator=Springs())
     langevin(atoms, 300.0, 0.5, 20.0, seed=1)
@@ -288,26 +314,102 @@ def test_start_has_the_temperature_and_follows_the_seed():
     assert not np.array_equal(atoms.get_momenta(), first)
 
 
+@pytest.mark.slow
 def test_fragments_are_counted():
     atoms = Atoms("H4", positions=[[0, 0, 0], [0, 0, 0.7], [0, 0, 5], [0, 0, 5.7]])
     assert fragments(atoms, 1.3) == 2
     assert fragments(atoms[:2], 1.3) == 1
 
 
+@pytest.mark.slow
 def test_a_long_interval_can_be_stopped_within_it():
     settings = SampleSettings(temperature=300.0, frames=1, interval_fs=1e6, equilibration_ps=0.0)
-    reports = sampling.sample(molecule("H2O"), settings)
+    reports = sample(molecule("H2O"), settings)
     found = [next(reports) for _ in range(4)]  # the first interval has two million steps
     assert [one.frames for one in found] == [0] * 4 and found[-1].done == 0
 
 
+@pytest.mark.slow
 def test_reports_within_an_interval_change_no_frame(monkeypatch):
     settings = SampleSettings(temperature=300.0, frames=3, interval_fs=10.0, equilibration_ps=0.01)
 
     def frames():
-        *_, last = sampling.sample(molecule("H2O"), settings)
+        *_, last = sample(molecule("H2O"), settings)
         return last.dataset.positions
 
     whole = frames()
-    monkeypatch.setattr(sampling, "AT_ONCE", 7)
+    monkeypatch.setattr(reference, "AT_ONCE", 7)
     np.testing.assert_array_equal(frames(), whole)
+
+
+POSITIONS = np.array([[[0, 0, 0], [0, 0, 1.1]], [[0, 0, 0], [0, 0, 1.2]]], float)
+HYDROGEN = Dataset(POSITIONS, np.zeros(2), np.zeros((2, 2, 3)), np.array([1, 1]))
+CALCULATOR = LennardJones()
+
+
+class Fragile(Calculator):
+    """Fails for one frame, as electronic structure does."""
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        if self.atoms.get_distance(0, 1) > 1.15:
+            raise RuntimeError("no convergence")
+        self.results = {"energy": 1.0, "forces": np.ones((2, 3))}
+
+
+def test_a_calculator_may_be_an_object_or_make_one():
+    for name in ("CALCULATOR", "LennardJones"):
+        mine = labeller_of(HYDROGEN, f"{__name__}:{name}")
+        energies, forces = mine.label(HYDROGEN.atomic_numbers, HYDROGEN.positions)
+        assert energies == pytest.approx([4 * (r**-12 - r**-6) for r in (1.1, 1.2)], abs=1e-2)
+        np.testing.assert_allclose(forces[:, 0], -forces[:, 1])
+        assert name in mine.name
+
+
+def test_a_frame_that_cannot_be_done_is_told_apart():
+    mine = labeller_of(HYDROGEN, f"{__name__}:Fragile")
+    energies, forces = mine.label(HYDROGEN.atomic_numbers, HYDROGEN.positions)
+    assert energies[0] == 1.0 and np.isnan(energies[1]) and np.isnan(forces[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nowhere", "module:object"),
+        ("nowhere:x", "ModuleNotFoundError"),
+        ("math:pi", "cannot be had"),
+        ("builtins:dict", "is no ASE calculator"),
+    ],
+)
+def test_what_is_no_calculator_is_refused(name, sentence):
+    with pytest.raises(InputError, match=sentence):
+        labeller_of(HYDROGEN, name)
+
+
+def test_energies_are_measured_in_deviations_of_the_data():
+    """Known answer: the data's own frames, whatever constant their energies have."""
+    rng = np.random.default_rng(0)
+    positions = np.zeros((40, 2, 3))
+    positions[:, 1, 2] = rng.uniform(1.05, 1.3, 40)
+    mine = labeller_of(HYDROGEN, f"{__name__}:CALCULATOR")
+    energies, forces = mine.label(HYDROGEN.atomic_numbers, positions)
+    data = Dataset(positions, energies - 7.0, forces, HYDROGEN.atomic_numbers)
+    found = energy_deviations(mine, data, positions[:5])
+    expected = (energies - energies.mean()) / energies.std()
+    np.testing.assert_allclose(found, expected[:5], atol=1e-9)
+    other = dataclasses.replace(data, energies=1.3 * data.energies)
+    with pytest.raises(InputError, match="where it should be one constant"):
+        energy_deviations(mine, other, positions[:5])
+    with pytest.raises(InputError, match="at least 10 frames"):
+        energy_deviations(mine, data.subset(np.arange(4)), positions[:5])
+
+
+def test_the_data_say_who_labelled_them():
+    with pytest.raises(InputError, match="do not say which potential"):
+        labeller_of(HYDROGEN)
+    made = dataclasses.replace(HYDROGEN, source="GFN2-xTB, a sample")
+    mine = labeller_of(made)
+    energies, forces = mine.label(made.atomic_numbers, made.positions)
+    assert mine.name == "GFN2-xTB" and (energies < -20).all() and np.isfinite(forces).all()
