@@ -65,6 +65,8 @@ def test_its_own_pages_are_answered(kind, host, origin):
         ([HERE, HERE], None),
         ("[::1", None),
         ("localhost:port", None),
+        ("evil@localhost:8501", None),
+        ("localhost:8501@evil.example", None),
     ],
 )
 def test_another_name_is_not_answered_to(host, origin):
@@ -78,7 +80,7 @@ def test_another_name_is_not_answered_to(host, origin):
     "origin",
     [
         "http://evil.example", "null", "file://", f"ftp://{HERE}", "http://localhost",
-        "http://localhost:3000", "http://127.0.0.1:8501", "http://localhost:x",
+        f"http://evil@{HERE}", "http://localhost:3000", "http://127.0.0.1:8501", "http://localhost:x",
         [f"http://{HERE}", "http://evil.example"],
     ],
 )  # fmt: skip
