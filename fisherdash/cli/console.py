@@ -332,6 +332,9 @@ def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
         return _complain("interrupted; nothing was kept", FAILED)
     except OSError as error:  # of a place that cannot even be looked at; others are told elsewhere
         console.drop()
+        if not _has_directory():
+            gone = "the working directory was deleted; change to one that is there"
+            return _complain(gone, UNUSABLE)
         if args.debug or not (error.filename and error.strerror):
             return _fail(error, args)
         return _complain(f"{_shortened(str(error.filename))}: {error.strerror}", UNUSABLE)
@@ -352,6 +355,14 @@ def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
         if not isinstance(error, BrokenPipeError):  # a reader like head has merely seen enough
             return _complain(f"the result could not be printed: {error.strerror}", FAILED)
     return DONE
+
+
+def _has_directory() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
 
 
 def _shortened(name: str) -> str:
