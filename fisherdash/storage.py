@@ -84,10 +84,11 @@ def content(path: Path, most: int) -> bytes:
         InputError: for what is no regular file, or has more than ``most`` bytes.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its other end
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(handle)
+        raise InputError(f"{path} is {no_file(path)}, not a file")
     with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise InputError(f"{path} is {no_file(path)}, not a file")
         data = file.read(most + 1) if facts.st_size <= most else b""
     if facts.st_size > most or len(data) > most:
         raise InputError(f"{path} has {facts.st_size} bytes; at most {most} are read")

@@ -1,10 +1,12 @@
 """Models & files: everything that takes room, read or not, with its size; and all jobs."""
 
+import dataclasses
 import datetime
 
 import pandas as pd
 import streamlit as st
 
+from fisherdash.study import results
 from fisherdash.text import duration, in_bytes
 from fisherdash.workspace import belongings, jobs, limits, notes, users
 from fisherdash.workspace.belongings import Belonging
@@ -27,6 +29,13 @@ def total(found: list[Belonging]) -> None:
             f"Your number on this server is {user}. Whoever runs it can name it in "
             f"{limits.ADMINS}: then you may cancel everybody's jobs."
         )
+
+
+def with_reason(one: Belonging) -> Belonging:
+    """With why it cannot be read, also where that is a study."""
+    if one.sort != "study" or one.problem:
+        return one
+    return dataclasses.replace(one, problem=results.problem(one.path))
 
 
 def table(found: list[Belonging]) -> list[Belonging]:
@@ -116,7 +125,7 @@ def all_jobs() -> None:
 st.title("Models & files")
 st.caption("Everything of yours that takes room, whether it can be read or not, and your jobs.")
 with door():
-    everything = belongings.everything()
+    everything = [with_reason(one) for one in belongings.everything()]
     total(everything)
     if everything:
         delete_button(table(everything))

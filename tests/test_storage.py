@@ -137,3 +137,14 @@ def test_sweeping_takes_what_is_old_and_unfinished_and_nothing_else(tmp_path):
         os.utime(path, (long_ago, long_ago))
     assert storage.sweep(tmp_path) == 2
     assert names(tmp_path) == [".part-young", "kept"]
+
+
+def test_only_a_regular_file_is_read_and_only_so_much_of_it(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    os.mkfifo(tmp_path / "pipe")
+    assert storage.content(tmp_path / "file", 5) == b"12345"
+    for name, most, words in (("file", 4, "at most 4"), ("pipe", 9, "a pipe"), ("", 9, "a folder")):
+        with pytest.raises(InputError, match=words):
+            storage.content(tmp_path / name, most)
+    with pytest.raises(FileNotFoundError):
+        storage.content(tmp_path / "none", 5)

@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from fisherdash.cli.start import SIGNALS, stop
@@ -151,6 +152,21 @@ class Console:
         self._held: list[str] = []
         self._bar: Any = None
         self._handlers = contextlib.ExitStack()
+        self._interrupted = False
+
+    def interrupt(self, number: int, frame: FrameType | None) -> NoReturn:
+        """Handle a signal: raise KeyboardInterrupt, which :meth:`follow` repeats if it was lost.
+
+        Compiled libraries crash, or go on, where it is raised while they are imported: then the
+        process ends here.
+        """
+        self._interrupted = True
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                os.write(2, b"fisherdash: interrupted; nothing was kept\n")
+                os._exit(FAILED)
+            frame = frame.f_back
+        raise KeyboardInterrupt
 
     def note(self, text: str) -> None:
         """Print a note on standard error, such as what the loader inferred."""
@@ -193,6 +209,8 @@ class Console:
 
         if task.out is not None:
             self._handlers.enter_context(locks.writing(task.out))
+        if self._interrupted:  # while a library was imported, which went on all the same
+            raise KeyboardInterrupt
         if task.keeps:
             self._handlers.enter_context(self.stoppable())
         work, item = task.work(self.cancel, self._show), None
@@ -261,8 +279,23 @@ def execute(args: argparse.Namespace) -> int:
     run: Run = args.run
     console = Console()
     # Both signals raise KeyboardInterrupt, where the command does not ask for something else.
-    with _handling(signal.default_int_handler):
+    with _handling(console.interrupt), _quiet_interrupts():
         return _execute(run, args, console)
+
+
+@contextlib.contextmanager
+def _quiet_interrupts() -> Iterator[None]:
+    """Where Python cannot raise, as in a destructor, it prints a traceback: not of a signal."""
+
+    def hook(found: Any) -> None:
+        if not issubclass(found.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(found)
+
+    before, sys.unraisablehook = sys.unraisablehook, hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager
@@ -291,18 +324,25 @@ def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
         console.close()
     except InputError as error:
         console.drop()
+        if console.cancel.is_set():  # what was given is usable, and was given up
+            return _complain(f"interrupted: {error}", FAILED)
         return _complain(str(error), UNUSABLE)
     except KeyboardInterrupt:
         console.drop()
         return _complain("interrupted; nothing was kept", FAILED)
     except OSError as error:  # of a place that cannot even be looked at; others are told elsewhere
         console.drop()
+        if not _has_directory():
+            gone = "the working directory was deleted; change to one that is there"
+            return _complain(gone, UNUSABLE)
         if args.debug or not (error.filename and error.strerror):
             return _fail(error, args)
         return _complain(f"{_shortened(str(error.filename))}: {error.strerror}", UNUSABLE)
     except Exception as error:  # noqa: BLE001 - a failure of ours is one line and a log file
         console.drop()
         told = within(error)
+        if told is not None and console.cancel.is_set():
+            return _complain(f"interrupted: {told}", FAILED)
         return _fail(error, args) if told is None else _complain(str(told), UNUSABLE)
     as_json = getattr(args, "json", False)
     text = json.dumps(json_safe(result), allow_nan=False) if as_json else harmless(table(result))
@@ -315,6 +355,14 @@ def _execute(run: Run, args: argparse.Namespace, console: Console) -> int:
         if not isinstance(error, BrokenPipeError):  # a reader like head has merely seen enough
             return _complain(f"the result could not be printed: {error.strerror}", FAILED)
     return DONE
+
+
+def _has_directory() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
 
 
 def _shortened(name: str) -> str:

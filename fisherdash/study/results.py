@@ -85,6 +85,17 @@ class Kept:
         return [table_file(self.folder / "tables", name) for name in COLUMNS]
 
 
+def problem(folder: Path) -> str:
+    """Why the study in a folder cannot be read, one sentence; "" where it can."""
+    try:
+        if (folder / SPEC_FILE).exists():
+            spec.read_spec(spec.written(folder / SPEC_FILE), folder)
+        primary.registered(folder)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def shipped() -> Path:
     """The studies that come with the source (may be absent)."""
     return Path(__file__).resolve().parents[2] / "studies"

@@ -88,6 +88,8 @@ def refusal(scope: Scope, hosts: frozenset[str]) -> Refusal | None:
 def _place(address: str) -> _Place | None:
     try:
         parts = urlsplit(address)
+        if "@" in parts.netloc:  # a name before the name
+            return None
         return _Place((parts.hostname or "").rstrip("."), parts.port)
     except ValueError:
         return None

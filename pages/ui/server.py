@@ -16,11 +16,12 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import FileResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import config, net_util
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from fisherdash.workspace import limits, users
 from pages.ui import cookie
-from pages.ui.gate import Gate
+from pages.ui.gate import Gate, allowed_hosts
 from pages.ui.uploads import Uploads
 
 
@@ -146,6 +147,19 @@ async def plotly_js(request: Request) -> FileResponse:
     )
 
 
+def ask_nobody() -> None:
+    """Let Streamlit know the names of this server, so that it looks for none on the internet.
+
+    It compares the Origin of a websocket with the addresses of this machine, one of which it asks
+    another server for: at every websocket, where that does not answer.
+    """
+    net_util.get_external_ip = net_util.get_internal_ip = lambda: None
+    names = (f"[{name}]" if ":" in name else name for name in sorted(allowed_hosts()))
+    origins = [f"{scheme}://{name}" for name in names for scheme in ("http", "https")]
+    config.set_option("server.corsAllowedOrigins", origins)
+
+
+ask_nobody()
 app = st.App(
     _ROOT / "app.py",
     routes=[Route("/app/plotly.min.js", plotly_js)],

@@ -174,6 +174,21 @@ def test_a_pipe_is_not_waited_for(tmp_path, monkeypatch, line, capfd):
 
 @pytest.mark.parametrize(
     "line",
+    ["label INPUTS/net INPUTS/water.npz --export x.xyz --label-displaced 2", "curve net water.npz",
+     "train INPUTS/water.npz --out x --frames 20 --valid 5", "study s.toml --out x",
+     "export run --out x.csv", "landscape INPUTS/net --data INPUTS/water.npz --out x.npz",
+     "import INPUTS/net --out x --units eV", "sample H2O --temperature 300 --frames 1 --out x.npz"],
+)  # fmt: skip
+def test_a_working_directory_that_was_deleted(inputs, tmp_path, monkeypatch, line, capfd):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    said = refusal(line.replace("INPUTS", str(inputs)).split(), capfd)
+    assert "was deleted" in said or "no such" in said or "cannot be read" in said
+
+
+@pytest.mark.parametrize(
+    "line",
     ["convert LARGE --out x --cutoff 5 --units eV", "sample LARGE.xyz --temperature 300 --frames 1 "
      "--out x.npz", "sample LARGE.npz --temperature 300 --frames 1 --out x.npz",
      "study LARGE --out x", "inspect LARGE.xyz", "import LARGE --out x"],

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +221,55 @@ def test_a_large_task_is_warned_of_and_beyond_a_limit_refused_in_one_line(
     out, err = capfd.readouterr()
     assert out == "" and err.count("\n") == 1
     assert "would take about 3 days, and this server allows 2 h for one job" in err
+
+
+def test_an_interrupt_that_python_could_not_raise_is_not_lost(capfd, interruptible):
+    """While libraries are imported it may come in a destructor, where Python only prints it."""
+
+    class Fragile:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def run(args, console):
+        one = Fragile()
+        del one
+        return {"stopped": console.follow(interrupting(keeps=True))[0]}
+
+    assert execute(arguments(run)) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and err == "fisherdash: interrupted; nothing was kept\n"
+
+
+def test_an_interrupt_while_a_library_is_imported_ends_the_program(tmp_path):
+    """Compiled ones would crash or go on."""
+    (tmp_path / "compiled.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except BaseException:\n    print('went on')\n"
+    )
+    program = """
+import argparse, sys
+from fisherdash.cli.console import execute
+sys.path.insert(0, sys.argv[1])
+def run(args, console):
+    import compiled
+    return {}
+sys.exit(execute(argparse.Namespace(run=run, debug=False, command_line="")))
+"""
+    line = [sys.executable, "-c", program, str(tmp_path)]
+    found = subprocess.run(line, capture_output=True, text=True, check=False)
+    told = "fisherdash: interrupted; nothing was kept\n"
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", told)
+
+
+def test_work_that_is_given_up_is_no_unusable_input(capfd, interruptible):
+    def work(cancel, report):
+        yield JobProgress(0.0, "working", "first")
+        os.kill(os.getpid(), signal.SIGINT)
+        cancel.wait(5)
+        raise InputError("the labelling was cancelled")
+
+    def run(args, console):
+        console.follow(Task("made-up", "", SMALL, work))
+
+    assert execute(arguments(run)) == 1
+    assert "fisherdash: interrupted: the labelling was cancelled" in capfd.readouterr().err

@@ -19,9 +19,12 @@ def rows(app):
 def test_broken_files_are_listed_with_their_reason(open_page, water, model, short_run):
     (paths.folder("checkpoints") / "broken.safetensors").write_bytes(b"nothing")
     (paths.folder("studies") / "half").mkdir()
+    (paths.folder("studies") / "odd").mkdir()
+    (paths.folder("studies") / "odd" / "study.toml").write_bytes(b"\xff")
     app = open_page("files")
     found = dict(zip(rows(app)["name"], rows(app)["state"], strict=True))
-    assert found == {"water": "", "tiny": "", "short": "", "half": "", "broken": "cannot be read"}
+    assert found == {"water": "", "tiny": "", "short": "", "half": "", "broken": "cannot be read",
+                     "odd": "cannot be read"}  # fmt: skip
     assert any("broken: " in one.value and "not a" in one.value for one in app.caption)
 
 

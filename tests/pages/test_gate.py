@@ -4,9 +4,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from streamlit import net_util
+from streamlit.web.server import server_util
 
 from fisherdash.errors import InputError
-from pages.ui import gate
+from pages.ui import gate, server
 
 HERE = "localhost:8501"
 
@@ -65,6 +67,8 @@ def test_its_own_pages_are_answered(kind, host, origin):
         ([HERE, HERE], None),
         ("[::1", None),
         ("localhost:port", None),
+        ("evil@localhost:8501", None),
+        ("localhost:8501@evil.example", None),
     ],
 )
 def test_another_name_is_not_answered_to(host, origin):
@@ -78,7 +82,7 @@ def test_another_name_is_not_answered_to(host, origin):
     "origin",
     [
         "http://evil.example", "null", "file://", f"ftp://{HERE}", "http://localhost",
-        "http://localhost:3000", "http://127.0.0.1:8501", "http://localhost:x",
+        f"http://evil@{HERE}", "http://localhost:3000", "http://127.0.0.1:8501", "http://localhost:x",
         [f"http://{HERE}", "http://evil.example"],
     ],
 )  # fmt: skip
@@ -102,3 +106,21 @@ def test_other_names_are_those_that_were_configured(monkeypatch):
         monkeypatch.setenv(gate.HOSTS, wrong)
         with pytest.raises(InputError, match="FISHERDASH_HOSTS must be names of hosts"):
             gate.allowed_hosts()
+
+
+@pytest.mark.parametrize(
+    ("origin", "own"),
+    [
+        ("https://fisherdash.example.org", True), ("http://[::1]:8501", True),
+        ("http://127.0.0.1:8501", True), ("http://evil.example", False), ("null", False),
+    ],
+)  # fmt: skip
+def test_no_origin_makes_the_server_ask_another_one(monkeypatch, origin, own):
+    """Streamlit would look its own address up on the internet, and wait."""
+    asked = []
+    monkeypatch.setattr(net_util, "_make_blocking_http_get", lambda url, **_: asked.append(url))
+    monkeypatch.setattr(net_util, "_external_ip", None)
+    monkeypatch.setenv(gate.HOSTS, "fisherdash.example.org")
+    server.ask_nobody()
+    assert server_util.is_url_from_allowed_origins(origin) is own
+    assert asked == []

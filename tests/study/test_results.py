@@ -33,6 +33,15 @@ def test_a_pipe_in_place_of_a_specification_is_not_waited_for(tmp_path: Path) ->
     assert study.title == "x"
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("study.toml", b"\xff"), ("study.toml", b"x = 3"), (primary.FILE, b"[5]")]
+)
+def test_what_is_wrong_with_a_study_is_said(tmp_path: Path, name: str, content: bytes) -> None:
+    assert not results.problem(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    assert results.problem(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["study.toml", primary.FILE])
 def test_another_question_is_another_state(tmp_path: Path, name: str) -> None:
     """What the page has computed about a study is of the question that was asked then."""
