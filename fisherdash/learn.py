@@ -150,10 +150,14 @@ def moments(x: Points, basis: Basis) -> Objective:
     )
 
 
-def noise(x: Points, basis: Basis, sigma: float, copies: int = 8, seed: int = 0) -> np.ndarray:
+COPIES = 8
+"""Of every point, displaced."""
+
+
+def noise(x: Points, basis: Basis, sigma: float, seed: int = 0) -> np.ndarray:
     """T_σ (K, K), the mean of GᵀG over the points displaced by normal noise of width σ: a ridge
     with this metric holds the forces where the points are not."""
     rng = np.random.default_rng(seed)
-    moved = np.repeat(x, copies, axis=0) + sigma * rng.standard_normal((copies * len(x), 2))
+    moved = np.repeat(x, COPIES, axis=0) + sigma * rng.standard_normal((COPIES * len(x), 2))
     g = basis.gradients(moved)
     return np.einsum("nik,nil->kl", g, g) / len(moved)

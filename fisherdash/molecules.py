@@ -49,9 +49,6 @@ def xyz(atomic_numbers: Sequence[int] | np.ndarray, positions: np.ndarray) -> st
 def side_by_side(
     atomic_numbers: Sequence[int] | np.ndarray,
     trajectories: Sequence[np.ndarray],
-    *,
-    width: int = 900,
-    height: int = 320,
 ) -> str:
     """HTML of trajectories (F, N, 3) in Å beside each other, turned together and playing in step.
 
@@ -62,7 +59,7 @@ def side_by_side(
     if not all(len(one) and np.isfinite(one).all() for one in trajectories):
         raise InputError("only one frame or more of finite positions can be drawn")
     grid, longest = (1, len(trajectories)), max(map(len, trajectories))
-    made = py3Dmol.view(width=width, height=height, viewergrid=grid, js=library())
+    made = py3Dmol.view(width=900, height=320, viewergrid=grid, js=library())
     for k, one in enumerate(trajectories):
         frames = one[np.minimum(np.arange(longest), len(one) - 1)]
         _play(made, atomic_numbers, frames, viewer=(0, k))

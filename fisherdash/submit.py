@@ -279,9 +279,9 @@ def models_left(folder: Path) -> int:
     return state.models - state.done - state.failed
 
 
-def job_in(folder: Path, kind: str | None = None) -> Job | None:
+def job_in(folder: Path) -> Job | None:
     """The latest job that writes this folder of a run, a training or a study; None without one."""
-    return next((job for job in jobs.every(kind) if folder in job.info.values()), None)
+    return next((job for job in jobs.every() if folder in job.info.values()), None)
 
 
 def put_back() -> None:

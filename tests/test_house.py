@@ -201,7 +201,6 @@ TESTED_ELSEWHERE = {
     "potentials/families": "potentials/test_checkpoint",  # what a file names is what is loaded
     "place": "workspace/test_paths",
     "potentials/found": "potentials/test_foreign",  # what readings find
-    "potentials/potential": "potentials/test_head",  # the protocol, with a toy that follows it
     "workspace/headers": "workspace/test_runs",  # written and read with every run
     "workspace/joblog": "test_doctor",  # which points at it
     "workspace/locks": "workspace/test_runs",  # what one writer keeps others from

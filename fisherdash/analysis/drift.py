@@ -129,7 +129,7 @@ class Origin:
     order: dict[str, float | None]
 
 
-def told_apart(coarse: Trajectories, fine: Trajectories, cause: Cause, seed: int = 0) -> Origin:
+def told_apart(coarse: Trajectories, fine: Trajectories, cause: Cause) -> Origin:
     """Which part of a drift has this cause: a run beside a finer one from the same initial states.
 
     Args:
@@ -137,7 +137,6 @@ def told_apart(coarse: Trajectories, fine: Trajectories, cause: Cause, seed: int
         fine: with half the time step, or in double precision; the same heads and replicas. What one
             of the two has beyond the end of the other is left out.
         cause: "time step" or "round-off".
-        seed: of the bootstrap.
 
     Raises:
         InputError: if the two did not start from the same states, or have too few frames yet.
@@ -166,10 +165,10 @@ def told_apart(coarse: Trajectories, fine: Trajectories, cause: Cause, seed: int
         names=coarse.names,
         duration=float(runs[0].duration),
         pairs=dict(zip(coarse.names, both.sum(axis=1).tolist(), strict=True)),
-        coarse=head_drift(coarse, found[0], seed),
-        fine=head_drift(coarse, found[1], seed),
-        due={name: paired(row, seed) for name, row in zip(coarse.names, due, strict=True)},
-        left=head_drift(coarse, found[0] - due, seed),
+        coarse=head_drift(coarse, found[0]),
+        fine=head_drift(coarse, found[1]),
+        due={name: paired(row) for name, row in zip(coarse.names, due, strict=True)},
+        left=head_drift(coarse, found[0] - due),
         fluctuation=widths,
         order={
             name: float(np.log2(pair[0] / pair[1])) if halved and pair and min(pair) > 0 else None

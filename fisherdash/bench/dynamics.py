@@ -23,8 +23,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.md.verlet import VelocityVerlet
 
-from fisherdash.bench import inputs
-from fisherdash.bench.inputs import Result, compare_times, race, seconds
+from fisherdash.bench import Result, compare_times, inputs, race, seconds
 from fisherdash.errors import InputError
 from fisherdash.md import Bonds, Contacts, engine, find_contacts, initial, start
 from fisherdash.md.engine import group_checkpoints

@@ -20,8 +20,7 @@ import numpy as np
 import optax
 
 from fisherdash import fisher, train
-from fisherdash.bench import inputs
-from fisherdash.bench.inputs import Result, compare_times, race, seconds
+from fisherdash.bench import Result, compare_times, inputs, race, seconds
 from fisherdash.dataset import save
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.form import SHARED

@@ -216,7 +216,7 @@ def collect(frames: Sequence[Frame], name: str, form: str, options: ReadOptions)
     for index, frame in enumerate(frames):
         if not np.array_equal(frame.numbers, numbers):
             raise InputError(describe_difference(name, numbers, index, frame.numbers))
-    kept, energies, forces, gradients, unnamed = _labelled(frames, name, form, options, left_out)
+    kept, energies, forces, gradients, unnamed = _labelled(frames, name, options, left_out)
     positions, notes = made_whole(kept, name)
     declared = _declared(kept, name, form, options)
     temperature, told = from_comments((frame.comment for frame in kept), options.temperature)
@@ -244,7 +244,7 @@ def _molecules(frames: Sequence[Frame], left_out: list[str]) -> list[Frame]:
 
 
 def _labelled(
-    frames: list[Frame], name: str, form: str, options: ReadOptions, left_out: list[str]
+    frames: list[Frame], name: str, options: ReadOptions, left_out: list[str]
 ) -> tuple[list[Frame], np.ndarray, np.ndarray, bool, str]:
     """Frames with both labels, the labels, whether they are gradients, columns without a name."""
     found = [_labels(frame, name, options) for frame in frames]

@@ -113,19 +113,8 @@ def prepare(
 ) -> Prepared:
     """The pass over the data; arguments and errors as for :func:`solve`."""
     temperature = dataset.temperature if options.temperature is None else options.temperature
-    if options.method == "laplacian" and temperature is None:
-        raise InputError(
-            "the Laplacian way needs the temperature of the frames, which these data do not give; "
-            "give it in K"
-        )
-    checkpoint.check_head()
-    checkpoint.check_elements(dataset.atomic_numbers)
+    _check(checkpoint, dataset, options, temperature)
     if isinstance(checkpoint.potential, OnceDifferentiable):
-        if options.method == "laplacian":
-            raise InputError(
-                f"{checkpoint.name} is evaluated by another library, which gives no second "
-                "derivatives; the Laplacian way needs them: take --method forces"
-            )
         options = dataclasses.replace(options, test_boltzmann=False)
     division = divide(dataset, options)
     start = widened(checkpoint, division.fit, options)
@@ -170,6 +159,24 @@ def prepare(
         boltzmann=_test(groups, start, temperature, options.seed),
         metric=metric,
     )
+
+
+def _check(
+    checkpoint: Checkpoint, dataset: Dataset, options: Options, temperature: float | None
+) -> None:
+    """InputError where this model cannot be fitted to these data in the way that is asked for."""
+    if options.method == "laplacian" and temperature is None:
+        raise InputError(
+            "the Laplacian way needs the temperature of the frames, which these data do not give; "
+            "give it in K"
+        )
+    checkpoint.check_head()
+    checkpoint.check_elements(dataset.atomic_numbers)
+    if options.method == "laplacian" and isinstance(checkpoint.potential, OnceDifferentiable):
+        raise InputError(
+            f"{checkpoint.name} is evaluated by another library, which gives no second "
+            "derivatives; the Laplacian way needs them: take --method forces"
+        )
 
 
 def with_file(prepared: Prepared, file: Dataset, cancel: threading.Event | None = None) -> Prepared:

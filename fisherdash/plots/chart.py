@@ -71,12 +71,10 @@ def chart(
     return described(made, alt, table)
 
 
-def panels(
-    rows: int = 1, columns: int = 1, *, scheme: Scheme = "light", height: int, **more: Any
-) -> Chart:
+def panels(rows: int = 1, columns: int = 1, *, height: int, **more: Any) -> Chart:
     """Empty panels to add traces to, see :func:`described`; ``more`` is of ``make_subplots``."""
     made = make_subplots(rows=rows, cols=columns, figure=Chart(), **more)
-    made.update_layout(template=template(scheme), height=height)
+    made.update_layout(template=template("light"), height=height)
     made.update_annotations(font={"size": None})  # titles of panels in the template's size
     assert isinstance(made, Chart)
     return made

@@ -80,24 +80,31 @@ def drift_figure(
     finite = change[np.isfinite(change)]
     outside = finite.size and (finite.min() < low or finite.max() > high)
     full = limits(np.append(finite, 0.0)) if outside else None
-    span, top = (0.0, time_axis_end(traj, end)), 1.08 * traj.replicas
     layout = {
+        **_two_panels(traj, time_axis_end(traj, end), (low, high)),
         "template": template(scheme),
-        "height": 448,
         "meta": {"limits": [low, high], "full": full and list(full)},
+    }
+    # To check each property, as Plotly does, takes most of a redraw; the tests check them.
+    made = Chart(data=traces, layout=layout, _validate=False)
+    return chart.described(made, _alt(traj), functools.partial(_numbers, traj, change))
+
+
+def _two_panels(traj: Trajectories, end: float, reach: tuple[float, float]) -> dict[str, Any]:
+    """The layout: energies above the number of survivors, on one time axis (ps)."""
+    span, top = (0.0, end), 1.08 * traj.replicas
+    return {
+        "height": 448,
         "hovermode": "closest",
         "uirevision": "run",
         "margin": {"l": 58, "r": 12, "t": 31 + 19 * len(traj.names), "b": 40},
         "legend": {"orientation": "v", "y": 1.01, "tracegroupgap": 0, "font": {"size": 12}},
         "xaxis": axis("", span, anchor="y", matches="x2", showticklabels=False),
         "xaxis2": axis("time (ps)", span, anchor="y2"),
-        "yaxis": axis("ΔE total (meV/atom)", (low, high), anchor="x", domain=[0.27, 1.0]),
+        "yaxis": axis("ΔE total (meV/atom)", reach, anchor="x", domain=[0.27, 1.0]),
         "yaxis2": axis("survivors", (0, top), tickvals=[0, traj.replicas], anchor="x2",
                        domain=[0.0, 0.22]),
     }  # fmt: skip
-    # To check each property, as Plotly does, takes most of a redraw; the tests check them.
-    made = Chart(data=traces, layout=layout, _validate=False)
-    return chart.described(made, _alt(traj), functools.partial(_numbers, traj, change))
 
 
 def plain_json(made: Chart) -> str:

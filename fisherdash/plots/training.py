@@ -69,10 +69,10 @@ def _scale(values: np.ndarray) -> str | None:
     return "log" if wide else None
 
 
-def histogram_figure(values: np.ndarray, quantity: str, bins: int = 48) -> Chart:
+def histogram_figure(values: np.ndarray, quantity: str) -> Chart:
     """How often a quantity (named with its unit) takes which value."""
     finite = values[np.isfinite(values)]
-    counts, edges = np.histogram(finite, bins=bins)
+    counts, edges = np.histogram(finite, bins=48)
     centres = 0.5 * (edges[1:] + edges[:-1])
     bars = {
         "type": "bar",

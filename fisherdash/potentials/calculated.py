@@ -17,8 +17,13 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.callbacks import called
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, WithoutNeighbours
+from fisherdash.potentials.potential import (
+    Neighbours,
+    Parameters,
+    PerAtom,
+    WithoutNeighbours,
+    called,
+)
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings
 from fisherdash.settings.data import HEAVIEST, METHOD
 

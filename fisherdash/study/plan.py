@@ -89,9 +89,24 @@ def read_begun(folder: Path) -> Spec:
 def load_data(spec: Spec) -> dict[str, Dataset]:
     """The data sets of a specification by name; InputError for what cannot be read."""
     return {
-        name: dataset.load(data.file, temperature=data.temperature, units=data.units)
+        name: read_data(data.file, temperature=data.temperature, units=data.units)
         for name, data in spec.data.items()
     }
+
+
+def read_data(file: Path, **said: Any) -> Dataset:
+    """A data set as it is on disk now: what has not changed since is not read again."""
+    if not file.is_file():
+        return dataset.load(file, **said)
+    now = file.stat()
+    return _read_once(file, (now.st_ino, now.st_mtime_ns, now.st_size), **said)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_once(file: Path, mark: tuple[int, ...], **said: Any) -> Dataset:
+    """Two: a study's own copy is compared with the file that it was made from."""
+    del mark
+    return dataset.load(file, **said)
 
 
 def make_plan(spec: Spec, whole: Mapping[str, Dataset]) -> Plan:
@@ -141,7 +156,7 @@ def make_plan(spec: Spec, whole: Mapping[str, Dataset]) -> Plan:
 def _cached_plan(folder: Path, text: str, copies: tuple[tuple[int, ...], ...]) -> Plan:
     """The plan of a text over copies of the data that were put there then (:func:`_stamps`)."""
     spec = read_spec(text, folder)
-    return make_plan(spec, {name: dataset.load(data_file(folder, name)) for name in spec.data})
+    return make_plan(spec, {name: read_data(data_file(folder, name)) for name in spec.data})
 
 
 def open_plan(folder: Path) -> Plan:

@@ -37,6 +37,7 @@ from fisherdash.study.plan import (
     load_data,
     make_plan,
     open_plan,
+    read_data,
 )
 from fisherdash.study.primary import register
 from fisherdash.study.spec import Spec
@@ -78,7 +79,7 @@ def prepare_study(spec: Spec, folder: Path) -> Plan:
     for name, data in whole.items():
         copy = data_file(folder, name)
         if copy.exists():
-            kept = dataset.load(copy)
+            kept = read_data(copy)
             if kept.fingerprint != data.fingerprint:
                 raise InputError(
                     f"{folder} holds a study of other frames called {name!r}; give the data set "

@@ -63,6 +63,31 @@ class Pane:
     against: np.ndarray | None = None
     labelled: bool = False
 
+    def check(self, frames: int, atoms: int) -> None:
+        """ValueError for arrays of another shape."""
+        expected = (frames, atoms, 3)
+        for name in ("positions", "forces", "against"):
+            array = getattr(self, name)
+            if array is not None and array.shape != expected:
+                raise ValueError(f"{name} have shape {array.shape}, expected {expected}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What the browser's part of the viewer reads."""
+        return {
+            "caption": self.caption,
+            "colour": self.style.colour,
+            "dash": self.style.border,
+            "positions": numbers(self.positions),
+            "failed": -1 if self.failed is None else int(self.failed),
+            "ending": self.ending,
+            "name": self.name or self.caption,
+            "head": self.head,
+            "forces": None if self.forces is None else numbers(self.forces),
+            "against": None if self.against is None else numbers(self.against),
+            "labelled": self.labelled,
+            "broken": None if self.broken is None else [int(atom) for atom in self.broken],
+        }
+
 
 def source(parts: Sequence[str] = _PARTS) -> str:
     """The program of the viewer, or of other parts."""
@@ -125,11 +150,7 @@ def payload(
     """
     atoms = np.asarray(atomic_numbers, np.int64)
     for pane in panes:
-        for name in ("positions", "forces", "against"):
-            array = getattr(pane, name)
-            if array is not None and array.shape != (len(times), len(atoms), 3):
-                expected = (len(times), len(atoms), 3)
-                raise ValueError(f"{name} have shape {array.shape}, expected {expected}")
+        pane.check(frames=len(times), atoms=len(atoms))
     symbols = [chemical_symbols[z] for z in atoms]
     return {
         "key": key,
@@ -149,23 +170,7 @@ def payload(
         "radii": [round(float(covalent_radii[z]), 3) for z in atoms],
         "tolerance": TOLERANCE,
         "times": [float(f"{time:.6g}") for time in times],
-        "panes": [
-            {
-                "caption": pane.caption,
-                "colour": pane.style.colour,
-                "dash": pane.style.border,
-                "positions": numbers(pane.positions),
-                "failed": -1 if pane.failed is None else int(pane.failed),
-                "ending": pane.ending,
-                "name": pane.name or pane.caption,
-                "head": pane.head,
-                "forces": None if pane.forces is None else numbers(pane.forces),
-                "against": None if pane.against is None else numbers(pane.against),
-                "labelled": pane.labelled,
-                "broken": None if pane.broken is None else [int(atom) for atom in pane.broken],
-            }
-            for pane in panes
-        ],
+        "panes": [pane.to_json() for pane in panes],
     }
 
 

@@ -20,7 +20,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(inputs.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(bench.time, "perf_counter", lambda: self.now)
 
     def lasting(self, *seconds: float):
         waiting = list(seconds)
@@ -35,20 +35,20 @@ def test_a_race_gives_medians_and_the_ratio_round_by_round(monkeypatch):
     clock = Clock(monkeypatch)
     # The first call of each compiles. The machine slows down by ten in the second round.
     ours, peer = clock.lasting(99.0, 1.0, 10.0, 2.0), clock.lasting(55.0, 4.0, 40.0, 4.0)
-    found = inputs.race(ours, peer, work=8.0, unit="steps/s", rounds=3)
-    assert found == inputs.Result(ours=4.0, peer=2.0, ratio=4.0, unit="steps/s", spread=1.0)
+    found = bench.race(ours, peer, work=8.0, unit="steps/s", rounds=3)
+    assert found == bench.Result(ours=4.0, peer=2.0, ratio=4.0, unit="steps/s", spread=1.0)
 
 
 def test_a_race_over_different_amounts_of_work(monkeypatch):
     clock = Clock(monkeypatch)
     ours, peer = clock.lasting(0.0, 2.0), clock.lasting(0.0, 2.0)
-    found = inputs.race(ours, peer, work=64.0, peer_work=4.0, unit="steps/s", rounds=1)
+    found = bench.race(ours, peer, work=64.0, peer_work=4.0, unit="steps/s", rounds=1)
     assert (found.ours, found.peer, found.ratio) == (32.0, 2.0, 16.0)
 
 
 def test_times_are_compared_as_times(monkeypatch):
     clock = Clock(monkeypatch)
-    found = inputs.compare_times(clock.lasting(0.0, 3.0), clock.lasting(0.0, 2.0), rounds=1)
+    found = bench.compare_times(clock.lasting(0.0, 3.0), clock.lasting(0.0, 2.0), rounds=1)
     assert (found.ours, found.peer, found.ratio, found.unit) == (3.0, 2.0, 1.5, "s")
 
 
@@ -123,8 +123,8 @@ def test_scaling_measures_each_point_and_keeps_what_it_found(monkeypatch, tmp_pa
 @chromium.needed
 def test_ratios_are_drawn_beside_what_is_wanted(monkeypatch, tmp_path, capfd):
     found = {
-        "nve_ase": inputs.Result(20.0, 1.0, 20.0, "steps/s", 2.0),
-        "nve_overhead": inputs.Result(0.9, 1.0, 0.9, "s", 0.1),
+        "nve_ase": bench.Result(20.0, 1.0, 20.0, "steps/s", 2.0),
+        "nve_overhead": bench.Result(0.9, 1.0, 0.9, "s", 0.1),
     }
     monkeypatch.setattr(bench, "benchmark", lambda name: lambda: found[name])
     chart = tmp_path / "ratios.svg"

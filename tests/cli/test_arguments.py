@@ -310,3 +310,10 @@ def test_a_workspace_that_cannot_be_is_refused_in_one_line(monkeypatch, place, c
     assert main(["index"]) == 2
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and len(err) < 300
+
+
+def test_the_parser_of_all_commands_waits_for_no_jax():
+    program = "import sys, fisherdash.__main__; print({'jax', 'pandas', 'plotly'} & {*sys.modules})"
+    words = [sys.executable, "-c", program]
+    answer = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "set()"

@@ -324,3 +324,17 @@ OUTPUTS = {
     "espresso-out": espresso, "gpaw-out": gpaw, "turbomole-gradient": turbomole,
     "castep-castep": castep,
 }  # fmt: skip
+
+
+def cp2k_files(data: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """CP2K's files of the positions and of the forces, by their names."""
+    files, symbols = {}, [chemical_symbols[z] for z in data["atomic_numbers"]]
+    for kind, key, scale in (("pos", "positions", 1.0), ("frc", "forces", HARTREE / BOHR)):
+        lines = []
+        for step, (x, e) in enumerate(zip(data[key] / scale, data["energies"], strict=True)):
+            lines += [f"{len(x)}", f" i = {step:8d}, time = {step:.3f}, E = {e / HARTREE:.12f}"]
+            lines += [
+                f"{n} {v[0]:.12f} {v[1]:.12f} {v[2]:.12f}" for n, v in zip(symbols, x, strict=True)
+            ]
+        files[f"w-{kind}-1.xyz"] = "\n".join(lines).encode()
+    return files

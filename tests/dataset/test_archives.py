@@ -11,6 +11,7 @@ import pytest
 from fisherdash.dataset import Keys, keys_of, load_bytes
 from fisherdash.errors import InputError
 from fisherdash.units import BOHR, HARTREE
+from tests.dataset.outputs import cp2k_files
 from tests.dataset.people import npz, same, sentence, xyz
 from tests.fuzz.seeds import archive, hdf5
 
@@ -38,15 +39,7 @@ def test_several_files_in_an_archive_are_asked_about(water):
 
 
 def test_cp2k_in_an_archive_and_its_file_of_forces_alone(water):
-    files = {}
-    for kind, key, scale in (("pos", "positions", 1.0), ("frc", "forces", HARTREE / BOHR)):
-        lines = []
-        for step, (x, e) in enumerate(zip(water[key] / scale, water["energies"], strict=True)):
-            lines += ["3", f" i = {step:8d}, time = {step:.3f}, E = {e / HARTREE:.12f}"]
-            lines += [
-                f"{n} {v[0]:.12f} {v[1]:.12f} {v[2]:.12f}" for n, v in zip("OHH", x, strict=True)
-            ]
-        files[f"w-{kind}-1.xyz"] = "\n".join(lines).encode()
+    files = cp2k_files(water)
     same(load_bytes("x.zip", archive(files)), water)
     said = sentence("w-frc-1.xyz", files["w-frc-1.xyz"])
     assert "CP2K's file of forces: give its file of positions" in said

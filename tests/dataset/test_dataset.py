@@ -16,6 +16,7 @@ from ase import Atoms
 
 from fisherdash.dataset import load, load_bytes
 from fisherdash.units import BOHR, HARTREE, KCAL_PER_MOL, force_unit
+from tests.dataset.outputs import cp2k_files
 from tests.dataset.people import npz, same, sentence, xyz
 
 PER_BOHR = (HARTREE, HARTREE / BOHR, 1.0)
@@ -416,14 +417,8 @@ def test_hdf5_of_ani(water):
 
 
 def test_cp2k_positions_with_their_file_of_forces(water, tmp_path):
-    for kind, key, scale in (("pos", "positions", 1.0), ("frc", "forces", HARTREE / BOHR)):
-        lines = []
-        for step, (x, e) in enumerate(zip(water[key] / scale, water["energies"], strict=True)):
-            lines += ["3", f" i = {step:8d}, time = {step:.3f}, E = {e / HARTREE:.12f}"]
-            lines += [
-                f"{n} {v[0]:.12f} {v[1]:.12f} {v[2]:.12f}" for n, v in zip("OHH", x, strict=True)
-            ]
-        (tmp_path / f"w-{kind}-1.xyz").write_text("\n".join(lines))
+    for name, content in cp2k_files(water).items():
+        (tmp_path / name).write_bytes(content)
     same(load(tmp_path / "w-pos-1.xyz"), water)
     said = sentence("w-pos-1.xyz", (tmp_path / "w-pos-1.xyz").read_bytes())
     assert "E, hartree" in said and "no forces" in said

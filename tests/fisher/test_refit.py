@@ -92,15 +92,6 @@ def test_a_head_that_is_already_optimal_is_left_alone() -> None:
     assert refit.posterior is not None and refit.posterior.force_stderr < 1e-8
 
 
-@pytest.fixture(scope="module")
-def planted() -> tuple[Checkpoint, Checkpoint, Dataset]:
-    """The truth, the same body under a wrong head, and data made with the truth."""
-    truth = random_checkpoint()
-    wrong = np.random.default_rng(5).normal(size=truth.head.shape)
-    start = truth.with_head(wrong, truth.element_bias, "wrong", {})
-    return truth, start, planted_dataset(truth, 64)
-
-
 def test_the_default_head_and_its_file_are_untouched(
     planted: tuple[Checkpoint, Checkpoint, Dataset],
 ) -> None:

@@ -12,15 +12,6 @@ from tests.randomised import planted_dataset, random_checkpoint
 
 
 @pytest.fixture(scope="module")
-def planted() -> tuple[Checkpoint, Checkpoint, Dataset]:
-    """The truth, the same body under a wrong head, and data made with the truth."""
-    truth = random_checkpoint()
-    wrong = np.random.default_rng(5).normal(size=truth.head.shape)
-    start = truth.with_head(wrong, truth.element_bias, "wrong", {})
-    return truth, start, planted_dataset(truth, 64)
-
-
-@pytest.fixture(scope="module")
 def moments(planted: tuple[Checkpoint, Checkpoint, Dataset]) -> fisher.Moments:
     return fisher.accumulate(planted[1], planted[2], precision="float64")[0]
 

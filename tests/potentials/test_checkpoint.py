@@ -15,7 +15,7 @@ from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.e3x import E3x, ModelConfig, tutorial
-from fisherdash.potentials.e3x.dense import features
+from fisherdash.potentials.e3x.potential import features
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.form import HeadForm
 from fisherdash.units import KCAL_PER_MOL

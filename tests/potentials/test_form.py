@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.form import SHARED, HeadForm, joint_basis, rewritten
+from fisherdash.potentials.form import HeadForm, joint_basis, rewritten
 from fisherdash.potentials.head import Head
-
-FEATURES = 5
-BASIS = np.linalg.qr(np.random.default_rng(1).normal(size=(FEATURES, 3)))[0]
-FORMS = {
-    "shared": (SHARED, None),
-    "by element": (HeadForm("by element", (1, 6, 8)), None),
-    "quadratic": (HeadForm("quadratic", (1, 6, 8)), None),
-    "reduced": (HeadForm("quadratic", (1, 6, 8), 3), BASIS),
-}
+from tests.potentials.toy import FORMS
 
 
 def test_two_reductions_meet_in_one_that_spans_both() -> None:

@@ -14,20 +14,12 @@ from fisherdash.fisher.derivatives import Derivatives
 from fisherdash.potentials.form import KINDS, SHARED, HeadForm, rewritten
 from fisherdash.potentials.head import Descriptors, Head, energy_and_forces
 from fisherdash.potentials.potential import Potential, Trainable, as_precision
-from tests.potentials.toy import Toy
+from tests.potentials.toy import FEATURES, FORMS, Toy
 from tests.randomised import ETHANOL, displaced_ethanol
 
-FEATURES = 5
 NETWORK = Toy(FEATURES)
 BODY = jax.tree.map(jnp.asarray, NETWORK.init(0))
 NUMBERS = jnp.asarray(ETHANOL)
-BASIS = np.linalg.qr(np.random.default_rng(1).normal(size=(FEATURES, 3)))[0]
-FORMS = {
-    "shared": (SHARED, None),
-    "by element": (HeadForm("by element", (1, 6, 8)), None),
-    "quadratic": (HeadForm("quadratic", (1, 6, 8)), None),
-    "reduced": (HeadForm("quadratic", (1, 6, 8), 3), BASIS),
-}
 
 
 @pytest.fixture(params=FORMS)

@@ -6,7 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fisherdash.potentials.form import SHARED, HeadForm
 from fisherdash.potentials.potential import PerAtom
+
+FEATURES = 5
+BASIS = np.linalg.qr(np.random.default_rng(1).normal(size=(FEATURES, 3)))[0]
+FORMS = {
+    "shared": (SHARED, None),
+    "by element": (HeadForm("by element", (1, 6, 8)), None),
+    "quadratic": (HeadForm("quadratic", (1, 6, 8)), None),
+    "reduced": (HeadForm("quadratic", (1, 6, 8), 3), BASIS),
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -146,3 +146,21 @@ def test_data_that_cannot_be_read_are_refused(folder):
     (folder / "water.npz").write_bytes(b"nothing")
     with pytest.raises(InputError):
         cost(folder)
+
+
+def test_data_are_read_once_and_again_when_they_change(folder, monkeypatch):
+    read, load = [], dataset.load
+    monkeypatch.setattr(
+        dataset, "load", lambda file, **said: read.append(file) or load(file, **said)
+    )
+    spec = read_spec(SPEC.format(seeds="[0]", epochs=1, length=0.1), folder)
+    estimate_of(spec)
+    prepare_study(spec, folder / "begun")
+    (copy,) = (folder / "begun" / "data").iterdir()
+    assert read == [folder / "water.npz", copy]
+    prepare_study(spec, folder / "begun")
+    assert len(read) == 2
+    whole = load(folder / "water.npz")
+    dataset.save(whole.subset(slice(0, 39)), folder / "water.npz")
+    with pytest.raises(InputError, match="a study of other frames"):
+        prepare_study(spec, folder / "begun")

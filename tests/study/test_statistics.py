@@ -130,7 +130,7 @@ def test_models_of_which_more_and_fewer_survive_are_counted():
     assert (found.silent, found.lost) == (4, 1)
 
 
-def test_kinds_of_failure_and_their_thresholds():
+def test_kinds_of_failure_and_their_thresholds(monkeypatch):
     models = pd.DataFrame({"model": ["m"], "atoms": [10], "degrees_of_freedom": [20]})
     # 20/10 degrees at 1000 K hold k_B T = 86.2 meV per atom; a tenth over 10 ps is 0.862 a ps.
     rows = trajectories(
@@ -140,10 +140,12 @@ def test_kinds_of_failure_and_their_thresholds():
         row(drift=0.8),
     )
     assert failures.kinds(rows, models).tolist() == list(failures.KINDS)
-    loose = failures.kinds(rows, models, immediate=1.0, drift_share=0.2)
-    assert loose.tolist() == [failures.KINDS[k] for k in (0, 0, 3, 3)]
     counts = failures.count_kinds(failures.kinds(rows, models), rows)
     assert counts.loc["default"].tolist() == [1, 1, 1, 1]
+    monkeypatch.setattr(failures, "IMMEDIATE", 1.0)
+    monkeypatch.setattr(failures, "DRIFT_SHARE", 0.2)
+    loose = failures.kinds(rows, models)
+    assert loose.tolist() == [failures.KINDS[k] for k in (0, 0, 3, 3)]
 
 
 def test_failures_per_nanosecond():

@@ -33,7 +33,7 @@ from fisherdash.study import (
     run_study,
 )
 from fisherdash.study.tables import COLUMNS, Tables
-from tests.randomised import planted_dataset, random_checkpoint
+from tests.randomised import milder, planted_dataset, random_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -75,9 +75,7 @@ CONDITION = ["model", "head", "temperature_K", "timestep_fs"]
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    truth = random_checkpoint()
-    milder = truth.with_head(0.1 * truth.head, truth.element_bias, "milder", {})
-    dataset.save(planted_dataset(milder, 60), folder / "planted.npz")
+    dataset.save(planted_dataset(milder(random_checkpoint()), 60), folder / "planted.npz")
     return folder
 
 

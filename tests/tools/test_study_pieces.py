@@ -5,7 +5,7 @@ import pytest
 from fisherdash import dataset
 from fisherdash.study import read_spec, run_study
 from fisherdash.study.tables import COLUMNS, table_file
-from tests.randomised import planted_dataset, random_checkpoint
+from tests.randomised import milder, planted_dataset, random_checkpoint
 from tools import study_pieces
 
 SPEC = """
@@ -38,11 +38,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_what_was_packed_is_not_done_again(tmp_path):
-    truth = random_checkpoint()
-    milder = truth.with_head(0.1 * truth.head, truth.element_bias, "milder", {})
     study = tmp_path / "study"
     study.mkdir()
-    dataset.save(planted_dataset(milder, 30), study / "planted.npz")
+    dataset.save(planted_dataset(milder(random_checkpoint()), 30), study / "planted.npz")
 
     def sitting(seeds: str, folder, begins: int, done: int) -> None:
         text = SPEC.replace("SEEDS", seeds)

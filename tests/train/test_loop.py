@@ -19,7 +19,7 @@ from fisherdash.train.step import (
     advance,
     validate,
 )
-from tests.randomised import planted_dataset, random_checkpoint
+from tests.randomised import milder, planted_dataset, random_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +30,7 @@ SETTINGS = TrainSettings(epochs=6, batch_size=4, learning_rate=0.02, schedule="c
 @pytest.fixture(scope="module")
 def data() -> tuple[Dataset, Dataset]:
     truth = random_checkpoint()
-    milder = truth.with_head(0.1 * truth.head, truth.element_bias, "milder", {})
-    frames = planted_dataset(milder, 60)
+    frames = planted_dataset(milder(truth), 60)
     return frames.subset(np.arange(44)), frames.subset(np.arange(44, 60))
 
 
@@ -218,7 +217,7 @@ SHORTER = TrainSettings(epochs=3, batch_size=5, learning_rate=0.02)
 @pytest.fixture(scope="module")
 def pool() -> Dataset:
     truth = random_checkpoint()
-    return planted_dataset(truth.with_head(0.1 * truth.head, truth.element_bias, "m", {}), 60)
+    return planted_dataset(milder(truth), 60)
 
 
 def trainees(pool: Dataset, **changes) -> list[Trainee]:

@@ -18,7 +18,7 @@ from fisherdash.train.step import (
     _uphill,
     advance,
 )
-from tests.randomised import planted_dataset, random_checkpoint
+from tests.randomised import milder, planted_dataset, random_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     truth = random_checkpoint()
-    return planted_dataset(truth.with_head(0.1 * truth.head, truth.element_bias, "m", {}), 60)
+    return planted_dataset(milder(truth), 60)
 
 
 def test_uphill_is_a_step_of_the_radius_along_the_gradient() -> None:

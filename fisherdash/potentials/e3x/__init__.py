@@ -1,7 +1,7 @@
 """The E3x network as a potential that can be trained.
 
-``network`` is the readable reference, ``dense`` the fast evaluation of the same weights,
-``couplings`` what both share, and ``potential`` the seam to everything else.
+``network`` is the readable reference, ``potential`` the fast evaluation of the same weights and the
+seam to everything else, and ``couplings`` what both share.
 """
 
 from typing import TYPE_CHECKING, Any

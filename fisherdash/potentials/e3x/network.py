@@ -7,7 +7,7 @@ atom; the energy U = Σ_i (θ·h_i + b_{Z_i}) is linear in the head θ, which is
 another head on the same body costs nothing.
 
 Everything that has to be fast evaluates the same parameters through
-:mod:`fisherdash.potentials.e3x.dense`.
+:mod:`fisherdash.potentials.e3x.potential`.
 """
 
 import functools

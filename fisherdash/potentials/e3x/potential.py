@@ -1,16 +1,39 @@
-"""The E3x network as a potential: features h_i, no fixed part."""
+"""The E3x network as a potential: features h_i, no fixed part, evaluated fast.
+
+The weights, and the numbers, are those of :mod:`fisherdash.potentials.e3x.network`.
+
+For small molecules every atom sees nearly every other, so all pairs are taken, and the whole
+network becomes a chain of matrix products: radial basis and harmonics of all pairs once, here; the
+messages of each step in :mod:`fisherdash.potentials.e3x.messages`; between them the dense layers,
+with the features in front (f feature, n frame, i and j atoms, a, b, c angular components). For
+large ones a list of neighbours takes the place of all pairs, in the messages too
+(:mod:`fisherdash.potentials.e3x.sparse`).
+
+Three rules keep the compiled program lean, and its derivatives too. Every product is a dot of
+arrays with at most one batch, one free and one summed axis each: with more, XLA copies the operands
+of the reverse product into another order. Nothing is broadcast whose reverse would be a reduction
+over a middle axis, many times slower than the arithmetic in it: such products are written component
+by component, or as a product with a vector of ones. And arrays are split, not sliced: the reverse
+of a slice is a sum of padded arrays.
+
+The sum over neighbours is taken before the Clebsch–Gordan coupling, so that the coupling works on
+atoms instead of pairs, and its constants join the learned weights of the paths once per call. The
+reverse of a product is a product, hence forces and training cost what they should.
+"""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.e3x import dense
+from fisherdash.potentials.e3x import couplings, sparse
 from fisherdash.potentials.e3x.couplings import Body, body_shapes
-from fisherdash.potentials.e3x.sparse import Neighbours, anywhere, choose, slots
+from fisherdash.potentials.e3x.messages import Pairs, batched, batched_for_reverse, dot, split
+from fisherdash.potentials.e3x.sparse import Neighbours, anywhere, choose, from_neighbours, slots
 from fisherdash.potentials.potential import PerAtom, Result
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 
@@ -70,7 +93,7 @@ class E3x:
         forward_mode: bool = False,
     ) -> PerAtom:
         """h, of all pairs of atoms or of a list; a list needs reverse mode."""
-        h = dense.features(
+        h = features(
             self.config,
             params,
             atomic_numbers,
@@ -103,3 +126,141 @@ class E3x:
         """:data:`CPU_BLOCK`, fewer with a list of neighbours."""
         room = slots(self.config.cutoff, atoms)
         return CPU_BLOCK if room is None else max(1, CPU_SLOTS // (atoms * room))
+
+
+def features(
+    config: ModelConfig,
+    body: Body,
+    atomic_numbers: Integer[Array, " atoms"],
+    positions: Float[Array, "frames atoms 3"],
+    *,
+    forward_mode: bool = False,
+    neighbours: Neighbours | None = None,
+) -> Float[Array, "features frames atoms"]:
+    """Scalar features h of every atom, features first.
+
+    The network runs in the precision of ``body``; displacements are formed in that of
+    ``positions`` before they are rounded to it. With ``forward_mode`` it is written for derivatives
+    that are pushed forward (``jax.jvp``, ``linearize``, ``jet``), else for reverse mode, which a
+    list of ``neighbours`` needs; without a list all pairs of atoms are taken.
+    """
+    dtype = body["Embed_0"]["embedding"].dtype
+    frames, atoms = positions.shape[:2]
+    distances, unit = _displacements(positions, dtype, neighbours)
+    basis = _radial_basis(config, distances).reshape(config.basis, -1)
+    harmonics = _harmonics(config.max_degree, unit)
+    if neighbours is None:
+        pairs = Pairs(basis, harmonics, batched if forward_mode else batched_for_reverse)
+    else:
+        pairs = sparse.Pairs(basis, harmonics, batched_for_reverse, neighbours)
+    embedding = jnp.take(body["Embed_0"]["embedding"][:, 0, 0, :], atomic_numbers, axis=0)
+    x = jnp.broadcast_to(embedding.T[:, None, None, :], (config.features, 1, frames, atoms))
+    for iteration, step in enumerate(couplings.steps(config)):
+        messages = pairs.messages(body[f"MessagePass_{iteration}"], step, x)
+        y = _dense(body[f"Dense_{2 * iteration}"], step, _add_carried(step, x, messages))
+        gate = jax.nn.sigmoid(y[:, :1])
+        gated = jnp.concatenate([part * gate for part in jnp.split(y, y.shape[1], axis=1)], axis=1)
+        x = _add_carried(step, x, _dense(body[f"Dense_{2 * iteration + 1}"], step, gated))
+    return x[:, 0]
+
+
+def _displacements(
+    positions: Float[Array, "frames atoms 3"], dtype: jnp.dtype, neighbours: Neighbours | None
+) -> tuple[Float[Array, "frames j i"], tuple[Float[Array, "frames j i"], ...]]:
+    """Distances r_ji and the components of (x_j − x_i)/r_ji; an atom is far from itself.
+
+    With a list the axes are frames, i and its slots, with neighbour j in them.
+    """
+    coordinates = jnp.moveaxis(positions, -1, 0)
+    # Beyond any cutoff, in no particular direction: the diagonal and the empty slots contribute
+    # nothing, and their derivatives are finite.
+    if neighbours is None:
+        displacement = (coordinates[:, :, :, None] - coordinates[:, :, None, :]).astype(dtype)
+        self_distance = 1e6 * jnp.eye(positions.shape[1], dtype=dtype)
+    else:
+        theirs = [from_neighbours(neighbours, x.reshape(-1)) for x in coordinates]
+        theirs = jnp.stack(theirs).reshape(3, *neighbours.atom.shape)
+        displacement = (theirs - coordinates[..., None]).astype(dtype)
+        self_distance = 1e6 * neighbours.empty.astype(dtype)
+    squared = jnp.sum(displacement**2, axis=0) + self_distance
+    inverse = 1 / jnp.sqrt(squared)
+    return squared * inverse, tuple(displacement * inverse)
+
+
+def _harmonics(
+    max_degree: int, unit: tuple[Float[Array, "frames atoms atoms"], ...]
+) -> list[list[Float[Array, "frames atoms atoms"]]]:
+    """Real spherical harmonics by degree and order, in E3x's normalisation and order."""
+    matrix, products = couplings.harmonics_recursion(max_degree)
+
+    zero = jnp.zeros_like(unit[0])
+
+    def combined(terms: Iterable[tuple[float, Array]]) -> Array:
+        return sum((float(c) * term for c, term in terms if c), zero)
+
+    first = [combined(zip(row, unit, strict=True)) for row in matrix]
+    components = [[jnp.ones_like(zero)], first]
+    for table in products:
+        lower = components[-1]
+        places = [np.argwhere(table[..., c]) for c in range(table.shape[2])]
+        components.append(
+            [
+                combined((table[a, b, c], lower[a] * first[b]) for a, b in nonzero)
+                for c, nonzero in enumerate(places)
+            ]
+        )
+    return components[: max_degree + 1]
+
+
+def _radial_basis(
+    config: ModelConfig, distances: Float[Array, "frames i j"]
+) -> Float[Array, "basis frames i j"]:
+    """Bernstein polynomials of r/(1+r) times the smooth cutoff, as in E3x.
+
+    g_k(r) = C(n,k) t^k (1−t)^(n−k) exp(1 − 1/(1−(r/r_c)²)), t = r/(1+r), n = basis − 1; the
+    logarithm of the product is summed before it is exponentiated.
+    """
+    dtype = distances.dtype
+    n = config.basis - 1
+    k = jnp.arange(config.basis, dtype=dtype)
+    scaled = distances / config.cutoff
+    inside = scaled < 1
+    safe = jnp.where(inside, scaled, 0)
+    # Two atoms on top of each other are not a case to be exact for, only finite.
+    r = jnp.where(inside, jnp.maximum(distances, 1e-6), 1)
+    terms = jnp.stack([-jnp.log1p(1 / r), -jnp.log1p(r), 1 - 1 / (1 - safe * safe)])
+    powers = jnp.stack([k, n - k, jnp.ones_like(k)])
+    exponent = dot(powers, 0, terms.reshape(3, -1), 0).reshape(-1, *distances.shape)
+    log_binomial = jnp.asarray(couplings.log_binomials(n), dtype)[:, None, None, None]
+    return jnp.where(inside, jnp.exp(exponent + log_binomial), 0)
+
+
+def _add_carried(
+    step: couplings.Step,
+    x: Float[Array, "features b frames atoms"],
+    y: Float[Array, "features c frames atoms"],
+) -> Float[Array, "features c frames atoms"]:
+    """The residual connection: an output irrep with the symmetry of an input has it added."""
+    by_symmetry = {
+        (irrep[1], couplings.is_odd(irrep, step.inputs_have_parity)): part
+        for irrep, part in zip(step.inputs, split(step.inputs, x), strict=True)
+    }
+    parts = []
+    for irrep, part in zip(step.outputs, split(step.outputs, y), strict=True):
+        symmetry = irrep[1], couplings.is_odd(irrep, step.outputs_have_parity)
+        parts.append(part + by_symmetry[symmetry] if symmetry in by_symmetry else part)
+    return jnp.concatenate(parts, axis=1)
+
+
+def _dense(
+    weights: Body, step: couplings.Step, x: Float[Array, "features c frames atoms"]
+) -> Float[Array, "features c frames atoms"]:
+    """One matrix per irrep, a bias on the scalars."""
+    parts = []
+    for irrep, part in zip(step.outputs, split(step.outputs, x), strict=True):
+        layer = weights[couplings.kernel_name(irrep, step.outputs_have_parity)]
+        part = dot(layer["kernel"], 0, part.reshape(len(part), -1), 0).reshape(part.shape)
+        if "bias" in layer:
+            part = part + layer["bias"][:, None, None, None]
+        parts.append(part)
+    return jnp.concatenate(parts, axis=1)

@@ -19,8 +19,13 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.callbacks import called
-from fisherdash.potentials.potential import Neighbours, Parameters, PerAtom, WithoutNeighbours
+from fisherdash.potentials.potential import (
+    Neighbours,
+    Parameters,
+    PerAtom,
+    WithoutNeighbours,
+    called,
+)
 from fisherdash.potentials.worker import client, trusted
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
 from fisherdash.settings.data import Energy

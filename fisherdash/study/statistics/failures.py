@@ -24,30 +24,19 @@ from fisherdash.trajectories import KIND_WORDS
 
 KINDS: Final = ("immediate explosion", "late explosion", "slow drift", "steady")
 IMMEDIATE: Final = 0.1
-"""ps; about ten periods of a stretching C–H bond."""
+"""ps; a failure before it is an immediate explosion. About ten periods of a stretching C–H bond."""
 DRIFT_SHARE: Final = 0.1
-"""Of the mean kinetic energy: a temperature that is off by a fifth, once the energy has spread."""
+"""A survivor whose total energy drifts by more than this share of the mean kinetic energy at the
+run's temperature (½ k_B T for each degree of freedom) is a slow drift: a temperature that is off by
+a fifth, once the energy has spread."""
 TARGET: Final = 100.0
 """ns of dynamics that costs and expected failures are given for."""
 _PS_PER_NS: Final = 1000.0
 _MEV: Final = 1000.0
 
 
-def kinds(
-    trajectories: pd.DataFrame,
-    models: pd.DataFrame,
-    *,
-    immediate: float = IMMEDIATE,
-    drift_share: float = DRIFT_SHARE,
-) -> pd.Series:
-    """One of KINDS for every trajectory.
-
-    Args:
-      trajectories, models: tables of a study.
-      immediate: a failure before this time, ps, is an immediate explosion.
-      drift_share: a survivor whose total energy drifts by more than this share of the mean kinetic
-        energy at the run's temperature (½ k_B T for each degree of freedom) is a slow drift.
-    """
+def kinds(trajectories: pd.DataFrame, models: pd.DataFrame) -> pd.Series:
+    """One of KINDS for every trajectory of the tables of a study."""
     per_atom = models["degrees_of_freedom"].astype(float) / models["atoms"].astype(float)
     known = dict(zip(models["model"], per_atom, strict=True))
     freedom = np.array([known[name] for name in trajectories["model"]])
@@ -56,8 +45,8 @@ def kinds(
     drift = trajectories["drift_meV_per_atom_per_ps"].astype(float).abs()
     moved = drift * trajectories["duration_ps"]
     failed = trajectories["failed"].astype(bool)
-    early = trajectories["time_to_failure_ps"] < immediate
-    choices = [failed & early, failed, moved > drift_share * kinetic]
+    early = trajectories["time_to_failure_ps"] < IMMEDIATE
+    choices = [failed & early, failed, moved > DRIFT_SHARE * kinetic]
     return pd.Series(
         np.select(choices, KINDS[:3], default=KINDS[3]), index=trajectories.index, name="kind"
     )

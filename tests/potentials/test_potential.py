@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fisherdash.errors import InputError, within
-from fisherdash.potentials.callbacks import called
+from fisherdash.potentials.potential import called
 
 
 @dataclasses.dataclass(frozen=True)
