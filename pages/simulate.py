@@ -9,6 +9,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.dataset.timestep import timestep_warning
 from fisherdash.settings import MDSettings
 from fisherdash.workspace import estimates, jobs
+from fisherdash.workspace import paths as places
 from fisherdash.workspace.estimates import Network
 from pages.ui import library
 from pages.ui.asking import begin
@@ -19,7 +20,7 @@ USUAL = MDSettings()
 
 
 def pair() -> list[str]:
-    """The latest re-fit and the model that it came from, to begin with."""
+    """To begin with: the latest re-fit and what it came from, or the user's newest model."""
     paths = library.options("checkpoints")
     for name, path in reversed(paths.items()):
         with door():
@@ -27,7 +28,9 @@ def pair() -> list[str]:
             for other, candidate in paths.items():
                 if parent and library.checkpoint_at(candidate).fingerprint == parent:
                     return [other, name]
-    return list(paths)[:1]
+    own = [path for path in paths.values() if places.is_mine(path)]
+    newest = [library.name_of(max(own, key=lambda path: path.stat().st_mtime))] if own else []
+    return newest or list(paths)[:1]
 
 
 def settings(data: Dataset) -> MDSettings:

@@ -8,6 +8,7 @@ What is kept of a model are its small JSON files, without the network: enough fo
 for the same files.
 """
 
+import dataclasses
 import shutil
 import sys
 import zipfile
@@ -27,18 +28,19 @@ _DAY = (2020, 1, 1, 0, 0, 0)  # of every file in the archive
 def pack(folder: Path, study: Path) -> int:
     """Keep the finished models of a study's folder beside its specification; how many."""
     whole = plan.open_plan(folder)
-    done = [one.name for one in whole.members if plan.is_done(folder, whole, one)]
+    done = [one for one in whole.members if plan.is_done(folder, whole, one)]
     part = study / f".{ARCHIVE}.part"
     with zipfile.ZipFile(part, "w", zipfile.ZIP_LZMA) as archive:
-        for name in done:
-            for path in sorted(store.home(folder, name).glob("*.json")):
-                inside = zipfile.ZipInfo(f"{name}/{path.name}", _DAY)
+        for one in done:
+            for path in sorted(store.home(folder, one.name).glob("*.json")):
+                inside = zipfile.ZipInfo(f"{one.name}/{path.name}", _DAY)
                 inside.compress_type = zipfile.ZIP_LZMA
                 archive.writestr(inside, path.read_bytes())
     part.replace(study / ARCHIVE)
     if (folder / primary.FILE).exists():
         shutil.copyfile(folder / primary.FILE, study / primary.FILE)
-    tables.write_tables(tables.collect(folder, whole), study / "tables")
+    finished = dataclasses.replace(whole, members=tuple(done))
+    tables.write_tables(tables.collect(folder, finished), study / "tables")
     tables.pack_tables(study / "tables")
     return len(done)
 

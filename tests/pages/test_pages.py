@@ -2,8 +2,10 @@
 
 import dataclasses
 import io
+import os
 import shutil
 import threading
+import time
 import zipfile
 
 import numpy as np
@@ -268,6 +270,14 @@ def test_simulate_launches_a_run_that_the_page_of_drift_shows(open_page, water, 
     settled(app)
     assert survivors(app)["tiny"].endswith("of 2")
     assert app.number_input(key="replica 0").value == 1
+
+
+def test_simulate_begins_with_the_newest_model(open_page, water, model):
+    path = paths.folder("checkpoints") / "another.safetensors"
+    checkpoints.save(model.with_head(2.0 * model.head, model.element_bias, "another", {}), path)
+    for age, chosen in ((60, "another"), (-60, "tiny")):
+        os.utime(path, (path.stat().st_atime, time.time() + age))
+        assert open_page("simulate").multiselect(key="models").value == [chosen]
 
 
 def test_simulate_sets_the_potential_that_labelled_the_frames_beside_a_model(

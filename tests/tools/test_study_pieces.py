@@ -1,5 +1,6 @@
 """A study in two sittings: what was packed is not done again, and the tables are the same."""
 
+import pandas as pd
 import pytest
 
 from fisherdash import dataset
@@ -67,6 +68,10 @@ def test_what_was_packed_is_not_done_again(tmp_path):
     for name, packed in together.items():
         if name != "timings":
             assert table_file(study / "tables", name).read_bytes() == packed, name
+
+    next((tmp_path / "at once").rglob("run-*.json")).unlink()  # its dynamics are still to be done
+    assert study_pieces.pack(tmp_path / "at once", study) == 3
+    assert len(pd.read_csv(table_file(study / "tables", "models"))) == 3
 
 
 def test_a_mistake_is_one_sentence(tmp_path, monkeypatch, capsys):
