@@ -18,7 +18,6 @@ import pandas as pd
 from fisherdash import storage
 from fisherdash.dataset.archives import unpacked
 from fisherdash.errors import InputError
-from fisherdash.md.initial import degrees_of_freedom, is_linear
 from fisherdash.study import store
 from fisherdash.study.plan import FAILED, HEADS, TRAINING, Member, Plan, StudyFrames, run_file
 from fisherdash.study.primary import DEFAULT_HEAD
@@ -247,6 +246,8 @@ def _model(
     training: dict[str, Any] | None,
     default: dict[str, Any] | None,
 ) -> list[Any]:
+    from fisherdash.md.initial import degrees_of_freedom, is_linear  # imports JAX
+
     model, atoms = member.model, frames.whole.num_atoms
     config, training = model.config, training or {}
     errors, default = training.get("errors", {}), default or {}
