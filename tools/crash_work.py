@@ -14,11 +14,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fisherdash import dataset, storage, submit  # noqa: E402
+from fisherdash import (  # noqa: E402
+    dataset,
+    reference,
+    storage,
+    submit,
+)
 from fisherdash.background import keep_compilations  # noqa: E402
 from fisherdash.errors import InputError  # noqa: E402
 from fisherdash.potentials import checkpoint  # noqa: E402
-from fisherdash.reference import sampling  # noqa: E402
 from fisherdash.settings import (  # noqa: E402
     MDSettings,
     ModelConfig,
@@ -64,7 +68,7 @@ frames = 100
 
 def sample() -> Job | None:
     """A Boltzmann sample of water; begun anew until one has all its frames."""
-    sampling.EVERY = 0.5  # the file is written more often, so that kills meet it being written
+    reference.EVERY = 0.5  # the file is written more often, so that kills meet it being written
     for path in paths.place("datasets").glob("H2O*.npz"):
         if len(dataset.load(path)) == FRAMES:
             return None

@@ -274,7 +274,7 @@ def test_simulate_launches_a_run_that_the_page_of_drift_shows(open_page, water, 
 
 def test_simulate_begins_with_the_newest_model(open_page, water, model):
     path = paths.folder("checkpoints") / "another.safetensors"
-    checkpoints.save(model.with_head(2.0 * model.head, model.element_bias, "another", {}), path)
+    checkpoints.save(dataclasses.replace(model, head=2.0 * model.head, name="another"), path)
     for age, chosen in ((60, "another"), (-60, "tiny")):
         os.utime(path, (path.stat().st_atime, time.time() + age))
         assert open_page("simulate").multiselect(key="models").value == [chosen]
