@@ -441,6 +441,7 @@ def evaluate(
                     f"{name} gives energies or forces that are not finite for {wrong:,} of "
                     f"{len(data):,} frames, so it has no errors"
                 )
+        yield JobProgress(1.0, "evaluating", f"{len(data):,} frames")
         return found
 
     roles = [headers.role_of(model) for model in models.values()]

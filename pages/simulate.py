@@ -28,7 +28,7 @@ def pair() -> list[str]:
             for other, candidate in paths.items():
                 if parent and library.checkpoint_at(candidate).fingerprint == parent:
                     return [other, name]
-    own = [path for path in paths.values() if places.is_mine(path)]
+    own = [path for path in paths.values() if places.is_mine(path) and path.is_file()]
     newest = [library.name_of(max(own, key=lambda path: path.stat().st_mtime))] if own else []
     return newest or list(paths)[:1]
 

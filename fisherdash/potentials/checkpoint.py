@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
+from ase.data import chemical_symbols
 from jaxtyping import Float, Integer
 
 from fisherdash import __version__, storage
@@ -31,9 +32,14 @@ from fisherdash.potentials.head import Head
 from fisherdash.potentials.origin import read_name, read_provenance, writable, writable_name
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
 from fisherdash.settings import MAX_ATOMIC_NUMBER
+from fisherdash.text import joined
 
 _OPTIONAL = ("head_covariance", "head_basis")
 """Arrays that not every file has."""
+
+
+def _symbols(numbers: Iterable[int]) -> str:
+    return joined(chemical_symbols[z] for z in numbers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,14 +115,14 @@ class Checkpoint:
         unknown = sorted(set(map(int, atomic_numbers)) - set(self.elements))
         if unknown:
             raise InputError(
-                f"the molecule contains elements {unknown} (atomic numbers) that the model "
-                f"'{self.name}' was never trained on; it knows {list(self.elements)}"
+                f"the molecule contains {_symbols(unknown)}, which the model '{self.name}' was "
+                f"never trained on; it knows {_symbols(self.elements)}"
             )
         headless = sorted(set(map(int, atomic_numbers)) - set(self.form.elements))
         if self.form.elements and headless:
             raise InputError(
-                f"the molecule contains elements {headless} (atomic numbers) for which "
-                f"'{self.name}' has no head; it has heads for {list(self.form.elements)}"
+                f"the molecule contains {_symbols(headless)}, for which '{self.name}' has no head; "
+                f"it has heads for {_symbols(self.form.elements)}"
             )
 
     def constant(self, atomic_numbers: Integer[np.ndarray, " atoms"]) -> float:

@@ -334,11 +334,14 @@ def _bring(
     with door("model"):
         limits.admit(estimates.reading(upload.size))
         found = read(upload.getvalue(), upload.name)
-        _keep(found, upload.name, key, several)
+        name = _keep(found, upload.name, key, several)
+        if several:  # Re-fit begins with it, too
+            select("model", name)
 
 
-def _keep(found: "Checkpoint", name: str, key: str, several: bool) -> None:
-    """A new model in the workspace, chosen in the selector or added to what is chosen there."""
+def _keep(found: "Checkpoint", name: str, key: str, several: bool) -> str:
+    """A new model in the workspace, chosen in the selector or added to what is chosen there; its
+    name there."""
     from fisherdash.potentials import checkpoint
 
     path = paths.save_new(
@@ -349,6 +352,7 @@ def _keep(found: "Checkpoint", name: str, key: str, several: bool) -> None:
     )
     before = st.session_state.get(key) or []
     select(key, [*before, name_of(path)] if several else name_of(path))
+    return name_of(path)
 
 
 def reference_beside(key: str, data: Dataset) -> None:

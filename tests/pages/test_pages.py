@@ -434,6 +434,8 @@ def test_an_uploaded_model_joins_those_that_are_chosen(open_page, water, model):
     app.file_uploader(key="own model").upload("mine.safetensors", content).run()
     assert not app.exception and not app.error
     assert app.multiselect(key="models").value == ["tiny", "mine"]
+    app.switch_page("pages/refit.py").run()
+    assert app.selectbox(key="model").value == "mine"
     app = open_page("compare")
     app.segmented_control[0].set_value("Models").run()
     app.file_uploader(key="own model").upload("again.safetensors", content).run()
