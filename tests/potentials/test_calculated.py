@@ -72,7 +72,8 @@ def test_gfn2_xtb_gives_the_labels_that_were_made_with_it() -> None:
     energies, forces = labeller("GFN2-xTB").label(WATER, data.positions)
     labelled = Dataset(data.positions, energies, forces, WATER)
     errors = evaluate(foreign.calculator("GFN2-xTB", name="it"), labelled)
-    assert errors.energy_rmse < 1e-6 and errors.force_rmse < 1e-5
+    # It begins from the frame before, so that labels agree within its own convergence.
+    assert errors.energy_rmse < 1e-5 and errors.force_rmse < 1e-4 < np.abs(forces).max()
 
 
 def test_its_dynamics_conserve_the_energy_to_the_square_of_the_timestep(springs) -> None:
