@@ -215,7 +215,7 @@ def test_evaluate_refuses_another_molecule(trained, folder, water, capfd):
     np.savez(other, **arrays)
     assert main(["evaluate", str(trained), str(other)]) == 2
     captured = capfd.readouterr()
-    assert "16" in captured.err and len(captured.err.splitlines()) == 1
+    assert "contains S, which" in captured.err and len(captured.err.splitlines()) == 1
 
 
 def test_solve(call, trained, water, folder):
