@@ -121,12 +121,17 @@ async def user(crowd: Crowd, number: int) -> None:
         except (OSError, TimeoutError, EOFError) as error:
             crowd.problems.append(f"user {number} on {visitor.page!r}: {type(error).__name__}")
             await visitor.leave()
-        for alert in visitor.alerts:
-            crowd.refused[alert[:60]] += 1
         crowd.runs += visitor.runs
-        crowd.problems += visitor.problems
-        for gathered in (visitor.runs, visitor.problems, visitor.alerts):
-            gathered.clear()
+        take_note(crowd, visitor)
+
+
+def take_note(crowd: Crowd, visitor: Visitor) -> None:
+    """Take over what a visitor was refused and met, and begin anew with it."""
+    for alert in visitor.alerts:
+        crowd.refused[alert[:60]] += 1
+    crowd.problems += visitor.problems
+    for gathered in (visitor.runs, visitor.problems, visitor.alerts):
+        gathered.clear()
 
 
 async def act(crowd: Crowd, visitor: Visitor, chance: random.Random) -> None:
@@ -196,11 +201,7 @@ async def enemy(crowd: Crowd, number: int) -> None:
         except (OSError, TimeoutError, EOFError) as error:
             crowd.problems.append(f"enemy {number} on {visitor.page!r}: {type(error).__name__}")
             await visitor.leave()
-        for alert in visitor.alerts:
-            crowd.refused[alert[:60]] += 1
-        crowd.problems += visitor.problems
-        for gathered in (visitor.runs, visitor.problems, visitor.alerts):
-            gathered.clear()
+        take_note(crowd, visitor)  # times are those of the others
 
 
 async def browse(crowd: Crowd, playwright: Playwright, number: int) -> None:
