@@ -71,8 +71,9 @@ def network(args: argparse.Namespace, data: Dataset, index: int, name: str) -> t
         parts = dataset.split(data, frames, args.valid, index)
         seen = {frame.tobytes() for part in parts for frame in part.positions}
         mine = np.array([frame.tobytes() in seen for frame in data.positions])
+        others = dataset.load(args.test) if args.test else data.subset(np.flatnonzero(~mine))
         dataset.save(data.subset(np.flatnonzero(mine)), known)
-        dataset.save(data.subset(np.flatnonzero(~mine)), test)
+        dataset.save(others, test)
     return model, known, test
 
 
@@ -249,6 +250,7 @@ def main() -> int:
     parser.add_argument("--networks", type=int, default=8)
     parser.add_argument("--frames", type=int, nargs="+", default=[100, 200, 400, 800])
     parser.add_argument("--valid", type=int, default=50)
+    parser.add_argument("--test", help="file of frames to test on (default: the rest of DATA)")
     parser.add_argument(
         "--training", default="--features 16 --epochs 60", help="options of train, in quotes"
     )

@@ -158,13 +158,13 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run_folder",
         metavar="RUN",
-        help="the folder of a run; with --native a checkpoint",
+        help="the folder of a run; with --native or --torch a checkpoint",
     )
     parser.add_argument(
         "--out",
         required=True,
         metavar="FILE",
-        help=f"one of {' '.join(ENDINGS)}, or with --native any",
+        help=f"one of {' '.join(ENDINGS)}, or with --native or --torch any",
     )
     parser.add_argument(
         "--native",
@@ -173,6 +173,12 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "MACE or SO3LR, or a folder of NeuroChem",
     )
     add_options(parser, ImportSettings, without=("elements",))
+    parser.add_argument(
+        "--torch",
+        action="store_true",
+        help="write the head of a checkpoint of MACE or SO3LR, of any form, as a folder with a "
+        "module of torch that changes the library's own model",
+    )
     parser.add_argument(
         "--head", metavar="NAME", help="whose trajectory goes into an .xyz (default: the first)"
     )
@@ -190,9 +196,9 @@ def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     The ending of FILE says what: .xyz is one trajectory (extended XYZ with times, energies and
     velocities), .html a report that stands alone, .svg the curves (drawn by Chromium), .csv the
     numbers of the comparison. With --native a re-fitted head goes back into the file of the library
-    that its network came from.
+    that its network came from, with --torch into a module that goes onto that file's model.
     """
-    if args.native is not None:
+    if args.native is not None or args.torch:
         return _native(args, console)
     folder, out = run_folder(args), output_file(args.out)
     if out.suffix not in ENDINGS:
@@ -212,18 +218,24 @@ def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 
 def _native(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
-    check_model_file(args.native)
-    original, model = Path(args.native), read_checkpoint(args.run_folder)
-    inputs = [args.run_folder, args.native]
-    out = output_folder(args.out) if original.is_dir() else output_file(args.out, inputs=inputs)
     from fisherdash.potentials import native
 
-    found = native.write(model, original, out, from_arguments(ImportSettings, args).energy_unit)
+    if args.torch:
+        if args.native is not None:
+            raise InputError("--torch needs no original: give --native or --torch")
+        found = native.write_torch_head(read_checkpoint(args.run_folder), output_folder(args.out))
+    else:
+        check_model_file(args.native)
+        original, model = Path(args.native), read_checkpoint(args.run_folder)
+        inputs = [args.run_folder, args.native]
+        out = output_folder(args.out) if original.is_dir() else output_file(args.out, inputs=inputs)
+        unit = from_arguments(ImportSettings, args).energy_unit
+        found = native.write(model, original, out, unit)
     for note in found.notes:
         console.note(note)
     return {
         "library": found.library,
-        "out": str(out),
+        "out": args.out,
         "force_difference_eV_per_A": found.force_difference,
     }
 

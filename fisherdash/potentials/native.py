@@ -4,11 +4,14 @@ The library's own file is copied with another last layer, read again as on its w
 with the checkpoint: the same network to the last bit, and the forces of the new head within what
 the file's precision leaves. What the file has no room for is refused: SchNetPack's, MACE's and
 SO3LR's have one last layer for all atoms, ANI's one for each element, and none has products of
-features. A model that only its own library can evaluate is written and read by that library.
+features. A model that only its own library can evaluate is written and read by that library; any
+head of it can go out as a module of torch, which its owner puts on the original.
 """
 
 import dataclasses
 import hashlib
+import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from fisherdash.potentials import evaluate, foreign
 from fisherdash.potentials.ani import Ani
 from fisherdash.potentials.ani import reading as ani_folder
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.head import Head
 from fisherdash.potentials.probe import clusters
 from fisherdash.potentials.schnetpack import reading as schnetpack_file
 from fisherdash.potentials.worker import client, trusted
@@ -33,6 +37,7 @@ from fisherdash.units import ENERGY_UNITS
 
 MOST_FORCE_DIFFERENCE = 1e-5
 """eV/Å, of a file in single precision."""
+TORCH_HEAD = client.SCRIPT.with_name("torch_head.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,12 +129,66 @@ def _by_its_library(model: Checkpoint, original: Path, out: Path) -> Native:
     return Native(line(process.facts["library"]), difference)
 
 
-def _outside_difference(model: Checkpoint, again: client.Client, unit: float) -> float:
+def write_torch_head(model: Checkpoint, out: Path) -> Native:
+    """Write a folder with a head of any form as a module of torch, and the file that puts it on.
+
+    The module changes the library's own model, see ``worker/torch_head.py``; the library evaluates
+    its original with it before the folder is kept.
+
+    Args:
+        model: with a head for a model of MACE or SO3LR.
+        out: a new folder.
+
+    Raises:
+        InputError: for a checkpoint of another kind, or forces that are others with the module.
+    """
+    potential = model.potential
+    if not isinstance(potential, Outside):
+        raise InputError(
+            f"{model.name!r} is no model of MACE or SO3LR; its calculator for ASE is "
+            "FisherDashCalculator"
+        )
+    unit, process = ENERGY_UNITS[potential.energy_unit], potential.client()
+    seam, count = process.tell("seam")["seam"], potential.num_features
+    elements = list(model.form.elements or model.elements)
+    head = Head.of(model.form, count, model.head / unit, model.head_basis)
+    products = np.zeros((len(elements), 0, 0)) if head.quadratic is None else head.quadratic
+    every = np.eye(count, products.shape[-1])
+    linear = np.broadcast_to(head.linear.reshape(-1, count), (len(elements), count))
+    bias = model.element_bias / unit - process.arrays["constants"]
+    rows = [potential.elements.index(z) for z in elements]
+    arrays = {
+        "linear": linear - process.arrays["theta"],
+        "quadratic": products,
+        "basis": every if model.head_basis is None else model.head_basis,
+        "constants": np.where(model.element_bias != 0, bias, 0.0)[elements],
+        **{name: np.array(seam.pop(name))[rows] for name in ("scale", "stretch")},
+        "row": np.array([elements.index(z) if z in elements else -1 for z in potential.elements]),
+    }
+    with storage.new_folder(out) as part:
+        np.savez(part / "head.npz", seam=np.array(json.dumps(seam)), **arrays)
+        shutil.copyfile(TORCH_HEAD, part / "fisherdash_head.py")
+        difference = _outside_difference(model, process, unit, "attached", str(part.resolve()))
+        if not difference <= MOST_FORCE_DIFFERENCE:
+            raise InputError(
+                f"{out.name} was not written: on the library's own model the head's forces are off "
+                f"by {difference:.1e} eV/Å"
+            )
+    return Native(line(process.facts["library"]), difference)
+
+
+def _outside_difference(
+    model: Checkpoint,
+    again: client.Client,
+    unit: float,
+    request: str = "energy_and_forces",
+    path: str = "",
+) -> float:
     """The largest difference of the library's forces to the checkpoint's, eV/Å."""
     data = _frames(model)
     where = {"numbers": np.asarray(data.atomic_numbers, np.int64), "positions": data.positions}
     shapes = {"energy": (len(data),), "forces": data.positions.shape}
-    theirs = again.ask("energy_and_forces", where, shapes)["forces"] * unit
+    theirs = again.ask(request, where, shapes, path=path)["forces"] * unit
     return float(np.abs(theirs - evaluate.predict(model, data)[1]).max())
 
 
@@ -166,10 +225,12 @@ def _of_every_element(model: Checkpoint, before: Checkpoint) -> np.ndarray:
 
 
 def _no_room(model: Checkpoint, layers: str, head: str) -> InputError:
+    other = "use the checkpoint itself, whose ASE calculator is FisherDashCalculator"
+    if isinstance(model.potential, Outside):
+        other = "write it as a module of torch, with --torch in place of --native"
     return InputError(
         f"{model.name!r} has a head of the kind {model.form.kind!r}, and such a file has one last "
-        f"layer for {layers}: re-fit with --head {head}, or use the checkpoint itself, whose ASE "
-        "calculator is FisherDashCalculator"
+        f"layer for {layers}: re-fit with --head {head}, or {other}"
     )
 
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import io
 import json
 import os
@@ -189,6 +190,32 @@ class TorchModel:
                     one.copy_(after[name])
         torch.save(fresh, path)
 
+    def seam(self) -> dict:
+        """Where the last layers are, what a head on them needs to know; for ``torch_head.py``.
+
+        ``layers`` by their names in the model, which of their inputs are ``chosen`` as features,
+        the ``column`` of the last one's output, and for each element what the library multiplies
+        that output by, ``scale``, and the features here those inputs by, ``stretch``.
+        """
+        raise NotImplementedError
+
+    def name_of(self, layer: Any) -> str:
+        """The name of a layer in the model."""
+        return next(name for name, one in self.model.named_modules() if one is layer)
+
+    def attached(self, numbers: np.ndarray, positions: np.ndarray, folder: str) -> dict:
+        """Energies and forces of the library with the head that was written into a folder."""
+        path = Path(folder)
+        spec = importlib.util.spec_from_file_location(
+            "fisherdash_head", path / "fisherdash_head.py"
+        )
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        fresh = type(self)(self.data, self.options)
+        module.attach(fresh.model, path / "head.npz")
+        return fresh.energy_and_forces(numbers, positions, None)
+
     def per_atom(self, numbers: np.ndarray, positions: np.ndarray) -> dict:
         """h and U₀."""
         _, outputs = self._at(numbers, positions)
@@ -340,6 +367,16 @@ class Mace(TorchModel):
             "notes": [],
         }
 
+    def seam(self) -> dict:
+        """The layers of all readouts."""
+        return {
+            "layers": [self.name_of(layer) for layer, *_ in self.layers],
+            "chosen": [chosen.tolist() for _, chosen, _ in self.layers],
+            "column": self.head,
+            "scale": [float(self.scale)] * len(self.facts["elements"]),
+            "stretch": [1.0] * len(self.facts["elements"]),
+        }
+
     def _last_layer(self, readout: Any, heads: int) -> tuple[Any, np.ndarray, str]:
         """The layer, which of its inputs are features, and how to call it."""
         kind = type(readout).__name__
@@ -477,6 +514,17 @@ class So3lr(TorchModel):
             "notes": notes,
         }
 
+    def seam(self) -> dict:
+        """The last layer, whose output is scaled by element."""
+        scales = self.scales[self.facts["elements"]].tolist()
+        return {
+            "layers": [self.name_of(self.layer)],
+            "chosen": [list(range(len(self.theta)))],
+            "column": 0,
+            "scale": scales,
+            "stretch": scales,
+        }
+
     def put(self, theta: np.ndarray) -> None:
         """θ are the weights themselves."""
         self.layer.weight.data[0] = self._tensor(theta)
@@ -539,6 +587,8 @@ class Server:
         if what == "write":
             self.model.write(arrays["theta"], arrays["change"], header["path"])
             return {}, {}
+        if what == "seam":
+            return {"seam": self.model.seam()}, {}
         numbers, x = arrays["numbers"], arrays["positions"]
         model = self.model
         if what == "per_atom":
@@ -550,6 +600,8 @@ class Server:
             return {}, model.push(numbers, x, arrays["tangent"])
         if what == "energy_and_forces":
             return {}, model.energy_and_forces(numbers, x, arrays.get("theta"))
+        if what == "attached":
+            return {}, model.attached(numbers, x, header["path"])
         raise Refusal(f"was asked for {what!r}, which this version of it does not know")
 
     def hello(self, header: dict) -> tuple[dict, dict]:

@@ -15,6 +15,8 @@ ELEMENTS = (1, 6, 8)
 SPRING = 0.004
 THETA = np.array([0.8, -0.5, 0.3, 0.6])
 
+ONES = [1.0] * 3
+
 _rng = np.random.default_rng(5)
 BIAS = np.zeros((119, len(WIDTHS)))
 BIAS[list(ELEMENTS)] = _rng.normal(size=(3, len(WIDTHS))) / 2
@@ -28,6 +30,7 @@ class Toy:
     """What ``worker.py`` asks of a model."""
 
     precision, parameters = "float64", 19
+    share = 1.0
 
     def __init__(self, springs=True):
         self.theta, self.constants, self.springs = THETA.copy(), CONSTANTS, springs
@@ -63,6 +66,24 @@ class Toy:
             "energy": energy + found.get("fixed", 0.0),
             "forces": -self.pull(numbers, x, cotangents)["x"],
         }
+
+    def seam(self):
+        return {
+            "layers": ["last"],
+            "chosen": [[0, 1, 2, 3]],
+            "column": 0,
+            "scale": ONES,
+            "stretch": ONES,
+        }
+
+    def attached(self, numbers, x, folder):
+        """With a head that is linear in the features; a file of another answer is a library's."""
+        with np.load(Path(folder) / "head.npz") as head:
+            linear, row = head["linear"], head["row"]
+        theta = self.theta + linear[row[np.searchsorted(ELEMENTS, numbers)]] * self.share
+        cotangents = [np.broadcast_to(theta, (len(x), *theta.shape)), np.ones(len(x))]
+        forces = -self.pull(numbers, x, cotangents)["x"]
+        return {"energy": np.zeros(len(x)), "forces": forces}
 
     def _named(self, h, fixed):
         return {"h": h, "fixed": fixed} if self.springs else {"h": h}

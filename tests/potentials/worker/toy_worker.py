@@ -27,6 +27,7 @@ class Faulty(Toy):
         super().__init__(springs=said.get("springs", True))
         self.theta = np.array(said.get("theta", self.theta))
         self.constants = np.array(said.get("constants", self.constants))
+        self.share = 1.0 if said.get("answer", "right") == "right" else 0.5
         self.fault, self.after = said.get("fault", ""), said.get("after", 0)
         print("hello from a library that prints to standard output", flush=True)
         if self.fault == "package":
