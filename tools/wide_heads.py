@@ -45,6 +45,7 @@ HEADS = {
     "displaced": ("the same, 128 labelled displacements", [*NOISE, *DISPLACED]),
     "dynamics": ("the same, 32 labelled frames of its own dynamics", [*NOISE, *DYNAMICS]),
     "both": ("the same, both labels", [*NOISE, *DISPLACED, *DYNAMICS]),
+    "entropy": ("by element and quadratic, by relative entropy", [*NOISE, "--method", "kl"]),
 }
 COLUMNS: tuple[str, ...] = (
     "model", "temperature_K", "head", "replicas", "picoseconds", "failed", "clashes",

@@ -100,3 +100,12 @@ def mace(theirs, shared_models) -> Imported:
     unit = ImportSettings(energy_unit="eV")
     path = shared_models / "mace" / "ethanol_e14.model"
     return importing.load(path, unit, asked(theirs), name="mace")
+
+
+@pytest.fixture(scope="session")
+def small_maces(theirs, tmp_path_factory) -> Path:
+    """A folder with small MACE models of several kinds."""
+    folder = tmp_path_factory.mktemp("maces")
+    script = Path(__file__).with_name("make_mace.py")
+    subprocess.run([theirs, "-W", "ignore", script, folder], check=True)
+    return folder

@@ -185,6 +185,46 @@ def test_so3lr_moves_to_another_level_of_theory(so3lr, shared_data) -> None:
     assert before > 0.3 and after < 0.06
 
 
+MACES = [("plain", None), ("repulsion", None), ("heads", "two")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "head"), MACES)
+def test_maces_with_repulsion_and_several_heads(small_maces, theirs, tmp_path, name, head) -> None:
+    """They are linear as found, and a new head goes back into the one of their heads it is for."""
+    path, unit = small_maces / f"{name}.model", ImportSettings(energy_unit="eV")
+    outside = asked(theirs, mace_head=head)
+    found = importing.load(path, unit, outside, name=name)
+    assert found.probe.head_error <= 1e-9 and found.probe.force_error <= 1e-6
+    assert bool(found.fixed_terms) == (name != "plain")
+    x = displaced_ethanol(10)
+    forces = np.random.default_rng(2).normal(size=x.shape)
+    frames = Dataset(x, np.zeros(10), forces, ETHANOL, 500.0)
+    model, _ = re_fitted(found.checkpoint, frames)
+    assert native.write(model, path, tmp_path / "new.model").force_difference <= 1e-8
+    again = importing.load(tmp_path / "new.model", unit, outside, name="again").checkpoint
+    np.testing.assert_allclose(predict(again, frames)[0], predict(model, frames)[0], atol=1e-7)
+    quadratic = dataclasses.replace(PLAIN, head="quadratic")
+    wide = fisher.solve(found.checkpoint, frames, quadratic).checkpoint
+    assert wide.form.kind == "quadratic"
+    assert native.write_torch_head(wide, tmp_path / "head").force_difference <= 1e-8
+    if head:
+        before, after = (
+            importing.load(one, unit, asked(theirs, mace_head="one"), name="one").checkpoint
+            for one in (path, tmp_path / "new.model")
+        )
+        np.testing.assert_array_equal(before.head, after.head)
+
+
+@pytest.mark.slow
+def test_a_mace_of_several_heads_asks_for_one(small_maces, theirs) -> None:
+    for head, expected in ((None, "has the heads one, two; give one"), ("three", "one, two")):
+        with pytest.raises(InputError, match=expected):
+            importing.load(
+                small_maces / "heads.model", BLANK, asked(theirs, mace_head=head), name="heads"
+            )
+
+
 # The way back. ------------------------------------------------------------------------------------
 
 PLAIN = Options(head="shared", metric="identity", ridge=1e-9, test_boltzmann=False)
