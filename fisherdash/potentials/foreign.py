@@ -113,7 +113,7 @@ class Imported:
 def load(path: Path, settings: ImportSettings, *, name: str) -> Imported:
     """The checkpoint that a file or a folder becomes, see :func:`load_bytes`."""
     source = path.resolve().name if path.is_dir() else path.name
-    return load_bytes(content(path), settings, source=source, name=name)
+    return _imported(content(path), settings, source, name)
 
 
 def calculator(which: str, *, name: str) -> Checkpoint:
@@ -172,16 +172,12 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def load_bytes(
-    data: bytes | Mapping[str, bytes],
-    settings: ImportSettings,
-    *,
-    source: str = "the upload",
-    name: str = "model",
+    data: bytes, settings: ImportSettings, *, source: str = "the upload", name: str = "model"
 ) -> Imported:
     """The checkpoint that a file of another program becomes.
 
     Args:
-        data: the file, or the files of a folder by their names in it.
+        data: the file.
         settings: what it does not say.
         source: name of the file, for sentences and provenance.
         name: for the checkpoint.
@@ -189,7 +185,12 @@ def load_bytes(
     Raises:
         InputError: for anything that cannot be taken over, with the reason.
     """
-    data = _unzipped(data, source) if isinstance(data, bytes) else data
+    return _imported(_unzipped(data, source), settings, source, name)
+
+
+def _imported(
+    data: bytes | Mapping[str, bytes], settings: ImportSettings, source: str, name: str
+) -> Imported:
     found = _found(data, source)
     return imported(found, settings, source=source, sha256=_digest(data), name=name)
 

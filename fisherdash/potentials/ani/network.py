@@ -24,8 +24,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.pairs import EXACT, AllPairs, as_shapes, cosine_cutoff, displacements
-from fisherdash.potentials.potential import Parameters
+from fisherdash.potentials.potential import (
+    EXACT,
+    Parameters,
+    PerAtom,
+    WithoutNeighbours,
+    as_shapes,
+    cosine_cutoff,
+    displacements,
+)
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
 
 ALPHA = 0.1
@@ -35,7 +42,7 @@ TRIPLE_NUMBERS = 400_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Ani(AllPairs, Settings):
+class Ani(WithoutNeighbours, Settings):
     """The networks of one configuration, a :class:`~fisherdash.potentials.potential.Potential`.
 
     Attributes:
@@ -114,15 +121,14 @@ class Ani(AllPairs, Settings):
         }
         return as_shapes(shapes)
 
-    def per_atom(
-        self, params: Parameters, atomic_numbers: Array, positions: Array
-    ) -> Float[Array, "frames atoms features"]:
-        """h of every atom."""
+    def per_atom(self, params: Parameters, atomic_numbers: Array, positions: Array) -> PerAtom:
+        """h of every atom; there is no fixed part."""
         of = jnp.asarray(self.species)[None] == atomic_numbers[:, None]
         species = jnp.argmax(of, axis=1)
         x = self._symmetry(params["symmetry"], of, positions, params["layer_0"]["weight"].dtype)
         members = range(0, self.members * len(self.species), len(self.species))
-        return jnp.concatenate([self._layers(params, first + species, x) for first in members], -1)
+        h = [self._layers(params, first + species, x) for first in members]
+        return PerAtom(jnp.concatenate(h, -1))
 
     def _layers(
         self, params: Parameters, networks: Array, x: Float[Array, "frames atoms inputs"]
