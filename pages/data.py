@@ -65,7 +65,7 @@ def correct_temperature(path: Path, data: Dataset) -> None:
 @door("temperature")
 def _keep_temperature(path: Path, key: str) -> None:
     with ownership.as_before(path):
-        datasets.set_temperature(datasets.load(path), st.session_state[key], path)
+        datasets.save(datasets.at_temperature(datasets.load(path), st.session_state[key]), path)
     st.session_state.pop("loaded", None)
 
 

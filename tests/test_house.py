@@ -195,7 +195,6 @@ def test_no_page_imports_jax():
 
 TESTED_ELSEWHERE = {
     "__main__": "cli/test_arguments",  # the parser and how a command ends
-    "dataset/checks": "dataset/test_core",  # what a Dataset refuses
     "errors": "cli/test_console",  # InputError: how it is told
     "potentials/evaluate": "potentials/test_checkpoint",
     "potentials/families": "potentials/test_checkpoint",  # what a file names is what is loaded
