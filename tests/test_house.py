@@ -197,9 +197,7 @@ TESTED_ELSEWHERE = {
     "__main__": "cli/test_arguments",  # the parser and how a command ends
     "errors": "cli/test_console",  # InputError: how it is told
     "potentials/evaluate": "potentials/test_checkpoint",
-    "potentials/families": "potentials/test_checkpoint",  # what a file names is what is loaded
     "place": "workspace/test_paths",
-    "potentials/found": "potentials/test_foreign",  # what readings find
     "workspace/headers": "workspace/test_runs",  # written and read with every run
     "workspace/joblog": "test_doctor",  # which points at it
     "workspace/locks": "workspace/test_runs",  # what one writer keeps others from

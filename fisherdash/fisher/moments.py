@@ -53,7 +53,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives, is_bent
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import HeadForm
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
 from fisherdash.settings import Options
 from fisherdash.units import BOLTZMANN

@@ -42,7 +42,7 @@ from fisherdash.fisher.ridge import (
 from fisherdash.fisher.stability import StabilityCheck
 from fisherdash.potentials.checkpoint import Checkpoint, energy_reference
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.form import SHARED
+from fisherdash.potentials.head import SHARED
 from fisherdash.settings import Options
 from fisherdash.statistics import Estimate, bootstrap
 from fisherdash.text import number

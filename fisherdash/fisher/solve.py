@@ -27,7 +27,7 @@ from fisherdash.fisher.refit import Prepared, Refit, divide
 from fisherdash.fisher.ridge import Choice
 from fisherdash.fisher.stability import StabilityCheck, candidates, check_stability
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.form import HeadForm, joint_basis
+from fisherdash.potentials.head import HeadForm, joint_basis
 from fisherdash.potentials.potential import (
     OnceDifferentiable,
     Parameters,

@@ -20,12 +20,11 @@ from ase.data import atomic_numbers, chemical_symbols
 from fisherdash import place, storage
 from fisherdash.dataset import archives
 from fisherdash.errors import InputError
-from fisherdash.potentials import inert
-from fisherdash.potentials.ani import reading as ani
+from fisherdash.potentials import ani, inert
 from fisherdash.potentials.calculated import Calculated
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.found import Found
 from fisherdash.potentials.inert import Record
+from fisherdash.potentials.origin import Found
 from fisherdash.potentials.probe import MOST_FORCE_ERROR, MOST_HEAD_ERROR, Probe, probe
 from fisherdash.potentials.schnetpack import reading as schnetpack
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ImportSettings

@@ -18,9 +18,9 @@ import numpy as np
 from fisherdash import storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
+from fisherdash.potentials import ani as ani_folder
 from fisherdash.potentials import evaluate, foreign
 from fisherdash.potentials.ani import Ani
-from fisherdash.potentials.ani import reading as ani_folder
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.probe import clusters
 from fisherdash.potentials.schnetpack import reading as schnetpack_file

@@ -1,7 +1,7 @@
 """The interface of a potential, by which re-fit, dynamics, evaluation and export know it.
 
 A potential gives, for every frame, features h of each atom and a fixed part U₀ of the energy that
-no head changes; a head of some form (:mod:`fisherdash.potentials.form`) makes the rest of the
+no head changes; a head of some form (:mod:`fisherdash.potentials.head`) makes the rest of the
 energy from h (:mod:`fisherdash.potentials.head`). What JAX cannot evaluate itself is called out of
 its programs.
 
@@ -87,7 +87,7 @@ class Potential(Protocol):
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that rebuild it, JSON-able, see :func:`fisherdash.potentials.from_json`."""
+        """The fields that rebuild it, JSON-able, see ``checkpoint.potential_of``."""
         ...
 
     def shapes(self) -> Parameters:

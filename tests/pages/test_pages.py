@@ -17,7 +17,7 @@ from fisherdash.potentials import checkpoint as checkpoints
 from fisherdash.workspace import jobs, ownership, paths
 from pages.ui.progress import plain
 from tests.pages.conftest import settled
-from tests.potentials.ani import folders
+from tests.potentials import folders
 from tests.potentials.schnetpack import files
 from tests.potentials.torchfile import module, saved
 
