@@ -12,7 +12,7 @@ from fisherdash.plots import overview, parity
 from fisherdash.plots.theme import styles
 from fisherdash.settings import shell_command
 from fisherdash.text import number
-from fisherdash.workspace import Run, entries, jobs, notes
+from fisherdash.workspace import Run, belongings, entries, jobs
 from pages.ui import landscape, library
 from pages.ui.asking import begin
 from pages.ui.charts import csv_button, download_file, draw, show_molecules, show_table
@@ -50,7 +50,7 @@ def show(runs: list[Run]) -> None:
     rows = []
     for run, comparison in zip(runs, found, strict=True):
         mine = overview.run_rows(run.id, run.header, comparison, run.typical_speed, models)
-        rows += [row | {"note": notes.note(run.folder)} for row in mine]
+        rows += [row | {"note": belongings.note(run.folder)} for row in mine]
     table = library.with_notes(pd.DataFrame(rows), after="head")
     if (table["model"].isna() | (table["model"] == table["head"])).all():
         del table["model"]  # heads are called after their models in most runs
@@ -187,7 +187,7 @@ def models_table() -> None:
     table = overview.model_rows(models)
     own = library.options("checkpoints")
     table = library.with_notes(
-        table.assign(note=[notes.note(own[name]) for name in models]), after="model"
+        table.assign(note=[belongings.note(own[name]) for name in models]), after="model"
     )
     show_table(table, "The models")
     csv_button(table, "models")

@@ -10,7 +10,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.plots.theme import NEUTRAL, SeriesStyle
 from fisherdash.plots.training import histogram_figure
 from fisherdash.settings import SampleSettings
-from fisherdash.workspace import jobs, ownership, paths
+from fisherdash.workspace import belongings, jobs, paths
 from pages.ui import library
 from pages.ui.asking import begin
 from pages.ui.charts import download_file, draw, show_molecules
@@ -64,7 +64,7 @@ def correct_temperature(path: Path, data: Dataset) -> None:
 
 @door("temperature")
 def _keep_temperature(path: Path, key: str) -> None:
-    with ownership.as_before(path):
+    with belongings.as_before(path):
         datasets.save(datasets.at_temperature(datasets.load(path), st.session_state[key]), path)
     st.session_state.pop("loaded", None)
 

@@ -112,7 +112,7 @@ def test_the_science_never_imports_the_interface():
 
 LAYERS = (
     {"__init__", "errors", "units", "text", "settings", "devices"},
-    {"storage", "statistics", "trajectories", "learn", "molecules", "place"},
+    {"storage", "statistics", "trajectories", "learn", "molecules"},
     {"dataset"},
     {"reference", "potentials"},
     {"analysis"},
@@ -197,11 +197,8 @@ TESTED_ELSEWHERE = {
     "__main__": "cli/test_arguments",  # the parser and how a command ends
     "errors": "cli/test_console",  # InputError: how it is told
     "potentials/evaluate": "potentials/test_checkpoint",
-    "place": "workspace/test_paths",
     "workspace/headers": "workspace/test_runs",  # written and read with every run
-    "workspace/joblog": "test_doctor",  # which points at it
     "workspace/locks": "workspace/test_runs",  # what one writer keeps others from
-    "workspace/waiting": "test_submit",  # which puts back what a killed process left
 }
 """Modules that need no test module of their own → the one that has their tests."""
 

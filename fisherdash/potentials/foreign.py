@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from fisherdash import place, storage
+from fisherdash import storage
 from fisherdash.dataset import archives
 from fisherdash.errors import InputError
 from fisherdash.potentials import ani, inert
@@ -299,7 +299,7 @@ def _unknown(model: Any, source: str) -> InputError:
     package = model.name.partition(".")[0]
     whose = f"a model of {_OTHERS[package]}" if package in _OTHERS else "a model"
     holds = f"{whose}, {model.name[:100]}"
-    if package in _OUTSIDE and not place.is_shared():
+    if package in _OUTSIDE and not storage.is_shared():
         return NeedsItsLibrary(source, holds, _OUTSIDE[package])
     return InputError(
         f"{source} holds {holds}, which is not read; models of SchNetPack "

@@ -19,7 +19,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import ImportSettings, TutorialSettings, shown
 from fisherdash.settings.data import METHOD
-from fisherdash.workspace import Run, estimates, limits, notes, open_run, ownership, paths
+from fisherdash.workspace import Run, belongings, estimates, limits, open_run, paths
 from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.listing import rename as rename_work
 from pages.ui import outside
@@ -43,7 +43,7 @@ def name_of(path: Path) -> str:
     """How a file is named in the selectors."""
     if path.parent == paths.samples():
         return f"{path.stem} (sample)"
-    return f"{path.stem} (shared)" if ownership.is_everybodys(path) else path.stem
+    return f"{path.stem} (shared)" if belongings.is_everybodys(path) else path.stem
 
 
 def select(key: str, value: object) -> None:
@@ -381,8 +381,8 @@ def reference_beside(key: str, data: Dataset) -> None:
 def own_file(path: Path, key: str) -> None:
     """A menu beside one of the user's own files, chosen by the selector ``key``; else nothing."""
     if paths.is_mine(path):
-        _menu(path, path.stem, lambda name: select(key, name_of(ownership.rename(path, name))),
-              lambda: ownership.delete(path),
+        _menu(path, path.stem, lambda name: select(key, name_of(belongings.rename(path, name))),
+              lambda: belongings.delete_file(path),
               "Deleting is for good. Runs and models that were made with it stay, and remember "
               "what it was.")  # fmt: skip
     complaint("own")
@@ -418,7 +418,7 @@ def _menu(
 ) -> None:
     """Fields for the name and the note of what lies at ``path``, and a button that deletes it."""
     name, line = f"new name of {path.name}", f"note of {path.name}"
-    st.session_state.setdefault(line, notes.note(path))
+    st.session_state.setdefault(line, belongings.note(path))
     with st.popover("Name, note, delete", icon=":material/edit:"):
         st.text_input("Name", value=called, max_chars=80, key=name)
 
@@ -429,7 +429,7 @@ def _menu(
 
         @door("own")
         def noted() -> None:
-            notes.keep(path, st.session_state[line])
+            belongings.keep_note(path, st.session_state[line])
 
         @door("own")
         def removed() -> None:
@@ -438,7 +438,7 @@ def _menu(
 
         st.button("Rename", icon=":material/edit:", key=f"rename {path.name}", on_click=renamed)
         st.text_input(
-            "Note", max_chars=notes.LONGEST, key=line, on_change=noted,
+            "Note", max_chars=belongings.LONGEST_NOTE, key=line, on_change=noted,
             placeholder="What it is for, what came of it", help="Shown in tables; Enter keeps it.",
         )  # fmt: skip
         st.caption(words)
@@ -455,20 +455,20 @@ def with_notes(table: pd.DataFrame, after: str) -> pd.DataFrame:
 
 def note_line(path: Path) -> None:
     """The note of a run or a file, if it has one."""
-    if said := notes.note(path):
+    if said := belongings.note(path):
         st.caption(f":material/sticky_note_2: {plain(said)}")
 
 
 def share_button(path: Path) -> None:
     """The button beside one of the user's own files; nothing for any other file."""
-    if not ownership.is_own(path):
+    if not belongings.is_own(path):
         return
-    shared = ownership.shared_as(path) is not None
+    shared = belongings.shared_as(path) is not None
     st.button(
         "Stop sharing" if shared else "Share with everyone here",
         key=f"share {path.name}",
         icon=":material/lock:" if shared else ":material/group:",
-        on_click=attempt(ownership.stop_sharing if shared else ownership.share, "share"),
+        on_click=attempt(belongings.stop_sharing if shared else belongings.share, "share"),
         args=(path,),
         help="Everyone on this server sees it and can work on it; nobody can change it."
         if not shared

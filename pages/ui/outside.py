@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from fisherdash import place, submit
+from fisherdash import storage, submit
 from fisherdash.errors import InputError
 from fisherdash.settings import ImportSettings, OutsideSettings
 from fisherdash.workspace import jobs
@@ -21,7 +21,7 @@ NAME = "MACE, SO3LR"
 
 def form() -> None:
     """The file, its library's Python and the user's word; not on a server that many share."""
-    if place.is_shared():
+    if storage.is_shared():
         st.caption(
             "Models of MACE and so3krates-torch have to be opened by their own library, which runs "
             "whatever is written in the file: on one's own machine only, not on this shared server."
