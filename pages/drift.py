@@ -12,9 +12,9 @@ from fisherdash import submit
 from fisherdash.plots import static
 from fisherdash.plots.drift import temperature_figure
 from fisherdash.plots.report import comparison_numbers, run_picture, run_report
+from fisherdash.recordings import extended_xyz
 from fisherdash.tasks import commands_of
 from fisherdash.workspace import Run, paths
-from fisherdash.workspace.runs import extended_xyz
 from pages.ui import library, run_panels
 from pages.ui.asking import begin
 from pages.ui.charts import csv_button, download, draw, end_of, failure, linked, looks

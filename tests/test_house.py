@@ -119,7 +119,7 @@ LAYERS = (
     {"background", "workspace"},
     {"train", "md"},
     {"fisher", "landscape"},
-    {"study", "bench", "run_forces"},
+    {"study", "bench", "recordings"},
     {"plots", "viewer"},
     {"tasks", "submit", "doctor"},
     {"cli"},

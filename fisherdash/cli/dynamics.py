@@ -136,9 +136,9 @@ def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
     run = workspace.open_run(folder)
     if args.reference:
-        from fisherdash.workspace import runs
+        from fisherdash import recordings
 
-        runs.judge_survivors(run, read_data(args.reference, args, console), args.calculator)
+        recordings.judge_survivors(run, read_data(args.reference, args, console), args.calculator)
     traj = run.trajectories()
     if too_long := timestep_warning(traj.timestep, np.array(run.header.atomic_numbers)):
         console.note(f"warning: {too_long}")
@@ -229,7 +229,7 @@ def _native(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 
 def _trajectory(found: "Run", args: argparse.Namespace) -> Iterator[bytes]:
-    from fisherdash.workspace.runs import extended_xyz
+    from fisherdash.recordings import extended_xyz
 
     names = found.header.names
     wanted = names[0] if args.head is None else harmless(args.head)

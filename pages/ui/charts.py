@@ -15,7 +15,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.components.v2 import component
 
-from fisherdash import run_forces, viewer
+from fisherdash import recordings, viewer
 from fisherdash.errors import InputError
 from fisherdash.plots.chart import Chart
 from fisherdash.plots.drift import drift_figure, plain_json
@@ -243,7 +243,7 @@ def linked(
 
 
 def _judged(names: Sequence[str]) -> str:
-    """What :func:`fisherdash.run_forces.by_two_heads` holds forces against."""
+    """What :func:`fisherdash.recordings.by_two_heads` holds forces against."""
     if len(names) < 3:
         return "difference from the other head's forces"
     return f"difference from the forces of {names[0]} (its own: of {names[1]})"
@@ -257,7 +257,7 @@ def _forces(
         return computed(
             "the forces",
             ("forces", run.subject, tuple(heads), replica),
-            lambda: run_forces.by_two_heads(run, heads, replica, frames),
+            lambda: recordings.by_two_heads(run, heads, replica, frames),
             len(frames),
             quiet=quiet,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from fisherdash import run_forces, submit
+from fisherdash import recordings, submit
 from fisherdash.analysis import RunStatistics, Trajectories, structure
 from fisherdash.analysis.drift import Cause, told_apart
 from fisherdash.dataset import Dataset
@@ -26,8 +26,8 @@ from fisherdash.plots.structure import (
     structure_sentence,
 )
 from fisherdash.plots.theme import SeriesStyle
+from fisherdash.recordings import finer_run, last_velocities, survivor_positions
 from fisherdash.workspace import Run, paths
-from fisherdash.workspace.runs import finer_run, last_velocities, survivor_positions
 from pages.ui import library
 from pages.ui.asking import begin
 from pages.ui.charts import csv_button, draw, looks, show_table
@@ -292,7 +292,7 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
             found = computed(
                 "the error bars",
                 ("error bars", model.fingerprint, run.subject, tuple(heads), replica),
-                lambda: run_forces.error_bars(model, run, heads, replica),
+                lambda: recordings.error_bars(model, run, heads, replica),
                 len(run.times),
             )
             if found is None:
