@@ -8,8 +8,8 @@ import streamlit as st
 from ase.data import chemical_symbols
 
 from fisherdash import submit, viewer
-from fisherdash.plots import overview, parity
-from fisherdash.plots.theme import styles
+from fisherdash.plots import overview
+from fisherdash.plots.chart import styles
 from fisherdash.settings import shell_command
 from fisherdash.text import number
 from fisherdash.workspace import Run, belongings, entries, jobs
@@ -144,17 +144,19 @@ def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
     by_element, by_size = st.columns(2)
     with by_element:
         st.markdown("**Force RMSE by element**")
-        show_table(parity.element_rows(found), "Force RMSE by element")
+        show_table(overview.element_rows(found), "Force RMSE by element")
     with by_size:
-        draw(parity.magnitude_figure(found, looks), key="by size", table=False)
+        draw(overview.magnitude_figure(found, looks), key="by size", table=False)
     name = st.selectbox("Point by point", list(found), key="parity of")
     one, look = found[name], looks[name]
     left, right = st.columns(2)
     with left:
-        forces = draw(parity.force_parity(one), key="force parity", table=False, on_select="rerun")
+        forces = draw(
+            overview.force_parity(one), key="force parity", table=False, on_select="rerun"
+        )
     with right:
         energies = draw(
-            parity.energy_parity(one), key="energy parity", table=False, on_select="rerun"
+            overview.energy_parity(one), key="energy parity", table=False, on_select="rerun"
         )
     picked = [*forces.selection.points, *energies.selection.points]
     if not picked:

@@ -7,7 +7,7 @@ import streamlit as st
 from fisherdash import dataset as datasets
 from fisherdash import reference, submit, viewer
 from fisherdash.dataset import Dataset
-from fisherdash.plots.theme import NEUTRAL, SeriesStyle
+from fisherdash.plots.chart import NEUTRAL, SeriesStyle
 from fisherdash.plots.training import histogram_figure
 from fisherdash.settings import SampleSettings
 from fisherdash.workspace import belongings, jobs, paths

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from fisherdash import submit
-from fisherdash.plots import static
+from fisherdash.plots import chart
 from fisherdash.plots.drift import temperature_figure
 from fisherdash.plots.report import comparison_numbers, run_picture, run_report
 from fisherdash.recordings import extended_xyz
@@ -148,8 +148,8 @@ def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
             f"{run.id}.svg",
             icon=":material/image:",
             help="Drawn by a Chromium on the computer that FisherDash runs on"
-            + ("." if static.available() else ", where there is none."),
-            disabled=not static.available(),
+            + ("." if chart.available() else ", where there is none."),
+            disabled=not chart.available(),
         )
         if found := library.comparison_of(run, quiet=True):
             csv_button(comparison_numbers(found), f"{run.id} comparison")

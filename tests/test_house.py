@@ -112,7 +112,7 @@ def test_the_science_never_imports_the_interface():
 
 LAYERS = (
     {"__init__", "errors", "units", "text", "settings", "devices"},
-    {"storage", "statistics", "trajectories", "learn", "molecules"},
+    {"storage", "statistics", "trajectories", "molecules"},
     {"dataset"},
     {"reference", "potentials"},
     {"analysis"},
@@ -120,7 +120,7 @@ LAYERS = (
     {"train", "md"},
     {"fisher", "landscape"},
     {"study", "bench", "recordings"},
-    {"plots", "viewer"},
+    {"plots", "viewer", "learn"},
     {"tasks", "submit", "doctor"},
     {"cli"},
     {"__main__"},

@@ -17,9 +17,8 @@ from streamlit.components.v2 import component
 
 from fisherdash import recordings, viewer
 from fisherdash.errors import InputError
-from fisherdash.plots.chart import Chart
+from fisherdash.plots.chart import Chart, Scheme, SeriesStyle, styles, template
 from fisherdash.plots.drift import drift_figure, plain_json
-from fisherdash.plots.theme import Scheme, SeriesStyle, styles, template
 from fisherdash.statistics import Estimate
 from fisherdash.text import cell
 from fisherdash.workspace import Run
@@ -170,7 +169,7 @@ _LESSON = component("fisherdash_lesson", js=viewer.lesson_source(), css=viewer.s
 
 
 def show_lesson(payload: dict[str, Any], *, key: str) -> None:
-    """Draw the payload of :func:`fisherdash.plots.lesson.payload`."""
+    """Draw the payload of :func:`fisherdash.learn.payload`."""
     _LESSON(data=payload, key=key, height="content")
 
 

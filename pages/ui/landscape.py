@@ -7,7 +7,7 @@ import streamlit as st
 
 from fisherdash import submit
 from fisherdash.plots import landscape as figures
-from fisherdash.plots.theme import styles
+from fisherdash.plots.chart import styles
 from fisherdash.settings import LandscapeSettings
 from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job

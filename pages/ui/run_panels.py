@@ -13,6 +13,7 @@ from fisherdash.analysis import RunStatistics, Trajectories, structure
 from fisherdash.analysis.drift import Cause, told_apart
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
+from fisherdash.plots.chart import SeriesStyle
 from fisherdash.plots.refit import error_bar_figure
 from fisherdash.plots.report import comparison_table, tests_in_words
 from fisherdash.plots.structure import (
@@ -25,7 +26,6 @@ from fisherdash.plots.structure import (
     structure_figure,
     structure_sentence,
 )
-from fisherdash.plots.theme import SeriesStyle
 from fisherdash.recordings import finer_run, last_velocities, survivor_positions
 from fisherdash.workspace import Run, paths
 from pages.ui import library
