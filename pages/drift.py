@@ -16,9 +16,8 @@ from fisherdash.recordings import extended_xyz
 from fisherdash.tasks import commands_of
 from fisherdash.workspace import Run, paths
 from pages.ui import library, run_panels
-from pages.ui.asking import begin
 from pages.ui.charts import csv_button, download, draw, end_of, failure, linked, looks
-from pages.ui.progress import command, door, heading, job_line, next_step, plain, watch
+from pages.ui.progress import begin, command, door, heading, job_line, next_step, plain, watch
 
 MOST_HEADS = 4
 

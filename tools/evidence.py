@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from fisherdash.plots.chart import one_browser  # noqa: E402
-
 from fisherdash.plots.evidence import document as document_of  # noqa: E402
 from fisherdash.plots.evidence import summary  # noqa: E402
 from fisherdash.plots.study import all_pictures, pairs_picture  # noqa: E402

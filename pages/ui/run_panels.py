@@ -29,9 +29,8 @@ from fisherdash.plots.structure import (
 from fisherdash.recordings import finer_run, last_velocities, survivor_positions
 from fisherdash.workspace import Run, paths
 from pages.ui import library
-from pages.ui.asking import begin
 from pages.ui.charts import csv_button, draw, looks, show_table
-from pages.ui.progress import computed, door, follow, next_step, plain
+from pages.ui.progress import begin, computed, door, follow, next_step, plain
 from pages.ui.widgets import switch
 
 

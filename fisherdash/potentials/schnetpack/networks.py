@@ -6,7 +6,7 @@ With r_ij = x_j − x_i the displacement from atom i to atom j, d_ij its length 
     Bessel basis     φ_k(d) = sin(ω_k d) / d
     cutoff           f(d) = (1 + cos(πd / r_c)) / 2 below r_c, zero beyond
 
-All pairs of a molecule are evaluated (:mod:`fisherdash.potentials.potential`). The features h are the
+All pairs of a molecule are evaluated. The features h are the
 input of the last linear layer on the scalars; the energy has no other part.
 """
 
