@@ -4,8 +4,7 @@ import streamlit as st
 
 from fisherdash import submit
 from fisherdash.background import keep_compilations, wake_devices
-from pages.ui.asking import question
-from pages.ui.progress import running_jobs
+from pages.ui.progress import question, running_jobs
 from pages.ui.server import may_enter, sign_in, sign_out
 
 keep_compilations()

@@ -19,7 +19,7 @@ from fisherdash.background import MAX_BYTES
 from fisherdash.devices import cores
 from fisherdash.errors import InputError
 from fisherdash.potentials.worker import trusted
-from fisherdash.workspace import joblog, limits, listing, locks, paths, users
+from fisherdash.workspace import estimates, limits, listing, locks, paths, users
 
 PACKAGES = (
     "jax", "jaxlib", "flax", "e3x", "optax", "numpy", "scipy", "ase", "safetensors", "tblite",
@@ -196,9 +196,9 @@ def _guards() -> Check:
 
 
 def _log() -> Check:
-    files = sorted(joblog.path().parent.glob(f"{joblog.FILE}*"))
+    files = sorted(estimates.log_path().parent.glob(f"{estimates.LOG}*"))
     size = sum(file.stat().st_size for file in files)
-    return Check("log of jobs", f"{joblog.path()}, {size / 1e6:.2f} MB")
+    return Check("log of jobs", f"{estimates.log_path()}, {size / 1e6:.2f} MB")
 
 
 def _existing(path: Path) -> Path:

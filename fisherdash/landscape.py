@@ -43,8 +43,7 @@ from fisherdash.devices import blocks
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.form import HeadForm
-from fisherdash.potentials.head import Head, energy_and_forces
+from fisherdash.potentials.head import Head, HeadForm, energy_and_forces
 from fisherdash.potentials.potential import Potential, as_precision
 from fisherdash.settings import LandscapeSettings
 from fisherdash.statistics import evenly_spaced

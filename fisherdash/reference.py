@@ -50,7 +50,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fisherdash import dataset, storage
 from fisherdash.dataset import Dataset, clean_name, load_bytes, reference_bonds
-from fisherdash.dataset.checks import check_elements
+from fisherdash.dataset.core import check_elements
 from fisherdash.dataset.structures import read_frames
 from fisherdash.errors import InputError
 from fisherdash.settings import SampleSettings

@@ -1,8 +1,10 @@
-"""Atomic, durable writes, and errors of the disk in one sentence.
+"""Where the workspace is; atomic, durable writes; errors of the disk in one sentence.
 
 A file is written to a temporary one beside it, synced (fsync) and renamed; then the folder is
 synced too, since that is where a rename is recorded. What a killed process leaves begins with
 ``.part-``: readers ignore it, and :func:`sweep` removes it.
+
+Two environment variables say where the workspace is and whether many share this server.
 """
 
 import contextlib
@@ -17,7 +19,34 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
+
 from fisherdash.errors import InputError
+
+
+def everybodys() -> Path:
+    """Where the workspace that everybody sees is; it may not exist yet.
+
+    InputError for a name that leads nowhere.
+    """
+    named = os.environ.get("FISHERDASH_WORKSPACE")
+    folder = Path(named) if named else platformdirs.user_data_path("fisherdash")
+    try:
+        return folder.expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # an unknown user, a loop of links, …
+        raise InputError(
+            f"FISHERDASH_WORKSPACE is {named!r:.80}, which leads to no folder ({error!s:.80}); set "
+            "it to a folder that can be written"
+        ) from error
+
+
+def is_shared() -> bool:
+    """Whether this server separates its users; InputError unless the variable is 0 or 1."""
+    value = os.environ.get("FISHERDASH_SHARED", "0").strip()
+    if value not in ("0", "1", ""):
+        raise InputError(f"FISHERDASH_SHARED must be 0 or 1, received {value!r}")
+    return value == "1"
+
 
 PART = ".part-"
 """Prefix of temporary files and folders."""

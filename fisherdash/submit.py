@@ -3,12 +3,21 @@
 Each function chooses a path in the workspace for what a task of :mod:`fisherdash.tasks` makes,
 writes down the same as a shell command, and returns the job. InputError where the gate does not
 let it begin (:mod:`fisherdash.workspace.limits`). A job that has to wait is written down too, and
-:func:`put_back` asks for it again after a restart.
+:func:`put_back` asks for it again after a restart:
+
+    waiting/PROCESS/NUMBER.json    what one job was asked to do, until it begins or is cancelled
+    waiting/PROCESS/writer.lock    held while the process lives
+
+Each user has such a folder. What a process that has ended left behind is taken over by the next one
+that asks (:func:`_left_behind`).
 """
 
+import contextlib
 import functools
 import inspect
+import json
 import threading
+import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -30,7 +39,7 @@ from fisherdash.settings import (
     TrainSettings,
     shell_command,
 )
-from fisherdash.workspace import Run, headers, jobs, limits, paths, runs, trainings, users, waiting
+from fisherdash.workspace import Run, headers, jobs, limits, locks, paths, runs, trainings, users
 from fisherdash.workspace.headers import TrainingHeader, new_identity
 from fisherdash.workspace.jobs import Job, JobProgress
 
@@ -67,7 +76,7 @@ def _put_back_if_it_waits(function: Callable[Given, Job]) -> Callable[Given, Job
         job = function(*args, **kwargs)
         given = inspect.signature(function).bind(*args, **kwargs).arguments
         written = {name: _written(one) for name, one in given.items() if name not in _READ_AGAIN}
-        waiting.write_down(job, {"what": function.__name__, "title": job.title, "given": written})
+        _write_down(job, {"what": function.__name__, "title": job.title, "given": written})
         return job
 
     _functions[function.__name__] = submitting
@@ -299,7 +308,7 @@ def put_back() -> None:
 
 def _put_back(user: str) -> None:
     with users.acting_for(user), limits.agreed():
-        for asked in waiting.left_behind():
+        for asked in _left_behind():
             try:
                 _ask_again(asked)
             except InputError as error:
@@ -360,3 +369,61 @@ def _read(value: Any) -> Any:
             return [_read(one) for one in found]
         case _:
             return value
+
+
+_NOTE_VERSION = 1
+
+_LARGEST = 10_000_000
+"""Bytes of what is written down of one job; a study of that size has a specification of 1 MB."""
+
+_PROCESS = uuid.uuid4().hex
+_held: dict[Path, locks.FolderLock] = {}
+
+
+def _write_down(job: Job, what: dict[str, Any]) -> None:
+    """Keep what a job was asked to do, JSON-able, for as long as it waits."""
+    if job.status != "queued":
+        return
+    with contextlib.suppress(InputError):  # a disk that is full costs the note, not the job
+        path = _own_folder() / f"{job.id}.json"
+        with storage.telling(path), storage.replacing(path) as part:
+            part.write_text(json.dumps({"version": _NOTE_VERSION, **what}), encoding="utf-8")
+        job.when_no_longer_waiting(lambda: path.unlink(missing_ok=True))
+
+
+def _left_behind() -> list[dict[str, Any]]:
+    """What waited in processes that have ended, oldest first; each is given to one caller only."""
+    home, found = paths.place("waiting"), []
+    with _lock:
+        for folder in sorted(home.iterdir()) if home.is_dir() else []:
+            if folder.is_dir() and folder not in _held and not locks.is_locked(folder, None):
+                found += _taken_over(folder)
+    return [fields for _, _, fields in sorted(found, key=lambda one: one[:2])]
+
+
+def _taken_over(folder: Path) -> list[tuple[int, str, dict[str, Any]]]:
+    """Time, name and fields of each note in a folder, which is removed."""
+    try:
+        lock = locks.FolderLock(folder)
+    except InputError:
+        return []  # of two that were started together, the other has it
+    found = []
+    try:
+        for path in folder.glob("*.json"):
+            with contextlib.suppress(OSError, ValueError, RecursionError):
+                fields = json.loads(storage.content(path, _LARGEST))
+                if isinstance(fields, dict) and fields.pop("version", 0) == _NOTE_VERSION:
+                    found.append((path.stat().st_mtime_ns, path.name, fields))
+        with contextlib.suppress(InputError):
+            storage.remove_folder(folder)
+    finally:
+        lock.release()
+    return found
+
+
+def _own_folder() -> Path:
+    folder = paths.folder("waiting") / _PROCESS
+    with _lock:
+        if folder not in _held:
+            _held[folder] = locks.FolderLock(paths.made(folder))
+    return folder

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from fisherdash import dataset as datasets
+from fisherdash import recordings
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import (
@@ -317,7 +318,7 @@ def simulate(
         run = runs.open_run(folder)
         if run.status == "finished" and not cancel.is_set():
             with contextlib.suppress(InputError):  # most data do not say what labelled them
-                runs.judge_survivors(run, data)
+                recordings.judge_survivors(run, data)
         return folder
 
     networks = [Network.of(model) for model in models.values()]

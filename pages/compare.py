@@ -1,5 +1,6 @@
 """Compare: any number of runs and models in tables to sort, with small charts of their drift."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,20 +9,83 @@ import streamlit as st
 from ase.data import chemical_symbols
 
 from fisherdash import submit, viewer
-from fisherdash.plots import overview, parity
-from fisherdash.plots.theme import styles
-from fisherdash.settings import shell_command
+from fisherdash.plots import landscape as figures
+from fisherdash.plots import overview
+from fisherdash.plots.chart import styles
+from fisherdash.settings import LandscapeSettings, shell_command
 from fisherdash.text import number
-from fisherdash.workspace import Run, entries, jobs, notes
-from pages.ui import landscape, library
-from pages.ui.asking import begin
+from fisherdash.workspace import Run, belongings, entries, jobs
+from fisherdash.workspace.jobs import Job
+from pages.ui import library
 from pages.ui.charts import csv_button, download_file, draw, show_molecules, show_table
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import command, door, follow, look_here, next_step, onward, plain
-from pages.ui.widgets import switch
+from pages.ui.progress import begin, command, door, follow, look_here, next_step, onward, plain
+from pages.ui.widgets import switch, widgets
 
 if TYPE_CHECKING:
+    from fisherdash.landscape import Landscape
     from fisherdash.potentials.evaluate import Predicted
+
+
+def landscape_form() -> None:
+    """Models, frames and the button."""
+    paths, data_path = library.choose_models(
+        "mapped", "A default head and its re-fit, for example."
+    )
+    settings = widgets(LandscapeSettings, columns=3)
+    if st.button(
+        "Map the landscape", type="primary", icon=":material/landscape:", disabled=not paths
+    ):
+        with door():
+            if data_path is None:
+                st.error("There are no frames: load or make some on the Data page.")
+                return
+            data = library.dataset_at(data_path)
+            models = library.models_for(paths, data)
+            chosen = LandscapeSettings(**settings)
+            begin(lambda: submit.landscape(paths, data_path, models, data, chosen))
+
+
+def show_landscape(job: Job, found: "Mapping[str, Landscape]") -> None:
+    """Numbers first, then the maps and the cut."""
+    st.markdown(f"**{plain(figures.sharpness_sentence(found))}**")
+    table = figures.sharpness_table(found)
+    show_table(table, "Sharpness of each model")
+    csv_button(table, "sharpness")
+    st.caption(
+        "Sharpness is the loss after one step of length ρ up its own gradient, less the loss here. "
+        "The loss is that of training: half the mean squared error of the energy in kcal/mol plus "
+        "that of the forces in kcal/mol/Å."
+    )
+    surfaces = {name: one.surface for name, one in found.items() if one.surface is not None}
+    with st.grid(2, min_column_width=340):
+        for name, figure in figures.surface_figures(surfaces).items():
+            with st.container():
+                draw(figure, key=f"{job.id} {name}", table=False)
+    st.caption(
+        "The middle is the model itself; each direction is random and moves every filter in parts "
+        "of its own length. Heads of one body are looked at along the same directions, with the "
+        "same colours."
+    )
+    looks = dict(zip(found, styles(job.info["roles"]), strict=True))
+    draw(figures.cut_figure(surfaces, looks), key=f"{job.id} cut")
+
+
+def landscape_section() -> None:
+    """Everything about the loss around models."""
+    landscape_form()
+    job = jobs.latest("landscape")
+    if job is None:
+        st.info(
+            "Choose models to see how sharp the minimum is in which each of them lies. Sharp ones "
+            "tend to fail early in dynamics.",
+            icon=":material/info:",
+        )
+        return
+    follow(job)
+    if job.status == "finished" and job.result:
+        show_landscape(job, job.result)
+    command(job.info["command"])
 
 
 def chosen_runs() -> list[Run]:
@@ -50,7 +114,7 @@ def show(runs: list[Run]) -> None:
     rows = []
     for run, comparison in zip(runs, found, strict=True):
         mine = overview.run_rows(run.id, run.header, comparison, run.typical_speed, models)
-        rows += [row | {"note": notes.note(run.folder)} for row in mine]
+        rows += [row | {"note": belongings.note(run.folder)} for row in mine]
     table = library.with_notes(pd.DataFrame(rows), after="head")
     if (table["model"].isna() | (table["model"] == table["head"])).all():
         del table["model"]  # heads are called after their models in most runs
@@ -144,17 +208,19 @@ def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
     by_element, by_size = st.columns(2)
     with by_element:
         st.markdown("**Force RMSE by element**")
-        show_table(parity.element_rows(found), "Force RMSE by element")
+        show_table(overview.element_rows(found), "Force RMSE by element")
     with by_size:
-        draw(parity.magnitude_figure(found, looks), key="by size", table=False)
+        draw(overview.magnitude_figure(found, looks), key="by size", table=False)
     name = st.selectbox("Point by point", list(found), key="parity of")
     one, look = found[name], looks[name]
     left, right = st.columns(2)
     with left:
-        forces = draw(parity.force_parity(one), key="force parity", table=False, on_select="rerun")
+        forces = draw(
+            overview.force_parity(one), key="force parity", table=False, on_select="rerun"
+        )
     with right:
         energies = draw(
-            parity.energy_parity(one), key="energy parity", table=False, on_select="rerun"
+            overview.energy_parity(one), key="energy parity", table=False, on_select="rerun"
         )
     picked = [*forces.selection.points, *energies.selection.points]
     if not picked:
@@ -187,7 +253,7 @@ def models_table() -> None:
     table = overview.model_rows(models)
     own = library.options("checkpoints")
     table = library.with_notes(
-        table.assign(note=[notes.note(own[name]) for name in models]), after="model"
+        table.assign(note=[belongings.note(own[name]) for name in models]), after="model"
     )
     show_table(table, "The models")
     csv_button(table, "models")
@@ -215,7 +281,7 @@ if kind != "Runs":
         elif kind == "Models":
             models_table()
         else:
-            landscape.section()
+            landscape_section()
 elif not entries("runs"):
     next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
 elif runs := chosen_runs():

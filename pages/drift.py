@@ -9,16 +9,15 @@ from collections.abc import Callable
 import streamlit as st
 
 from fisherdash import submit
-from fisherdash.plots import static
+from fisherdash.plots import chart
 from fisherdash.plots.drift import temperature_figure
 from fisherdash.plots.report import comparison_numbers, run_picture, run_report
+from fisherdash.recordings import extended_xyz
 from fisherdash.tasks import commands_of
 from fisherdash.workspace import Run, paths
-from fisherdash.workspace.runs import extended_xyz
 from pages.ui import library, run_panels
-from pages.ui.asking import begin
 from pages.ui.charts import csv_button, download, draw, end_of, failure, linked, looks
-from pages.ui.progress import command, door, heading, job_line, next_step, plain, watch
+from pages.ui.progress import begin, command, door, heading, job_line, next_step, plain, watch
 
 MOST_HEADS = 4
 
@@ -148,8 +147,8 @@ def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
             f"{run.id}.svg",
             icon=":material/image:",
             help="Drawn by a Chromium on the computer that FisherDash runs on"
-            + ("." if static.available() else ", where there is none."),
-            disabled=not static.available(),
+            + ("." if chart.available() else ", where there is none."),
+            disabled=not chart.available(),
         )
         if found := library.comparison_of(run, quiet=True):
             csv_button(comparison_numbers(found), f"{run.id} comparison")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fisherdash.study import results
 from fisherdash.text import duration, in_bytes
-from fisherdash.workspace import belongings, jobs, limits, notes, users
+from fisherdash.workspace import belongings, jobs, limits, users
 from fisherdash.workspace.belongings import Belonging
 from pages.ui.charts import show_table
 from pages.ui.progress import complaint, door, job_line, plain, watch
@@ -47,7 +47,7 @@ def table(found: list[Belonging]) -> list[Belonging]:
             "size (MB)": one.bytes / 1e6,
             "changed": f"{datetime.datetime.fromtimestamp(one.changed):%Y-%m-%d %H:%M}",
             "state": "cannot be read" if one.problem else "being written" if one.busy else "",
-            "note": "" if one.sort == "leftover" else notes.note(one.path),
+            "note": "" if one.sort == "leftover" else belongings.note(one.path),
         }
         for one in found
     ]

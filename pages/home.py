@@ -8,10 +8,18 @@ from fisherdash import submit
 from fisherdash.settings import MDSettings
 from fisherdash.workspace import Run, jobs, paths
 from pages.ui import library, run_panels
-from pages.ui.asking import begin
 from pages.ui.charts import linked
-from pages.ui.progress import command, door, heading, job_line, onward, plain, watch
-from pages.ui.unfinished import unfinished_work
+from pages.ui.progress import (
+    begin,
+    command,
+    door,
+    heading,
+    job_line,
+    onward,
+    plain,
+    unfinished_work,
+    watch,
+)
 
 # At the temperature of the sample data; the weak model fails within a picosecond there.
 DEMO = MDSettings(replicas=16, steps=2000, timestep=0.5, temperature=500.0, record_every=10)

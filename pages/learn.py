@@ -2,16 +2,16 @@
 
 import streamlit as st
 
-from fisherdash.plots import lesson
+from fisherdash import learn
 from pages.ui.charts import show_lesson
 from pages.ui.progress import onward
 
-SOURCES: dict[lesson.Source, str] = {
+SOURCES: dict[learn.Source, str] = {
     "boltzmann": "a Boltzmann sample",
-    "hot": f"a sample {lesson.HOT:g} times as hot",
+    "hot": f"a sample {learn.HOT:g} times as hot",
     "even": "spread evenly",
 }
-MODELS: dict[lesson.Model, str] = {
+MODELS: dict[learn.Model, str] = {
     "own": "the four of the truth",
     "gaussians": "25 round Gaussians",
     "many": "64 narrow Gaussians",
@@ -51,12 +51,12 @@ def play() -> None:
             "The ridge holds",
             [False, True],
             format_func=lambda kind: "forces near the points" if kind else "the weights",
-            help=f"Forces: at the points displaced by noise of width {lesson.SIGMA:g}, without any "
+            help=f"Forces: at the points displaced by noise of width {learn.SIGMA:g}, without any "
             "label there. That holds the landscape where the data are silent.",
         )
     ridge = 0.0 if power == "none" else float(power)
-    made = lesson.lesson(source, count, model, ridge, noise=noise)
-    show_lesson(lesson.payload(made), key="lesson")
+    made = learn.lesson(source, count, model, ridge, noise=noise)
+    show_lesson(learn.payload(made), key="lesson")
     st.caption(
         "One band a kT; dots are the points, orange arrows "
         "the score. In the plane of two weights: blue the default head, orange the closed form, "

@@ -12,10 +12,10 @@ from fisherdash.workspace import jobs
 from fisherdash.workspace.jobs import Job
 from pages.ui import library
 from pages.ui import refit as refit_report
-from pages.ui.asking import begin
 from pages.ui.charts import download_file
 from pages.ui.library import own_model
 from pages.ui.progress import (
+    begin,
     command,
     computed,
     door,

@@ -6,14 +6,23 @@ import streamlit as st
 
 from fisherdash import submit
 from fisherdash.dataset import Dataset
-from fisherdash.dataset.timestep import timestep_warning
+from fisherdash.md.integrator import timestep_warning
 from fisherdash.settings import MDSettings
 from fisherdash.workspace import estimates, jobs
 from fisherdash.workspace import paths as places
 from fisherdash.workspace.estimates import Network
 from pages.ui import library
-from pages.ui.asking import begin
-from pages.ui.progress import begun, command, door, job_list, look_here, next_step, onward, watch
+from pages.ui.progress import (
+    begin,
+    begun,
+    command,
+    door,
+    job_list,
+    look_here,
+    next_step,
+    onward,
+    watch,
+)
 from pages.ui.widgets import in_words_of_the_page, widgets
 
 USUAL = MDSettings()

@@ -11,7 +11,7 @@ from fisherdash.settings import shell_command
 from fisherdash.study import results
 from fisherdash.study.statistics import Condition, Findings
 from fisherdash.workspace import jobs
-from pages.ui import asking, library, studies
+from pages.ui import library, progress, studies
 from pages.ui.charts import download
 from pages.ui.progress import attempt, command, door, follow, next_step, plain
 from pages.ui.uploads import file_uploader
@@ -92,7 +92,7 @@ def at_work(study: results.Kept) -> None:
                 st.button(
                     "Go on with it",
                     icon=":material/resume:",
-                    on_click=attempt(asking.begin),
+                    on_click=attempt(progress.begin),
                     args=(functools.partial(submit.rest_of_study, study.folder),),
                 )
 
@@ -120,7 +120,7 @@ def begin() -> None:
         submitted = st.form_submit_button("Begin", type="primary", icon=":material/play_arrow:")
     if submitted:
         with door():
-            asking.begin(lambda: submit.study(edited, path.parent), _begun)
+            progress.begin(lambda: submit.study(edited, path.parent), _begun)
     job = jobs.get(st.session_state.get("latest study", ""))
     if job is not None:
         follow(job, every=1.0)

@@ -13,21 +13,22 @@ from fisherdash.settings import ModelConfig, SplitSettings, TrainSettings
 from fisherdash.text import duration
 from fisherdash.workspace import jobs, paths
 from pages.ui import library
-from pages.ui.asking import begin
 from pages.ui.charts import draw
 from pages.ui.progress import (
+    begin,
     begun,
     command,
     door,
+    go_on_button,
     job_line,
     kept_as,
     look_here,
     next_step,
     onward,
     plain,
+    unfinished_work,
     watch,
 )
-from pages.ui.unfinished import go_on_button, unfinished_work
 from pages.ui.widgets import widgets
 
 

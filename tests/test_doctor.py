@@ -8,7 +8,7 @@ import pytest
 from fisherdash import doctor
 from fisherdash.__main__ import main
 from fisherdash.errors import InputError
-from fisherdash.workspace import joblog, jobs, paths, runs
+from fisherdash.workspace import estimates, jobs, paths, runs
 from fisherdash.workspace.jobs import JobProgress
 from tests.workspace.recorded import chunk, header
 
@@ -84,7 +84,7 @@ def test_a_check_that_fails_is_a_finding(monkeypatch):
 
 
 def lines():
-    return [json.loads(line) for line in joblog.path().read_text().splitlines()]
+    return [json.loads(line) for line in estimates.log_path().read_text().splitlines()]
 
 
 def test_the_log_says_what_was_done_and_nothing_of_whom(own_workspace):
@@ -114,15 +114,15 @@ def test_the_log_says_what_was_done_and_nothing_of_whom(own_workspace):
     assert third["event"] == "start" and (fourth["status"], fourth["failure"]) == (
         "failed", "InputError"
     )  # fmt: skip
-    assert "secret" not in joblog.path().read_text()
+    assert "secret" not in estimates.log_path().read_text()
 
 
 def test_the_log_is_bounded(monkeypatch):
-    monkeypatch.setattr(joblog, "MAX_BYTES", 2000)
-    monkeypatch.setattr(joblog, "BACKUPS", 2)
+    monkeypatch.setattr(estimates, "MAX_BYTES", 2000)
+    monkeypatch.setattr(estimates, "BACKUPS", 2)
     for number in range(100):
-        joblog.write("start", job=f"test-{number}")
-    files = sorted(joblog.path().parent.glob("jobs.jsonl*"))
+        estimates.log_job("start", job=f"test-{number}")
+    files = sorted(estimates.log_path().parent.glob("jobs.jsonl*"))
     assert [file.name for file in files] == ["jobs.jsonl", "jobs.jsonl.1", "jobs.jsonl.2"]
     assert sum(file.stat().st_size for file in files) <= 3 * 2000
     assert lines()[-1]["job"] == "test-99"

@@ -114,15 +114,15 @@ def test_the_science_never_imports_the_interface():
 
 LAYERS = (
     {"__init__", "errors", "units", "text", "settings", "devices"},
-    {"storage", "statistics", "trajectories", "learn", "molecules", "place"},
+    {"storage", "statistics", "trajectories", "molecules"},
     {"dataset"},
     {"reference", "potentials"},
     {"analysis"},
     {"background", "workspace"},
     {"train", "md"},
     {"fisher", "landscape"},
-    {"study", "bench", "run_forces"},
-    {"plots", "viewer"},
+    {"study", "bench", "recordings"},
+    {"plots", "viewer", "learn"},
     {"tasks", "submit", "doctor"},
     {"cli"},
     {"__main__"},
@@ -197,16 +197,10 @@ def test_no_page_imports_jax():
 
 TESTED_ELSEWHERE = {
     "__main__": "cli/test_arguments",  # the parser and how a command ends
-    "dataset/checks": "dataset/test_core",  # what a Dataset refuses
     "errors": "cli/test_console",  # InputError: how it is told
     "potentials/evaluate": "potentials/test_checkpoint",
-    "potentials/families": "potentials/test_checkpoint",  # what a file names is what is loaded
-    "place": "workspace/test_paths",
-    "potentials/found": "potentials/test_foreign",  # what readings find
     "workspace/headers": "workspace/test_runs",  # written and read with every run
-    "workspace/joblog": "test_doctor",  # which points at it
     "workspace/locks": "workspace/test_runs",  # what one writer keeps others from
-    "workspace/waiting": "test_submit",  # which puts back what a killed process left
 }
 """Modules that need no test module of their own → the one that has their tests."""
 

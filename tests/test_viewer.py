@@ -8,8 +8,8 @@ import pytest
 
 from fisherdash import viewer
 from fisherdash.analysis import total_energy_change
+from fisherdash.plots.chart import DEFAULT, FISHER
 from fisherdash.plots.drift import BUDGET, drift_figure, plain_json
-from fisherdash.plots.theme import DEFAULT, FISHER
 from fisherdash.statistics import Estimate
 from tests.plots.planted import trajectories
 

@@ -17,9 +17,9 @@ MAIN = "evidence.md"
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from fisherdash.plots.chart import one_browser  # noqa: E402
 from fisherdash.plots.evidence import document as document_of  # noqa: E402
 from fisherdash.plots.evidence import summary  # noqa: E402
-from fisherdash.plots.static import one_browser  # noqa: E402
 from fisherdash.plots.study import all_pictures, pairs_picture  # noqa: E402
 from fisherdash.study.primary import registered  # noqa: E402 - found through the line above
 from fisherdash.study.statistics import Findings  # noqa: E402 - found through the line above

@@ -30,8 +30,8 @@ from fisherdash.analysis.structure import structure
 from fisherdash.dataset import Dataset
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.evaluate import evaluate
+from fisherdash.recordings import survivor_positions
 from fisherdash.statistics import bootstrap
-from fisherdash.workspace.runs import survivor_positions
 
 DEFAULT = "default"
 QUADRATIC = ["--head", "quadratic", "--metric", "noise"]

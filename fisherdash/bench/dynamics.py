@@ -28,7 +28,7 @@ from fisherdash.errors import InputError
 from fisherdash.md import Bonds, Contacts, engine, find_contacts, initial, start
 from fisherdash.md.engine import group_checkpoints
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import HeadForm
 from fisherdash.settings import MDSettings
 
 REPLICAS = 64

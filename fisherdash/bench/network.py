@@ -23,8 +23,7 @@ from fisherdash import fisher, train
 from fisherdash.bench import Result, compare_times, inputs, race, seconds
 from fisherdash.dataset import save
 from fisherdash.potentials import checkpoint
-from fisherdash.potentials.form import SHARED
-from fisherdash.potentials.head import Head, energy_and_forces, together
+from fisherdash.potentials.head import SHARED, Head, energy_and_forces, together
 from fisherdash.train import loop
 from fisherdash.train.step import Sums
 

@@ -55,7 +55,7 @@ def simulate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     models = read_checkpoints(args.checkpoints)
     data = read_data(args.data, args, console)
     from fisherdash import tasks
-    from fisherdash.dataset.timestep import timestep_warning
+    from fisherdash.md.integrator import timestep_warning
 
     temperature = args.temperature or data.temperature or MDSettings.temperature
     if args.temperature is None and data.temperature is None:
@@ -132,13 +132,13 @@ def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     import numpy as np
 
     from fisherdash import analysis, workspace
-    from fisherdash.dataset.timestep import timestep_warning
+    from fisherdash.md.integrator import timestep_warning
 
     run = workspace.open_run(folder)
     if args.reference:
-        from fisherdash.workspace import runs
+        from fisherdash import recordings
 
-        runs.judge_survivors(run, read_data(args.reference, args, console), args.calculator)
+        recordings.judge_survivors(run, read_data(args.reference, args, console), args.calculator)
     traj = run.trajectories()
     if too_long := timestep_warning(traj.timestep, np.array(run.header.atomic_numbers)):
         console.note(f"warning: {too_long}")
@@ -241,7 +241,7 @@ def _native(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
 
 def _trajectory(found: "Run", args: argparse.Namespace) -> Iterator[bytes]:
-    from fisherdash.workspace.runs import extended_xyz
+    from fisherdash.recordings import extended_xyz
 
     names = found.header.names
     wanted = names[0] if args.head is None else harmless(args.head)

@@ -257,7 +257,7 @@ def solve(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     model = read_checkpoint(args.checkpoint)
     data = read_data(args.data, args, console, args.temperature)
     from fisherdash import tasks
-    from fisherdash.fisher.refit import details, summary
+    from fisherdash.fisher.solve import details, summary
 
     # The temperature is in the data already.
     stability = from_arguments(StabilitySettings, args, seed=args.seed)

@@ -48,7 +48,7 @@ def bench(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     out = output_file(args.out, ".json") if args.out else None
     chart = output_file(args.chart, ".svg") if args.chart else None
     if chart is not None:
-        from fisherdash.plots.static import check
+        from fisherdash.plots.chart import check
 
         check()
     found = _scaling(console, chart) if args.scaling else _races(args.names, console, chart)
@@ -76,7 +76,7 @@ def _races(names: Sequence[str], console: Console, chart: Path | None) -> dict[s
             console.note(f"{name} is left out: {error}")
     if chart is not None:
         from fisherdash.plots.bench import race_figure
-        from fisherdash.plots.static import picture
+        from fisherdash.plots.chart import picture
 
         _write(chart, picture([race_figure(found, bench.WANTED)]))
     return found
@@ -89,7 +89,7 @@ def _scaling(console: Console, chart: Path | None) -> dict[str, Any]:
     growths = list(scaling(console.progress))
     if chart is not None:
         from fisherdash.plots.bench import growth_figures
-        from fisherdash.plots.static import picture
+        from fisherdash.plots.chart import picture
 
         _write(chart, picture(growth_figures(growths)))
     return {

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fisherdash.dataset.keys import listed
 from fisherdash.dataset.npz import ALWAYS_ALLOWED
+from fisherdash.dataset.raw import listed
 from fisherdash.errors import InputError
 
 LARGEST = 2**30

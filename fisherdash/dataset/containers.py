@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fisherdash.dataset import keys as known
+from fisherdash.dataset import raw as known
 from fisherdash.dataset.archives import LARGEST, allowed_size
 from fisherdash.dataset.core import Dataset
 from fisherdash.dataset.inference import Declared

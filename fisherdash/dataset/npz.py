@@ -30,7 +30,7 @@ from ase.formula import Formula
 from numpy.lib import format as npy
 
 from fisherdash import storage
-from fisherdash.dataset import keys as known
+from fisherdash.dataset import raw as known
 from fisherdash.dataset.core import Dataset, check_temperature
 from fisherdash.dataset.inference import Declared, energy_unit, force_unit, length_unit
 from fisherdash.dataset.raw import Raw, ReadOptions, assemble
@@ -279,9 +279,15 @@ def declared_units(texts: Mapping[str, str], name: str, options: ReadOptions) ->
     found: dict[str, str] = {}
     why = []
     for role, names, read, every, option in (
-        ("energy", known.ENERGY_UNITS, energy_unit, ENERGY_UNITS, "--units"),
-        ("forces", known.FORCE_UNITS, force_unit, ("eV/Å", "hartree/bohr", "…"), "--force-units"),
-        ("length", known.LENGTH_UNITS, length_unit, LENGTH_UNITS, "--length-units"),
+        ("energy", known.ENERGY_UNIT_KEYS, energy_unit, ENERGY_UNITS, "--units"),
+        (
+            "forces",
+            known.FORCE_UNIT_KEYS,
+            force_unit,
+            ("eV/Å", "hartree/bohr", "…"),
+            "--force-units",
+        ),
+        ("length", known.LENGTH_UNIT_KEYS, length_unit, LENGTH_UNITS, "--length-units"),
     ):
         key = known.lookup(texts, names)
         if key is None:

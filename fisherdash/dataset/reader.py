@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 from fisherdash import storage
 from fisherdash.dataset import archives, containers
-from fisherdash.dataset import keys as known
-from fisherdash.dataset.core import Dataset, check_temperature
+from fisherdash.dataset import raw as known
+from fisherdash.dataset.core import Dataset, check_temperature, hinted
 from fisherdash.dataset.inference import check_unit, check_units
 from fisherdash.dataset.npz import Arrays, from_arrays
 from fisherdash.dataset.raw import ReadOptions, assemble
@@ -21,7 +21,6 @@ from fisherdash.dataset.structures import (
     one_number,
     structure_frames,
 )
-from fisherdash.dataset.temperature import hinted
 from fisherdash.errors import InputError
 from fisherdash.units import LENGTH_UNITS, force_unit, length_unit
 

@@ -1,35 +1,50 @@
-"""Frames from XYZ and from the outputs of programs, each format chosen by its explicit name.
+"""Frames from XYZ, outputs of programs and trajectories of ASE, each format chosen by its name.
 
 ASE's own guess of a format is never used, and only formats of the list below are opened: none of
 them unpickles or evaluates what it reads.
+
+Molecules in a periodic box are whole, made whole, or refused: along bonds every
+atom is moved to the image nearest to the one that it is bonded to. Where bonds join all atoms there
+is one way to do so, and it is taken.
+
+ASE's own decoder of trajectories is not used. A .traj is a sequence of JSON texts that point at raw
+arrays in the same file:
+
+    magic(8) tag(16) version nitems pos0 (int64 each) … offsets(nitems) at pos0
+    item at an offset: length (int64), JSON; {"x.": {"ndarray": [shape, dtype, offset]}} is array x
+
+ASE would also build objects and arrays of whatever size the JSON claims; here only numbers that lie
+inside the file are taken, and many frames that point at the same ones take no more memory than any
+other packed file may.
 """
 
 import contextlib
 import io
+import json
 import logging
+import math
 import re
+import struct
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import covalent_radii
 from jaxtyping import Float, Integer
 
 from fisherdash import settings, storage
-from fisherdash.dataset import keys as known
-from fisherdash.dataset.boundary import made_whole
-from fisherdash.dataset.checks import check_count, check_elements
-from fisherdash.dataset.core import Dataset
+from fisherdash.dataset import raw as known
+from fisherdash.dataset.archives import allowed_size
+from fisherdash.dataset.core import TOLERANCE, Dataset, check_count, check_elements, from_comments
 from fisherdash.dataset.inference import Declared
 from fisherdash.dataset.npz import declared_units, describe_difference
-from fisherdash.dataset.programs import OWN, read_output
 from fisherdash.dataset.raw import Raw, ReadOptions, assemble
-from fisherdash.dataset.temperature import from_comments
-from fisherdash.dataset.trajectory import read_trajectory
-from fisherdash.dataset.xyz import UNNAMED, Frame, decode, read_xyz
+from fisherdash.dataset.xyz import OWN, UNNAMED, Frame, decode, read_output, read_xyz
 from fisherdash.errors import InputError
 
 FORMATS = tuple(form for form in settings.FORMATS if form != "npz")
@@ -379,3 +394,188 @@ def write_unlabelled(
     write(text, atoms, format="extxyz")
     with storage.replacing(path) as part:
         part.write_text(text.getvalue(), encoding="utf-8")
+
+
+_SMALLEST_CELL = 0.5
+"""Å between two faces of a periodic cell: less than any bond."""
+_MOST_ATOMS = 300
+"""Up to which wrapped molecules are put together; all pairs are looked at."""
+_CONTACT = 4.0
+"""Å of empty cell beside a larger molecule, with which it surely does not touch its images."""
+
+
+def made_whole(frames: Sequence[Frame], name: str) -> tuple[list[np.ndarray], list[str]]:
+    """Positions (N, 3) of every frame, and notes. InputError where there is no one way."""
+    found, mended, boxed = [], 0, False
+    for index, frame in enumerate(frames):
+        positions = frame.columns["pos"]
+        cell, periodic = _box(frame)
+        if cell is None:
+            found.append(positions)
+            continue
+        boxed = True
+        heights = _check_cell(cell, periodic, index, name)
+        whole = _whole(frame, positions, cell, heights, periodic)
+        if whole is None:
+            raise InputError(
+                f"{name} is periodic and atoms of frame {index} meet across the cell's boundary in "
+                "more than one way; only single molecules are read: unwrap them first."
+            )
+        mended += not np.allclose(whole, positions)
+        found.append(whole)
+    notes = []
+    if mended:
+        notes.append(
+            f"The molecule reached through the boundary of its cell in {mended} of {len(frames)} "
+            "frames and was made whole along its bonds."
+        )
+    elif boxed:
+        notes.append("The frames are marked periodic; the cell is ignored, the molecule is whole.")
+    return found, notes
+
+
+def _box(frame: Frame) -> tuple[np.ndarray | None, np.ndarray]:
+    """Cell (3, 3) and which of its directions are periodic; None without any."""
+    lower = {key.lower(): value for key, value in frame.comment.items()}
+    lattice, pbc = lower.get("lattice"), lower.get("pbc")
+    cell = np.asarray(lattice) if lattice is not None else np.zeros(0)
+    if isinstance(lattice, str):  # no numbers, or nan among them: refused where it is periodic
+        cell = np.full(9, np.nan)
+    if cell.dtype.kind != "f" or cell.size != 9:
+        return None, np.zeros(3, bool)
+    if pbc is None:
+        periodic = np.ones(3, bool)
+    elif isinstance(pbc, str):
+        periodic = np.array([word.lower()[:1] in "t1" for word in pbc.split()][:3])
+    else:
+        periodic = np.asarray(pbc).astype(bool).reshape(-1)
+    cell = cell.reshape(3, 3)
+    if periodic.shape != (3,) or not (periodic & cell.any(axis=1)).any():
+        return None, np.zeros(3, bool)
+    return cell, periodic & cell.any(axis=1)
+
+
+def _check_cell(cell: np.ndarray, periodic: np.ndarray, index: int, name: str) -> np.ndarray:
+    """Distances between opposite faces, Å; InputError for a cell without volume."""
+    from ase.cell import Cell
+
+    with np.errstate(all="ignore"):
+        whole = (
+            np.asarray(Cell(cell).complete())
+            if np.isfinite(cell).all()
+            else np.full((3, 3), np.nan)
+        )
+        volume = abs(np.linalg.det(whole)) if np.isfinite(whole).all() else 0.0
+        heights = volume / np.linalg.norm(np.cross(whole[[1, 2, 0]], whole[[2, 0, 1]]), axis=1)
+    if not (np.isfinite(heights).all() and (heights[periodic] > _SMALLEST_CELL).all()):
+        raise InputError(f"{name} has a cell in frame {index} that no molecule fits into.")
+    return heights
+
+
+def _whole(
+    frame: Frame, positions: np.ndarray, cell: np.ndarray, heights: np.ndarray, periodic: np.ndarray
+) -> np.ndarray | None:
+    """Positions with bonds that pass no boundary; None where bonds contradict one another."""
+    from ase.cell import Cell
+
+    box = np.asarray(Cell(cell).complete())
+    if len(positions) > _MOST_ATOMS:
+        places = np.linalg.solve(box.T, positions.T).T
+        empty = (1.0 - np.ptp(places, axis=0)) * heights
+        return positions if (empty[periodic] >= _CONTACT).all() else None
+    radii = covalent_radii[np.clip(frame.numbers, 0, 96)]
+    reach = TOLERANCE * (radii[:, None] + radii[None])
+    with np.errstate(all="ignore"):
+        straight = positions[None] - positions[:, None]
+        turns = np.round(np.linalg.solve(box.T, straight.reshape(-1, 3).T).T).reshape(
+            straight.shape
+        )
+        turns *= periodic
+        nearest = straight - turns @ box
+        bonded = np.linalg.norm(nearest, axis=-1) < reach
+    np.fill_diagonal(bonded, False)
+    if not np.isfinite(straight).all() or not (bonded & turns.any(axis=-1)).any():
+        return positions
+    whole, seen, todo = positions.copy(), {0}, [0]
+    while todo:
+        atom = todo.pop()
+        for other in np.flatnonzero(bonded[atom]).tolist():
+            if other not in seen:
+                whole[other] = whole[atom] + nearest[atom, other]
+                seen.add(other)
+                todo.append(other)
+    apart = np.linalg.norm(whole[None] - whole[:, None], axis=-1)
+    fits = len(seen) == len(positions) and (apart[bonded] < reach[bonded] + 1e-6).all()
+    return whole if fits else None
+
+
+_MAGIC = b"- of Ulm"
+_ATOMS_OBJECT, _BYTES_AN_ATOM = 4000, 80
+"""Memory of a frame: positions, forces, numbers and what ASE adds."""
+_DTYPES = ("float64", "float32", "int64", "int32")
+
+
+def read_trajectory(data: bytes) -> list[Atoms]:
+    """All frames with the energies and forces that were written; ValueError for other content."""
+    if data[:8] != _MAGIC or data[8:24].rstrip() != b"ASE-Trajectory":
+        raise ValueError("it is not an ASE trajectory")
+    _, count, start = _integers(data, 24, 3)
+    offsets = _integers(data, start, count)
+    if len(set(offsets)) < count:
+        raise ValueError("it names one frame several times")
+    items = [_item(data, offset) for offset in offsets]
+    allowed, taken, frames = allowed_size(data), 0, []
+    for item in items:
+        frame = _written_frame(data, item, items[0])
+        taken += _ATOMS_OBJECT + _BYTES_AN_ATOM * len(frame)
+        if taken > allowed:
+            raise ValueError(
+                f"its frames would take more than {allowed / 2**20:.0f} MiB of memory, which a "
+                "file of its size may take at most"
+            )
+        frames.append(frame)
+    return frames
+
+
+def _integers(data: bytes, offset: int, count: int) -> tuple[int, ...]:
+    if count < 0 or offset < 0 or offset + 8 * count > len(data):
+        raise ValueError("the trajectory is cut short")
+    return struct.unpack_from(f"<{count}q", data, offset)
+
+
+def _item(data: bytes, offset: int) -> dict[str, Any]:
+    (size,) = _integers(data, offset, 1)
+    if size < 0 or offset + 8 + size > len(data):
+        raise ValueError("the trajectory is cut short")
+    item = json.loads(data[offset + 8 : offset + 8 + size])
+    if not isinstance(item, dict):
+        raise ValueError("a frame of the trajectory is not readable")
+    return item
+
+
+def _written_frame(data: bytes, item: dict[str, Any], first: dict[str, Any]) -> Atoms:
+    order: Literal["<", ">"] = "<" if item.get("_little_endian", True) else ">"
+    header = item if "numbers." in item else first
+    atoms = Atoms(
+        numbers=_array(data, header["numbers."], order),
+        positions=_array(data, item["positions."], order),
+        cell=item.get("cell"),
+        pbc=header.get("pbc", False),
+    )
+    written = item.get("calculator.", {})
+    results = {key: written[key] for key in ("energy", "free_energy") if key in written}
+    if "forces." in written:
+        results["forces"] = _array(data, written["forces."], order)
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def _array(data: bytes, pointer: dict[str, Any], order: Literal["<", ">"]) -> np.ndarray:
+    shape, name, offset = pointer["ndarray"]
+    if name not in _DTYPES or not all(isinstance(n, int) and n >= 0 for n in (*shape, offset)):
+        raise ValueError("an array of the trajectory is not readable")
+    dtype = np.dtype(name).newbyteorder(order)
+    count = math.prod(shape)
+    if offset + count * dtype.itemsize > len(data):
+        raise ValueError("the trajectory is cut short")
+    return np.frombuffer(data, dtype, count, offset).reshape(shape).astype(name)

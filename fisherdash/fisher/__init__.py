@@ -11,7 +11,7 @@ from fisherdash.fisher.diagnostics import (
     posterior,
 )
 from fisherdash.fisher.moments import Equations, Metric, Moments, Spectrum, accumulate, equations
-from fisherdash.fisher.refit import Prepared, Refit, summary
+from fisherdash.fisher.refit import Prepared, Refit
 from fisherdash.fisher.ridge import (
     WORDS,
     Choice,
@@ -24,6 +24,6 @@ from fisherdash.fisher.ridge import (
     log_evidence,
     ridge_path,
 )
-from fisherdash.fisher.solve import prepare, solve, try_heads
+from fisherdash.fisher.solve import prepare, solve, summary, try_heads
 from fisherdash.fisher.stability import Candidate, StabilityCheck, candidates, check_stability
 from fisherdash.settings import Options, StabilitySettings

@@ -27,8 +27,7 @@ import numpy as np
 from jax.experimental import jet
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.form import HeadForm
-from fisherdash.potentials.head import Descriptors
+from fisherdash.potentials.head import Descriptors, HeadForm
 from fisherdash.potentials.potential import Parameters, Potential
 
 FLATTEST = 0.05

@@ -53,7 +53,7 @@ from fisherdash.fisher.derivatives import Derivatives
 from fisherdash.fisher.moments import BLOCK, Equations, Moments, Part
 from fisherdash.fisher.ridge import head_at
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import HeadForm
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
 from fisherdash.statistics import SIGNIFICANT, how_often
 from fisherdash.units import BOLTZMANN

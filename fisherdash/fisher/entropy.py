@@ -30,8 +30,7 @@ from fisherdash.fisher.ridge import head_at
 from fisherdash.md import initial, simulate
 from fisherdash.md.integrator import start as started
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.form import HeadForm
-from fisherdash.potentials.head import Descriptors
+from fisherdash.potentials.head import Descriptors, HeadForm
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
 from fisherdash.settings import MDSettings, Options, StabilitySettings
 from fisherdash.units import BOLTZMANN

@@ -27,7 +27,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from fisherdash.dataset import Dataset
-from fisherdash.dataset.checks import CLOSEST_ATOMS
+from fisherdash.dataset.core import CLOSEST_ATOMS
 from fisherdash.errors import InputError
 from fisherdash.fisher.moments import Equations, derivatives_of, displaced
 from fisherdash.md import simulate

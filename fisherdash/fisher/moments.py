@@ -53,7 +53,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives, is_bent
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import HeadForm
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
 from fisherdash.settings import Options
 from fisherdash.units import BOLTZMANN
@@ -566,10 +566,10 @@ class Spectrum:
         full = self.rank == len(self.vectors)
         return self.largest / float(self.values[-1]) if full else float("inf")
 
-    def effective_dof(self, ridge: float) -> float:
-        """Σ_k μ_k/(μ_k + λ): the number of directions that the data decide at this ridge."""
+    def effective_dof(self, ridge: float | np.ndarray) -> Any:
+        """Σ_k μ_k/(μ_k + λ): the number of directions that the data decide at each ridge."""
         kept, _ = self.known
-        return float(np.sum(kept / (kept + ridge * self.unit))) if self.rank else 0.0
+        return np.sum(kept / (kept + np.asarray(ridge)[..., None] * self.unit), axis=-1)
 
 
 def equations(

@@ -2,8 +2,7 @@
 
 The pass over the data is done once; :class:`Prepared` keeps its sums. A head, its errors, its
 posterior and its verdict follow from them, for the ridge that the rule chose and for every other
-that the user points at. :class:`Refit` says it in numbers with intervals and in words;
-:func:`summary` and :func:`details` write it down for scripts.
+that the user points at. :class:`Refit` says it in numbers with intervals and in words.
 """
 
 import dataclasses
@@ -27,7 +26,7 @@ from fisherdash.fisher.diagnostics import (
     posterior,
 )
 from fisherdash.fisher.entropy import EntropyDescent
-from fisherdash.fisher.labels import DISPLACED, DYNAMICS, Labels, LabelSums, joined, sentences
+from fisherdash.fisher.labels import Labels, LabelSums, joined, sentences
 from fisherdash.fisher.moments import Equations, Metric, Moments, equations
 from fisherdash.fisher.ridge import (
     WORDS,
@@ -42,7 +41,7 @@ from fisherdash.fisher.ridge import (
 from fisherdash.fisher.stability import StabilityCheck
 from fisherdash.potentials.checkpoint import Checkpoint, energy_reference
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.form import SHARED
+from fisherdash.potentials.head import SHARED
 from fisherdash.settings import Options
 from fisherdash.statistics import Estimate, bootstrap
 from fisherdash.text import number
@@ -85,11 +84,6 @@ def divide(dataset: Dataset, options: Options) -> Division:
     return Division(dataset.subset(fit), dataset.subset(choose), dataset.subset(report), chosen)
 
 
-def _reports_own(options: Options) -> bool:
-    """Whether this re-fit is of the width and metric of the published report's."""
-    return options.head == "shared" and options.ridge_metric == "identity"
-
-
 def _paired_change(
     default: Float[np.ndarray, " frames"], fisher: Float[np.ndarray, " frames"], seed: int
 ) -> Estimate:
@@ -126,24 +120,6 @@ def verdict(
     if stability is not None:
         survival = stability.sentence
     return f"{forces}; {head}; {survival}."
-
-
-def _warnings_of(
-    prepared: "Prepared",
-    norm: dict[str, float],
-    change: Estimate,
-    kl: dict[str, Divergence] | None,
-    descent: Descent | None,
-    stability: StabilityCheck | None,
-    entropy: EntropyDescent | None,
-) -> tuple[str, ...]:
-    """Warnings about data, head and errors."""
-    return (
-        *(() if entropy is None else (f"{entropy.sentence}.",)),
-        *_about_data(prepared),
-        *_about_head(prepared, norm, descent, stability),
-        *_about_errors(prepared, change, kl),
-    )
 
 
 def _about_data(prepared: "Prepared") -> Iterator[str]:
@@ -338,7 +314,8 @@ class Prepared:
         Its sums are part of those of a wider head. None where this is that re-fit, or where the
         checkpoint's head is a wider one already.
         """
-        if self.checkpoint.form != SHARED or _reports_own(self.options):
+        own = self.options.head == "shared" and self.options.ridge_metric == "identity"
+        if own or self.checkpoint.form != SHARED:
             return None
         features = self.checkpoint.potential.num_features
         elements = self.start.form.linear(features) // features
@@ -487,7 +464,12 @@ class Prepared:
             stability=stability,
             entropy=entropy,
             verdict=verdict(change, self._grown(refit.head, norm), len(report), stability),
-            warnings=_warnings_of(self, norm, change, kl, descent, stability, entropy),
+            warnings=(
+                *(() if entropy is None else (f"{entropy.sentence}.",)),
+                *_about_data(self),
+                *_about_head(self, norm, descent, stability),
+                *_about_errors(self, change, kl),
+            ),
         )
 
 
@@ -606,103 +588,3 @@ class Refit:
     @functools.cached_property
     def _others(self) -> dict[float, "Refit"]:
         return {}
-
-
-def summary(refit: Refit) -> dict[str, Any]:
-    """The promised keys; divergence and errors are those on held-out frames, units in the names.
-
-    Beside a wider head, "report" stands in the mappings for the published report's own.
-    """
-    test = refit.boltzmann
-    boltzmann = test and {
-        "temperature_K": test.temperature,
-        "temperature_stderr_K": test.stderr,
-        "consistent": test.consistent,
-    }
-    labels = refit.prepared.labels
-    return {
-        "method": refit.prepared.options.method,
-        "ridge": refit.ridge,
-        "condition_number": refit.condition_number,
-        "effective_rank": refit.effective_rank,
-        "head_norm": refit.beside("head_norm"),
-        "fisher_divergence": refit.beside("fisher_divergence"),
-        "force_rmse_eV_per_A": refit.beside("force_rmse"),
-        "boltzmann": boltzmann,
-        "kl_eV": refit.kl and {name: found.value for name, found in refit.beside("kl").items()},
-        "head": refit.prepared.options.head,
-        "metric": refit.prepared.options.ridge_metric,
-        "labels": {kind: labels.count(kind) if labels else 0 for kind in (DISPLACED, DYNAMICS)},
-        "labelled": labels and labels.to_json(),
-    }
-
-
-def details(refit: Refit) -> dict[str, Any]:
-    """The other results, JSON-able.
-
-    How sure the choice of the ridge is, the posterior, the path, the spectrum, the head's weights,
-    the temperature of each descriptor, and the runs behind a stability-aware choice.
-    """
-    choice, test, spread = refit.choice, refit.boltzmann, refit.posterior
-    own = refit.report_head
-    fitted, chose, reported = refit.frames
-    return {
-        "verdict": refit.verdict,
-        "warnings": refit.warnings,
-        "frames": {"fit": fitted, "ridge": chose, "report": reported},
-        "energy_rmse_eV": refit.energy_rmse,
-        "force_rmse_change": refit.force_change.to_json(),
-        "ridge_rule": choice.rule,
-        "ridge_interval": None if choice.low is None else [choice.low, choice.high],
-        "kl_effective_frames": refit.kl
-        and {name: found.effective_frames for name, found in refit.kl.items()},
-        "posterior": spread
-        and {
-            "force_stderr_eV_per_A": spread.force_stderr,
-            "half_difference_eV_per_A": spread.half_difference,
-            "half_cosine": spread.half_cosine,
-            "scale": spread.scale,
-        },
-        "boltzmann_descriptors": test
-        and {
-            "temperature_K": test.per_descriptor,
-            "stderr_K": test.per_descriptor_stderr,
-            "p_value": test.p_descriptors,
-        },
-        "stability": _stability(refit),
-        "relative_entropy": refit.entropy
-        and {
-            "picoseconds": refit.entropy.picoseconds,
-            "temperature_K": refit.entropy.temperature,
-            "rounds": [dataclasses.asdict(one) for one in refit.entropy.rounds],
-        },
-        "descent": refit.descent
-        and {
-            "steps": refit.descent.steps,
-            "distance": refit.descent.distance,
-            "excess_eV2_per_A2": refit.descent.excess,
-            "converged": refit.descent.converged,
-        },
-        "eigenvalues": refit.eigenvalues,
-        "head": {"default": refit.prepared.start.head, "fisher": refit.checkpoint.head},
-        "path": [dataclasses.asdict(point) for point in refit.path],
-        "report_head": own
-        and {
-            "verdict": own.verdict,
-            "ridge": own.ridge,
-            "head": own.checkpoint.head,
-            "force_rmse_change": own.force_change.to_json(),
-            "energy_rmse_eV": own.energy_rmse,
-        },
-    }
-
-
-def _stability(refit: Refit) -> dict[str, Any] | None:
-    check = refit.stability
-    return check and {
-        "picoseconds": check.picoseconds,
-        "temperature_K": check.temperature,
-        "confirmed": check.confirmed if check.confirmation else None,
-        "tried": [one.to_json() for one in check.tried],
-        "confirmation": [one.to_json() for one in check.confirmation],
-    }

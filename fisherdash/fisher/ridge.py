@@ -136,8 +136,7 @@ def gcv(
     # |r − Gδ|² with δ = (S + α)⁻¹g, in the eigenbasis.
     delta = projected / np.maximum(kept + lam, np.finfo(float).tiny)
     rss = np.maximum(misfit - 2 * delta @ projected + delta**2 @ kept, 0.0)
-    taken = np.array([problem.spectrum.effective_dof(ridge) for ridge in map(float, ridges)])
-    free = 1 - taken / problem.rows
+    free = 1 - problem.spectrum.effective_dof(ridges) / problem.rows
     return np.where(free > 0, rss / np.maximum(free, np.finfo(float).tiny) ** 2, math.inf)
 
 

@@ -3,7 +3,8 @@
 The frames are divided in three at random: most are fitted, some choose the ridge, and the rest,
 which neither has seen, say how good the result is. With a ridge given by the user the second
 share joins the third. The Laplacians are summed along with everything else, so that every re-fit
-comes with a test of the Boltzmann hypothesis on the same frames.
+comes with a test of the Boltzmann hypothesis on the same frames. :func:`summary` and
+:func:`details` write a re-fit down for scripts.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ from fisherdash.fisher.refit import Prepared, Refit, divide
 from fisherdash.fisher.ridge import Choice
 from fisherdash.fisher.stability import StabilityCheck, candidates, check_stability
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.form import HeadForm, joint_basis
+from fisherdash.potentials.head import HeadForm, joint_basis
 from fisherdash.potentials.potential import (
     OnceDifferentiable,
     Parameters,
@@ -330,3 +331,105 @@ def _test(
         return None
     linear = start.form.linear(start.potential.num_features)
     return boltzmann_test(groups, start.head, temperature, seed, linear)
+
+
+def summary(refit: Refit) -> dict[str, Any]:
+    """The promised keys; divergence and errors are those on held-out frames, units in the names.
+
+    Beside a wider head, "report" stands in the mappings for the published report's own.
+    """
+    test = refit.boltzmann
+    boltzmann = test and {
+        "temperature_K": test.temperature,
+        "temperature_stderr_K": test.stderr,
+        "consistent": test.consistent,
+    }
+    found = refit.prepared.labels
+    return {
+        "method": refit.prepared.options.method,
+        "ridge": refit.ridge,
+        "condition_number": refit.condition_number,
+        "effective_rank": refit.effective_rank,
+        "head_norm": refit.beside("head_norm"),
+        "fisher_divergence": refit.beside("fisher_divergence"),
+        "force_rmse_eV_per_A": refit.beside("force_rmse"),
+        "boltzmann": boltzmann,
+        "kl_eV": refit.kl and {name: found.value for name, found in refit.beside("kl").items()},
+        "head": refit.prepared.options.head,
+        "metric": refit.prepared.options.ridge_metric,
+        "labels": {
+            kind: found.count(kind) if found else 0 for kind in (labels.DISPLACED, labels.DYNAMICS)
+        },
+        "labelled": found and found.to_json(),
+    }
+
+
+def details(refit: Refit) -> dict[str, Any]:
+    """The other results, JSON-able.
+
+    How sure the choice of the ridge is, the posterior, the path, the spectrum, the head's weights,
+    the temperature of each descriptor, and the runs behind a stability-aware choice.
+    """
+    choice, test, spread = refit.choice, refit.boltzmann, refit.posterior
+    own = refit.report_head
+    fitted, chose, reported = refit.frames
+    return {
+        "verdict": refit.verdict,
+        "warnings": refit.warnings,
+        "frames": {"fit": fitted, "ridge": chose, "report": reported},
+        "energy_rmse_eV": refit.energy_rmse,
+        "force_rmse_change": refit.force_change.to_json(),
+        "ridge_rule": choice.rule,
+        "ridge_interval": None if choice.low is None else [choice.low, choice.high],
+        "kl_effective_frames": refit.kl
+        and {name: found.effective_frames for name, found in refit.kl.items()},
+        "posterior": spread
+        and {
+            "force_stderr_eV_per_A": spread.force_stderr,
+            "half_difference_eV_per_A": spread.half_difference,
+            "half_cosine": spread.half_cosine,
+            "scale": spread.scale,
+        },
+        "boltzmann_descriptors": test
+        and {
+            "temperature_K": test.per_descriptor,
+            "stderr_K": test.per_descriptor_stderr,
+            "p_value": test.p_descriptors,
+        },
+        "stability": _stability(refit),
+        "relative_entropy": refit.entropy
+        and {
+            "picoseconds": refit.entropy.picoseconds,
+            "temperature_K": refit.entropy.temperature,
+            "rounds": [dataclasses.asdict(one) for one in refit.entropy.rounds],
+        },
+        "descent": refit.descent
+        and {
+            "steps": refit.descent.steps,
+            "distance": refit.descent.distance,
+            "excess_eV2_per_A2": refit.descent.excess,
+            "converged": refit.descent.converged,
+        },
+        "eigenvalues": refit.eigenvalues,
+        "head": {"default": refit.prepared.start.head, "fisher": refit.checkpoint.head},
+        "path": [dataclasses.asdict(point) for point in refit.path],
+        "report_head": own
+        and {
+            "verdict": own.verdict,
+            "ridge": own.ridge,
+            "head": own.checkpoint.head,
+            "force_rmse_change": own.force_change.to_json(),
+            "energy_rmse_eV": own.energy_rmse,
+        },
+    }
+
+
+def _stability(refit: Refit) -> dict[str, Any] | None:
+    check = refit.stability
+    return check and {
+        "picoseconds": check.picoseconds,
+        "temperature_K": check.temperature,
+        "confirmed": check.confirmed if check.confirmation else None,
+        "tried": [one.to_json() for one in check.tried],
+        "confirmation": [one.to_json() for one in check.confirmation],
+    }

@@ -35,8 +35,7 @@ from jaxtyping import Array, Bool, Float, Int
 from fisherdash import devices
 from fisherdash.md import failure, integrator
 from fisherdash.md.integrator import State
-from fisherdash.potentials.form import HeadForm, joint_basis
-from fisherdash.potentials.head import Head, energy_and_forces
+from fisherdash.potentials.head import Head, HeadForm, energy_and_forces, joint_basis
 from fisherdash.potentials.potential import Potential
 from fisherdash.settings import Precision
 from fisherdash.trajectories import SURVIVING

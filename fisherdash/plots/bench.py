@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fisherdash.plots.chart import Chart, axis, chart, guide, line
-from fisherdash.plots.theme import DEFAULT, FISHER, NEUTRAL
+from fisherdash.plots.chart import DEFAULT, FISHER, NEUTRAL, Chart, axis, chart, guide, line
 
 if TYPE_CHECKING:
     from fisherdash.bench.dynamics import Growth

@@ -17,8 +17,19 @@ import plotly.io
 
 from fisherdash.analysis import Trajectories, total_energy_change
 from fisherdash.plots import chart
-from fisherdash.plots.chart import Chart, axis, decimate, limits, round_above, rounded
-from fisherdash.plots.theme import NEUTRAL, Scheme, SeriesStyle, see_through, template
+from fisherdash.plots.chart import (
+    NEUTRAL,
+    Chart,
+    Scheme,
+    SeriesStyle,
+    axis,
+    decimate,
+    limits,
+    round_above,
+    rounded,
+    see_through,
+    template,
+)
 from fisherdash.statistics import Estimate
 
 BUDGET = 40_000

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from fisherdash.plots.chart import Chart, axis, chart, curves, rounded
-from fisherdash.plots.theme import SeriesStyle
+from fisherdash.plots.chart import Chart, SeriesStyle, axis, chart, curves, rounded
 
 if TYPE_CHECKING:
     from fisherdash.landscape import Landscape, Surface

@@ -7,7 +7,12 @@ import numpy as np
 import pandas as pd
 
 from fisherdash.plots.chart import (
+    DEFAULT,
+    FISHER,
+    NEUTRAL,
+    OTHERS,
     Chart,
+    SeriesStyle,
     axis,
     chart,
     curves,
@@ -17,7 +22,6 @@ from fisherdash.plots.chart import (
     line,
     panels,
 )
-from fisherdash.plots.theme import DEFAULT, FISHER, NEUTRAL, OTHERS, SeriesStyle
 
 if TYPE_CHECKING:
     from fisherdash.fisher import Boltzmann, Descent, RidgePoint

@@ -14,10 +14,8 @@ import pandas as pd
 from fisherdash import molecules
 from fisherdash.analysis import RunStatistics, Trajectories, Versus, compare
 from fisherdash.errors import InputError
-from fisherdash.plots.chart import Chart
+from fisherdash.plots.chart import Chart, picture, styles, template
 from fisherdash.plots.drift import drift_figure, temperature_figure
-from fisherdash.plots.static import picture
-from fisherdash.plots.theme import styles, template
 from fisherdash.text import number
 from fisherdash.trajectories import KIND_WORDS
 from fisherdash.workspace import Run

@@ -7,8 +7,7 @@ import pandas as pd
 
 from fisherdash.analysis.drift import Origin
 from fisherdash.analysis.structure import Kind, Structure, VibrationalSpectrum
-from fisherdash.plots.chart import Chart, axis, chart, curves
-from fisherdash.plots.theme import NEUTRAL, SeriesStyle
+from fisherdash.plots.chart import NEUTRAL, Chart, SeriesStyle, axis, chart, curves
 from fisherdash.statistics import SIGNIFICANT
 from fisherdash.text import NOTHING, number
 

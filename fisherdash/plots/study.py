@@ -12,8 +12,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from fisherdash.plots.chart import DEFAULT as DEFAULT_LOOK
 from fisherdash.plots.chart import (
+    FAILED,
+    FISHER,
+    NEUTRAL,
+    OTHERS,
     Chart,
+    SeriesStyle,
     axis,
     chart,
     curves,
@@ -22,11 +28,11 @@ from fisherdash.plots.chart import (
     layout_of,
     limits,
     line,
+    one_browser,
     panels,
+    picture,
+    see_through,
 )
-from fisherdash.plots.static import one_browser, picture
-from fisherdash.plots.theme import DEFAULT as DEFAULT_LOOK
-from fisherdash.plots.theme import FAILED, FISHER, NEUTRAL, OTHERS, SeriesStyle, see_through
 from fisherdash.plots.training import TRAIN, VALID
 from fisherdash.statistics import Estimate
 from fisherdash.study.statistics import DEFAULT, KINDS, Comparison, Condition, Findings

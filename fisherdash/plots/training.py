@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 
 from fisherdash.plots.chart import (
+    DEFAULT,
+    NEUTRAL,
     Chart,
+    SeriesStyle,
     axis,
     chart,
     decimate,
@@ -15,7 +18,6 @@ from fisherdash.plots.chart import (
     line,
     panels,
 )
-from fisherdash.plots.theme import DEFAULT, NEUTRAL, SeriesStyle
 
 TRAIN = SeriesStyle("#7a7f87", "solid")
 VALID = SeriesStyle(DEFAULT.colour, "solid")

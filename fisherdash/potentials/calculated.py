@@ -18,7 +18,6 @@ from jaxtyping import Array, Float, Integer
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.potential import (
-    Neighbours,
     Parameters,
     PerAtom,
     WithoutNeighbours,
@@ -36,7 +35,7 @@ ALLOWED = "FISHERDASH_CALCULATORS"
 
 @dataclasses.dataclass(frozen=True)
 class Calculated(WithoutNeighbours, Settings):
-    """A :class:`~fisherdash.potentials.potential.Potential`.
+    """A :class:`~fisherdash.potentials.potential.Potential`, in double precision in any case.
 
     Attributes:
         calculator: GFN2-xTB, or ``module:object``.
@@ -48,9 +47,6 @@ class Calculated(WithoutNeighbours, Settings):
     family = "calculator"
     num_features = 1
     cutoff = 100.0
-    # Whatever is asked for, energies are in double precision.
-    precisions = ("float32", "float64")
-    taylor = False
     once = True
     headless = True
 
@@ -66,23 +62,15 @@ class Calculated(WithoutNeighbours, Settings):
         last = HEAVIEST if self.calculator == METHOD else MAX_ATOMIC_NUMBER
         return tuple(range(1, last + 1))
 
-    def shapes(self) -> Parameters:
-        """None: there are no weights."""
-        return {}
-
-    def features(
+    def per_atom(
         self,
         params: Parameters,
         atomic_numbers: Integer[Array, " atoms"],
         positions: Float[Array, "frames atoms 3"],
-        *,
-        neighbours: Neighbours = None,
-        forward_mode: bool = False,
     ) -> PerAtom:
         """Zero, and U₀ in eV; InputError, while it is traced, where it is not allowed."""
-        del params, neighbours, forward_mode
         self.labeller()
-        numbers, x = jnp.asarray(atomic_numbers, jnp.int64), positions.astype(jnp.float64)
+        numbers, x = atomic_numbers.astype(jnp.int64), positions.astype(jnp.float64)
         return PerAtom(jnp.zeros((*x.shape[:2], 1)), _energies(self, numbers, x))
 
     def frames_per_block(self, atoms: int) -> int:

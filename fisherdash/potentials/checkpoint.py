@@ -5,6 +5,8 @@ element set, units, provenance), the payload the arrays: the weights of the body
 the head θ (with its covariance where a re-fit left one, and principal directions where its form has
 any) and the element biases. Reading checks every key, shape and value against the configuration
 before anything is used.
+
+It is the one place that knows all kinds of potentials by their names.
 """
 
 import dataclasses
@@ -12,9 +14,9 @@ import hashlib
 import json
 import os
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +28,45 @@ from jaxtyping import Float, Integer
 
 from fisherdash import __version__, storage
 from fisherdash.errors import InputError
-from fisherdash.potentials import families
-from fisherdash.potentials.form import SHARED, Basis, HeadForm, rewritten
-from fisherdash.potentials.head import Head
+from fisherdash.potentials.ani import Ani
+from fisherdash.potentials.calculated import Calculated
+from fisherdash.potentials.e3x import E3x
+from fisherdash.potentials.head import SHARED, Basis, Head, HeadForm, rewritten
 from fisherdash.potentials.origin import read_name, read_provenance, writable, writable_name
-from fisherdash.potentials.potential import Parameters, Potential, as_precision
-from fisherdash.settings import MAX_ATOMIC_NUMBER
+from fisherdash.potentials.potential import Parameters, Potential, Trainable, as_precision
+from fisherdash.potentials.schnetpack import PaiNN, SchNet
+from fisherdash.potentials.worker import Outside
+from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 from fisherdash.text import joined
+
+DEFAULT_FAMILY: Final = "e3x"
+"""The family of files that name none."""
+
+FAMILIES: Final[Mapping[str, Callable[[Any], Potential]]] = {
+    E3x.family: lambda fields: E3x(ModelConfig.from_json(fields)),
+    PaiNN.family: PaiNN.from_json,
+    SchNet.family: SchNet.from_json,
+    Ani.family: Ani.from_json,
+    Calculated.family: Calculated.from_json,
+    **{family: Outside.reader(family) for family in ("mace", "so3lr")},
+}
+"""Name → what makes the potential of the fields in a file."""
+
+
+def potential_of(family: str, fields: Any) -> Potential:
+    """The potential whose ``to_json`` gave these fields; InputError for others."""
+    if not isinstance(family, str) or family not in FAMILIES:
+        raise InputError(
+            f"the family of a potential is one of {', '.join(map(repr, FAMILIES))}, received "
+            f"{family!r:.60}"
+        )
+    return FAMILIES[family](fields)
+
+
+def trainable(config: ModelConfig) -> Trainable:
+    """The network that a training of this configuration learns."""
+    return E3x(config)
+
 
 _OPTIONAL = ("head_covariance", "head_basis")
 """Arrays that not every file has."""
@@ -222,7 +256,7 @@ def _head_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
 def _description(checkpoint: Checkpoint) -> dict[str, Any]:
     """Potential and form as they stand in files; what files of old did not say is left out."""
     fields = checkpoint.potential.to_json()
-    if checkpoint.potential.family != families.DEFAULT:
+    if checkpoint.potential.family != DEFAULT_FAMILY:
         fields["family"] = checkpoint.potential.family
     if checkpoint.form.kind == "quadratic":
         fields["head"] = checkpoint.form.to_json()
@@ -234,14 +268,14 @@ def _description(checkpoint: Checkpoint) -> dict[str, Any]:
 def _described(fields: Any) -> tuple[Potential, HeadForm]:
     """Inverse of :func:`_description`; raises InputError."""
     form = SHARED
-    family = families.DEFAULT
+    family = DEFAULT_FAMILY
     if isinstance(fields, dict):
         family = fields.pop("family", family)
         if "head" in fields:
             form = HeadForm.from_json(fields.pop("head"))
         elif (elements := fields.pop("head_elements", [])) != []:
             form = HeadForm("by element", elements)
-    return families.from_json(family, fields), form
+    return potential_of(family, fields), form
 
 
 def _check_arrays(checkpoint: Checkpoint) -> None:

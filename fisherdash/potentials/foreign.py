@@ -17,15 +17,14 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from fisherdash import place, storage
+from fisherdash import storage
 from fisherdash.dataset import archives
 from fisherdash.errors import InputError
-from fisherdash.potentials import inert
-from fisherdash.potentials.ani import reading as ani
+from fisherdash.potentials import ani, inert
 from fisherdash.potentials.calculated import Calculated
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.found import Found
 from fisherdash.potentials.inert import Record
+from fisherdash.potentials.origin import Found
 from fisherdash.potentials.probe import MOST_FORCE_ERROR, MOST_HEAD_ERROR, Probe, probe
 from fisherdash.potentials.schnetpack import reading as schnetpack
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ImportSettings
@@ -113,7 +112,7 @@ class Imported:
 def load(path: Path, settings: ImportSettings, *, name: str) -> Imported:
     """The checkpoint that a file or a folder becomes, see :func:`load_bytes`."""
     source = path.resolve().name if path.is_dir() else path.name
-    return load_bytes(content(path), settings, source=source, name=name)
+    return _imported(content(path), settings, source, name)
 
 
 def calculator(which: str, *, name: str) -> Checkpoint:
@@ -172,16 +171,12 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def load_bytes(
-    data: bytes | Mapping[str, bytes],
-    settings: ImportSettings,
-    *,
-    source: str = "the upload",
-    name: str = "model",
+    data: bytes, settings: ImportSettings, *, source: str = "the upload", name: str = "model"
 ) -> Imported:
     """The checkpoint that a file of another program becomes.
 
     Args:
-        data: the file, or the files of a folder by their names in it.
+        data: the file.
         settings: what it does not say.
         source: name of the file, for sentences and provenance.
         name: for the checkpoint.
@@ -189,7 +184,12 @@ def load_bytes(
     Raises:
         InputError: for anything that cannot be taken over, with the reason.
     """
-    data = _unzipped(data, source) if isinstance(data, bytes) else data
+    return _imported(_unzipped(data, source), settings, source, name)
+
+
+def _imported(
+    data: bytes | Mapping[str, bytes], settings: ImportSettings, source: str, name: str
+) -> Imported:
     found = _found(data, source)
     return imported(found, settings, source=source, sha256=_digest(data), name=name)
 
@@ -299,7 +299,7 @@ def _unknown(model: Any, source: str) -> InputError:
     package = model.name.partition(".")[0]
     whose = f"a model of {_OTHERS[package]}" if package in _OTHERS else "a model"
     holds = f"{whose}, {model.name[:100]}"
-    if package in _OUTSIDE and not place.is_shared():
+    if package in _OUTSIDE and not storage.is_shared():
         return NeedsItsLibrary(source, holds, _OUTSIDE[package])
     return InputError(
         f"{source} holds {holds}, which is not read; models of SchNetPack "

@@ -21,9 +21,9 @@ import numpy as np
 from fisherdash import storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
+from fisherdash.potentials import ani as ani_folder
 from fisherdash.potentials import evaluate, foreign
 from fisherdash.potentials.ani import Ani
-from fisherdash.potentials.ani import reading as ani_folder
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.head import Head
 from fisherdash.potentials.probe import clusters

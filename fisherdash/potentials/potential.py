@@ -1,13 +1,18 @@
 """The interface of a potential, by which re-fit, dynamics, evaluation and export know it.
 
 A potential gives, for every frame, features h of each atom and a fixed part U₀ of the energy that
-no head changes; a head of some form (:mod:`fisherdash.potentials.form`) makes the rest of the
+no head changes; a head of some form (:mod:`fisherdash.potentials.head`) makes the rest of the
 energy from h (:mod:`fisherdash.potentials.head`). What JAX cannot evaluate itself is called out of
 its programs.
+
+Networks that evaluate all pairs of a molecule share its geometry: r_ij = x_j − x_i is the
+displacement from atom i to atom j, and d_ij its length. An atom with itself has no weight:
+molecules are small beside the cutoff.
 """
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -26,6 +31,9 @@ Neighbours = Any
 """What a potential's features take beside positions, see :meth:`Potential.with_neighbours`."""
 
 Result = TypeVar("Result")
+
+EXACT: Any = jax.lax.Precision.HIGHEST
+"""On accelerators the default would round float32 products to fewer bits than forces bear."""
 
 
 class PerAtom(NamedTuple):
@@ -79,7 +87,7 @@ class Potential(Protocol):
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that rebuild it, JSON-able, see :func:`fisherdash.potentials.from_json`."""
+        """The fields that rebuild it, JSON-able, see ``checkpoint.potential_of``."""
         ...
 
     def shapes(self) -> Parameters:
@@ -145,6 +153,37 @@ class OnceDifferentiable(Potential, Protocol):
 class WithoutNeighbours:
     """Members of a :class:`Potential` that takes no lists of neighbours."""
 
+    precisions: tuple[str, ...] = ("float32", "float64")
+    # With JAX 0.10 on CPUs, the products with zeros that jet makes of layers give numbers that were
+    # never written, at some sizes and silently.
+    taylor = False
+
+    def shapes(self) -> Parameters:
+        """None: the weights are elsewhere, if there are any."""
+        return {}
+
+    def per_atom(
+        self,
+        params: Parameters,
+        atomic_numbers: Integer[Array, " atoms"],
+        positions: Float[Array, "frames atoms 3"],
+    ) -> PerAtom:
+        """h of every atom and U₀ in eV."""
+        raise NotImplementedError
+
+    def features(
+        self,
+        params: Parameters,
+        atomic_numbers: Integer[Array, " atoms"],
+        positions: Float[Array, "frames atoms 3"],
+        *,
+        neighbours: Neighbours = None,
+        forward_mode: bool = False,
+    ) -> PerAtom:
+        """The same, however it is differentiated."""
+        del neighbours, forward_mode
+        return self.per_atom(params, jnp.asarray(atomic_numbers), positions)
+
     def with_neighbours(
         self,
         evaluate: Callable[[Float[Array, "frames atoms 3"], Neighbours], Result],
@@ -152,6 +191,38 @@ class WithoutNeighbours:
     ) -> Result:
         """There is nothing to find."""
         return evaluate(positions, None)
+
+
+def displacements(
+    positions: Float[Array, "frames atoms 3"], cutoff: float, dtype: Any
+) -> tuple[Float[Array, "frames atoms atoms 3"], Float[Array, "frames atoms atoms"]]:
+    """r_ij and d_ij in Å, formed in the precision of the positions and then rounded.
+
+    An atom is as far from itself as the cutoff, where nothing is singular and weights vanish.
+    """
+    r = (positions[:, None, :, :] - positions[:, :, None, :]).astype(dtype)
+    same = jnp.eye(positions.shape[1], dtype=dtype)
+    return r, jnp.sqrt(jnp.sum(r * r, axis=-1) + same * cutoff**2)
+
+
+def cosine_cutoff(
+    d: Float[Array, "frames atoms atoms"], cutoff: float
+) -> Float[Array, "frames atoms atoms"]:
+    """(1 + cos(πd / r_c)) / 2 below r_c, zero beyond and where i is j.
+
+    It has a continuous slope at the cutoff and a curvature that jumps there.
+    """
+    near = jnp.where(d < cutoff, 1 - jnp.eye(d.shape[-1], dtype=d.dtype), 0)
+    return 0.5 * (1 + jnp.cos(d * (math.pi / cutoff))) * near
+
+
+def as_shapes(tree: Any) -> Any:
+    """Nested shapes as ``jax.ShapeDtypeStruct``."""
+    return jax.tree.map(
+        lambda shape: jax.ShapeDtypeStruct(shape, jnp.float32),
+        tree,
+        is_leaf=lambda one: isinstance(one, tuple),
+    )
 
 
 def as_precision(potential: Potential, params: Parameters, precision: str) -> Parameters:

@@ -3,17 +3,29 @@
 A setting is a field of a frozen dataclass, made with :func:`setting`; its type gives what it holds
 (``int``, ``float``, ``bool``, ``str``, a ``Literal`` of words, ``Literal[...] | float``, and
 ``| None`` where it may be left open). From this the checks below, the options of the shell
-(:mod:`fisherdash.settings.shell`), the fields of a TOML file (:mod:`fisherdash.settings.toml`) and
-the widgets of a page (``pages/ui/widgets.py``) follow, so that a new setting is one line.
+(:mod:`fisherdash.settings.shell`), the fields of a TOML file and the widgets of a page
+(``pages/ui/widgets.py``) follow, so that a new setting is one line. What is wrong is refused in one
+sentence that says what would be right.
 """
 
 import dataclasses
 import functools
 import types
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from fisherdash.errors import InputError
+from fisherdash.text import cell
 
 _KEY = "setting"
 MOST: int = 10**12
@@ -230,3 +242,65 @@ class Settings:
             if isinstance(kind, type) and issubclass(kind, Settings):
                 found[name] = kind.from_json(found[name])
         return cls(**found)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def names(cls: type[Settings], *without: str) -> tuple[str, ...]:
+    """The names that a table of these settings knows."""
+    return tuple(one.name for one in shown(cls, without))
+
+
+def build(cls: type[S], fields: Mapping[str, Any], where: str) -> S:
+    """The settings; what they refuse, with the place in the file in front."""
+    try:
+        return cls(**fields)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def part(cls: type[Settings], table: Mapping[str, Any], *without: str) -> dict[str, Any]:
+    """What a table says about these settings."""
+    return {name: table[name] for name in names(cls, *without) if name in table}
+
+
+def only(table: Any, where: str, known: Sequence[str]) -> None:
+    """Refuses what is no table, and settings that are not known there."""
+    if not isinstance(table, dict):
+        raise InputError(f"{where} must be a table of settings, received {table!r:.60}")
+    for name in table:
+        if name not in known:
+            raise InputError(f"{where} knows {', '.join(known)}; received {name!r}")
+
+
+def tables(found: Mapping[str, Any], name: str) -> list[Any]:
+    """The tables of [[name]]; at least one."""
+    tables = found.get(name, [])
+    if not isinstance(tables, list):
+        raise InputError(f"write [[{name}]] with two brackets: there may be several")
+    if not tables:
+        raise InputError(f"a study needs at least one [[{name}]] table")
+    return tables
+
+
+def named_tables(found: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The tables of [name.NAME] by name; there may be none."""
+    tables = found.get(name, {})
+    if not isinstance(tables, dict) or not all(isinstance(one, dict) for one in tables.values()):
+        raise InputError(f"write [{name}.NAME] with a name of your own for every {name} table")
+    for key in tables:
+        if not key.strip() or len(key) > 60 or not key.isprintable():
+            raise InputError(f"[{name}.NAME] needs a name of 1 to 60 characters, received {key!r}")
+        if cell(key) != key:
+            raise InputError(f"[{name}.NAME]: {key!r} would be a formula in a table; rename it")
+    return dict(tables)
+
+
+def listed(value: Any) -> list[Any]:
+    """A list of different values, also of a single one."""
+    if not isinstance(value, list):
+        return [value]
+    if not all(isinstance(one, (int, float, str, bool)) for one in value):
+        raise InputError(f"a list of settings holds numbers or words, received {value!r:.60}")
+    return list(dict.fromkeys(value))

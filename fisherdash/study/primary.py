@@ -23,7 +23,8 @@ from typing import Any, Final
 
 from fisherdash import storage
 from fisherdash.errors import InputError
-from fisherdash.settings import MDSettings, Settings, like, setting, toml
+from fisherdash.settings import MDSettings, Settings, like, setting
+from fisherdash.settings import fields as toml
 from fisherdash.study import store
 
 FILE: Final = "questions.json"

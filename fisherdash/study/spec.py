@@ -59,8 +59,8 @@ from fisherdash.settings import (
     TrainSettings,
     like,
     setting,
-    toml,
 )
+from fisherdash.settings import fields as toml
 from fisherdash.study.primary import DEFAULT_HEAD, Primary, read_primary
 from fisherdash.text import cell
 

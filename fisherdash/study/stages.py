@@ -24,6 +24,7 @@ from fisherdash.analysis.structure import structure
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint, evaluate
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.recordings import judge_survivors, survivor_positions
 from fisherdash.settings import LandscapeSettings, MDSettings
 from fisherdash.statistics import evenly_spaced
 from fisherdash.study import store
@@ -45,7 +46,6 @@ from fisherdash.study.store import digest
 from fisherdash.train import EpochReport, Trainee, train_together
 from fisherdash.trajectories import FAILURES
 from fisherdash.units import KCAL_PER_MOL
-from fisherdash.workspace.runs import judge_survivors, survivor_positions
 
 POINTS = 21
 """Times at which a curve is kept."""

@@ -22,8 +22,8 @@ import numpy as np
 
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.potentials.families import trainable
-from fisherdash.potentials.form import SHARED
+from fisherdash.potentials.checkpoint import trainable
+from fisherdash.potentials.head import SHARED
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig, TrainSettings
 from fisherdash.train.progress import EpochReport, Progress, Trainee
 from fisherdash.train.step import (

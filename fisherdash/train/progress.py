@@ -18,9 +18,8 @@ import numpy as np
 from fisherdash import __version__, storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.potentials.checkpoint import Checkpoint, energy_reference
+from fisherdash.potentials.checkpoint import Checkpoint, energy_reference, trainable
 from fisherdash.potentials.evaluate import no_energies
-from fisherdash.potentials.families import trainable
 from fisherdash.settings import ModelConfig, TrainSettings
 from fisherdash.train.step import LEARNING_UNIT, Params, State, Sums
 

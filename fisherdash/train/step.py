@@ -18,9 +18,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.families import trainable
-from fisherdash.potentials.form import SHARED
-from fisherdash.potentials.head import Head, energy_and_forces
+from fisherdash.potentials.checkpoint import trainable
+from fisherdash.potentials.head import SHARED, Head, energy_and_forces
 from fisherdash.settings import ModelConfig, TrainSettings
 from fisherdash.units import KCAL_PER_MOL
 

@@ -17,7 +17,7 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 
 from fisherdash.dataset.core import TOLERANCE
-from fisherdash.plots.theme import ELEMENTS, SeriesStyle
+from fisherdash.plots.chart import ELEMENTS, SeriesStyle
 
 Offer = Literal["forces", "error"]
 

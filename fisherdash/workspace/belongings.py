@@ -2,19 +2,29 @@
 
 What counts towards a user's limit is listed, also what cannot be read, with the reason, and what no
 page knows: parts of files that a killed program left behind.
+
+A short note that a user keeps with a run, a training, a model or a data set is one text file:
+``note.txt`` in a folder, ``NAME.safetensors.note.txt`` beside a file. Nothing else reads it, so
+that what has none, from earlier versions or other programs, has an empty note.
+
+Data sets and models of one's own can be renamed, deleted and shared. A shared file has a second
+name (a hard link) in the workspace that everybody sees, and no copy. Runs and trainings are not
+shared.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from fisherdash import dataset, storage
 from fisherdash.errors import InputError
 from fisherdash.text import harmless
-from fisherdash.workspace import jobs, limits, listing, locks, ownership, paths
+from fisherdash.workspace import jobs, limits, listing, locks, paths, users
 
 Sort = Literal["run", "training", "model", "data set", "study", "leftover"]
 
@@ -88,7 +98,7 @@ def delete(one: Belonging) -> None:
     if one.path in _written() or _is_locked(one.path) or _is_begun(one.path):
         raise InputError(f"{one.name} is still being written; cancel the job first")
     if one.sort in ("data set", "model"):
-        ownership.delete(one.path)
+        delete_file(one.path)
     elif _is_folder(one.path):
         storage.remove_folder(one.path)
     else:
@@ -174,3 +184,157 @@ def _inside(folder: Path) -> list[Path]:
             return sorted(Path(one.path) for one in items if not one.name.startswith(_RESERVED))
     except OSError:
         return []
+
+
+LONGEST_NOTE = 300
+"""Characters of a note."""
+
+
+def note_file(path: Path) -> Path:
+    """Where the note of a folder or a file is; it may not exist."""
+    return path / "note.txt" if path.is_dir() else path.with_name(path.name + _NOTE)
+
+
+def note(path: Path) -> str:
+    """The note of a folder or a file, one line; "" where there is none that can be read."""
+    try:
+        text = storage.content(note_file(path), 4 * LONGEST_NOTE).decode("utf-8", "replace")
+        return " ".join(text[:LONGEST_NOTE].split())
+    except (OSError, InputError):
+        return ""
+
+
+def keep_note(path: Path, text: str) -> None:
+    """Keep a note, or none where the text is empty.
+
+    InputError when it is longer than :data:`LONGEST_NOTE` characters or the disk refuses.
+    """
+    line, place = " ".join(text.split()), note_file(path)
+    if len(line) > LONGEST_NOTE:
+        raise InputError(f"a note has at most {LONGEST_NOTE} characters, received {len(line)}")
+    if not line:
+        with storage.telling(place):
+            place.unlink(missing_ok=True)
+        return
+    with storage.replacing(place) as part:
+        part.write_text(line, encoding="utf-8")
+
+
+def follow_note(old: Path, new: Path | None) -> None:
+    """Move the note of a file along with it, or delete it where the file is gone."""
+    place = old.with_name(old.name + _NOTE)
+    with storage.telling(place):
+        if new is None:
+            place.unlink(missing_ok=True)
+        elif place.exists():
+            place.replace(note_file(new))
+
+
+Shared = Literal["datasets", "checkpoints"]
+
+
+def is_everybodys(path: Path) -> bool:
+    """Whether a file is another user's (or everybody's), for a user of a shared server."""
+    return bool(users.current()) and paths.everybodys() in path.parents and not is_own(path)
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is the user's to share."""
+    return bool(users.current()) and paths.is_mine(path)
+
+
+def share(path: Path) -> Path:
+    """Share one of the user's files with everybody; its path in the shared workspace.
+
+    InputError when it is not the user's, or the disk refuses.
+    """
+    kind = _kind(path)
+    if (already := shared_as(path)) is not None:
+        return already
+    with users.acting_for(users.EVERYBODY):
+        shared = paths.new_path(kind, path.stem, path.suffix)
+    try:
+        shared.hardlink_to(path)
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be shared: {error.strerror}") from error
+    return shared
+
+
+def shared_as(path: Path) -> Path | None:
+    """The path under which one of the user's files is shared; None while it is not."""
+    home, number = paths.everybodys() / _kind(path), paths.inode(path)
+    names = home.glob(f"*{path.suffix}")
+    return next((name for name in names if paths.inode(name) == number), None)
+
+
+def stop_sharing(path: Path) -> None:
+    """Stop sharing one of the user's files; what others made from it stays."""
+    if (shared := shared_as(path)) is not None:
+        shared.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def as_before(path: Path) -> Iterator[None]:
+    """Share again, under the same name, a shared file that the block replaces.
+
+    InputError when the disk refuses.
+    """
+    shared = shared_as(path) if is_own(path) else None
+    yield
+    if shared is not None and paths.inode(path) != paths.inode(shared):
+        with storage.telling(shared):
+            part = shared.with_name(f"{storage.PART}share-{shared.name}")
+            part.unlink(missing_ok=True)
+            part.hardlink_to(path)
+            part.replace(shared)
+
+
+def _kind(path: Path) -> Shared:
+    for kind in get_args(Shared):
+        if is_own(path) and path.parent == paths.place(kind):
+            return kind
+    raise InputError(f"{path.name} is not a data set or a model of your own, so it stays private")
+
+
+def rename(path: Path, name: str) -> Path:
+    """Rename a file of the user's own workspace; its new path.
+
+    Runs and models that came from it still know it: they keep its fingerprint, not its name.
+    Where it is shared, it keeps its old name for the others.
+
+    Raises:
+      InputError: when it is not the user's, the name is taken or empty, or the disk refuses.
+    """
+    _check(path)
+    new = paths.renamed(path, name, path.suffix)
+    if new == path:
+        return path
+    with paths.taking(new, new.stem):
+        try:
+            storage.take_name(path, new)
+            path.unlink(missing_ok=True)
+            follow_note(path, new)
+        finally:
+            paths.release(path)
+    return new
+
+
+def delete_file(path: Path) -> None:
+    """Delete a file of the user's own workspace, for everybody it was shared with too.
+
+    InputError when it is not the user's, or the disk refuses.
+    """
+    _check(path)
+    with storage.telling(path):
+        if is_own(path):
+            stop_sharing(path)
+        path.unlink(missing_ok=True)
+        follow_note(path, None)
+    paths.release(path)
+
+
+def _check(path: Path) -> None:
+    if path.parent not in (paths.place("datasets"), paths.place("checkpoints")):
+        raise InputError(f"{path.stem} is not a file of your own, so it stays as it is")
+    if not path.exists():
+        raise InputError(f"there is no {path.stem} any more")

@@ -2,7 +2,7 @@
 
 Each kind of work has a rule here, which takes numbers and knows no library of the science. Time is
 first told in seconds *by the rule*: rates below that two busy cores surpass. The log of jobs keeps
-how many of these seconds a job of each kind does in one (:mod:`fisherdash.workspace.joblog`); once
+how many of these seconds a job of each kind does in one; once
 jobs of a kind have run here, their median is this machine's speed, and the time follows it.
 
 The rules:
@@ -15,12 +15,29 @@ The rules:
   fewer, and more for Laplacians; its memory holds a few matrices of the head's weights.
 * A frame takes 16 bytes and 24 for each atom and array on disk.
 * Everything takes :data:`START` first: libraries load, programs compile.
+
+The log of jobs has a JSON line when one starts and one when it ends. The lines say what kind of
+work it was, how large, on what, how long, how fast and how it ended. Nothing that a user typed or
+uploaded is in them: no names, no titles, no paths, no messages of errors. The file is
+``logs/jobs.jsonl`` of the workspace that everybody shares; it is rotated, and all of it together
+never grows beyond :data:`MAX_BYTES` × (:data:`BACKUPS` + 1).
 """
 
+import contextlib
 import dataclasses
+import datetime
+import fcntl
+import functools
+import json
+import logging
+import logging.handlers
+import math
+import os
 import statistics
+from pathlib import Path
 from typing import Any
 
+import fisherdash
 from fisherdash.settings import (
     LandscapeSettings,
     MDSettings,
@@ -31,7 +48,7 @@ from fisherdash.settings import (
     most_directions,
 )
 from fisherdash.text import duration, in_bytes
-from fisherdash.workspace import joblog
+from fisherdash.workspace import paths
 
 START = 20.0
 """Seconds until a job has loaded its libraries and compiled its programs."""
@@ -74,12 +91,12 @@ class Estimate:
     @property
     def measured(self) -> bool:
         """Whether jobs of this kind have run here, so that their speed is known."""
-        return bool(joblog.paces(self.kind))
+        return bool(paces(self.kind))
 
     @property
     def seconds(self) -> float:
         """Seconds at the speed that was measured here last, or by the rule."""
-        known = joblog.paces(self.kind)[-_SETTLED:]
+        known = paces(self.kind)[-_SETTLED:]
         return START + self.work / (statistics.median(known) if known else 1.0)
 
     def part(self, share: float) -> "Estimate":
@@ -275,3 +292,67 @@ def _labels(network: Network, atoms: int, options: Options) -> float:
 def _dynamics_of_labels(network: Network, atoms: int, options: Options) -> float:
     steps = 1000 * options.label_picoseconds / options.stability.timestep
     return options.label_dynamics * steps * network.seconds(atoms)
+
+
+LOG = "jobs.jsonl"
+MAX_BYTES = 1_000_000
+BACKUPS = 4
+
+
+def log_path() -> Path:
+    """Where the log is; it may not exist yet."""
+    return paths.everybodys() / "logs" / LOG
+
+
+def log_job(event: str, **facts: Any) -> None:
+    """Add one line; errors of the disk are ignored.
+
+    Args:
+      event: "start" or "end".
+      facts: JSON-able; those that are None or empty are left out.
+    """
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    line = {"time": now, "event": event, "pid": os.getpid(), "version": fisherdash.__version__}
+    line |= {name: fact for name, fact in facts.items() if fact not in (None, "", {})}
+    with contextlib.suppress(OSError):
+        log_path().parent.mkdir(parents=True, exist_ok=True)
+        # Opened for each line and under a lock: several programs write, and any may rotate.
+        with log_path().with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            handler = _Quiet(log_path(), maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8")
+            handler.emit(logging.makeLogRecord({"msg": json.dumps(line)}))
+            handler.close()
+
+
+def paces(kind: str) -> list[float]:
+    """How many seconds by the rule each job of a kind has done in one, the oldest first.
+
+    Only jobs that worked for a while are in it; [] where none has, or the log cannot be read.
+    """
+    return _paces(log_path(), _stamp(log_path())).get(kind, [])
+
+
+@functools.lru_cache(maxsize=4)
+def _paces(log: Path, stamp: tuple[int, int]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    with contextlib.suppress(OSError), log.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                facts = json.loads(line)
+                kind, pace = str(facts["kind"]), float(facts["pace"])
+                if 0 < pace < math.inf:
+                    found.setdefault(kind, []).append(pace)
+    return found
+
+
+def _stamp(log: Path) -> tuple[int, int]:
+    try:
+        facts = log.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_mtime_ns, facts.st_size
+
+
+class _Quiet(logging.handlers.RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Ignored: a full disk is reported where the job's own files are written."""

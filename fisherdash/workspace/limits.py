@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from fisherdash import storage
 from fisherdash.errors import InputError
-from fisherdash.place import is_shared
+from fisherdash.storage import is_shared
 from fisherdash.text import duration, in_bytes
 from fisherdash.workspace import paths, users
 from fisherdash.workspace.estimates import Estimate

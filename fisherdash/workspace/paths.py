@@ -20,7 +20,7 @@ from typing import Literal
 
 from fisherdash import storage
 from fisherdash.errors import InputError
-from fisherdash.place import everybodys
+from fisherdash.storage import everybodys
 from fisherdash.workspace import users
 
 _LONGEST = 48

@@ -15,11 +15,10 @@ import pandas as pd
 import streamlit as st
 from streamlit.components.v2 import component
 
-from fisherdash import run_forces, viewer
+from fisherdash import recordings, viewer
 from fisherdash.errors import InputError
-from fisherdash.plots.chart import Chart
+from fisherdash.plots.chart import Chart, Scheme, SeriesStyle, styles, template
 from fisherdash.plots.drift import drift_figure, plain_json
-from fisherdash.plots.theme import Scheme, SeriesStyle, styles, template
 from fisherdash.statistics import Estimate
 from fisherdash.text import cell
 from fisherdash.workspace import Run
@@ -170,7 +169,7 @@ _LESSON = component("fisherdash_lesson", js=viewer.lesson_source(), css=viewer.s
 
 
 def show_lesson(payload: dict[str, Any], *, key: str) -> None:
-    """Draw the payload of :func:`fisherdash.plots.lesson.payload`."""
+    """Draw the payload of :func:`fisherdash.learn.payload`."""
     _LESSON(data=payload, key=key, height="content")
 
 
@@ -243,7 +242,7 @@ def linked(
 
 
 def _judged(names: Sequence[str]) -> str:
-    """What :func:`fisherdash.run_forces.by_two_heads` holds forces against."""
+    """What :func:`fisherdash.recordings.by_two_heads` holds forces against."""
     if len(names) < 3:
         return "difference from the other head's forces"
     return f"difference from the forces of {names[0]} (its own: of {names[1]})"
@@ -257,7 +256,7 @@ def _forces(
         return computed(
             "the forces",
             ("forces", run.subject, tuple(heads), replica),
-            lambda: run_forces.by_two_heads(run, heads, replica, frames),
+            lambda: recordings.by_two_heads(run, heads, replica, frames),
             len(frames),
             quiet=quiet,
         )

@@ -14,16 +14,18 @@ import pandas as pd
 import streamlit as st
 
 from fisherdash import dataset as datasets
+from fisherdash import storage, submit
 from fisherdash.analysis import RunStatistics, compare
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
-from fisherdash.settings import ImportSettings, TutorialSettings, shown
+from fisherdash.settings import ImportSettings, OutsideSettings, TutorialSettings, shown
 from fisherdash.settings.data import METHOD
-from fisherdash.workspace import Run, estimates, limits, notes, open_run, ownership, paths
+from fisherdash.workspace import Run, belongings, estimates, jobs, limits, open_run, paths
+from fisherdash.workspace.jobs import Job
 from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.listing import rename as rename_work
-from pages.ui import outside
-from pages.ui.progress import attempt, complaint, computed, door, plain
+from pages.ui import progress
+from pages.ui.progress import attempt, command, complaint, computed, door, follow, kept_as, plain
 from pages.ui.uploads import file_uploader
 from pages.ui.widgets import in_words_of_the_page, widgets
 
@@ -43,7 +45,7 @@ def name_of(path: Path) -> str:
     """How a file is named in the selectors."""
     if path.parent == paths.samples():
         return f"{path.stem} (sample)"
-    return f"{path.stem} (shared)" if ownership.is_everybodys(path) else path.stem
+    return f"{path.stem} (shared)" if belongings.is_everybodys(path) else path.stem
 
 
 def select(key: str, value: object) -> None:
@@ -237,7 +239,7 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
         several: whether it holds several models, to which the new one is added.
     """
     target = {"key": key, "several": several}
-    names = ["FisherDash", "E3x tutorial", "SchNetPack, ANI", outside.NAME]
+    names = ["FisherDash", "E3x tutorial", "SchNetPack, ANI", OUTSIDE]
     with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
         tabs = st.tabs(names)
         with tabs[0]:
@@ -276,8 +278,8 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
                 "executed. Its last linear layer becomes the head.",
             )
         with tabs[3]:
-            outside.form()
-    outside.latest()
+            outside_form()
+    latest_import()
     complaint("model")
     if notes := st.session_state.pop("model notes", ()):
         st.info(plain(" ".join(notes)), icon=":material/info:")
@@ -312,7 +314,7 @@ def _bring_foreign(**target: Any) -> None:
         try:
             imported = foreign.load_bytes(data, settings, source=name, name=stem)
         except foreign.NeedsItsLibrary as error:
-            raise InputError(f"{error.reason}: name its file under “{outside.NAME}”") from error
+            raise InputError(f"{error.reason}: name its file under “{OUTSIDE}”") from error
         except InputError as error:
             raise InputError(in_words_of_the_page(str(error), ImportSettings)) from error
         st.session_state["model notes"] = imported.sentences
@@ -381,8 +383,8 @@ def reference_beside(key: str, data: Dataset) -> None:
 def own_file(path: Path, key: str) -> None:
     """A menu beside one of the user's own files, chosen by the selector ``key``; else nothing."""
     if paths.is_mine(path):
-        _menu(path, path.stem, lambda name: select(key, name_of(ownership.rename(path, name))),
-              lambda: ownership.delete(path),
+        _menu(path, path.stem, lambda name: select(key, name_of(belongings.rename(path, name))),
+              lambda: belongings.delete_file(path),
               "Deleting is for good. Runs and models that were made with it stay, and remember "
               "what it was.")  # fmt: skip
     complaint("own")
@@ -418,7 +420,7 @@ def _menu(
 ) -> None:
     """Fields for the name and the note of what lies at ``path``, and a button that deletes it."""
     name, line = f"new name of {path.name}", f"note of {path.name}"
-    st.session_state.setdefault(line, notes.note(path))
+    st.session_state.setdefault(line, belongings.note(path))
     with st.popover("Name, note, delete", icon=":material/edit:"):
         st.text_input("Name", value=called, max_chars=80, key=name)
 
@@ -429,7 +431,7 @@ def _menu(
 
         @door("own")
         def noted() -> None:
-            notes.keep(path, st.session_state[line])
+            belongings.keep_note(path, st.session_state[line])
 
         @door("own")
         def removed() -> None:
@@ -438,7 +440,7 @@ def _menu(
 
         st.button("Rename", icon=":material/edit:", key=f"rename {path.name}", on_click=renamed)
         st.text_input(
-            "Note", max_chars=notes.LONGEST, key=line, on_change=noted,
+            "Note", max_chars=belongings.LONGEST_NOTE, key=line, on_change=noted,
             placeholder="What it is for, what came of it", help="Shown in tables; Enter keeps it.",
         )  # fmt: skip
         st.caption(words)
@@ -455,23 +457,87 @@ def with_notes(table: pd.DataFrame, after: str) -> pd.DataFrame:
 
 def note_line(path: Path) -> None:
     """The note of a run or a file, if it has one."""
-    if said := notes.note(path):
+    if said := belongings.note(path):
         st.caption(f":material/sticky_note_2: {plain(said)}")
 
 
 def share_button(path: Path) -> None:
     """The button beside one of the user's own files; nothing for any other file."""
-    if not ownership.is_own(path):
+    if not belongings.is_own(path):
         return
-    shared = ownership.shared_as(path) is not None
+    shared = belongings.shared_as(path) is not None
     st.button(
         "Stop sharing" if shared else "Share with everyone here",
         key=f"share {path.name}",
         icon=":material/lock:" if shared else ":material/group:",
-        on_click=attempt(ownership.stop_sharing if shared else ownership.share, "share"),
+        on_click=attempt(belongings.stop_sharing if shared else belongings.share, "share"),
         args=(path,),
         help="Everyone on this server sees it and can work on it; nobody can change it."
         if not shared
         else "Others no longer see it. What they have made from it stays theirs.",
     )
     complaint("share")
+
+
+_LATEST = "latest import"
+
+
+OUTSIDE = "MACE, SO3LR"
+
+
+def outside_form() -> None:
+    """The file, its library's Python and the user's word; not on a server that many share."""
+    if storage.is_shared():
+        st.caption(
+            "Models of MACE and so3krates-torch have to be opened by their own library, which runs "
+            "whatever is written in the file: on one's own machine only, not on this shared server."
+        )
+        return
+    st.caption(
+        "A model of MACE or so3krates-torch (SO3LR): a file on this machine that its own library "
+        "opens and evaluates, in a Python of yours."
+    )
+    with st.form("outside", border=False):
+        path = st.text_input(
+            "File of the model", placeholder="/home/me/model.model", key="outside file"
+        )
+        chosen = widgets(OutsideSettings, columns=3, key="outside", without=("trusted",))
+        facts = widgets(ImportSettings, columns=3, key="outside facts")
+        st.caption(
+            "To open the file is to run whatever is written in it, as you. *Trust this file* only "
+            "if it comes from somebody whose programs you would run."
+        )
+        chosen |= widgets(OutsideSettings, columns=0, key="outside", only=("trusted",))
+        pressed = st.form_submit_button("Import", icon=":material/input:")
+    if pressed:
+        with door("outside"):
+            _begin_import(path, OutsideSettings(**chosen), ImportSettings(**facts))
+    complaint("outside")
+
+
+def _begin_import(path: str, outside: OutsideSettings, settings: ImportSettings) -> None:
+    if not path.strip():
+        raise InputError("no file is named; write the path of the model's own file")
+    file = Path(path.strip()).expanduser()
+    if not file.is_file():
+        raise InputError(f"{str(file)!r:.200} is no file; give the file of the model itself")
+    try:
+        progress.begin(lambda: submit.import_model(file, settings, outside), _import_begun)
+    except InputError as error:
+        raise InputError(in_words_of_the_page(str(error), OutsideSettings)) from error
+
+
+def _import_begun(job: Job) -> None:
+    st.session_state[_LATEST] = job.id
+
+
+def latest_import() -> None:
+    """The latest_import import of this session: its progress, then what was found."""
+    job = jobs.get(st.session_state.get(_LATEST, ""))
+    if job is None:
+        return
+    follow(job)
+    if job.result is not None and job.status == "finished":
+        st.info(plain(" ".join(job.result.sentences)), icon=":material/info:")
+        st.caption(f"{kept_as(job.info['out'])}.")
+    command(job.info["command"])

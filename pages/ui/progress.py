@@ -8,19 +8,21 @@ sentence, and what was loaded stays.
 import contextlib
 import functools
 import re
+import time
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import streamlit as st
 from streamlit.components.v2 import component
 
-from fisherdash import viewer
+from fisherdash import submit, viewer
 from fisherdash.errors import InputError
 from fisherdash.text import duration
 from fisherdash.workspace import computed as background
-from fisherdash.workspace import jobs, users
+from fisherdash.workspace import jobs, limits, users
 from fisherdash.workspace.jobs import Job
+from fisherdash.workspace.listing import Work, dismiss, interrupted
 
 T = TypeVar("T")
 Colour = Literal["gray", "blue", "violet", "orange", "green", "red"]
@@ -286,3 +288,100 @@ def _lines() -> None:
         if job.status == "queued":
             words = behind(job) or "starting"
         st.progress(job.progress.fraction, text=plain(f"{job.kind}: {words}"))
+
+
+_PENDING = "question"
+
+
+class _Asked(NamedTuple):
+    at: float
+    words: str
+    submit: Callable[[], Job]
+    then: Callable[[Job], object]
+
+
+def begin(submit: Callable[[], Job], then: Callable[[Job], object] = begun) -> None:
+    """Begin a job, or ask first where it is large.
+
+    Args:
+        submit: puts the job into the queue.
+        then: called with the job once it is there.
+
+    Raises:
+        InputError: what ``submit`` refuses.
+    """
+    st.session_state.pop(_PENDING, None)
+    try:
+        job = submit()
+    except limits.Question as question:
+        st.session_state[_PENDING] = _Asked(time.time(), str(question), submit, then)
+    else:
+        then(job)
+
+
+def question() -> None:
+    """The question that waits for an answer, with the answers; nothing without one."""
+    complaint("asked")
+    asked: _Asked | None = st.session_state.get(_PENDING)
+    if asked is None:
+        return
+    into_view(f"question {asked.at}", "look at the question")
+    with st.container(border=True):
+        words = f"{asked.words[0].upper()}{asked.words[1:]}"
+        st.warning(f"{plain(words)}. Begin all the same?", icon=":material/help:")
+        with st.container(horizontal=True):
+            st.button("Begin it", icon=":material/play_arrow:", type="primary", on_click=_begin)
+            st.button("Leave it", icon=":material/close:", on_click=_leave)
+
+
+@door("asked")
+def _begin() -> None:
+    asked: _Asked = st.session_state.pop(_PENDING)
+    with limits.agreed():
+        asked.then(asked.submit())
+
+
+def _leave() -> None:
+    st.session_state.pop(_PENDING, None)
+
+
+_MOST = 5
+_FOLDERS = ("run", "training")
+_NAMES = {"runs": "Run", "trainings": "Training"}
+
+
+def unfinished_work(*kinds: Work) -> None:
+    """Unfinished runs and trainings, but for those that are queued, with buttons to go on."""
+    at_work = {job.info.get(name) for job in jobs.every() if job.active for name in _FOLDERS}
+    found = [entry for entry in interrupted(*kinds) if entry.folder not in at_work]
+    if not found:
+        return
+    with st.container(border=True):
+        st.markdown("**Unfinished work**")
+        for entry in found[:_MOST]:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(plain(entry.title), width="content")
+                st.caption(f"{_NAMES[entry.kind]}, {entry.how_far}", width="stretch")
+                go_on_button(entry.folder)
+                st.button(
+                    "Leave it",
+                    key=f"leave {entry.folder}",
+                    icon=":material/close:",
+                    on_click=attempt(dismiss),
+                    args=(entry.folder,),
+                    help="Nothing is deleted; it is only not listed here any more.",
+                )
+        if len(found) > _MOST:
+            st.caption(f"And {len(found) - _MOST} more, older ones.")
+
+
+def go_on_button(folder: Path) -> None:
+    """Resumes a run or a training exactly where it was."""
+    st.button(
+        "Go on",
+        key=f"go on {folder}",
+        icon=":material/resume:",
+        on_click=attempt(begin),
+        args=(functools.partial(submit.resumption, folder),),
+        help="Continues exactly where it was stopped.",
+    )

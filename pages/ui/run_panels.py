@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from fisherdash import run_forces, submit
+from fisherdash import recordings, submit
 from fisherdash.analysis import RunStatistics, Trajectories, structure
 from fisherdash.analysis.drift import Cause, told_apart
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
+from fisherdash.plots.chart import SeriesStyle
 from fisherdash.plots.refit import error_bar_figure
 from fisherdash.plots.report import comparison_table, tests_in_words
 from fisherdash.plots.structure import (
@@ -25,13 +26,11 @@ from fisherdash.plots.structure import (
     structure_figure,
     structure_sentence,
 )
-from fisherdash.plots.theme import SeriesStyle
+from fisherdash.recordings import finer_run, last_velocities, survivor_positions
 from fisherdash.workspace import Run, paths
-from fisherdash.workspace.runs import finer_run, last_velocities, survivor_positions
 from pages.ui import library
-from pages.ui.asking import begin
 from pages.ui.charts import csv_button, draw, looks, show_table
-from pages.ui.progress import computed, door, follow, next_step, plain
+from pages.ui.progress import begin, computed, door, follow, next_step, plain
 from pages.ui.widgets import switch
 
 
@@ -292,7 +291,7 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
             found = computed(
                 "the error bars",
                 ("error bars", model.fingerprint, run.subject, tuple(heads), replica),
-                lambda: run_forces.error_bars(model, run, heads, replica),
+                lambda: recordings.error_bars(model, run, heads, replica),
                 len(run.times),
             )
             if found is None:

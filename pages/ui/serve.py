@@ -8,7 +8,7 @@ from streamlit.web.cli import main
 from fisherdash.background import few_arenas
 from fisherdash.errors import InputError
 from fisherdash.workspace import limits
-from pages.ui.gate import allowed_hosts
+from pages.ui.server import allowed_hosts
 
 if __name__ == "__main__":
     few_arenas()

@@ -2,27 +2,129 @@
 
 On one's own machine all sessions are one user. Where sign-in is configured (Streamlit's own,
 ``[auth]`` in ``.streamlit/secrets.toml``), the user is the account; on a shared server without it
-(``FISHERDASH_SHARED=1``) the browser, by a random cookie. Without either, the session.
+(``FISHERDASH_SHARED=1``) the browser, by a random cookie that only this server can sign, so that
+nobody can give somebody else a token of their choice. Without either, the session.
+
+The server speaks to whoever calls it by its name, from a page of its own. Somebody else's name may
+be made to point at this machine (DNS rebinding), and a page of any site may open a websocket here.
+Both are refused, in one sentence, before anything is done for them; so are the server's own
+counters, which are not for the public.
 """
 
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import plotly
 import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request, cookie_parser
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config, net_util
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from fisherdash.workspace import limits, users
-from pages.ui import cookie
-from pages.ui.gate import Gate, allowed_hosts
+from fisherdash import storage
+from fisherdash.errors import InputError
+from fisherdash.workspace import limits, paths, users
 from pages.ui.uploads import Uploads
+
+HOSTS = "FISHERDASH_HOSTS"
+"""Environment variable: further names that the server answers to, beside the loopback ones."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_NAME = re.compile(r"[a-z0-9._-]+|[0-9a-f:]+")
+_METRICS = "/_stcore/metrics"
+_PORTS = {"http": 80, "https": 443}
+
+
+class Refusal(NamedTuple):
+    """The status of an answer, and its sentence."""
+
+    status: int
+    sentence: str
+
+
+class _Place(NamedTuple):
+    host: str
+    port: int | None
+
+
+def allowed_hosts() -> frozenset[str]:
+    """Names that the server answers to; InputError when the variable holds something else."""
+    given = [word.strip().lower() for word in os.environ.get(HOSTS, "").split(",")]
+    names = [word.strip("[]").rstrip(".") for word in given if word]
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise InputError(
+                f"{HOSTS} must be names of hosts with commas between them, without port or "
+                f"https://, received {name!r}"
+            )
+    return frozenset((*LOOPBACK, *names))
+
+
+class Gate:
+    """Lets through what :func:`refusal` has nothing against."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app, self.hosts = app, allowed_hosts()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request or websocket."""
+        found = refusal(scope, self.hosts) if scope["type"] in ("http", "websocket") else None
+        if found is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": found.sentence})
+        else:
+            await PlainTextResponse(found.sentence, found.status)(scope, receive, send)
+
+
+def refusal(scope: Scope, hosts: frozenset[str]) -> Refusal | None:
+    """Why a request is not answered; None where it is."""
+    headers = Headers(scope=scope)
+    named, origins = headers.getlist("host"), headers.getlist("origin")
+    place = _place(f"//{named[0]}") if len(named) == 1 else None
+    if place is None or place.host not in hosts:
+        return Refusal(
+            421, f"This server does not answer to that name; whoever runs it can add it to {HOSTS}."
+        )
+    if any(not _same(place, origin) for origin in origins):
+        return Refusal(403, "This server answers to its own pages only.")
+    if scope["path"].endswith(_METRICS):
+        return Refusal(404, "There is nothing here.")
+    return None
+
+
+def _place(address: str) -> _Place | None:
+    try:
+        parts = urlsplit(address)
+        if "@" in parts.netloc:  # a name before the name
+            return None
+        return _Place((parts.hostname or "").rstrip("."), parts.port)
+    except ValueError:
+        return None
+
+
+def _same(place: _Place, origin: str) -> bool:
+    """Whether an origin is that of the host that was asked, with its scheme's port left out."""
+    scheme, found = origin.partition("://")[0], _place(origin)
+    if found is None or scheme not in _PORTS or found.host != place.host:
+        return False
+    usual = _PORTS[scheme]
+    return (found.port or usual) == (place.port or usual)
 
 
 def user() -> str:
@@ -30,17 +132,17 @@ def user() -> str:
     session = get_script_run_ctx(suppress_warning=True)
     if session is None:
         return users.EVERYBODY
-    identity = None
+    whom = None
     if needs_sign_in():
         # The provider's own, never reused name of the account where it gives one.
         subject = st.user.get("sub") or st.user.get("email")
         if st.user.is_logged_in and subject:
-            identity = f"account {st.user.get('iss')} {subject}"
+            whom = f"account {st.user.get('iss')} {subject}"
     elif limits.is_shared():
-        identity = cookie.identity(st.context.cookies)
+        whom = identity(st.context.cookies)
     else:
         return users.EVERYBODY
-    return users.named(identity or f"session {session.session_id}")
+    return users.named(whom or f"session {session.session_id}")
 
 
 def needs_sign_in() -> bool:
@@ -130,8 +232,8 @@ def _cookie_due(scope: Scope) -> str | None:
     asks_for_page = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
     if not limits.is_shared() or not asks_for_page:
         return None
-    value = cookie.renewed(cookie_parser(headers.get("cookie", "")))
-    words = [f"{cookie.NAME}={value}", "Path=/", "HttpOnly", "SameSite=Lax", f"Max-Age={_YEAR}"]
+    value = renewed(cookie_parser(headers.get("cookie", "")))
+    words = [f"{COOKIE}={value}", "Path=/", "HttpOnly", "SameSite=Lax", f"Max-Age={_YEAR}"]
     if "https" in (scope["scheme"], headers.get("x-forwarded-proto")):
         words.append("Secure")
     return "; ".join(words)
@@ -165,3 +267,51 @@ app = st.App(
     routes=[Route("/app/plotly.min.js", plotly_js)],
     middleware=[Middleware(Gate), Middleware(Visitors), Middleware(Uploads)],
 )
+
+
+COOKIE = "fisherdash_visitor"
+_KEY = ".visitors-key"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+def identity(cookies: Mapping[str, str]) -> str | None:
+    """Whom the cookies of a browser are of, for :func:`users.named`; None without a valid one."""
+    token, _, signature = cookies.get(COOKIE, "").partition(".")
+    right = _TOKEN.fullmatch(token) and hmac.compare_digest(signature.encode(), _sign(token))
+    return _identity(token) if right else None
+
+
+def renewed(cookies: Mapping[str, str]) -> str:
+    """The value of the cookie to be set: with the token that the browser has, or a new one."""
+    token = cookies.get(COOKIE, "").partition(".")[0]
+    if identity(cookies) is None and not _unsigned(cookies.get(COOKIE, "")):
+        token = secrets.token_urlsafe(32)
+    return f"{token}.{_sign(token).decode()}"
+
+
+def _identity(token: str) -> str:
+    return f"browser {token}"
+
+
+def _unsigned(value: str) -> bool:
+    """Whether a cookie is from before there were signatures, of somebody who has files here."""
+    folder = paths.everybodys() / paths.USERS / users.named(_identity(value))
+    return bool(_TOKEN.fullmatch(value)) and folder.is_dir()
+
+
+def _sign(token: str) -> bytes:
+    return hmac.new(_key(), token.encode(), hashlib.sha256).hexdigest().encode()
+
+
+def _key() -> bytes:
+    """The server's own secret, made at the first use and readable by its account alone."""
+    path = paths.made(paths.everybodys()) / _KEY
+    if not path.exists():
+        with storage.telling(path):
+            handle, part = tempfile.mkstemp(dir=path.parent, prefix=storage.PART)
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(32))
+            with contextlib.suppress(FileExistsError):  # somebody else was first
+                os.link(part, path)
+            Path(part).unlink()
+    return path.read_bytes()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, TimeoutError, expect
 
-from fisherdash.plots.theme import styles
+from fisherdash.plots.chart import styles
 from tests.browser.seeing import differ, fill, has_colour, pixels, views
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from fisherdash.plots import lesson
+from fisherdash import learn
 from tests.browser.seeing import colours, differ, pixels, show
 from tests.verlet import verlet
 
@@ -19,7 +19,7 @@ def test_theta_is_dragged_solved_and_descended(tab: Page, address: str) -> None:
     tab.goto(f"{address}/learn")
     plane, mine = tab.get_by_test_id("map-plane"), tab.get_by_test_id("map-mine")
     expect(plane).to_be_visible()
-    made = lesson.lesson("boltzmann", 1000, "own", 0.0)
+    made = learn.lesson("boltzmann", 1000, "own", 0.0)
     start = made.divergences()["default"]
     assert divergence(tab) == pytest.approx(start, rel=1e-9)
     before = pixels(mine)
@@ -54,11 +54,11 @@ def test_the_ball_of_the_browser_is_the_ball_of_the_science(tab: Page, address: 
     tab.goto(f"{address}/learn")
     tab.get_by_test_id("run").click()
     root = tab.locator(".lesson")
-    expect(root).to_have_attribute("data-step", str(lesson.STEPS))
-    made = lesson.lesson("boltzmann", 1000, "own", 0.0)
+    expect(root).to_have_attribute("data-step", str(learn.STEPS))
+    made = learn.lesson("boltzmann", 1000, "own", 0.0)
     path = verlet(
         lambda x: made.basis.gradients(x) @ made.default,
-        np.array([lesson.START]), np.array([lesson.PUSH]), lesson.STEP, lesson.STEPS,
+        np.array([learn.START]), np.array([learn.PUSH]), learn.STEP, learn.STEPS,
     )  # fmt: skip
     shown = [float(word) for word in (root.get_attribute("data-ball") or "").split()]
     # One frame before the last step is drawn last.

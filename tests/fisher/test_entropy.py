@@ -10,7 +10,7 @@ from fisherdash import fisher
 from fisherdash.errors import InputError
 from fisherdash.fisher import entropy
 from fisherdash.fisher.entropy import _Samples, descend_entropy
-from fisherdash.fisher.refit import details
+from fisherdash.fisher.solve import details
 from fisherdash.settings import Options, StabilitySettings
 from fisherdash.units import BOLTZMANN
 from tests import networks

@@ -18,7 +18,7 @@ from fisherdash.fisher import labels
 from fisherdash.fisher.solve import with_file, with_labels
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import HeadForm
 from fisherdash.reference import Labeller
 from fisherdash.settings import Options
 from tests.randomised import planted_dataset, random_checkpoint

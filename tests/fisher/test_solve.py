@@ -7,7 +7,7 @@ from fisherdash import fisher
 from fisherdash.dataset import Dataset
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import evaluate
-from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import HeadForm
 from tests.randomised import planted_dataset, random_checkpoint
 
 

@@ -21,7 +21,7 @@ from fisherdash.potentials import checkpoint
 from fisherdash.potentials.calculator import FisherDashCalculator
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.form import HeadForm, Kind
+from fisherdash.potentials.head import HeadForm, Kind
 from fisherdash.settings import (
     USUAL_NOISE_RIDGE,
     LandscapeSettings,

@@ -21,7 +21,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from fisherdash import dataset
 from fisherdash.potentials import checkpoint
-from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import HeadForm
 from fisherdash.settings import ModelConfig
 from fisherdash.units import BOHR, HARTREE
 from tests.dataset.outputs import OUTPUTS

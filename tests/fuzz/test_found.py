@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fisherdash import dataset
-from fisherdash.dataset import checks
+from fisherdash.dataset import core
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.e3x import tutorial
@@ -74,7 +74,7 @@ def test_small_types_do_not_grow_into_double_precision():
     assert "would unpack to 229 MiB, of which a file of its size may take 64 MiB" in said[0]
 
 
-@pytest.mark.parametrize("atoms", [checks.MOST_ATOMS + 1, 500_000])
+@pytest.mark.parametrize("atoms", [core.MOST_ATOMS + 1, 500_000])
 def test_pairs_of_too_many_atoms_are_not_counted(atoms):
     one = np.zeros((1, atoms, 3), np.int8)
     data = seeds.npz({"R": one, "E": [0.0], "F": one, "z": np.ones(atoms, np.int8)})
@@ -142,8 +142,8 @@ def test_the_closest_atoms_are_found_for_small_and_large_molecules(atoms):
     positions = np.stack([grid, grid])
     positions[1, 7] = positions[1, 20] + [0.0, 0.1, 0.0]
     with pytest.raises(InputError, match=r"Atoms 7 \(C\) and 20 \(C\) of frame 1 are 0\.1 Å"):
-        checks.check_arrays(positions, np.zeros(2), 0 * positions, np.full(atoms, 6))
-    checks.check_arrays(positions[:1], np.zeros(1), 0 * positions[:1], np.full(atoms, 6))
+        core.check_arrays(positions, np.zeros(2), 0 * positions, np.full(atoms, 6))
+    core.check_arrays(positions[:1], np.zeros(1), 0 * positions[:1], np.full(atoms, 6))
 
 
 def array(shape, dtype, content):

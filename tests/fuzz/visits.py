@@ -30,25 +30,25 @@ PAGES = ("", "data", "refit", "simulate", "drift", "compare", "study", "files")
 
 def cookies() -> list[bytes]:
     """A cookie that the server has signed, and others beside it."""
-    from pages.ui import cookie
+    from pages.ui import server
 
-    value = f"{cookie.NAME}={cookie.renewed({})}"
+    value = f"{server.COOKIE}={server.renewed({})}"
     return [value.encode(), f"a=b; {value}; _streamlit_xsrf=2|x".encode()]
 
 
 def read_cookie(data: bytes, chance: random.Random) -> object:
     """Whom a browser is taken for, and the cookie that it gets: signed, one line."""
-    from pages.ui import cookie
+    from pages.ui import server
 
     try:
         given = cookie_parser(data.decode("latin-1"))
     except CookieError as error:
         raise InputError("no cookies") from error
-    fresh = cookie.renewed(given)
+    fresh = server.renewed(given)
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}\.[0-9a-f]{64}", fresh), fresh
-    assert cookie.identity({cookie.NAME: fresh}) is not None
-    if cookie.identity(given) is None:
-        assert fresh != given.get(cookie.NAME)
+    assert server.identity({server.COOKIE: fresh}) is not None
+    if server.identity(given) is None:
+        assert fresh != given.get(server.COOKIE)
         raise InputError("not signed")
     return fresh
 
@@ -76,16 +76,16 @@ def host_made(chance: random.Random, data: bytes) -> bytes:
 
 def read_host(data: bytes, chance: random.Random) -> object:
     """Whether a request is let through: a stranger's name or page never is."""
-    from pages.ui import gate
+    from pages.ui import server
 
     host, _, origin = data.partition(b"\n")
     headers = [(b"host", host)] + ([(b"origin", origin)] if origin else [])
     scope = {"type": "http", "path": "/", "headers": headers}
-    if (refused := gate.refusal(scope, gate.allowed_hosts())) is not None:
+    if (refused := server.refusal(scope, server.allowed_hosts())) is not None:
         raise InputError(refused.sentence)
     for part in (host, origin.partition(b"://")[2]):
         name = urllib.parse.urlsplit("//" + part.decode("latin-1")).hostname or "localhost"
-        assert name.rstrip(".") in gate.LOOPBACK, data
+        assert name.rstrip(".") in server.LOOPBACK, data
     return host
 
 

@@ -12,7 +12,7 @@ from fisherdash.md import MDSettings, simulate
 from fisherdash.md.engine import group_checkpoints
 from fisherdash.md.initial import relax
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import HeadForm
 from tests import networks
 from tests.md import force_fields as ff
 

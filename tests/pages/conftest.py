@@ -12,7 +12,7 @@ from fisherdash.potentials import checkpoint
 from fisherdash.potentials.e3x import E3x
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 from fisherdash.workspace import RunHeader, RunWriter, computed, paths, users
-from pages.ui import cookie
+from pages.ui import server
 from tests.workspace.recorded import SETTINGS, chunk
 
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=1, basis=4, cutoff=3.0)
@@ -38,7 +38,7 @@ def coming_as(monkeypatch):
     monkeypatch.setenv("FISHERDASH_SHARED", "1")
 
     def come(name: str) -> str:
-        monkeypatch.setattr(cookie, "identity", lambda cookies: f"browser {name}")
+        monkeypatch.setattr(server, "identity", lambda cookies: f"browser {name}")
         return users.named(f"browser {name}")
 
     return come

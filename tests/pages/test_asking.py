@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from fisherdash.workspace import jobs, users
-from pages.ui import cookie
+from pages.ui import server
 
 
 def fill(app, **values):
@@ -65,7 +65,7 @@ ENDLESS = {
 def test_nobody_occupies_a_shared_server_for_years(open_page, water, model, monkeypatch, page):
     anna = users.named("browser anna")
     monkeypatch.setenv("FISHERDASH_SHARED", "1")
-    monkeypatch.setattr(cookie, "identity", lambda cookies: "browser anna")
+    monkeypatch.setattr(server, "identity", lambda cookies: "browser anna")
     app = open_page(page)
     if page == "data":
         app.segmented_control(key="add data").set_value("Make a sample").run()

@@ -8,7 +8,7 @@ from streamlit import net_util
 from streamlit.web.server import server_util
 
 from fisherdash.errors import InputError
-from pages.ui import gate, server
+from pages.ui import server
 
 HERE = "localhost:8501"
 
@@ -34,7 +34,7 @@ def answer(kind: str, path: str = "/", **headers: str | list[str]) -> str:
     scope = {"type": kind, "method": "GET", "path": path, "scheme": "http", "headers": raw}
     # In a thread of its own: a browser test before this one may have left a loop in this one.
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, gate.Gate(app)(scope, receive, note)).result()
+        pool.submit(asyncio.run, server.Gate(app)(scope, receive, note)).result()
     first = sent[0]
     if first["type"] == "served":
         return "served"
@@ -98,14 +98,14 @@ def test_the_counters_of_the_server_are_not_public():
 
 
 def test_other_names_are_those_that_were_configured(monkeypatch):
-    monkeypatch.setenv(gate.HOSTS, "Fisherdash.example.org, [fd00::1]")
+    monkeypatch.setenv(server.HOSTS, "Fisherdash.example.org, [fd00::1]")
     for host in ("fisherdash.example.org", "fisherdash.example.org.", "[fd00::1]:443", HERE):
         assert answer("http", host=host) == "served"
     assert answer("http", host="example.org") == "421"
     for wrong in ("https://a.example", "a.example:80", "*"):
-        monkeypatch.setenv(gate.HOSTS, wrong)
+        monkeypatch.setenv(server.HOSTS, wrong)
         with pytest.raises(InputError, match="FISHERDASH_HOSTS must be names of hosts"):
-            gate.allowed_hosts()
+            server.allowed_hosts()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_no_origin_makes_the_server_ask_another_one(monkeypatch, origin, own):
     asked = []
     monkeypatch.setattr(net_util, "_make_blocking_http_get", lambda url, **_: asked.append(url))
     monkeypatch.setattr(net_util, "_external_ip", None)
-    monkeypatch.setenv(gate.HOSTS, "fisherdash.example.org")
+    monkeypatch.setenv(server.HOSTS, "fisherdash.example.org")
     server.ask_nobody()
     assert server_util.is_url_from_allowed_origins(origin) is own
     assert asked == []

@@ -14,10 +14,10 @@ from flax.serialization import to_bytes
 
 from fisherdash import dataset
 from fisherdash.potentials import checkpoint as checkpoints
-from fisherdash.workspace import jobs, ownership, paths
+from fisherdash.workspace import belongings, jobs, paths
 from pages.ui.progress import plain
 from tests.pages.conftest import settled
-from tests.potentials.ani import folders
+from tests.potentials import folders
 from tests.potentials.schnetpack import files
 from tests.potentials.torchfile import module, saved
 
@@ -218,7 +218,7 @@ def test_refit_from_the_page_shows_before_and_after(open_page, water, model):
     assert job.info["out"].exists()
     name = job.info["out"].stem
     assert f"Kept as {plain(name)}." in texts(app)
-    ownership.rename(job.info["out"], "another name")
+    belongings.rename(job.info["out"], "another name")
     app.run()
     assert f"{plain(name)} was renamed or deleted since." in texts(app)
 

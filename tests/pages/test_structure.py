@@ -5,8 +5,8 @@ import pytest
 
 from fisherdash import dataset
 from fisherdash.analysis.structure import spectra
+from fisherdash.recordings import last_velocities
 from fisherdash.workspace import RunHeader, RunWriter, open_run, paths
-from fisherdash.workspace.runs import last_velocities
 from tests.pages.conftest import settled
 from tests.workspace.recorded import SETTINGS, chunk
 

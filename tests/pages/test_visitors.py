@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fisherdash.workspace import jobs, limits, paths, users
-from pages.ui import cookie, server
+from pages.ui import server
 
 AUTH = {
     "redirect_uri": "http://localhost:8501/oauth2callback",
@@ -187,10 +187,10 @@ def test_a_visitor_keeps_the_token_and_nobody_can_choose_one(monkeypatch, worksp
     mine = given(ask("/", accept=PAGE))
     assert given(ask("/", accept=PAGE, cookie=f"a=1; fisherdash_visitor={mine}")) == mine
     token, signature = mine.split(".")
-    assert cookie.identity({cookie.NAME: mine}) == f"browser {token}"
+    assert server.identity({server.COOKIE: mine}) == f"browser {token}"
     other = "x" * 43
     for value in ("", "short", token, other, f"{other}.{signature}", f"{token}.{'0' * 64}"):
-        assert cookie.identity({cookie.NAME: value}) is None
+        assert server.identity({server.COOKIE: value}) is None
         new = given(ask("/", accept=PAGE, cookie=f"fisherdash_visitor={value}")).split(".")[0]
         assert new not in {token, other}
     other = given(ask("/", accept=PAGE, cookie=f"xfisherdash_visitor={mine}"))
@@ -204,7 +204,7 @@ def test_a_visitor_from_before_there_were_signatures_keeps_their_files(monkeypat
     token = "o" * 43
     (workspace / "users" / users.named(f"browser {token}")).mkdir(parents=True)
     value = given(ask("/", accept=PAGE, cookie=f"fisherdash_visitor={token}"))
-    assert value.startswith(f"{token}.") and cookie.identity({cookie.NAME: value})
+    assert value.startswith(f"{token}.") and server.identity({server.COOKIE: value})
 
 
 def test_every_answer_carries_the_headers():

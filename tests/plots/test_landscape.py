@@ -5,7 +5,7 @@ import pytest
 
 from fisherdash.landscape import Landscape, Loss, Sharpness, Surface
 from fisherdash.plots import landscape as figures
-from fisherdash.plots.theme import DEFAULT, FISHER
+from fisherdash.plots.chart import DEFAULT, FISHER
 
 STEPS = np.array([-0.5, 0.0, 0.5])
 

@@ -10,7 +10,7 @@ import pytest
 from fisherdash import fisher, viewer
 from fisherdash.plots import refit
 from fisherdash.plots import refit as uncertainty
-from fisherdash.plots.chart import axis, decimate, limits
+from fisherdash.plots.chart import DEFAULT, FISHER, axis, decimate, limits, styles
 from fisherdash.plots.drift import (
     BAND,
     LIVE_BAND,
@@ -20,7 +20,6 @@ from fisherdash.plots.drift import (
     temperature_figure,
     time_axis_end,
 )
-from fisherdash.plots.theme import DEFAULT, FISHER, styles
 from fisherdash.statistics import Estimate
 from tests.plots.planted import trajectories
 

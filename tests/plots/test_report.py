@@ -8,11 +8,9 @@ import pytest
 
 from fisherdash.analysis import compare
 from fisherdash.errors import InputError
-from fisherdash.plots import report, static
+from fisherdash.plots import report
 from fisherdash.plots import report as tables
-from fisherdash.plots.chart import chart
-from fisherdash.plots.static import one_browser, picture
-from fisherdash.plots.theme import DEFAULT, FISHER
+from fisherdash.plots.chart import DEFAULT, FISHER, chart, one_browser, picture
 from fisherdash.workspace.headers import RunHeader
 from tests.browser import chromium
 from tests.plots.planted import trajectories
@@ -94,7 +92,7 @@ def test_charts_stand_row_by_row_and_no_two_share_a_name():
 
 
 def test_without_a_chromium_a_picture_is_refused_in_a_sentence(monkeypatch, header):
-    monkeypatch.setattr(static, "available", lambda: False)
+    monkeypatch.setattr("fisherdash.plots.chart.available", lambda: False)
     with pytest.raises(InputError, match="drawn by Chromium, and there is none"):
         report.run_picture(trajectories(), header.roles)
 

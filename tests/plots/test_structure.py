@@ -5,6 +5,7 @@ import pytest
 
 from fisherdash.analysis.drift import told_apart
 from fisherdash.analysis.structure import kinds, spectra, structure
+from fisherdash.plots.chart import DEFAULT, FISHER
 from fisherdash.plots.structure import (
     kind_figure,
     kinds_table,
@@ -15,7 +16,6 @@ from fisherdash.plots.structure import (
     structure_figure,
     structure_sentence,
 )
-from fisherdash.plots.theme import DEFAULT, FISHER
 from tests.analysis import planted
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fisherdash.plots import evidence, study
+from fisherdash.plots.chart import DEFAULT, FAILED, FISHER, NEUTRAL
 from fisherdash.plots.study import kinds_figure, looks, on_grid, survival_figure
-from fisherdash.plots.theme import DEFAULT, FAILED, FISHER, NEUTRAL
 from fisherdash.study.statistics import KINDS, Condition, Findings, survival
 from tests.study import planted
 

@@ -17,7 +17,7 @@ from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.e3x import E3x, ModelConfig, tutorial
 from fisherdash.potentials.e3x.potential import features
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import HeadForm
 from fisherdash.units import KCAL_PER_MOL
 from tests.randomised import ETHANOL, planted_dataset, random_checkpoint
 

@@ -22,8 +22,7 @@ from fisherdash.potentials.evaluate import evaluate, predict
 from fisherdash.potentials.head import energy_and_forces
 from fisherdash.settings import ImportSettings, Options
 from fisherdash.units import KCAL_PER_MOL
-from tests.potentials import torchfile
-from tests.potentials.ani import folders
+from tests.potentials import folders, torchfile
 from tests.potentials.schnetpack import files
 from tests.potentials.torchfile import module, saved
 from tests.randomised import ETHANOL, displaced_ethanol

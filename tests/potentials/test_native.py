@@ -16,7 +16,7 @@ from fisherdash.fisher import solve
 from fisherdash.potentials import checkpoint, foreign, native
 from fisherdash.potentials.evaluate import predict
 from fisherdash.settings import ImportSettings, Options
-from tests.potentials.ani import folders
+from tests.potentials import folders
 from tests.potentials.schnetpack import files
 from tests.potentials.torchfile import saved
 from tests.randomised import ETHANOL, displaced_ethanol

@@ -9,7 +9,7 @@ import pytest
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint
-from fisherdash.potentials.form import HeadForm
+from fisherdash.potentials.head import HeadForm
 from fisherdash.potentials.potential import PerAtom
 from fisherdash.potentials.probe import probe
 from tests.potentials.toy import Toy

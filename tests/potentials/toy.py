@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fisherdash.potentials.form import SHARED, HeadForm
+from fisherdash.potentials.head import SHARED, HeadForm
 from fisherdash.potentials.potential import PerAtom
 
 FEATURES = 5

@@ -31,8 +31,8 @@ from fisherdash.settings import (
     settings_of,
     shell_command,
     shown,
-    toml,
 )
+from fisherdash.settings import fields as toml
 from fisherdash.settings.fields import Setting
 from fisherdash.study.spec import Dynamics, Recipe
 
@@ -309,7 +309,7 @@ def test_a_re_fit_and_its_dynamics_share_a_command_line():
 
 def test_neither_jax_nor_streamlit_is_imported():
     code = (
-        "import sys, fisherdash.settings, fisherdash.settings.toml; "
+        "import sys, fisherdash.settings; "
         "print([m for m in ('jax', 'numpy', 'streamlit') if m in sys.modules])"
     )
     answer = subprocess.run(

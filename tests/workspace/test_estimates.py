@@ -16,7 +16,7 @@ from fisherdash.settings import (
     Settings,
     TrainSettings,
 )
-from fisherdash.workspace import estimates, joblog
+from fisherdash.workspace import estimates
 from fisherdash.workspace.estimates import START, Estimate, Network
 
 SMALL = Network(parameters=36_000, features=32, cutoff=3.0)
@@ -128,7 +128,7 @@ def test_a_run_counts_frames_and_their_bytes():
 
 
 def log(kind: str, pace: object) -> None:
-    joblog.write("end", kind=kind, pace=pace)
+    estimates.log_job("end", kind=kind, pace=pace)
 
 
 def test_the_time_follows_the_speed_that_was_measured_here():
@@ -141,7 +141,7 @@ def test_the_time_follows_the_speed_that_was_measured_here():
         log("train", nonsense)
     assert price.seconds == START + 1000.0 / 5.0 and price.measured  # the median
     assert "at the speed of the last ones here" in price.sentence
-    with joblog.path().open("a") as file:
+    with estimates.log_path().open("a") as file:
         file.write("no JSON\n" + json.dumps([1]) + "\n")
     assert price.seconds == START + 1000.0 / 5.0
 

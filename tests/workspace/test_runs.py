@@ -1,7 +1,6 @@
 """Runs on disk: what goes in comes out, whole or refused with a sentence."""
 
 import dataclasses
-import io
 import json
 import shutil
 import subprocess
@@ -10,20 +9,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-import ase.io
 import numpy as np
 import pytest
 
 from fisherdash.errors import InputError
-from fisherdash.md import MDSettings
-from fisherdash.workspace import headers, listing, paths, runs
-from fisherdash.workspace.runs import (
-    extended_xyz,
-    finer_run,
-    is_finer,
-    last_velocities,
-    survivor_positions,
-)
+from fisherdash.workspace import headers, listing, runs
 from tests.workspace.recorded import (
     HEADS,
     PER_CHUNK,
@@ -288,147 +278,3 @@ def test_delete_removes_one_run_and_nothing_else(folder, tmp_path):
     writer.finish("cancelled")
     listing.delete(folder.with_name("two"))
     assert list(folder.parent.iterdir()) == []
-
-
-BASE = MDSettings(replicas=REPLICAS, steps=20, record_every=2)
-
-
-def of(settings, **changes):
-    facts = {"dataset": {"fingerprint": "data"}, "checkpoints": ({"fingerprint": "a"},) * 2}
-    return header(settings=settings.to_json(), **{**facts, **changes})
-
-
-def test_half_the_step_and_double_precision_are_finer():
-    assert is_finer(of(BASE), of(BASE.halved()), "time step")
-    assert not is_finer(of(BASE.halved()), of(BASE), "time step")
-    assert is_finer(of(BASE), of(BASE.in_double(10)), "round-off")
-    assert not is_finer(of(BASE), of(BASE.in_double()), "time step")
-    assert not is_finer(of(BASE), of(BASE.halved()), "round-off")
-    half = BASE.halved()
-    assert (half.timestep * half.steps, half.timestep * half.record_every) == (
-        BASE.timestep * BASE.steps,
-        BASE.timestep * BASE.record_every,
-    )
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"dataset": {"fingerprint": "other"}},
-        {"checkpoints": ({"fingerprint": "a"}, {"fingerprint": "b"})},
-        {"settings": dataclasses.replace(BASE.halved(), seed=1).to_json()},
-        {"settings": dataclasses.replace(BASE.halved(), temperature=1.0).to_json()},
-        {"settings": dataclasses.replace(BASE.halved(), start="relaxed").to_json()},
-    ],
-)
-def test_anything_else_different_makes_another_run(changes):
-    assert not is_finer(of(BASE), dataclasses.replace(of(BASE.halved()), **changes), "time step")
-
-
-def test_the_newest_of_the_workspace_is_found(tmp_path, monkeypatch):
-    monkeypatch.setenv("FISHERDASH_WORKSPACE", str(tmp_path))
-    home = paths.folder("runs")
-    for name, settings in {"one": BASE, "half": BASE.halved(), "again": BASE.halved()}.items():
-        runs.RunWriter(home / name, of(settings)).finish("finished")
-    run = runs.open_run(home / "one")
-    assert finer_run(run, "time step") == home / "again"
-    assert finer_run(run, "round-off") is None
-
-
-def test_every_living_replica_of_every_frame_but_the_first(folder):
-    chunks = write(folder)
-    found = survivor_positions(runs.open_run(folder), most=1000)
-    assert list(found) == ["default", "fisher"]
-    everything = np.concatenate([part.positions for part in chunks], axis=2)[:, :, 1:]
-    for head, frames in enumerate(found.values()):
-        expected = np.swapaxes(everything[head], 0, 1).reshape(-1, 4, 3)
-        np.testing.assert_array_equal(frames, expected)
-
-
-def test_the_dead_are_left_out_from_their_death_on(folder):
-    writer, part = runs.RunWriter(folder, header()), chunk(0)
-    part.failed_step[0, 1] = 6  # 3 fs; frames are 1 fs apart
-    writer.append(part)
-    writer.finish("finished")
-    found = survivor_positions(runs.open_run(folder), most=1000)
-    assert len(found["fisher"]) == REPLICAS * (PER_CHUNK - 1)
-    assert len(found["default"]) == REPLICAS * (PER_CHUNK - 1) - 2
-    gone = part.positions[0, 1, 3:]
-    assert not (found["default"][:, None] == gone).all(axis=(2, 3)).any()
-    assert len(found) == HEADS
-
-
-def test_a_run_without_frames_gives_nothing(folder):
-    write(folder, count=0)
-    assert [len(frames) for frames in survivor_positions(runs.open_run(folder)).values()] == [0, 0]
-
-
-def test_velocities_of_those_who_live_at_the_last_even_frame(folder):
-    writer = runs.RunWriter(folder, header())
-    chunks = [chunk(number) for number in range(3)]
-    chunks[2].times[-1] -= 0.5  # the last step, half an interval early
-    for part in chunks:
-        part.failed_step[1, 2] = 12
-        writer.append(part)
-    writer.finish("finished")
-    found, spacing = last_velocities(runs.open_run(folder))
-    everything = np.concatenate([part.velocities for part in chunks], axis=2)
-    assert spacing == 1.0
-    np.testing.assert_array_equal(found["default"], everything[0, :, :-1])
-    np.testing.assert_array_equal(found["fisher"], everything[1, :2, :-1])
-    few, _ = last_velocities(runs.open_run(folder), most=4)
-    np.testing.assert_array_equal(few["default"], everything[0, :, -5:-1])
-
-
-def test_a_run_too_short_for_a_spectrum_is_one_sentence(folder):
-    write(folder, count=0)
-    with pytest.raises(InputError, match="0 evenly spaced frames"):
-        last_velocities(runs.open_run(folder))
-
-
-def read(run, head, replica):
-    text = b"".join(extended_xyz(run, head, replica)).decode()
-    return ase.io.read(io.StringIO(text), index=":", format="extxyz")
-
-
-def test_ase_reads_back_what_was_recorded(folder):
-    chunks = write(folder)
-    frames = read(runs.open_run(folder), 1, 2)
-    assert len(frames) == 3 * PER_CHUNK
-    assert frames[0].get_chemical_formula() == "CH2O" and not frames[0].pbc.any()
-    for number, part in enumerate(chunks):
-        for k in range(PER_CHUNK):
-            atoms = frames[number * PER_CHUNK + k]
-            np.testing.assert_array_equal(np.float32(atoms.positions), part.positions[1, 2, k])
-            np.testing.assert_array_equal(
-                np.float32(atoms.arrays["velo"]), part.velocities[1, 2, k]
-            )
-            assert atoms.info["time_fs"] == part.times[k] and atoms.info["alive"]
-            assert atoms.info["potential_eV"] == pytest.approx(part.potential[1, 2, k], rel=1e-9)
-            assert (atoms.info["head"], atoms.info["replica"]) == ("fisher", 3)
-
-
-def test_frames_after_death_say_so_and_have_no_energy(folder):
-    writer, part = runs.RunWriter(folder, header()), chunk(0)
-    part.failed_step[0, 1] = 6  # 3 fs
-    part.potential[0, 1, 3:] = part.kinetic[0, 1, 3:] = np.nan
-    writer.append(part)
-    writer.finish("finished")
-    frames = read(runs.open_run(folder), 0, 1)
-    assert [atoms.info["alive"] for atoms in frames] == [True, True, True, False]  # ends there
-    assert ["potential_eV" in atoms.info for atoms in frames] == [True] * 3 + [False]
-    assert SETTINGS["timestep"] == 0.5
-
-
-def test_a_name_cannot_break_the_line_that_carries_it(folder):
-    writer = runs.RunWriter(folder, header(names=('a "quoted" head', "b")))
-    writer.append(chunk(0))
-    writer.finish("finished")
-    assert read(runs.open_run(folder), 0, 0)[0].info["head"] == "a 'quoted' head"
-
-
-@pytest.mark.parametrize(("head", "replica"), [(2, 0), (0, 3), (-1, 0)])
-def test_a_trajectory_that_is_not_there_is_one_sentence(folder, head, replica):
-    write(folder)
-    with pytest.raises(InputError, match="the run has 2 heads and 3 replicas"):
-        next(extended_xyz(runs.open_run(folder), head, replica))

@@ -23,8 +23,8 @@ from fisherdash.train import TrainSettings, resume
 from fisherdash.workspace import (
     TrainingHeader,
     begin_training,
+    belongings,
     listing,
-    ownership,
     paths,
     trainings,
     unfinished_training,
@@ -160,7 +160,7 @@ def test_going_on_overwrites_its_own_model_and_nobody_elses():
     iterator.close()  # as a cancelled job leaves it
     first = writer.model
     assert first is not None and first.stem == "water"
-    renamed = ownership.rename(first, "water-early")
+    renamed = belongings.rename(first, "water-early")
     early, other = renamed.read_bytes(), b"somebody else's"
     first.write_bytes(other)
     _, writer = rest(writer.folder)

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from fisherdash.errors import InputError
-from fisherdash.workspace import jobs, limits, ownership, paths, users
+from fisherdash.workspace import belongings, jobs, limits, paths, users
 from fisherdash.workspace.jobs import JobProgress
 
 PATIENCE = 10.0
@@ -124,19 +124,19 @@ def test_what_is_shared_is_seen_by_all_and_can_be_taken_back():
         with pytest.raises(
             InputError, match=r"water\.npz is not a data set or a model of your own"
         ):
-            ownership.share(mine)
+            belongings.share(mine)
     with users.acting_for(ANNA):
-        assert ownership.shared_as(mine) is None
-        shared = ownership.share(mine)
-        assert ownership.share(mine) == shared == ownership.shared_as(mine)
+        assert belongings.shared_as(mine) is None
+        shared = belongings.share(mine)
+        assert belongings.share(mine) == shared == belongings.shared_as(mine)
         assert paths.files("datasets") == [mine]  # not twice
     with users.acting_for(BEN):
         assert paths.files("datasets") == [shared] and shared.read_bytes() == b"frames"
-        assert ownership.is_everybodys(shared) and not ownership.is_own(shared)
+        assert belongings.is_everybodys(shared) and not belongings.is_own(shared)
         with pytest.raises(InputError):
-            ownership.stop_sharing(shared)
+            belongings.stop_sharing(shared)
     with users.acting_for(ANNA):
-        ownership.stop_sharing(mine)
+        belongings.stop_sharing(mine)
         assert mine.exists()
     with users.acting_for(BEN):
         assert paths.files("datasets") == []
@@ -147,6 +147,6 @@ def test_two_users_may_share_files_of_one_name():
         with users.acting_for(user):
             path = paths.folder("checkpoints") / "model.safetensors"
             path.write_text(user)
-            ownership.share(path)
+            belongings.share(path)
     with users.acting_for(users.named("carl")):
         assert {path.read_text() for path in paths.files("checkpoints")} == {ANNA, BEN}

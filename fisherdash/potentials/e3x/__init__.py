@@ -1,12 +1,12 @@
 """The E3x network as a potential that can be trained.
 
 ``network`` is the readable reference, ``potential`` the fast evaluation of the same weights and the
-seam to everything else, and ``couplings`` what both share.
+seam to everything else, and ``messages`` has what both share.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from fisherdash.potentials.e3x.couplings import Body, body_shapes
+from fisherdash.potentials.e3x.messages import Body, body_shapes
 from fisherdash.potentials.e3x.potential import E3x
 from fisherdash.settings import ModelConfig
 

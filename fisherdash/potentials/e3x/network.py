@@ -20,7 +20,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.e3x.couplings import Body
+from fisherdash.potentials.e3x.messages import Body
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 
 

@@ -30,9 +30,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from fisherdash.potentials.e3x import couplings, sparse
-from fisherdash.potentials.e3x.couplings import Body, body_shapes
-from fisherdash.potentials.e3x.messages import Pairs, batched, batched_for_reverse, dot, split
+from fisherdash.potentials.e3x import messages, sparse
+from fisherdash.potentials.e3x.messages import (
+    Body,
+    Pairs,
+    batched,
+    batched_for_reverse,
+    body_shapes,
+    dot,
+    split,
+)
 from fisherdash.potentials.e3x.sparse import Neighbours, anywhere, choose, from_neighbours, slots
 from fisherdash.potentials.potential import PerAtom, Result
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
@@ -155,9 +162,9 @@ def features(
         pairs = sparse.Pairs(basis, harmonics, batched_for_reverse, neighbours)
     embedding = jnp.take(body["Embed_0"]["embedding"][:, 0, 0, :], atomic_numbers, axis=0)
     x = jnp.broadcast_to(embedding.T[:, None, None, :], (config.features, 1, frames, atoms))
-    for iteration, step in enumerate(couplings.steps(config)):
-        messages = pairs.messages(body[f"MessagePass_{iteration}"], step, x)
-        y = _dense(body[f"Dense_{2 * iteration}"], step, _add_carried(step, x, messages))
+    for iteration, step in enumerate(messages.steps(config)):
+        sent = pairs.messages(body[f"MessagePass_{iteration}"], step, x)
+        y = _dense(body[f"Dense_{2 * iteration}"], step, _add_carried(step, x, sent))
         gate = jax.nn.sigmoid(y[:, :1])
         gated = jnp.concatenate([part * gate for part in jnp.split(y, y.shape[1], axis=1)], axis=1)
         x = _add_carried(step, x, _dense(body[f"Dense_{2 * iteration + 1}"], step, gated))
@@ -191,7 +198,7 @@ def _harmonics(
     max_degree: int, unit: tuple[Float[Array, "frames atoms atoms"], ...]
 ) -> list[list[Float[Array, "frames atoms atoms"]]]:
     """Real spherical harmonics by degree and order, in E3x's normalisation and order."""
-    matrix, products = couplings.harmonics_recursion(max_degree)
+    matrix, products = messages.harmonics_recursion(max_degree)
 
     zero = jnp.zeros_like(unit[0])
 
@@ -231,34 +238,34 @@ def _radial_basis(
     terms = jnp.stack([-jnp.log1p(1 / r), -jnp.log1p(r), 1 - 1 / (1 - safe * safe)])
     powers = jnp.stack([k, n - k, jnp.ones_like(k)])
     exponent = dot(powers, 0, terms.reshape(3, -1), 0).reshape(-1, *distances.shape)
-    log_binomial = jnp.asarray(couplings.log_binomials(n), dtype)[:, None, None, None]
+    log_binomial = jnp.asarray(messages.log_binomials(n), dtype)[:, None, None, None]
     return jnp.where(inside, jnp.exp(exponent + log_binomial), 0)
 
 
 def _add_carried(
-    step: couplings.Step,
+    step: messages.Step,
     x: Float[Array, "features b frames atoms"],
     y: Float[Array, "features c frames atoms"],
 ) -> Float[Array, "features c frames atoms"]:
     """The residual connection: an output irrep with the symmetry of an input has it added."""
     by_symmetry = {
-        (irrep[1], couplings.is_odd(irrep, step.inputs_have_parity)): part
+        (irrep[1], messages.is_odd(irrep, step.inputs_have_parity)): part
         for irrep, part in zip(step.inputs, split(step.inputs, x), strict=True)
     }
     parts = []
     for irrep, part in zip(step.outputs, split(step.outputs, y), strict=True):
-        symmetry = irrep[1], couplings.is_odd(irrep, step.outputs_have_parity)
+        symmetry = irrep[1], messages.is_odd(irrep, step.outputs_have_parity)
         parts.append(part + by_symmetry[symmetry] if symmetry in by_symmetry else part)
     return jnp.concatenate(parts, axis=1)
 
 
 def _dense(
-    weights: Body, step: couplings.Step, x: Float[Array, "features c frames atoms"]
+    weights: Body, step: messages.Step, x: Float[Array, "features c frames atoms"]
 ) -> Float[Array, "features c frames atoms"]:
     """One matrix per irrep, a bias on the scalars."""
     parts = []
     for irrep, part in zip(step.outputs, split(step.outputs, x), strict=True):
-        layer = weights[couplings.kernel_name(irrep, step.outputs_have_parity)]
+        layer = weights[messages.kernel_name(irrep, step.outputs_have_parity)]
         part = dot(layer["kernel"], 0, part.reshape(len(part), -1), 0).reshape(part.shape)
         if "bias" in layer:
             part = part + layer["bias"][:, None, None, None]

@@ -6,7 +6,7 @@ With r_ij = x_j − x_i the displacement from atom i to atom j, d_ij its length 
     Bessel basis     φ_k(d) = sin(ω_k d) / d
     cutoff           f(d) = (1 + cos(πd / r_c)) / 2 below r_c, zero beyond
 
-All pairs of a molecule are evaluated (:mod:`fisherdash.potentials.pairs`). The features h are the
+All pairs of a molecule are evaluated. The features h are the
 input of the last linear layer on the scalars; the energy has no other part.
 """
 
@@ -21,8 +21,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.pairs import EXACT, AllPairs, as_shapes, cosine_cutoff, displacements
-from fisherdash.potentials.potential import Parameters
+from fisherdash.potentials.potential import (
+    EXACT,
+    Parameters,
+    PerAtom,
+    WithoutNeighbours,
+    as_shapes,
+    cosine_cutoff,
+    displacements,
+)
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
 
 PAIR_NUMBERS: Final = 300_000
@@ -45,7 +52,7 @@ ACTIVATIONS: Final[Mapping[str, Callable[[Array], Array]]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Network(AllPairs, Settings):
+class Network(WithoutNeighbours, Settings):
     """What SchNetPack's networks have in common; the names are ours.
 
     Attributes:
@@ -201,10 +208,8 @@ class PaiNN(Network):
         }
         return as_shapes(shapes)
 
-    def per_atom(
-        self, params: Parameters, atomic_numbers: Array, positions: Array
-    ) -> Float[Array, "frames atoms features"]:
-        """h of every atom."""
+    def per_atom(self, params: Parameters, atomic_numbers: Array, positions: Array) -> PerAtom:
+        """h of every atom; there is no fixed part."""
         dtype = params["embedding"].dtype
         pairs = Pairs.of(self, params["radial"], positions, dtype)
         q = jnp.broadcast_to(
@@ -215,7 +220,7 @@ class PaiNN(Network):
             w = self._filters(params["filters"], pairs, n)
             q, mu = self._message(params[f"message_{n}"], pairs, w, q, mu)
             q, mu = self._mixing(params[f"mixing_{n}"], q, mu)
-        return output(self, params, q)
+        return PerAtom(output(self, params, q))
 
     def _filters(self, layer: Any, pairs: Pairs, n: int) -> list[Array]:
         """W¹, W² and W³ of round n, each (frames, atoms, atoms, width)."""
@@ -285,10 +290,8 @@ class SchNet(Network):
         rounds = {f"message_{n}": one for n in range(self.iterations)}
         return as_shapes(common_shapes(self) | rounds)
 
-    def per_atom(
-        self, params: Parameters, atomic_numbers: Array, positions: Array
-    ) -> Float[Array, "frames atoms features"]:
-        """h of every atom."""
+    def per_atom(self, params: Parameters, atomic_numbers: Array, positions: Array) -> PerAtom:
+        """h of every atom; there is no fixed part."""
         activation = ACTIVATIONS[self.activation]
         pairs = Pairs.of(self, params["radial"], positions, params["embedding"].dtype)
         x = jnp.broadcast_to(
@@ -301,7 +304,7 @@ class SchNet(Network):
             arrived = jnp.sum(w * dense(layers["inward"], x)[:, None], axis=2)
             arrived = activation(dense(layers["outward_first"], arrived))
             x = x + dense(layers["outward_second"], arrived)
-        return output(self, params, x)
+        return PerAtom(output(self, params, x))
 
     @property
     def numbers_of_a_pair(self) -> int:

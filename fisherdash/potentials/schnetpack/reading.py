@@ -19,9 +19,9 @@ from jaxtyping import Float
 
 from fisherdash.errors import InputError
 from fisherdash.potentials import inert
-from fisherdash.potentials.found import Found
 from fisherdash.potentials.inert import Named, Record, Tensor
 from fisherdash.potentials.inert.records import DTYPES, Archive
+from fisherdash.potentials.origin import Found
 from fisherdash.potentials.potential import Parameters
 from fisherdash.potentials.schnetpack.networks import PaiNN, SchNet
 from fisherdash.settings import MAX_ATOMIC_NUMBER

@@ -18,7 +18,7 @@ import numpy as np
 from fisherdash.errors import InputError
 from fisherdash.potentials import foreign
 from fisherdash.potentials.foreign import Imported
-from fisherdash.potentials.found import Found
+from fisherdash.potentials.origin import Found
 from fisherdash.potentials.probe import MOST_HEAD_ERROR, clusters, random_heads, relative, worst
 from fisherdash.potentials.worker import client, trusted
 from fisherdash.potentials.worker.client import Client

@@ -20,7 +20,6 @@ from jaxtyping import Array, Float, Integer
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.potential import (
-    Neighbours,
     Parameters,
     PerAtom,
     WithoutNeighbours,
@@ -40,6 +39,8 @@ Values = tuple[Float[Array, "frames atoms features"], Float[Array, " frames"]]
 @dataclasses.dataclass(frozen=True)
 class Outside(WithoutNeighbours, Settings):
     """A model that is not here, a :class:`~fisherdash.potentials.potential.Potential`.
+
+    Whatever precision is asked for, it is evaluated in double.
 
     Attributes:
         family: of the model.
@@ -67,9 +68,6 @@ class Outside(WithoutNeighbours, Settings):
 
     FIELDS: ClassVar[str] = "a model that another Python evaluates has the fields"
     FLOATS: ClassVar[bool] = True
-    # Whatever is asked for, it is evaluated in double precision; there are no weights to round.
-    precisions = ("float32", "float64")
-    taylor = False
     once = True
 
     def __post_init__(self) -> None:
@@ -103,28 +101,20 @@ class Outside(WithoutNeighbours, Settings):
             return {"mace_head": self.mace_head}
         return {"charge": self.charge, "unpaired": self.unpaired}
 
-    def shapes(self) -> Parameters:
-        """None: the weights are in the file of the library."""
-        return {}
-
-    def features(
+    def per_atom(
         self,
         params: Parameters,
         atomic_numbers: Integer[Array, " atoms"],
         positions: Float[Array, "frames atoms 3"],
-        *,
-        neighbours: Neighbours = None,
-        forward_mode: bool = False,
     ) -> PerAtom:
         """h, and U₀ in eV; InputError, while it is traced, where the other Python does not start.
 
         What happens to it later raises from compiled code; :func:`fisherdash.errors.within` finds
         the sentence.
         """
-        del params, neighbours, forward_mode
         self.client()
-        numbers = jnp.asarray(atomic_numbers, jnp.int64)
-        h, fixed = _values(self, numbers, positions.astype(jnp.float64))
+        numbers, x = atomic_numbers.astype(jnp.int64), positions.astype(jnp.float64)
+        h, fixed = _values(self, numbers, x)
         return PerAtom(h, fixed * ENERGY_UNITS[self.energy_unit] if self.fixed else None)
 
     def frames_per_block(self, atoms: int) -> int:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fisherdash import place, storage
+from fisherdash import storage
 from fisherdash.errors import InputError
 
 FOLDER, FILE, WORD = "trusted", "model", "trusted.json"
@@ -49,7 +49,7 @@ class Trusted:
 
 def check_allowed() -> None:
     """InputError on a server that many share."""
-    if place.is_shared():
+    if storage.is_shared():
         raise InputError(
             "models that a program of another library has to open are for one's own machine; this "
             "server is shared by many, and opens none"
@@ -128,13 +128,13 @@ def find(sha256: str, family: str) -> Trusted:
 
 def everything() -> list[Trusted]:
     """All files that were trusted here, by their names."""
-    folders = (place.everybodys() / FOLDER).glob("*")
+    folders = (storage.everybodys() / FOLDER).glob("*")
     found = [_read(folder) for folder in folders if re.fullmatch("[0-9a-f]{64}", folder.name)]
     return sorted((one for one in found if one is not None), key=lambda one: one.name)
 
 
 def _home(sha256: str) -> Path:
-    return place.everybodys() / FOLDER / sha256
+    return storage.everybodys() / FOLDER / sha256
 
 
 def _read(home: Path) -> Trusted | None:

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from fisherdash.settings import toml
+from fisherdash.settings import fields as toml
 from fisherdash.statistics import (
     FEWEST,
     SIGNIFICANT,

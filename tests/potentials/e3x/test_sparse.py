@@ -9,8 +9,7 @@ import pytest
 
 from fisherdash.md.engine import PotentialForceField
 from fisherdash.potentials.e3x import E3x, ModelConfig, potential, sparse
-from fisherdash.potentials.form import SHARED
-from fisherdash.potentials.head import Head
+from fisherdash.potentials.head import SHARED, Head
 from tests.randomised import ETHANOL, displaced_ethanol, energy_and_forces, random_body
 
 CONFIG = ModelConfig(features=4, max_degree=1, iterations=3, basis=6, cutoff=2.2)

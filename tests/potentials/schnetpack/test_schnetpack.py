@@ -10,10 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives
-from fisherdash.potentials import families, head, inert
-from fisherdash.potentials.form import SHARED
-from fisherdash.potentials.found import Found
-from fisherdash.potentials.head import Head
+from fisherdash.potentials import checkpoint, head, inert
+from fisherdash.potentials.head import SHARED, Head
+from fisherdash.potentials.origin import Found
 from fisherdash.potentials.potential import Potential
 from fisherdash.potentials.schnetpack import PaiNN, reading
 from tests.potentials.schnetpack import files
@@ -82,7 +81,7 @@ def test_energies_are_those_of_the_definition(variant: str) -> None:
     np.testing.assert_allclose(energies + constant, expected, rtol=1e-12, atol=1e-12)
     assert np.abs(np.diff(expected)).min() > 1e-3
     assert isinstance(found.potential, Potential)
-    rebuilt = families.from_json(found.potential.family, found.potential.to_json())
+    rebuilt = checkpoint.potential_of(found.potential.family, found.potential.to_json())
     assert rebuilt == found.potential and hash(rebuilt) == hash(found.potential)
 
 
@@ -360,6 +359,6 @@ def test_what_is_not_supported_is_refused_with_its_name(name: str) -> None:
 )
 def test_a_configuration_of_a_stranger_is_checked(fields: dict) -> None:
     with pytest.raises(InputError):
-        families.from_json("schnetpack-painn", PaiNN().to_json() | fields)
+        checkpoint.potential_of("schnetpack-painn", PaiNN().to_json() | fields)
     with pytest.raises(InputError):
-        families.from_json("schnetpack", PaiNN().to_json())
+        checkpoint.potential_of("schnetpack", PaiNN().to_json())

@@ -17,8 +17,7 @@ from fisherdash.md import initial, integrator
 from fisherdash.potentials import checkpoint, probe
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.form import HeadForm
-from fisherdash.potentials.head import energy_and_forces
+from fisherdash.potentials.head import HeadForm, energy_and_forces
 from fisherdash.potentials.potential import OnceDifferentiable, PerAtom, Potential
 from fisherdash.potentials.worker import Outside, client, importing, trusted
 from fisherdash.settings import ImportSettings, Options, OutsideSettings

@@ -12,16 +12,16 @@ from scipy.spatial.transform import Rotation
 
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives
-from fisherdash.potentials import families, head
-from fisherdash.potentials.ani import Ani, reading
+from fisherdash.potentials import ani, checkpoint, head
+from fisherdash.potentials.ani import Ani
 from fisherdash.potentials.head import Head
 from fisherdash.potentials.potential import Potential
-from tests.potentials.ani import folders
+from tests.potentials import folders
 from tests.randomised import ETHANOL, displaced_ethanol
 
 NUMBERS = jnp.asarray(ETHANOL)
 SYMBOLS = [chemical_symbols[z] for z in ETHANOL]
-FOUND = reading.read(folders.files(), "train0")
+FOUND = ani.read(folders.files(), "train0")
 BODY = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), FOUND.body)
 
 
@@ -43,7 +43,7 @@ def test_energies_are_those_of_the_definition() -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
     assert abs(expected[0] - expected[1]) > 1e-3
     assert isinstance(FOUND.potential, Potential) and FOUND.elements == (1, 6, 8)
-    rebuilt = families.from_json("ani", FOUND.potential.to_json())
+    rebuilt = checkpoint.potential_of("ani", FOUND.potential.to_json())
     assert rebuilt == FOUND.potential and hash(rebuilt) == hash(FOUND.potential)
 
 
@@ -116,10 +116,10 @@ def ensemble(**changes: dict) -> dict[str, bytes]:
 
 
 def test_the_energy_of_an_ensemble_is_the_mean_of_its_members() -> None:
-    found = reading.read(ensemble(), "set")
+    found = ani.read(ensemble(), "set")
     assert found.potential.members == 3 and found.potential.num_features == 3 * 4
     assert found.parameters == 3 * FOUND.parameters and found.readout.startswith("mean of 3")
-    assert families.from_json("ani", found.potential.to_json()) == found.potential
+    assert checkpoint.potential_of("ani", found.potential.to_json()) == found.potential
     positions = displaced_ethanol(2)
     expected = np.mean(
         [[folders.energy(folders.files(n), SYMBOLS, x) for x in positions] for n in range(3)],
@@ -136,10 +136,10 @@ def test_the_energy_of_an_ensemble_is_the_mean_of_its_members() -> None:
 @pytest.mark.parametrize("change", [{"ShfR": [0.9, 1.6, 2.5]}, {"Rcr": [4.5]}])
 def test_networks_that_differ_are_no_ensemble(change: dict) -> None:
     with pytest.raises(InputError, match=r"no ensemble: .* set/train0 and set/train1 differ"):
-        reading.read(ensemble(train1=change), "set")
+        ani.read(ensemble(train1=change), "set")
     two = ensemble() | {f"other/{name}": data for name, data in folders.files().items()}
     with pytest.raises(InputError, match="networks in several places"):
-        reading.read(two, "set")
+        ani.read(two, "set")
 
 
 WRONG = {
@@ -180,11 +180,11 @@ def test_what_is_wrong_in_a_folder_is_named(name: str) -> None:
     files = folders.files()
     change(files)
     with pytest.raises(InputError) as caught:
-        reading.read(files, "train0")
+        ani.read(files, "train0")
     assert expected in str(caught.value)
     for zeta in ([2.5], [2, 3], [0], [1e9]):
         with pytest.raises(InputError):
-            reading.read(folders.files(Zeta=zeta), "train0")
+            ani.read(folders.files(Zeta=zeta), "train0")
 
 
 @pytest.mark.parametrize(
@@ -194,4 +194,4 @@ def test_what_is_wrong_in_a_folder_is_named(name: str) -> None:
 )  # fmt: skip
 def test_a_configuration_of_a_stranger_is_checked(fields: dict) -> None:
     with pytest.raises(InputError):
-        families.from_json("ani", Ani().to_json() | fields)
+        checkpoint.potential_of("ani", Ani().to_json() | fields)

@@ -9,9 +9,22 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from fisherdash.plots import theme
-from fisherdash.plots.chart import Chart, axis, chart, guide, line, panels
-from fisherdash.plots.theme import DEFAULT, FISHER, OTHERS, styles, template
+from fisherdash.plots.chart import (
+    DEFAULT,
+    FAILED,
+    FISHER,
+    INKS,
+    NEUTRAL,
+    OTHERS,
+    Chart,
+    axis,
+    chart,
+    guide,
+    line,
+    panels,
+    styles,
+    template,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
@@ -45,10 +58,10 @@ def test_the_formula_of_contrast_knows_its_ends():
 def test_series_and_text_stand_out_from_every_ground(scheme):
     shown = CONFIG[scheme]
     grounds = shown["backgroundColor"], shown["secondaryBackgroundColor"]
-    series = [one.colour for one in (DEFAULT, FISHER, *OTHERS)] + [theme.NEUTRAL, theme.FAILED]
+    series = [one.colour for one in (DEFAULT, FISHER, *OTHERS)] + [NEUTRAL, FAILED]
     for ground in grounds:
         assert min(contrast(one, ground) for one in series) >= 3
-        ink = theme.INKS[scheme]
+        ink = INKS[scheme]
         assert min(contrast(one, ground) for one in (ink.text, ink.quiet)) >= 4.5
         caption = over(shown["textColor"], ground, 0.6)  # what Streamlit makes of a caption
         assert contrast(caption, ground) >= 4.5
@@ -56,7 +69,7 @@ def test_series_and_text_stand_out_from_every_ground(scheme):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_charts_have_the_colours_of_the_page(scheme):
-    ink, shown = theme.INKS[scheme], CONFIG[scheme]
+    ink, shown = INKS[scheme], CONFIG[scheme]
     assert (ink.background, ink.text) == (shown["backgroundColor"], shown["textColor"])
     assert shown["chartCategoricalColors"] == [one.colour for one in (DEFAULT, FISHER, *OTHERS[:4])]
     made = template(scheme)

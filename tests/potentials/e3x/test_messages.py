@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fisherdash.potentials.e3x import couplings
+from fisherdash.potentials.e3x import messages
 from tools.e3x_constants import constants
 
 
 @pytest.mark.usefixtures("optimised")  # to the last digit
 def test_the_file_holds_what_e3x_computes() -> None:
-    found, stored = constants(), couplings._constants()
+    found, stored = constants(), messages._constants()
     assert set(found) == set(stored)
     for name, array in found.items():
         np.testing.assert_array_equal(stored[name], array, err_msg=name)
@@ -23,12 +23,12 @@ def test_the_file_holds_what_e3x_computes() -> None:
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
 def test_lower_degrees_are_a_corner_of_the_highest(degree: int) -> None:
     expected = e3x.so3.clebsch_gordan(degree, degree, degree)
-    np.testing.assert_array_equal(couplings.clebsch_gordan(degree), expected)
+    np.testing.assert_array_equal(messages.clebsch_gordan(degree), expected)
 
 
 def test_harmonics_of_any_direction_follow_from_the_recursion() -> None:
     direction = np.array([0.6, -0.64, 0.48])
-    matrix, products = couplings.harmonics_recursion(3)
+    matrix, products = messages.harmonics_recursion(3)
     found = [np.ones(1), matrix @ direction]
     for table in products:
         found.append(np.einsum("a,b,abc->c", found[-1], found[1], table))
