@@ -75,13 +75,13 @@ validate: $(VENV)/stamp-dev ## the whole chain on the shipped data, then the hea
 
 audit: $(VENV)/audit/stamp ## look for known vulnerabilities in every package that is pinned
 	@for pins in requirements-dev.txt requirements-gpu.txt requirements-auth.txt \
-		requirements-bench.txt requirements-potentials.txt; do \
+		requirements-bench.txt requirements-potentials.txt requirements-nequip.txt; do \
 		echo "$$pins"; \
 		$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r $$pins || exit 1; \
 	done
 
-potentials: $(VENV)/pyvenv.cfg ## a Python with MACE and SO3LR (FAMILY=mace or so3lr, 1.4 GB)
-	@tools/potentials.sh "$(PYTHON)" "$(FAMILY)" $(VENV)/potentials
+potentials: $(VENV)/pyvenv.cfg ## a Python with MACE and SO3LR (FAMILY=mace or so3lr, 1.4 GB) or NequIP (nequip)
+	@tools/potentials.sh "$(PYTHON)" "$(FAMILY)"
 
 clean: ## remove the environment, caches and the 3D library
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis static/vendor build dist

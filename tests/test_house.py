@@ -24,6 +24,7 @@ PINS = (
     "requirements-audit.txt",
     "requirements-bench.txt",
     "requirements-potentials.txt",
+    "requirements-nequip.txt",
 )
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
 

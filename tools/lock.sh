@@ -44,10 +44,14 @@ if grep -nE '(https?|file)://|find-links|index-url|^/' requirements*.txt; then
     exit 1
 fi
 
-# Libraries of models that a Python of their own evaluates. torch, which tools/potentials.sh installs
-# for CPUs, is left out, and with it what only its usual build needs.
+# Libraries of models that a Python of their own evaluates; MACE and NequIP want different e3nn. torch,
+# which tools/potentials.sh installs for CPUs, is left out, and with it what only its usual build needs.
 torch=$(sed -n 's/^torch=//p' tools/potentials.sh)
-printf '%s\n' "mace-torch>=0.3.16" "so3krates-torch>=0.2.1" "torch==$torch" |
-    compile requirements-potentials.txt - --no-emit-package torch "${upgrade[@]}"
-awk '/^[a-z]/ { skip = /^(nvidia|cuda|triton)/ } !skip' requirements-potentials.txt >requirements.part
-mv requirements.part requirements-potentials.txt
+potentials() { # FILE, then the libraries
+    printf '%s\n' "${@:2}" "torch==$torch" |
+        compile "$1" - --no-emit-package torch "${upgrade[@]}"
+    awk '/^[a-z]/ { skip = /^(nvidia|cuda|triton)/ } !skip' "$1" >requirements.part
+    mv requirements.part "$1"
+}
+potentials requirements-potentials.txt "mace-torch>=0.3.16" "so3krates-torch>=0.2.1"
+potentials requirements-nequip.txt "nequip>=0.19.1"

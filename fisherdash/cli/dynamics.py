@@ -176,8 +176,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--torch",
         action="store_true",
-        help="write the head of a checkpoint of MACE or SO3LR, of any form, as a folder with a "
-        "module of torch that changes the library's own model",
+        help="write the head of a checkpoint of MACE, SO3LR or NequIP, of any form, as a folder "
+        "with a module of torch that changes the library's own model",
     )
     parser.add_argument(
         "--head", metavar="NAME", help="whose trajectory goes into an .xyz (default: the first)"

@@ -16,7 +16,7 @@ import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,7 @@ from fisherdash.potentials.potential import Parameters, Potential, Trainable, as
 from fisherdash.potentials.schnetpack import PaiNN, SchNet
 from fisherdash.potentials.worker import Outside
 from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
+from fisherdash.settings.data import OutsideFamily
 from fisherdash.text import joined
 
 DEFAULT_FAMILY: Final = "e3x"
@@ -48,7 +49,7 @@ FAMILIES: Final[Mapping[str, Callable[[Any], Potential]]] = {
     SchNet.family: SchNet.from_json,
     Ani.family: Ani.from_json,
     Calculated.family: Calculated.from_json,
-    **{family: Outside.reader(family) for family in ("mace", "so3lr")},
+    **{family: Outside.reader(family) for family in get_args(OutsideFamily)},
 }
 """Name → what makes the potential of the fields in a file."""
 

@@ -283,13 +283,15 @@ def _digest(data: bytes | Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-_OUTSIDE = {"mace": "mace", "so3krates_torch": "so3lr"}
+_OUTSIDE = {"mace": "mace", "so3krates_torch": "so3lr", "nequip": "nequip"}
 """Packages whose models another Python evaluates, and the name of their family."""
 
 
 def _unknown(model: Any, source: str) -> InputError:
     """Why a file is not read."""
     if isinstance(model, dict):
+        if _target(model).startswith("nequip."):
+            return _unknown(Record(_target(model)), source)
         return InputError(
             f"{source} holds a dictionary, weights without their model; save the model itself with "
             "torch.save(model, file)"
@@ -305,6 +307,14 @@ def _unknown(model: Any, source: str) -> InputError:
         f"{source} holds {holds}, which is not read; models of SchNetPack "
         f"({' and '.join(schnetpack.REPRESENTATIONS)}) are"
     )
+
+
+def _target(checkpoint: dict[Any, Any]) -> str:
+    """What makes the model of a training, as NequIP writes it down; "" for others."""
+    settings = checkpoint.get("hyper_parameters")
+    model = settings.get("model") if isinstance(settings, dict) else None
+    target = model.get("_target_") if isinstance(model, dict) else None
+    return target if isinstance(target, str) else ""
 
 
 def _elements(

@@ -136,7 +136,7 @@ def write_torch_head(model: Checkpoint, out: Path) -> Native:
     its original with it before the folder is kept.
 
     Args:
-        model: with a head for a model of MACE or SO3LR.
+        model: with a head for a model of MACE, SO3LR or NequIP.
         out: a new folder.
 
     Raises:
@@ -145,8 +145,8 @@ def write_torch_head(model: Checkpoint, out: Path) -> Native:
     potential = model.potential
     if not isinstance(potential, Outside):
         raise InputError(
-            f"{model.name!r} is no model of MACE or SO3LR; its calculator for ASE is "
-            "FisherDashCalculator"
+            f"{model.name!r} is no model that a library of torch evaluates; its calculator for ASE "
+            "is FisherDashCalculator"
         )
     unit, process = ENERGY_UNITS[potential.energy_unit], potential.client()
     seam, count = process.tell("seam")["seam"], potential.num_features
@@ -163,7 +163,7 @@ def write_torch_head(model: Checkpoint, out: Path) -> Native:
         "basis": every if model.head_basis is None else model.head_basis,
         "constants": np.where(model.element_bias != 0, bias, 0.0)[elements],
         **{name: np.array(seam.pop(name))[rows] for name in ("scale", "stretch")},
-        "row": np.array([elements.index(z) if z in elements else -1 for z in potential.elements]),
+        "row": np.array([elements.index(z) if z in elements else -1 for z in seam.pop("types")]),
     }
     with storage.new_folder(out) as part:
         np.savez(part / "head.npz", seam=np.array(json.dumps(seam)), **arrays)

@@ -121,14 +121,18 @@ class ImportSettings(Settings):
     )
 
 
+OutsideFamily = Literal["mace", "so3lr", "nequip"]
+"""Libraries whose models a Python of the user's evaluates."""
+
+
 @dataclasses.dataclass(frozen=True)
 class OutsideSettings(Settings):
     """How a model is opened that only the library it comes from can evaluate."""
 
-    family: Literal["mace", "so3lr"] | None = setting(
+    family: OutsideFamily | None = setting(
         None, label="Family", unset="by the file",
         help="Library of a model that is evaluated in a Python of your own, with --python: mace, "
-        "or so3lr for so3krates-torch.",
+        "so3lr for so3krates-torch, or nequip.",
     )
     python: str | None = setting(
         None, label="Python of the library", unset="none",

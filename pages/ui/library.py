@@ -482,20 +482,21 @@ def share_button(path: Path) -> None:
 _LATEST = "latest import"
 
 
-OUTSIDE = "MACE, SO3LR"
+OUTSIDE = "MACE, SO3LR, NequIP"
 
 
 def outside_form() -> None:
     """The file, its library's Python and the user's word; not on a server that many share."""
     if storage.is_shared():
         st.caption(
-            "Models of MACE and so3krates-torch have to be opened by their own library, which runs "
-            "whatever is written in the file: on one's own machine only, not on this shared server."
+            "Models of MACE, so3krates-torch and NequIP have to be opened by their own library, "
+            "which runs whatever is written in the file: on one's own machine only, not on this "
+            "shared server."
         )
         return
     st.caption(
-        "A model of MACE or so3krates-torch (SO3LR): a file on this machine that its own library "
-        "opens and evaluates, in a Python of yours."
+        "A model of MACE, so3krates-torch (SO3LR) or NequIP: a file on this machine that its own "
+        "library opens and evaluates, in a Python of yours."
     )
     with st.form("outside", border=False):
         path = st.text_input(

@@ -140,7 +140,7 @@ def test_a_model_of_another_library_becomes_a_checkpoint(open_page, water, model
     assert found.elements == (1, 8) and found.provenance["energy_unit"] == "kcal/mol"
     mace = saved(module("mace.modules.models.MACE"))
     app.file_uploader(key="foreign model").upload("mace.model", mace).run()
-    assert "name its file under “MACE, SO3LR”" in app.error[0].value
+    assert "name its file under “MACE, SO3LR, NequIP”" in app.error[0].value
     assert "fisherdash import" not in app.error[0].value
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

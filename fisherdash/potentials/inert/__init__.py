@@ -28,6 +28,8 @@ def load_bytes(data: bytes, source: str = "the upload") -> Any:
     if len(data) > MOST_BYTES:
         raise InputError(f"{source} has {len(data)} bytes; a model has at most {MOST_BYTES}")
     archive = Archive.of(data, source)
+    if any(name.endswith("/model/package_metadata.txt") for name in archive.entries):
+        return Record("nequip.nn.graph_model.GraphModel")  # a package: its own code beside it
     programs = [name for name in archive.entries if name.partition("/")[2] == "data.pkl"]
     if len(programs) != 1:
         raise InputError(

@@ -51,8 +51,8 @@ def check(path: Path, outside: OutsideSettings) -> None:
     if outside.family is None or outside.python is None:
         missing = "--family" if outside.family is None else "--python"
         raise InputError(
-            f"{missing} is missing: a model of another library needs --family mace or so3lr and "
-            "--python, the Python that has it"
+            f"{missing} is missing: a model of another library needs --family mace, so3lr or "
+            "nequip and --python, the Python that has it"
         )
     if not outside.trusted:
         raise InputError(

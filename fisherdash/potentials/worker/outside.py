@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ from fisherdash.potentials.potential import (
 )
 from fisherdash.potentials.worker import client, trusted
 from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
-from fisherdash.settings.data import Energy
+from fisherdash.settings.data import Energy, OutsideFamily
 from fisherdash.units import ENERGY_UNITS
 
 ATOMS_PER_BLOCK = 600
@@ -55,7 +55,7 @@ class Outside(WithoutNeighbours, Settings):
         unpaired: electrons of the molecule, for models that ask.
     """
 
-    family: Literal["mace", "so3lr"] = setting("mace")
+    family: OutsideFamily = setting("mace")
     sha256: str = "0" * 64
     num_features: int = setting(1, low=1, high=4096)
     cutoff: float = setting(5.0, above=0, high=1000)
@@ -99,7 +99,9 @@ class Outside(WithoutNeighbours, Settings):
         """What the other end is told beside the file."""
         if self.family == "mace":
             return {"mace_head": self.mace_head}
-        return {"charge": self.charge, "unpaired": self.unpaired}
+        if self.family == "so3lr":
+            return {"charge": self.charge, "unpaired": self.unpaired}
+        return {}
 
     def per_atom(
         self,

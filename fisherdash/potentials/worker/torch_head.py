@@ -1,4 +1,4 @@
-"""A head that FisherDash re-fitted, on the MACE or SO3LR model whose features it takes.
+"""A head that FisherDash re-fitted, on the model of MACE, SO3LR or NequIP that it was fitted for.
 
     from fisherdash_head import attach
     from mace.calculators import MACECalculator
@@ -38,7 +38,7 @@ class Head(torch.nn.Module):
         arrays: ``linear`` (w − θ), (elements, features); ``quadratic`` Q, (elements, r, r);
             ``basis`` V, (features, r); ``constants`` c, ``scale`` (what the library multiplies the
             output of its last layer by) and ``stretch``, (elements,): all in the library's units.
-            ``row`` says which of these elements each element of the model is, or −1.
+            ``row`` says which of these elements each type of atoms of the model is, or −1.
         layers: names of the layers whose inputs are features.
         chosen: which inputs of each layer are features.
         column: of the last layer's output.
@@ -73,7 +73,8 @@ class Head(torch.nn.Module):
         """Before the model: which element each atom is."""
         data = given[0] if given else named["data"]
         self._inputs.clear()
-        self._elements = self.row[data["node_attrs"].argmax(dim=1)]
+        types = data["node_attrs"].argmax(dim=1) if "node_attrs" in data else data["atom_types"]
+        self._elements = self.row[types]
         if (self._elements < 0).any():
             raise ValueError("this head was fitted to molecules that lack some of these elements")
 

@@ -31,8 +31,10 @@ import json
 import os
 import struct
 import sys
+import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,12 +102,16 @@ class TorchModel:
         facts: what ``hello`` answers, JSON-able.
         theta: θ, (features,).
         constants: c by atomic number, (119,).
+        layer, scales: where there is one last layer, it and what its output is multiplied by, by
+            atomic number.
     """
 
     package = ""
     facts: dict
     theta: np.ndarray
     constants: np.ndarray
+    layer: Any
+    scales: np.ndarray
 
     def __init__(self, data: bytes, options: dict) -> None:
         self.torch = torch = importlib.import_module("torch")
@@ -195,9 +201,38 @@ class TorchModel:
 
         ``layers`` by their names in the model, which of their inputs are ``chosen`` as features,
         the ``column`` of the last one's output, and for each element what the library multiplies
-        that output by, ``scale``, and the features here those inputs by, ``stretch``.
+        that output by, ``scale``, and the features here those inputs by, ``stretch``. ``types`` are
+        the elements in the order in which the model counts them. Here: of one layer, whose output
+        is scaled by element.
         """
-        raise NotImplementedError
+        scales = self.scales[self.facts["elements"]].tolist()
+        return {
+            "layers": [self.name_of(self.layer)],
+            "chosen": [list(range(len(self.theta)))],
+            "column": 0,
+            "scale": scales,
+            "stretch": scales,
+            "types": self.facts["elements"],
+        }
+
+    def inputs(self, layers: list, run: Callable[[], Any]) -> tuple[list, Any]:
+        """What layers are given while a function runs, and what it returns."""
+        seen: list = []
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+            for layer in layers
+        ]
+        try:
+            return seen, run()
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def scaled(self, numbers: np.ndarray, x: Any, run: Callable[[], Any], energy: str) -> Any:
+        """h and U₀ of a model of one last layer, whose output is scaled by element."""
+        seen, found = self.inputs([self.layer], run)
+        scale = self._tensor(self.scales[numbers])[:, None]
+        return self.split(numbers, seen[0].reshape(*x.shape[:2], -1) * scale, found[energy].ravel())
 
     def name_of(self, layer: Any) -> str:
         """The name of a layer in the model."""
@@ -375,6 +410,7 @@ class Mace(TorchModel):
             "column": self.head,
             "scale": [float(self.scale)] * len(self.facts["elements"]),
             "stretch": [1.0] * len(self.facts["elements"]),
+            "types": self.facts["elements"],
         }
 
     def _last_layer(self, readout: Any, heads: int) -> tuple[Any, np.ndarray, str]:
@@ -431,16 +467,9 @@ class Mace(TorchModel):
 
     def evaluate(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
         """Inputs of the last layers, caught on their way in."""
-        seen: list = []
-        hooks = [
-            layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-            for layer, *_ in self.layers
-        ]
-        try:
-            found = self.model(self.input(numbers, x), compute_force=False)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        given = self.input(numbers, x)
+        layers = [layer for layer, *_ in self.layers]
+        seen, found = self.inputs(layers, lambda: self.model(given, compute_force=False))
         frames, atoms = x.shape[:2]
         parts = [seen[number][:, chosen] for number, (_, chosen, _) in enumerate(self.layers)]
         h = self.torch.cat(parts, dim=1).reshape(frames, atoms, -1)
@@ -514,17 +543,6 @@ class So3lr(TorchModel):
             "notes": notes,
         }
 
-    def seam(self) -> dict:
-        """The last layer, whose output is scaled by element."""
-        scales = self.scales[self.facts["elements"]].tolist()
-        return {
-            "layers": [self.name_of(self.layer)],
-            "chosen": [list(range(len(self.theta)))],
-            "column": 0,
-            "scale": scales,
-            "stretch": scales,
-        }
-
     def put(self, theta: np.ndarray) -> None:
         """θ are the weights themselves."""
         self.layer.weight.data[0] = self._tensor(theta)
@@ -536,15 +554,8 @@ class So3lr(TorchModel):
 
     def evaluate(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
         """Input of the last layer, caught on its way in."""
-        seen: list = []
-        hook = self.layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-        try:
-            found = self.model(self.input(numbers, x), compute_force=False)
-        finally:
-            hook.remove()
-        scale = self._tensor(self.scales[numbers])[:, None]
-        h = seen[0].reshape(*x.shape[:2], -1) * scale
-        return self.split(numbers, h, found["energy"])
+        given = self.input(numbers, x)
+        return self.scaled(numbers, x, lambda: self.model(given, compute_force=False), "energy")
 
     def input(self, numbers: np.ndarray, x: Any) -> dict:
         """One graph of all frames."""
@@ -559,7 +570,121 @@ class So3lr(TorchModel):
         return data
 
 
-FAMILIES: dict[str, Callable[[bytes, dict], Any]] = {"mace": Mace, "so3lr": So3lr}
+class Nequip(TorchModel):
+    """NequIP: the input of the readout's last layer, scaled by element as the library does.
+
+    The file is a package (``.nequip.zip``) or the checkpoint of a training. A pair potential is U₀.
+    """
+
+    package = "nequip"
+
+    def _load(self) -> Any:
+        """What the library itself makes of the file, whose name has to say what it is."""
+        state = importlib.import_module("nequip.utils.global_state")
+        utils = importlib.import_module("nequip.model.saved_models.load_utils")
+        state.set_global_state(allow_tf32=False)  # else it builds no model of a training
+        with zipfile.ZipFile(io.BytesIO(self.data)) as archive:
+            packed = any(name.endswith("model/package_metadata.txt") for name in archive.namelist())
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / ("model.nequip.zip" if packed else "model.ckpt")
+            path.write_bytes(self.data)
+            return utils.load_saved_model(str(path))
+
+    def open(self) -> None:
+        """Find the last layer."""
+        model = self.model
+        self.energy: Any = getattr(getattr(model, "model", None), "func", None)
+        readout = getattr(self.energy, "per_atom_energy_readout", None)
+        layers: Any = getattr(getattr(readout, "mlp_module", None), "mlp", None)
+        if not isinstance(layers, self.torch.nn.Sequential):
+            raise Refusal("has no readout of atoms that ends in one linear layer, as NequIP's have")
+        self.layer = layers[-1]
+        self._in_double_precision()
+        known = importlib.import_module("ase.data").atomic_numbers
+        unknown = [name for name in model.type_names if name not in known]
+        if unknown:
+            raise Refusal(f"has types of atoms that are no symbols of elements: {unknown!r:.80}")
+        self.counted = elements = [known[name] for name in model.type_names]
+        if len(set(elements)) < len(elements):
+            raise Refusal("has several types of atoms of one element, which positions do not tell")
+        self.rescaling = self.energy.per_type_energy_scale_shift
+        scale, shift = self._by_type("scales", 1.0), self._by_type("shifts", 0.0)
+        bias = 0.0 if self.layer.bias is None else float(self.layer.bias[0])
+        self.theta = (self.layer.weight * self.layer.alpha)[:, 0].numpy().copy()
+        self.scales, self.constants = np.zeros(_NUMBERS), np.zeros(_NUMBERS)
+        self.scales[elements], self.constants[elements] = scale, scale * bias + shift
+        self.types = np.zeros(_NUMBERS, np.int64)
+        self.types[elements] = np.arange(len(elements))
+        pair = getattr(self.energy, "pair_potential", None)
+        hidden = "a linear readout" if len(layers) == 1 else "a readout with hidden layers"
+        self.facts = {
+            "library": f"NequIP {_version('nequip')}",
+            "features": len(self.theta),
+            "elements": sorted(elements),
+            "trained": sorted(elements),
+            "cutoff": float(model.metadata["r_max"]),
+            "fixed_terms": [] if pair is None else [f"pair potential ({type(pair).__name__})"],
+            "readout": f"NequIP, sum over atoms of {hidden} of {len(self.theta)} scalars, scaled "
+            "by element",
+            "energy_unit": None,
+            "notes": [],
+        }
+
+    def _in_double_precision(self) -> None:
+        """Some modules have written down the precision that they were made in."""
+        for module in self.model.modules():
+            for name in ("_output_dtype", "model_dtype"):
+                if hasattr(module, name):
+                    setattr(module, name, self.torch.float64)
+
+    def _by_type(self, name: str, missing: float) -> np.ndarray:
+        """A scale or shift of each type; the library has one for all, one for each, or none."""
+        values = getattr(self.rescaling, name).numpy().ravel()
+        return np.broadcast_to(values if values.size else missing, len(self.model.type_names))
+
+    def seam(self) -> dict:
+        """The model counts elements in an order of its own."""
+        return {**super().seam(), "types": self.counted}
+
+    def put(self, theta: np.ndarray) -> None:
+        """The layer multiplies its weights by a number."""
+        self.layer.weight[:, 0] = self._tensor(theta) / self.layer.alpha
+
+    def write(self, theta: np.ndarray, change: np.ndarray, path: str) -> None:
+        """Only a training or the program nequip-package writes such a file."""
+        raise Refusal(
+            "is a file that its library writes after a training only: give 'fisherdash export' "
+            "--torch in place of --native"
+        )
+
+    def library(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
+        """Energies and forces as the model's own forward gives them."""
+        found = self.model(self.input(numbers, x))
+        return found["total_energy"].reshape(-1), found["forces"].reshape(x.shape)
+
+    def evaluate(self, numbers: np.ndarray, x: Any) -> tuple[Any, Any]:
+        """Input of the last layer, caught on its way in."""
+        given = self.input(numbers, x)
+        return self.scaled(numbers, x, lambda: self.energy(given), "total_energy")
+
+    def input(self, numbers: np.ndarray, x: Any) -> dict:
+        """One graph of all frames."""
+        torch, (frames, atoms) = self.torch, x.shape[:2]
+        self.rows(numbers)  # refuses elements that it lacks
+        return {
+            "pos": x.reshape(-1, 3),
+            "edge_index": self.edges(x, self.facts["cutoff"])["edge_index"],
+            "atom_types": torch.from_numpy(np.tile(self.types[numbers], frames)),
+            "batch": torch.arange(frames).repeat_interleave(atoms),
+            "num_atoms": torch.full((frames,), atoms),
+        }
+
+
+FAMILIES: dict[str, Callable[[bytes, dict], Any]] = {
+    "mace": Mace,
+    "so3lr": So3lr,
+    "nequip": Nequip,
+}
 """Name → what opens a model."""
 
 

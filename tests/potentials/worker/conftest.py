@@ -9,11 +9,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 
 from fisherdash.potentials.foreign import Imported
 from fisherdash.potentials.worker import client, importing, trusted
 from fisherdash.settings import ImportSettings, OutsideSettings
+from tests.randomised import ETHANOL, displaced_ethanol
 
 BLANK = ImportSettings()
 
@@ -74,6 +79,36 @@ def theirs() -> str:
             "'make potentials FAMILY=mace' makes one"
         )
     return named
+
+
+@pytest.fixture(scope="session")
+def nequips() -> str:
+    """A Python with NequIP, which wants another e3nn than MACE does."""
+    named = os.environ.get("FISHERDASH_NEQUIP_PYTHON", "")
+    if not named:
+        pytest.skip(
+            "FISHERDASH_NEQUIP_PYTHON names no Python that has NequIP; "
+            "'make potentials FAMILY=nequip' makes one"
+        )
+    return named
+
+
+@pytest.fixture(scope="session")
+def small_nequip(nequips, tmp_path_factory) -> Path:
+    """A folder with a NequIP of ethanol, as a checkpoint and as a package."""
+    folder, frames = tmp_path_factory.mktemp("nequip"), []
+    rng = np.random.default_rng(0)
+    for x in displaced_ethanol(25):
+        atoms = Atoms(ETHANOL, x)
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=-4209.6 + rng.normal(), forces=rng.normal(size=x.shape)
+        )
+        frames.append(atoms)
+    write(folder / "frames.xyz", frames)
+    script = Path(__file__).with_name("make_nequip.py")
+    words = [nequips, "-W", "ignore", script, folder / "frames.xyz", folder]
+    subprocess.run(words, check=True)
+    return folder
 
 
 def their_words(python: str, program: str) -> str:

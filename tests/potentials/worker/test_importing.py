@@ -11,7 +11,7 @@ from fisherdash import fisher
 from fisherdash.__main__ import main
 from fisherdash.dataset import Dataset, load, save
 from fisherdash.errors import InputError
-from fisherdash.potentials import checkpoint, native
+from fisherdash.potentials import checkpoint, foreign, native
 from fisherdash.potentials.evaluate import evaluate, predict
 from fisherdash.potentials.probe import probe
 from fisherdash.potentials.worker import client, importing, trusted
@@ -223,6 +223,33 @@ def test_a_mace_of_several_heads_asks_for_one(small_maces, theirs) -> None:
             importing.load(
                 small_maces / "heads.model", BLANK, asked(theirs, mace_head=head), name="heads"
             )
+
+
+@pytest.mark.slow
+def test_a_nequip_from_its_package_and_from_its_training(small_nequip, nequips, tmp_path) -> None:
+    """Linear as found; a wide head of it is right on the library's own model."""
+    unit, outside = ImportSettings(energy_unit="eV"), asked(nequips, family="nequip")
+    packed, trained = (
+        importing.load(small_nequip / name, unit, outside, name="nequip")
+        for name in ("small.nequip.zip", "small.ckpt")
+    )
+    assert packed.probe.head_error <= 1e-9 and packed.probe.force_error <= 1e-6
+    assert packed.fixed_terms == ("pair potential (ZBL)",)
+    assert packed.checkpoint.elements == (1, 6, 8) and len(packed.checkpoint.head) == 12
+    np.testing.assert_array_equal(packed.checkpoint.head, trained.checkpoint.head)
+    x = displaced_ethanol(10)
+    forces = np.random.default_rng(2).normal(size=x.shape)
+    frames = Dataset(x, np.zeros(10), forces, ETHANOL, 500.0)
+    quadratic = dataclasses.replace(PLAIN, head="quadratic")
+    wide = fisher.solve(packed.checkpoint, frames, quadratic).checkpoint
+    assert wide.form.kind == "quadratic"
+    assert native.write_torch_head(wide, tmp_path / "head").force_difference <= 1e-8
+    shared, _ = re_fitted(packed.checkpoint, frames)
+    with pytest.raises(InputError, match="--torch in place of --native"):
+        native.write(shared, small_nequip / "small.nequip.zip", tmp_path / "new.nequip.zip")
+    for name in ("small.nequip.zip", "small.ckpt"):
+        with pytest.raises(InputError, match=r"holds a model of NequIP.*--family nequip"):
+            foreign.load(small_nequip / name, unit, name="nequip")
 
 
 # The way back. ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from fisherdash.potentials.form import HeadForm, rewritten
 
 from fisherdash import fisher
 from fisherdash.__main__ import main
@@ -12,7 +13,6 @@ from fisherdash.dataset import Dataset, load
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint, native
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.form import HeadForm, rewritten
 from fisherdash.potentials.worker import importing
 from fisherdash.settings import Options
 from tests.potentials.worker.conftest import BLANK, asked
@@ -105,7 +105,7 @@ def test_the_librarys_calculator_has_the_forces_of_the_head(
 
 def test_what_has_no_such_head_is_refused(tmp_path, capsys) -> None:
     model = random_checkpoint()
-    with pytest.raises(InputError, match="'random' is no model of MACE or SO3LR"):
+    with pytest.raises(InputError, match="'random' is no model that a library of torch evaluates"):
         native.write_torch_head(model, tmp_path / "head")
     path = tmp_path / "model.safetensors"
     checkpoint.save(model, path)
