@@ -9,8 +9,8 @@ import streamlit as st
 from ase.data import chemical_symbols
 
 from fisherdash import submit, viewer
-from fisherdash.plots import landscape as figures
 from fisherdash.plots import overview
+from fisherdash.plots import training as figures
 from fisherdash.plots.chart import styles
 from fisherdash.settings import LandscapeSettings, shell_command
 from fisherdash.text import number

@@ -104,8 +104,6 @@ elif data_path is None:
 else:
     with which:
         paths = library.choose_many(
-            "Models",
-            "checkpoints",
             "models",
             pair(),
             "In this order: the others are compared with the first. All must know the molecule's "

@@ -7,20 +7,206 @@ from collections.abc import Callable
 import streamlit as st
 
 from fisherdash import submit
+from fisherdash.plots import evidence
+from fisherdash.plots import study as figures
+from fisherdash.plots.study import looks
 from fisherdash.settings import shell_command
-from fisherdash.study import results
+from fisherdash.study import Tables, results, words
+from fisherdash.study.primary import registered
 from fisherdash.study.statistics import Condition, Findings
 from fisherdash.workspace import jobs
-from pages.ui import library, progress, studies
-from pages.ui.charts import download
-from pages.ui.progress import attempt, command, door, follow, next_step, plain
+from pages.ui import library, progress
+from pages.ui.charts import csv_button, download, draw, show_table
+from pages.ui.progress import attempt, command, computed, door, follow, next_step, plain
 from pages.ui.uploads import file_uploader
 from pages.ui.widgets import switch
+
+EFFECTS: dict[str, figures.Effect] = {
+    "Survival": "survivors",
+    "Time to failure": "time to failure",
+    "Drift": "drift",
+}
+
+
+def findings_of(study: results.Kept) -> Findings | None:
+    """The statistics of a study as far as it has come; None until they are known."""
+
+    def findings() -> Findings:
+        asked = registered(study.folder)
+        return Findings(study.tables(), study.specification, asked=asked).complete()
+
+    return computed("what the study says", ("study", study.folder), findings, study.state)
+
+
+def head_names(study: results.Kept) -> None:
+    """What the heads of a study are, from its specification; folded away."""
+    heads = words.heads_in_words(study.specification)
+    with st.expander("What the heads are", icon=":material/info:"):
+        st.markdown("\n".join(f"- **{plain(name)}**: {said}." for name, said in heads.items()))
+
+
+def choose_condition(found: Findings) -> Condition:
+    """Which temperature and time step the figures show, at first those of the primary question."""
+    names = {str(condition): condition for condition in found.conditions}
+    first = str(found.primary.condition) if found.primary else list(names)[-1]
+    chosen = st.segmented_control(
+        "Condition", list(names), default=first, required=True, key="condition"
+    )
+    return names[chosen]
+
+
+def verdict(found: Findings) -> None:
+    """The answer in plain words, the primary question first."""
+    if found.primary is None:
+        st.markdown(f"### {words.answer(found)}")
+        st.markdown("\n".join(f"- {ground}" for ground in words.grounds(found)))
+        return
+    first, *others = words.in_short(found)
+    with st.container(border=True):
+        st.markdown(f"**{plain(first)}**")
+        st.markdown(plain(" ".join(others)))
+        pairs_of(found, found.primary.condition)
+        st.caption(plain(" ".join(words.primary_lines(found.primary)[1:])))
+    with st.expander("All comparisons in sentences", icon=":material/notes:"):
+        st.markdown(f"{words.SECONDARY}\n" + "\n".join(f"- {o}" for o in words.grounds(found)))
+
+
+def pairs_of(found: Findings, condition: Condition) -> None:
+    """Failures of every model, the default head against each other one."""
+    drawn = figures.paired_figures(found.pairs_at(condition), looks(found.heads))
+    with st.grid(4, min_column_width=160):
+        for number, figure in enumerate(drawn):
+            draw(figure, key=f"pairs {condition} {number}", table=False)
+    st.caption(words.pairs_caption(condition))
+
+
+def survival_part(found: Findings, condition: Condition) -> None:
+    """Survival over time, kinds of failure, and the numbers."""
+    st.subheader("Survival and drift, read together")
+    styles = looks(found.heads)
+    if found.primary is None or found.primary.condition != condition:
+        pairs_of(found, condition)
+    left, right = st.columns([3, 2])
+    with left:
+        figure = figures.survival_figure(found.survivals[condition], styles)
+        draw(figure, key="survival", table=False)
+    with right:
+        draw(figures.kinds_figure(found.kinds[condition]), key="kinds", table=False)
+    st.caption(
+        "All trajectories of all models. Bands are 95 % over models. An immediate explosion comes "
+        "within 0.1 ps; a slow drift survives, but its total energy moves by more than a tenth of "
+        "the mean kinetic energy."
+    )
+    rows = evidence.comparison_rows(found.of(condition))
+    show_table(rows, "Every re-fitted head against the default one")
+    st.caption(
+        "Brackets are 95 % intervals that draw models, then replicas. Survival and drift are "
+        "signed-rank tests over models, each corrected after Holm for all heads and conditions; "
+        "the log-rank test, stratified by model, speaks of these models only. Drift is that of "
+        "pairs that both survive."
+    )
+    csv_button(evidence.comparison_rows(found.comparisons), "comparisons")
+    for column, effect in zip(st.columns(2), ("survivors", "drift"), strict=True):
+        with column:
+            figure = figures.forest_figure(found.comparisons, effect, styles)
+            draw(figure, key=f"forest {effect}", table=False)
+
+
+def when_part(found: Findings, condition: Condition) -> None:
+    """What the effect goes with."""
+    st.subheader("When it helps, and when it does not")
+    effect = EFFECTS[
+        st.segmented_control(
+            "Effect", list(EFFECTS), default="Survival", required=True, key="effect"
+        )
+    ]
+    shown = found.effects_at(condition)
+    figure = figures.quality_figure(shown, found.default_errors, effect, looks(found.heads))
+    draw(figure, key="quality")
+    thirds = {head: found.thirds[head, condition] for head in shown}
+    show_table(evidence.third_rows(thirds, effect), "Effects in thirds of the models")
+    st.caption(
+        f"{evidence.SHORT[effect]} in thirds of the models, by the default head's force error."
+    )
+    here = [one for one in found.associations if one.condition == condition]
+    for sentence in words.association_sentences(here):
+        st.markdown(f"- {sentence}")
+    with st.expander("All rank correlations", icon=":material/table:"):
+        show_table(evidence.association_rows(here), "Rank correlations")
+
+
+def members_part(found: Findings, condition: Condition) -> None:
+    """Every member: its drift with each head, and how it learned."""
+    st.subheader("Every member")
+    drifts = figures.drift_figures(
+        found.tables.curves, found.trajectories, condition, looks(found.heads)
+    )
+    with st.grid(3, min_column_width=300):
+        for number, figure in enumerate(drifts):
+            draw(figure, key=f"member drift {number}", table=False)
+    st.caption(
+        "Change of the total energy: one line a model, the median over its surviving replicas, "
+        "ending in a cross where the last one failed; the same energies everywhere. Below, how "
+        "many of all trajectories survive."
+    )
+    with st.grid(3, min_column_width=300):
+        losses = figures.losses_figures(found.whole.losses, found.tables.models)
+        for number, figure in enumerate(losses):
+            draw(figure, key=f"losses {number}", table=False)
+    st.caption("How the models learned, by the number of training frames; red ones diverged.")
+
+
+def power_part(found: Findings, condition: Condition) -> None:
+    """The smallest effects that the study could have shown."""
+    st.subheader("What this study could have seen")
+    if known := found.seen_at(condition):
+        draw(figures.power_figure(known, looks(found.heads)), key="power")
+    st.caption(words.seen_sentence(found))
+
+
+def cost_part(found: Findings, condition: Condition) -> None:
+    """Toward 100 ns."""
+    st.subheader("Toward 100 ns")
+    for one in found.costs:
+        if one.temperature == condition.temperature:
+            st.markdown(words.cost_sentence(one))
+    rates = [one for one in found.rates if one.condition == condition]
+    show_table(evidence.rate_rows(rates), "Failures per ns")
+    st.caption(
+        "Failures in 100 ns go on with the rate of the runs' second half, as if it never changed: "
+        "an assumption over four orders of magnitude in time. Times are measured, on the device "
+        "named; nothing is converted to another."
+    )
+
+
+def remedies_part(found: Findings, condition: Condition) -> None:
+    """Other ways to train, and what else a re-fit changes."""
+    st.subheader("Other remedies")
+    here = [one for one in found.recipes if one.condition == condition]
+    if here:
+        rows = evidence.comparison_rows(here).rename(columns={"head": "remedy"})
+        show_table(rows, "Other ways to train, against the main recipe")
+        st.caption("Paired by network: the same data, frames, seed and architecture.")
+    else:
+        st.caption("All models of this study were trained in one way.")
+    st.subheader("Errors, structure, sharpness")
+    changes = [*found.force_errors, *found.structure, *found.sharpness]
+    show_table(evidence.change_rows(changes), "Errors with each head")
+
+
+def empty(study: results.Kept, data: Tables) -> None:
+    """A study without dynamics yet."""
+    trained = len(data.models)
+    st.info(
+        f"{trained} model{'s' if trained != 1 else ''} trained, no dynamics yet: "
+        f"{study.title} has nothing to say so far.",
+        icon=":material/hourglass_empty:",
+    )
 
 
 def show(study: results.Kept) -> None:
     """Everything about one study, the answer first."""
-    found = studies.findings_of(study)
+    found = findings_of(study)
     if found is None:
         return
     models, failed = len(found.whole.models), int(found.whole.models["diverged"].sum())
@@ -37,12 +223,12 @@ def show(study: results.Kept) -> None:
             f"other {models - main}, trained in other ways, stand under “Other remedies”."
         )
     st.caption(said)
-    studies.head_names(study)
+    head_names(study)
     if not found.comparisons:
-        studies.empty(study, found.whole)
+        empty(study, found.whole)
         return
-    studies.verdict(found)
-    condition = studies.choose_condition(found)
+    verdict(found)
+    condition = choose_condition(found)
     part = st.pills("Part", list(PARTS), default=next(iter(PARTS)), required=True, key="part")
     PARTS[part](found, condition)
     take_away(study, found)
@@ -50,12 +236,12 @@ def show(study: results.Kept) -> None:
 
 # What is drawn on request; the answer stands above all of it.
 PARTS: dict[str, Callable[[Findings, Condition], None]] = {
-    "Survival and drift": studies.survival_part,
-    "When it helps": studies.when_part,
-    "Every member": studies.members_part,
-    "Toward 100 ns": studies.cost_part,
-    "Other remedies": studies.remedies_part,
-    "What could be seen": studies.power_part,
+    "Survival and drift": survival_part,
+    "When it helps": when_part,
+    "Every member": members_part,
+    "Toward 100 ns": cost_part,
+    "Other remedies": remedies_part,
+    "What could be seen": power_part,
 }
 
 

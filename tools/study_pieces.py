@@ -9,6 +9,7 @@ for the same files.
 """
 
 import dataclasses
+import lzma
 import shutil
 import sys
 import zipfile
@@ -23,6 +24,16 @@ from fisherdash.study.run import prepare_study  # noqa: E402
 
 ARCHIVE = "members.zip"
 _DAY = (2020, 1, 1, 0, 0, 0)  # of every file in the archive
+
+
+def pack_tables(folder: Path) -> None:
+    """Packs every table of a folder, a tenth of the size, the same bytes for the same tables."""
+    for name in tables.COLUMNS:
+        path = folder / f"{name}.csv"
+        part = folder / f".{name}.csv{tables.PACKED}.part"
+        part.write_bytes(lzma.compress(path.read_bytes(), preset=9))
+        part.replace(folder / f"{name}.csv{tables.PACKED}")
+        path.unlink()
 
 
 def pack(folder: Path, study: Path) -> int:
@@ -41,7 +52,7 @@ def pack(folder: Path, study: Path) -> int:
         shutil.copyfile(folder / primary.FILE, study / primary.FILE)
     finished = dataclasses.replace(whole, members=tuple(done))
     tables.write_tables(tables.collect(folder, finished), study / "tables")
-    tables.pack_tables(study / "tables")
+    pack_tables(study / "tables")
     return len(done)
 
 

@@ -251,7 +251,8 @@ def scaling(watch: Watch | None = None) -> Iterator[Growth]:
         ("replicas", [(count, 1, None) for count in REPLICA_NUMBERS]),
         ("atoms", [(1, count, None) for count in MOLECULES]),
     ]
-    if len(devices := device_counts()) > 1:
+    devices = [2**k for k in range(jax.local_device_count().bit_length())]
+    if len(devices) > 1:
         plan.append(("devices", [(REPLICA_NUMBERS[-1], 1, count) for count in devices]))
     done, total = 0, sum(len(points) for _, points in plan)
     for of, points in plan:
@@ -265,11 +266,6 @@ def scaling(watch: Watch | None = None) -> Iterator[Growth]:
             times.append(1e3 * seconds_per_step(replicas, molecules, share))
             done += 1
         yield Growth.fitted(of, counts, times)
-
-
-def device_counts() -> list[int]:
-    """1, 2, 4 … of the local devices."""
-    return [2**k for k in range(jax.local_device_count().bit_length())]
 
 
 def seconds_per_step(replicas: int, molecules: int, devices: int | None = None) -> float:

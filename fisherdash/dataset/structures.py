@@ -103,7 +103,11 @@ def structure_frames(data: bytes, name: str, form: str, forces: bytes | None = N
 def _frames(data: bytes, name: str, form: str) -> list[Frame]:
     if form == "extxyz":
         text = decode(data, name)
-        _refuse_others(text, name)
+        if text.lstrip().startswith("ITEM: TIMESTEP"):
+            raise InputError(
+                f"{name} is a LAMMPS dump, which has no energies of frames; write extended XYZ "
+                "with energy= in every comment (or npz) instead."
+            )
         return read_xyz(text, name)
     if form in _PROGRAMS:
         count = data.count(b"\n")
@@ -125,14 +129,6 @@ def _frames(data: bytes, name: str, form: str) -> list[Frame]:
             raise refusal from None
         nothing = Frame(np.zeros(0, dtype=int), {"pos": np.zeros((0, 3))})
         return [*map(_frame, frames), nothing]
-
-
-def _refuse_others(text: str, name: str) -> None:
-    if text.lstrip().startswith("ITEM: TIMESTEP"):
-        raise InputError(
-            f"{name} is a LAMMPS dump, which has no energies of frames; write extended XYZ with "
-            "energy= in every comment (or npz) instead."
-        )
 
 
 def _check_orientation(text: str, name: str) -> None:

@@ -40,11 +40,6 @@ GRID = np.concatenate([[0.0], np.logspace(-14, 2, 65)])
 NOISE_GRID = np.concatenate([[0.0], np.logspace(-8, 4, 49)])
 
 
-def _grid_of(problem: Equations) -> Float[np.ndarray, " k"]:
-    """λ of the points of a path, rising."""
-    return GRID if problem.metric is None else NOISE_GRID
-
-
 def head_at(
     ridge: float, problem: Equations, default: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, " d"]:
@@ -161,7 +156,7 @@ def ridge_path(
         held_out: sums over other frames, on which every point is measured.
         default: θ₀.
     """
-    points, grid = [], _grid_of(problem)
+    points, grid = [], GRID if problem.metric is None else NOISE_GRID
     heads = _heads_at(grid, problem, default)
     divergences, evidence, scores = held_out.divergences(heads), None, None
     if problem.square is not None:

@@ -150,7 +150,9 @@ def template(scheme: Scheme = "light") -> go.layout.Template:
         "paper_bgcolor": ink.background,
         "plot_bgcolor": ink.background,
         "colorway": [style.colour for style in (DEFAULT, FISHER, *OTHERS)],
-        "colorscale": {"sequential": _steps(LOW_TO_HIGH)},
+        "colorscale": {
+            "sequential": [[k / (len(LOW_TO_HIGH) - 1), one] for k, one in enumerate(LOW_TO_HIGH)]
+        },
         "title": {"font": {"size": size + 1}, "x": 0, "xref": "paper", "y": 1,
                   "yref": "container", "yanchor": "top", "pad": {"t": 6}},
         "margin": {"l": 60, "r": 16, "t": 36, "b": 44},
@@ -174,11 +176,6 @@ def template(scheme: Scheme = "light") -> go.layout.Template:
         "heatmap": [{"colorbar": {"tickfont": quiet, "title": {"font": quiet}}}],
     }
     return go.layout.Template(layout=layout, data=traces)
-
-
-def _steps(colours: Sequence[str]) -> list[list[float | str]]:
-    """Colours at equal distances, as Plotly wants them."""
-    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
 
 
 HEIGHT = 360

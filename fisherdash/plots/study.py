@@ -6,7 +6,6 @@ and every trajectory is accounted for, the failed ones too. For documents they a
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -25,17 +24,14 @@ from fisherdash.plots.chart import (
     curves,
     described,
     guide,
-    layout_of,
     limits,
     line,
-    one_browser,
     panels,
-    picture,
     see_through,
 )
 from fisherdash.plots.training import TRAIN, VALID
 from fisherdash.statistics import Estimate
-from fisherdash.study.statistics import DEFAULT, KINDS, Comparison, Condition, Findings
+from fisherdash.study.statistics import DEFAULT, KINDS, Comparison, Condition
 from fisherdash.study.statistics.comparison import Power, model_means, models_needed
 from fisherdash.study.statistics.failures import SurvivalCurve
 from fisherdash.study.statistics.pairing import Paired
@@ -479,50 +475,3 @@ def power_figure(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) -
     if models:
         guide(made, f"this study: {models}", y=models)
     return made
-
-
-@one_browser()
-def all_pictures(found: Findings) -> dict[str, str]:
-    """Every picture that the findings have something for, by file name."""
-    drawn: dict[str, str] = {}
-    if len(found.whole.losses):
-        losses = losses_figures(found.whole.losses, found.tables.models)
-        drawn["losses.svg"] = picture(losses, min(3, len(losses)))
-    if not found.comparisons:
-        return drawn
-    styles, conditions = looks(found.heads), found.conditions
-    curves, runs = found.tables.curves, found.trajectories
-    drawn["pairs.svg"] = pairs_picture(found)
-    survivals = [survival_figure(found.survivals[one], styles) for one in conditions]
-    drawn["survival.svg"] = picture(_named(survivals, conditions), len(conditions))
-    forests = [forest_figure(found.comparisons, one, styles) for one in ("survivors", "drift")]
-    drawn["forest.svg"] = picture(forests)
-    drifts = [drift_figures(curves, runs, one, styles) for one in conditions]
-    for condition, row in zip(conditions, drifts, strict=True):
-        for made in row:
-            head, rest = layout_of(made)["title"]["text"].split(": ", 1)
-            words = f"{head}, {condition.temperature:g} K<br>{rest}"
-            made.update_layout(title={"text": words, "pad": {"t": 22}}, margin_t=60)
-    drawn["drift.svg"] = picture([*chain(*drifts)], len(drifts[0]), width=260 * len(drifts[0]))
-    qualities = [
-        quality_figure(found.effects_at(one), found.default_errors, "survivors", styles)
-        for one in conditions
-    ]
-    drawn["quality.svg"] = picture(_named(qualities, conditions), len(conditions))
-    if hottest := found.seen_at(conditions[-1]):
-        drawn["power.svg"] = picture([power_figure(hottest, styles)], width=560)
-    return drawn
-
-
-def pairs_picture(found: Findings) -> str:
-    """Failures of every model in pairs, under the condition of the primary question."""
-    where = found.first_condition
-    paired = paired_figures(found.pairs_at(where), looks(found.heads)) if where else []
-    return picture(paired, min(4, len(paired)))
-
-
-def _named(charts: Sequence[Chart], conditions: Sequence[Condition]) -> Sequence[Chart]:
-    """The charts, each under the name of its condition."""
-    for made, condition in zip(charts, conditions, strict=True):
-        made.update_layout(title=str(condition), margin_t=70)
-    return charts

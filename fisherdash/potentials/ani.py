@@ -34,6 +34,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ase.data import atomic_numbers
@@ -156,7 +157,7 @@ class Ani(WithoutNeighbours, Settings):
         for n in range(len(self.widths)):
             layer = params[f"layer_{n}"]
             weight, bias = layer["weight"][networks], layer["bias"][networks]
-            x = _celu(jnp.einsum("nai,aio->nao", x, weight, precision=EXACT) + bias)
+            x = jax.nn.celu(jnp.einsum("nai,aio->nao", x, weight, precision=EXACT) + bias, ALPHA)
         return x
 
     def _symmetry(
@@ -205,11 +206,6 @@ class Ani(WithoutNeighbours, Settings):
         """As many as keep the terms of all triples in the cache."""
         triples = max(1, atoms * atoms * (atoms - 1) // 2)
         return max(1, TRIPLE_NUMBERS // (triples * self.angular_shifts * self.angles))
-
-
-def _celu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """x above zero, α(exp(x/α) − 1) below; its curvature jumps at zero."""
-    return jnp.maximum(x, 0) + ALPHA * jnp.expm1(jnp.minimum(x, 0) / ALPHA)
 
 
 MAIN = "inputtrain.ipt"

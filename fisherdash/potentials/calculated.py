@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.potential import (
@@ -62,12 +62,7 @@ class Calculated(WithoutNeighbours, Settings):
         last = HEAVIEST if self.calculator == METHOD else MAX_ATOMIC_NUMBER
         return tuple(range(1, last + 1))
 
-    def per_atom(
-        self,
-        params: Parameters,
-        atomic_numbers: Integer[Array, " atoms"],
-        positions: Float[Array, "frames atoms 3"],
-    ) -> PerAtom:
+    def per_atom(self, params: Parameters, atomic_numbers: Array, positions: Array) -> PerAtom:
         """Zero, and U₀ in eV; InputError, while it is traced, where it is not allowed."""
         self.labeller()
         numbers, x = atomic_numbers.astype(jnp.int64), positions.astype(jnp.float64)

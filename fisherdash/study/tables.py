@@ -8,7 +8,6 @@ study was run.
 
 import dataclasses
 import io
-import lzma
 import math
 from pathlib import Path
 from typing import Any, Final
@@ -147,16 +146,6 @@ def table_file(folder: Path, name: str) -> Path:
         if packed.exists() and not (folder / f"{name}.csv").exists()
         else packed.with_suffix("")
     )
-
-
-def pack_tables(folder: Path) -> None:
-    """Packs every table of a folder, a tenth of the size, the same bytes for the same tables."""
-    for name in COLUMNS:
-        path = folder / f"{name}.csv"
-        part = folder / f".{name}.csv{PACKED}.part"
-        part.write_bytes(lzma.compress(path.read_bytes(), preset=9))
-        part.replace(folder / f"{name}.csv{PACKED}")
-        path.unlink()
 
 
 def read_tables(folder: Path) -> Tables:

@@ -343,23 +343,6 @@ def pairs_caption(condition: Condition | None) -> str:
     )
 
 
-def safest(found: Findings) -> str:
-    """Which re-fit promises the least harm to survival: the best lower end of an interval."""
-    worst: dict[str, float] = {}
-    for one in found.comparisons:
-        if one.survivors.low is not None:
-            worst[one.second] = min(worst.get(one.second, 1.0), one.survivors.low)
-    if not worst:
-        return "Too few models to say which rule is safest."
-    ranked = sorted(worst, key=lambda head: -worst[head])
-    listed = "; ".join(f"{head} {number(100.0 * worst[head], sign=True)}" for head in ranked)
-    return (
-        f"Safest is {ranked[0]}: of all re-fits it has the best worst case. Lower end of the 95 % "
-        f"interval of the change in the share of survivors, in points, under its worst condition: "
-        f"{listed}. The default head, by definition, has 0."
-    )
-
-
 def association_sentences(found: Sequence[Association]) -> list[str]:
     """The associations that remain after correction; one sentence if there are none."""
     clear = [one for one in found if one.test.significant]

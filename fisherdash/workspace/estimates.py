@@ -175,9 +175,9 @@ class Network:
         return 64.0 * atoms * self.features * (self.neighbours(atoms) + 9 * self.rounds)
 
 
-def frames_on_disk(frames: float, atoms: int, arrays: int = 2) -> float:
-    """Bytes of frames with so many arrays of vectors (positions, forces, …) in double precision."""
-    return frames * (16 + arrays * atoms * 3 * _DOUBLE)
+def frames_on_disk(frames: float, atoms: int) -> float:
+    """Bytes of frames with positions and forces in double precision."""
+    return frames * (16 + 2 * atoms * 3 * _DOUBLE)
 
 
 def sample(atoms: int, settings: SampleSettings) -> Estimate:

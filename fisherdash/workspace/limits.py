@@ -157,25 +157,19 @@ def check(price: Estimate, promised: float = 0.0, place: Path | None = None) -> 
             f"heads × replicas × steps are {price.steps:.3g}, and this server allows "
             f"{most:.3g}; ask for fewer replicas or steps"
         )
-    most = value(JOB_HOURS, user) * HOUR
-    if price.seconds > most:
-        raise InputError(
-            f"this would take about {duration(price.seconds)}, and this server allows "
-            f"{duration(most)} for one job; ask for less: fewer frames, epochs, replicas or steps"
-        )
-    most = value(JOB_MEMORY_GB, user) * GB
-    if price.memory > most:
-        raise InputError(
-            f"this would take about {in_bytes(price.memory)} of memory, and this server allows "
-            f"{in_bytes(most)} for one job; ask for less at once: fewer replicas, a smaller batch "
-            "or a smaller network"
-        )
-    most = value(RUN_GB, user) * GB
-    if price.disk > most:
-        raise InputError(
-            f"the files would take {in_bytes(price.disk)}, and this server allows "
-            f"{in_bytes(most)} for one job; record fewer frames"
-        )
+    for limit, size, asked, said, what, less in (
+        (JOB_HOURS, HOUR, price.seconds, duration, "this would take about {}",
+         "ask for less: fewer frames, epochs, replicas or steps"),
+        (JOB_MEMORY_GB, GB, price.memory, in_bytes, "this would take about {} of memory",
+         "ask for less at once: fewer replicas, a smaller batch or a smaller network"),
+        (RUN_GB, GB, price.disk, in_bytes, "the files would take {}", "record fewer frames"),
+    ):  # fmt: skip
+        most = value(limit, user) * size
+        if asked > most:
+            raise InputError(
+                f"{what.format(said(asked))}, and this server allows {said(most)} for one job; "
+                f"{less}"
+            )
     check_room(price.disk, user, promised, place)
 
 

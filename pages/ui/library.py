@@ -69,15 +69,15 @@ def choose_of(label: str, found: Mapping[str, T], key: str, help: str | None = N
     return found.get(name) if name else None
 
 
-def choose_many(label: str, kind: Kind, key: str, default: list[str], help: str) -> list[Path]:
-    """A selector of any number of files, in the order in which they were chosen."""
-    found = options(kind)
+def choose_many(key: str, default: list[str], help: str) -> list[Path]:
+    """A selector of any number of models, in the order in which they were chosen."""
+    found = options("checkpoints")
     _apply(key)
     kept = st.session_state.get(key)
     if kept is not None and any(name not in found for name in kept):
         st.session_state[key] = [name for name in kept if name in found]
     names = st.multiselect(
-        label, list(found), default=default, key=key, help=help, bind="query-params"
+        "Models", list(found), default=default, key=key, help=help, bind="query-params"
     )
     return [found[name] for name in names]
 
@@ -86,7 +86,7 @@ def choose_models(key: str, help: str) -> tuple[list[Path], Path | None]:
     """Any number of models, and the data set whose frames all of them are held against."""
     left, right = st.columns(2)
     with left:
-        models = choose_many("Models", "checkpoints", key, [], help)
+        models = choose_many(key, [], help)
     with right:
         return models, choose("Frames of", "datasets", "data")
 
@@ -119,11 +119,6 @@ def choose_run() -> Run | None:
         )
     st.session_state["last run"] = st.query_params["run"] = name
     return run_at(found[name].folder)
-
-
-def run_names() -> list[str]:
-    """Names of the runs of the workspace, the newest first."""
-    return [entry.folder.name for entry in entries("runs")]
 
 
 def run_at(folder: Path) -> Run:
@@ -404,7 +399,7 @@ def own_run(run: Run) -> None:
         for name in {"run", "replica", "time"} & set(st.query_params):  # heads and part are bound
             del st.query_params[name]
         st.session_state.pop("last run", None)
-        select("run", next(iter(run_names()), None))
+        select("run", next((one.folder.name for one in entries("runs")), None))
 
     words = "Deleting is for good. Links hold the name of a run and end with it."
     _menu(run.folder, run.id, rename, remove, words)

@@ -8,8 +8,9 @@ import pytest
 from fisherdash.errors import InputError
 from fisherdash.study import read_tables, write_tables
 from fisherdash.study.results import Kept
-from fisherdash.study.tables import COLUMNS, pack_tables
+from fisherdash.study.tables import COLUMNS
 from tests.study import planted
+from tools.study_pieces import pack_tables
 
 
 def test_packed_tables_are_the_same_bytes_and_read_like_the_others(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def read(model: Record) -> Found:
     head, last_bias = _last(layers[-1])
     bias, elements, notes = _offsets(model, _word(atomwise, "output_key"))
     bias[1:] += last_bias
-    hidden = [f"{_inputs(layer)}" for layer in layers]
+    hidden = [f"{array(layer, 'weight', 2).shape[-1]}" for layer in layers]
     return Found(
         library="SchNetPack",
         potential=made,
@@ -344,10 +344,6 @@ def _one_activation(layers: list[Record]) -> str:
 
 def _function(value: Any) -> str:
     return value.name if isinstance(value, (Named, Record)) else reprlib.repr(value)
-
-
-def _inputs(layer: Record) -> int:
-    return array(layer, "weight", 2).shape[-1]
 
 
 def _word(record: Record, attribute: str) -> str:

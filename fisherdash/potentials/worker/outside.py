@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.potential import (
@@ -103,12 +103,7 @@ class Outside(WithoutNeighbours, Settings):
             return {"charge": self.charge, "unpaired": self.unpaired}
         return {}
 
-    def per_atom(
-        self,
-        params: Parameters,
-        atomic_numbers: Integer[Array, " atoms"],
-        positions: Float[Array, "frames atoms 3"],
-    ) -> PerAtom:
+    def per_atom(self, params: Parameters, atomic_numbers: Array, positions: Array) -> PerAtom:
         """h, and U₀ in eV; InputError, while it is traced, where the other Python does not start.
 
         What happens to it later raises from compiled code; :func:`fisherdash.errors.within` finds

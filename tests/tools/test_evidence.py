@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fisherdash.plots.evidence import document, markdown, summary
 from fisherdash.study import words
 from fisherdash.study.statistics import Findings
 from fisherdash.study.tables import COLUMNS, Tables, empty, read_tables, write_tables
@@ -19,6 +18,7 @@ from tests.study import planted
 from tests.study.planted import Effect
 from tests.study.test_statistics import with_recipe
 from tools import evidence as tool
+from tools.evidence import document, markdown, safest, summary
 
 SPECIFICATION = """title = "Planted"
 [heads.plain]
@@ -176,7 +176,7 @@ def test_the_safest_head_has_the_best_worst_case():
         head: min(one.survivors.low for one in found.comparisons if one.second == head)
         for head in found.heads
     }
-    assert words.safest(found).startswith(f"Safest is {max(worst, key=worst.get)}")
+    assert safest(found).startswith(f"Safest is {max(worst, key=worst.get)}")
 
 
 @pytest.mark.slow
