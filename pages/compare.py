@@ -17,7 +17,16 @@ from pages.ui import landscape, library
 from pages.ui.asking import begin
 from pages.ui.charts import csv_button, download_file, draw, show_molecules, show_table
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import command, door, follow, look_here, next_step, onward, plain
+from pages.ui.progress import (
+    command,
+    door,
+    follow,
+    into_view,
+    look_here,
+    next_step,
+    onward,
+    plain,
+)
 from pages.ui.widgets import switch
 
 if TYPE_CHECKING:
@@ -176,6 +185,7 @@ def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
     numbers = data.atomic_numbers.tolist()
     payload = viewer.payload(numbers, [pane], np.array([frame + 1.0]), key=key, unit="")
     show_molecules(payload, key="parity frame")
+    into_view(key, "picked point", "end")  # and above it as much of the charts as there is room for
 
 
 def models_table() -> None:

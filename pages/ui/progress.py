@@ -121,9 +121,9 @@ def look_here(job: Job) -> None:
         into_view(job.id, "look here")
 
 
-def into_view(what: str, key: str) -> None:
-    """The browser moves this place into view, once for each ``what``."""
-    _LOOK(data=what, key=key)
+def into_view(what: str, key: str, edge: Literal["start", "end"] = "start") -> None:
+    """The browser moves this place to that edge of the window, once for each ``what``."""
+    _LOOK(data={"what": what, "block": edge}, key=key)
 
 
 def follow(job: Job, every: float = 0.5) -> None:
@@ -166,7 +166,7 @@ def facts(job: Job) -> str:
         return behind(job) or "starting"
     if progress.detail:
         words.append(progress.detail)
-    if progress.rate:
+    if progress.rate and job.active:  # of the last moment
         words.append(f"{progress.rate:,.3g} {progress.rate_unit}")
     if job.active and progress.stage == "starting":
         words.append("loading libraries and data")
