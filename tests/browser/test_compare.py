@@ -32,8 +32,11 @@ def test_models_come_at_once_and_a_point_leads_to_its_molecule(tab: Page, addres
 
     charts = tab.get_by_test_id("stPlotlyChart")
     charts.nth(1).scroll_into_view_if_needed()
-    x, y = charts.nth(1).locator(".js-plotly-plot").evaluate(
-        """(node) => {
+    x, y = (
+        charts.nth(1)
+        .locator(".js-plotly-plot")
+        .evaluate(
+            """(node) => {
           const { xaxis, yaxis } = node._fullLayout, box = node.getBoundingClientRect();
           const trace = node._fullData.find((one) => one.customdata);
           return [
@@ -41,6 +44,7 @@ def test_models_come_at_once_and_a_point_leads_to_its_molecule(tab: Page, addres
             box.y + yaxis._offset + yaxis.l2p(trace.y[0]),
           ];
         }"""
+        )
     )
     tab.mouse.move(x - 2, y)
     tab.mouse.move(x, y)
