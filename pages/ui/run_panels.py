@@ -60,7 +60,14 @@ def cards(run: Run, found: RunStatistics | None) -> None:
             facts.append(f"{speed} of all heads" if len(traj.names) > 1 else speed)
         with column, st.container(border=True, gap=None, key=f"card {h}", height="stretch"):
             st.markdown(f"**{plain(name)}** — {survivors} of {traj.replicas} survive")
-            st.caption(plain(", ".join((drift, *facts))))
+            st.caption(plain(", ".join((drift, *facts))), help=_CARD)
+
+
+_CARD = (
+    "Drift: slope of the total energy, median over the survivors, with its 95 % interval. "
+    "σ(E_kin): by how much the kinetic energy swings by itself; a drift that adds up to as much is "
+    "large."
+)
 
 
 def kinetic_deviation(traj: Trajectories) -> np.ndarray:
