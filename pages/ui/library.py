@@ -244,12 +244,14 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
         tabs = st.tabs(names)
         with tabs[0]:
             file_uploader(
-                f"FisherDash checkpoint{'s' if several else ''} (.safetensors)",
+                f"FisherDash checkpoints (.safetensors), at most {MOST_FILES} at a time"
+                if several
+                else "FisherDash checkpoint (.safetensors)",
                 type=["safetensors"],
                 key="own model",
                 on_change=_bring_checkpoint,
                 help="As written by the Train page or the train command. Nothing in it is ever "
-                f"executed.{most}",
+                "executed.",
                 **upload,
             )
         with tabs[1]:
