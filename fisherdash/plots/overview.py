@@ -89,7 +89,7 @@ def model_rows(models: "Mapping[str, Checkpoint]") -> pd.DataFrame:
                 "parameters": model.num_parameters,
                 "cutoff (Å)": model.potential.cutoff,
                 "training frames": provenance.get("frames", provenance.get("frames_fit")),
-                "validation force RMSE (eV/Å)": errors.get("valid_force_rmse"),
+                "validation RMSE (eV/Å)": errors.get("valid_force_rmse"),
                 "head norm (eV)": float(np.linalg.norm(model.head)),
                 "fingerprint": model.fingerprint,
             }
