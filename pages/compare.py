@@ -19,7 +19,17 @@ from fisherdash.workspace.jobs import Job
 from pages.ui import library
 from pages.ui.charts import csv_button, download_file, draw, show_molecules, show_table
 from pages.ui.library import own_file, share_button
-from pages.ui.progress import begin, command, door, follow, look_here, next_step, onward, plain
+from pages.ui.progress import (
+    begin,
+    command,
+    door,
+    follow,
+    into_view,
+    look_here,
+    next_step,
+    onward,
+    plain,
+)
 from pages.ui.widgets import switch, widgets
 
 if TYPE_CHECKING:
@@ -242,6 +252,7 @@ def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
     numbers = data.atomic_numbers.tolist()
     payload = viewer.payload(numbers, [pane], np.array([frame + 1.0]), key=key, unit="")
     show_molecules(payload, key="parity frame")
+    into_view(key, "picked point", "end")  # and above it as much of the charts as there is room for
 
 
 def models_table() -> None:

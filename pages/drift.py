@@ -217,7 +217,7 @@ def tabs(run: Run, chosen: tuple[int, ...], index: int) -> None:
 
 
 with door():
-    selector, which, number, every = st.columns([1.5, 3.3, 1.0, 1.2], vertical_alignment="bottom")
+    selector, which, number, every = st.columns([1.3, 4.0, 0.9, 1.3], vertical_alignment="bottom")
     with selector, st.container(gap=None):
         st.html(heading("Drift and 3D"))
         run = library.choose_run()

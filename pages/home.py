@@ -68,7 +68,10 @@ def board(job: jobs.Job) -> None:
             st.caption("The demo's run was renamed or deleted since.")
             return
         st.markdown(IDEA)
-        st.caption("The curves begin when the simulation does.")
+        st.caption(
+            "First the two heads are fitted. Then the dynamics begin, and with them the curves "
+            "and the molecules: within two minutes of the start."
+        )
         return
     # The first replica is shown by its number, not by its fate, until another is clicked.
     index = int(st.session_state.get("demo replica", 0))

@@ -67,7 +67,10 @@ def play() -> None:
 
 
 st.title("Learn")
-st.caption("Score matching in ten minutes, on the Müller–Brown potential in two dimensions.")
+st.caption(
+    "Score matching in ten minutes, on the Müller–Brown potential in two dimensions. J says how "
+    "far a model's forces are from the true ones at the points."
+)
 play()
 with st.expander("The formulas", icon=":material/function:"):
     st.markdown(

@@ -58,7 +58,7 @@ def choose_condition(found: Findings) -> Condition:
 def verdict(found: Findings) -> None:
     """The answer in plain words, the primary question first."""
     if found.primary is None:
-        st.markdown(f"### {words.answer(found)}")
+        st.markdown(f"### Does a re-fit help? {words.answer(found)}")
         st.markdown("\n".join(f"- {ground}" for ground in words.grounds(found)))
         return
     first, *others = words.in_short(found)

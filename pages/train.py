@@ -67,8 +67,10 @@ def form(path: Path, data: Dataset) -> None:
 
 def curve(job: jobs.Job) -> None:
     """The learning curves of a training so far."""
-    job_line(job)
     report = job.latest
+    look_here(job, "drawn" if job.active and report and report.history else "")
+    st.subheader("Latest training")
+    job_line(job)
     if report is None or not report.history:
         st.caption("The curves begin after the first epoch.")
         return
@@ -130,8 +132,6 @@ latest = jobs.latest("train")
 if latest is None:
     st.caption("Nothing has been trained yet. The defaults are those of the published report.")
 else:
-    look_here(latest)
-    st.subheader("Latest training")
     watch(latest, functools.partial(curve, latest))
     if not latest.active:
         ending(latest)

@@ -7,7 +7,7 @@ import ase.io
 import numpy as np
 import pytest
 
-from fisherdash import recordings, tasks
+from fisherdash import fisher, recordings, tasks
 from fisherdash.errors import InputError
 from fisherdash.recordings import (
     extended_xyz,
@@ -63,6 +63,25 @@ BASE = MDSettings(replicas=REPLICAS, steps=20, record_every=2)
 def of(settings, **changes):
     facts = {"dataset": {"fingerprint": "data"}, "checkpoints": ({"fingerprint": "a"},) * 2}
     return header(settings=settings.to_json(), **{**facts, **changes})
+
+
+def test_error_bars_end_where_a_trajectory_fails(tmp_path, monkeypatch):
+    asked = []
+
+    def stderr(model, numbers, positions):
+        asked.append(len(positions))
+        return np.full(positions.shape, 0.5)
+
+    monkeypatch.setattr(fisher, "force_stderr", stderr)
+    writer, part = runs.RunWriter(tmp_path / "one", header()), chunk(0)
+    part.failed_step[0, 1] = 6  # 3 fs; frames are 1 fs apart
+    writer.append(part)
+    writer.finish("finished")
+    times, bars = recordings.error_bars(networks.checkpoint(0), Run(tmp_path / "one"), [0, 1], 1)
+    np.testing.assert_array_equal(times, np.arange(PER_CHUNK))
+    np.testing.assert_array_equal(np.isfinite(bars[0]), [True, True, True, False, False])
+    assert np.isfinite(bars[1]).all() and bars[1][0] == pytest.approx(0.5)
+    assert asked == [3, PER_CHUNK]  # a broken molecule is never given to the model
 
 
 def test_half_the_step_and_double_precision_are_finer():

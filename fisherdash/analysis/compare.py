@@ -73,7 +73,7 @@ class Versus:
             return f"No failure in {self.duration:.3g} ps: {counts}.", None
         longer = self.lives_longer if p < self.level else None
         said = f"{longer} survives significantly longer" if longer else _NO_DIFFERENCE
-        return f"{said}: {counts} (p = {p:.2g}).", longer
+        return f"{said} ({counts}; p = {p:.2g}).", longer
 
     def _drift(self) -> tuple[str, str | None]:
         # n pairs that all point one way have p = 2 / 2ⁿ in the signed-rank test.

@@ -93,16 +93,16 @@ def model_rows(models: "Mapping[str, Checkpoint]") -> pd.DataFrame:
     for name, model in models.items():
         provenance = model.provenance
         errors, made = provenance.get("errors") or {}, str(provenance.get("made_by") or "")
+        parent = provenance.get("parent")
         rows.append(
             {
                 "model": name,
                 "molecule": provenance.get("molecule"),
-                "made by": _MADE.get(made, made),
-                "re-fit of": provenance.get("parent"),
+                "made by": f"re-fit of {parent}" if parent else _MADE.get(made, made),
                 "parameters": model.num_parameters,
                 "cutoff (Å)": model.potential.cutoff,
                 "training frames": provenance.get("frames", provenance.get("frames_fit")),
-                "validation force RMSE (eV/Å)": errors.get("valid_force_rmse"),
+                "validation RMSE (eV/Å)": errors.get("valid_force_rmse"),
                 "head norm (eV)": float(np.linalg.norm(model.head)),
                 "fingerprint": model.fingerprint,
             }

@@ -112,8 +112,11 @@ def path_figure(path: Sequence["RidgePoint"], chosen: float) -> Chart:
     guide(made, "default head", DEFAULT.colour, y=points[0].force_rmse, row=1, col=1)
     mark = int(np.argmin(np.abs(np.array(ridges) - min(chosen, ridges[0]))))
     guide(made, x=mark, row="all", col=1)
-    decades = [one for one in labels if one in ("0", "∞") or one.startswith("1e")]
-    made.update_xaxes(type="category", tickvals=decades or labels)
+    decades = [k for k, one in enumerate(labels) if one in ("0", "∞") or one.startswith("1e")]
+    # Where there are many, the label beside that of an end, such as 0, has no room.
+    ends = {0, len(labels) - 1} & set(decades) if len(labels) > 20 else set()
+    roomy = [labels[k] for k in decades if k in ends or not ends & {k - 1, k + 1}]
+    made.update_xaxes(type="category", tickvals=roomy or labels)
     made.update_xaxes(title_text="ridge λ: close to the default head ← → free", row=3, col=1)
     made.update_yaxes(axis("forces (eV/Å)", limits(forces, least=0.05)), row=1, col=1)
     made.update_yaxes(axis("energy (meV)", limits(energies, least=0.1)), row=2, col=1)

@@ -100,7 +100,8 @@ def _tests(one: Versus) -> str:
             f"equal survival of {one.first} and {one.second}: log-rank p = "
             f"{one.logrank_p_value:.2g}"
         )
-    return "; ".join(words) + "." if words else ""
+    said = "; ".join(words)
+    return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
 STYLE = """

@@ -127,12 +127,19 @@ def _losses(
 
 
 def _bundle(name: str, wide: pd.DataFrame, look: SeriesStyle) -> dict:
-    """The columns of a table as one trace of thin lines with gaps between them."""
+    """The columns of a table as one trace of thin lines with gaps between them.
+
+    A row that a column knows nothing of is left out there: models differ in the epochs they kept.
+    """
     x, y = [], []
     for values in wide.to_numpy(float).T:
-        x += [*wide.index, None]
-        y += [*np.where(np.isfinite(values), values, None), None]
-    thin = {"line": look.line | {"width": 1.1}, "opacity": 0.6, "hoverinfo": "skip"}
+        known = np.isfinite(values)
+        x += [*wide.index[known], None]
+        y += [*values[known], None]
+    # Many dashed lines over each other are blots.
+    thin = {
+        "line": look.line | {"width": 1.1, "dash": "solid"}, "opacity": 0.6, "hoverinfo": "skip",
+    }  # fmt: skip
     return line(name, np.array(x, object), np.array(y, object), look, **thin)
 
 

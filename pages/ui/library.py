@@ -26,7 +26,7 @@ from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.listing import rename as rename_work
 from pages.ui import progress
 from pages.ui.progress import attempt, command, complaint, computed, door, follow, kept_as, plain
-from pages.ui.uploads import file_uploader
+from pages.ui.uploads import MOST_FILES, file_uploader
 from pages.ui.widgets import in_words_of_the_page, widgets
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ def choose_many(key: str, default: list[str], help: str) -> list[Path]:
     found = options("checkpoints")
     _apply(key)
     kept = st.session_state.get(key)
-    if kept is not None and any(name not in found for name in kept):
+    if kept is None and key not in st.query_params:
+        st.session_state[key] = default  # as one does not set both, the widget has none
+    elif kept is not None and any(name not in found for name in kept):
         st.session_state[key] = [name for name in kept if name in found]
-    names = st.multiselect(
-        "Models", list(found), default=default, key=key, help=help, bind="query-params"
-    )
+    names = st.multiselect("Models", list(found), key=key, help=help, bind="query-params")
     return [found[name] for name in names]
 
 
@@ -227,25 +227,29 @@ def _apply(key: str) -> None:
 
 
 def own_model(key: str = "model", *, several: bool = False) -> None:
-    """Uploads of a checkpoint or of E3x parameters; on a mistake, what was loaded stays.
+    """Uploads of checkpoints or of E3x parameters; on a mistake, what was loaded stays.
 
     Args:
         key: of the selector in which the new model is chosen.
-        several: whether it holds several models, to which the new one is added.
+        several: whether it holds several models, to which the new ones are added.
     """
     target = {"key": key, "several": several}
+    upload: dict[str, Any] = {"accept_multiple_files": several, "kwargs": target}
+    most = f" Up to {MOST_FILES} at a time." if several else ""
     names = ["FisherDash", "E3x tutorial", "SchNetPack, ANI", OUTSIDE]
     with st.expander("Bring your own checkpoint", icon=":material/upload_file:"):
         tabs = st.tabs(names)
         with tabs[0]:
             file_uploader(
-                "FisherDash checkpoint (.safetensors)",
+                f"FisherDash checkpoints (.safetensors), at most {MOST_FILES} at a time"
+                if several
+                else "FisherDash checkpoint (.safetensors)",
                 type=["safetensors"],
                 key="own model",
                 on_change=_bring_checkpoint,
-                kwargs=target,
-                help="One file as written by the Train page or the train command. Nothing in it is "
-                "ever executed.",
+                help="As written by the Train page or the train command. Nothing in it is ever "
+                "executed.",
+                **upload,
             )
         with tabs[1]:
             st.caption("The parameters that the public E3x tutorial saves say nothing of these:")
@@ -254,8 +258,8 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
                 "E3x tutorial parameters (flax.serialization.to_bytes)",
                 key="tutorial model",
                 on_change=_bring_tutorial,
-                kwargs=target,
-                help="All other hyperparameters are read off the shapes of the arrays.",
+                help=f"All other hyperparameters are read off the shapes of the arrays.{most}",
+                **upload,
             )
         with tabs[2]:
             st.caption(
@@ -267,10 +271,10 @@ def own_model(key: str = "model", *, several: bool = False) -> None:
                 "SchNetPack's best_model, or a zip of NeuroChem's folder (ANI)",
                 key="foreign model",
                 on_change=_bring_foreign,
-                kwargs=target,
                 help="A whole model as torch.save writes it, or the folder of a network (train0) "
                 "or of an ensemble, zipped. It is read as numbers and names; nothing in it is ever "
-                "executed. Its last linear layer becomes the head.",
+                f"executed. Its last linear layer becomes the head.{most}",
+                **upload,
             )
         with tabs[3]:
             outside_form()
@@ -312,7 +316,8 @@ def _bring_foreign(**target: Any) -> None:
             raise InputError(f"{error.reason}: name its file under “{OUTSIDE}”") from error
         except InputError as error:
             raise InputError(in_words_of_the_page(str(error), ImportSettings)) from error
-        st.session_state["model notes"] = imported.sentences
+        before = st.session_state.get("model notes", ())
+        st.session_state["model notes"] = (*before, *imported.sentences)
         return imported.checkpoint
 
     _bring("foreign model", read, **target)
@@ -321,19 +326,30 @@ def _bring_foreign(**target: Any) -> None:
 def _bring(
     field: str, read: "Callable[[bytes, str], Checkpoint]", *, key: str, several: bool
 ) -> None:
-    """Check the upload of a field and keep it in the workspace; on a mistake nothing changes.
+    """Check what is new in a field of uploads and keep it in the workspace; a file with a mistake
+    changes nothing.
 
     ``key`` and ``several`` are those of :func:`own_model`.
     """
-    upload = st.session_state[field]
-    if upload is None:
-        return
-    with door("model"):
-        limits.admit(estimates.reading(upload.size))
-        found = read(upload.getvalue(), upload.name)
-        name = _keep(found, upload.name, key, several)
+    held = st.session_state[field]
+    uploads = held if several else [held] if held else []
+    known = st.session_state.get(f"read from {field}", ())
+    st.session_state[f"read from {field}"] = [upload.file_id for upload in uploads]
+    refusals = []
+    for upload in uploads:
+        if upload.file_id in known:  # a field of several files still holds those from before
+            continue
+        try:
+            limits.admit(estimates.reading(upload.size))
+            name = _keep(read(upload.getvalue(), upload.name), upload.name, key, several)
+        except InputError as refusal:
+            refusals.append(str(refusal))
+            continue
         if several:  # Re-fit begins with it, too
             select("model", name)
+    if refusals:
+        with door("model"):
+            raise InputError("; ".join(refusals))
 
 
 def _keep(found: "Checkpoint", name: str, key: str, several: bool) -> str:
@@ -347,7 +363,7 @@ def _keep(found: "Checkpoint", name: str, key: str, several: bool) -> str:
         ".safetensors",
         lambda part: checkpoint.save(found, part),
     )
-    before = st.session_state.get(key) or []
+    before = st.session_state.get(f"next {key}") or st.session_state.get(key) or []
     select(key, [*before, name_of(path)] if several else name_of(path))
     return name_of(path)
 

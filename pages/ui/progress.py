@@ -117,15 +117,22 @@ def begun(job: Job) -> None:
     st.session_state["begun"] = job.id
 
 
-def look_here(job: Job) -> None:
-    """Where the status of a job stands: it comes into view when it was begun on this page."""
+def look_here(job: Job, moment: str = "") -> None:
+    """Where the status of a job stands that was begun on this page: it comes into view then, and
+    again when the job ends, as what came of it would be below the window.
+
+    ``moment``: another one at which it comes into view, for example its first curve.
+    """
     if st.session_state.get("begun") == job.id:
-        into_view(job.id, "look here")
+        into_view(job.id, "look here", moment=moment or ("begun" if job.active else "ended"))
 
 
-def into_view(what: str, key: str) -> None:
-    """The browser moves this place into view, once for each ``what``."""
-    _LOOK(data=what, key=key)
+def into_view(
+    what: str, key: str, edge: Literal["start", "end"] = "start", moment: str = ""
+) -> None:
+    """The browser moves this place to that edge of the window, once for each ``moment`` of
+    ``what``; after the first only where it is still in the window."""
+    _LOOK(data={"what": what, "block": edge, "moment": moment}, key=key)
 
 
 def follow(job: Job, every: float = 0.5) -> None:
@@ -168,7 +175,7 @@ def facts(job: Job) -> str:
         return behind(job) or "starting"
     if progress.detail:
         words.append(progress.detail)
-    if progress.rate:
+    if progress.rate and job.active:  # of the last moment
         words.append(f"{progress.rate:,.3g} {progress.rate_unit}")
     if job.active and progress.stage == "starting":
         words.append("loading libraries and data")

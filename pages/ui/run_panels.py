@@ -44,6 +44,8 @@ def cards(run: Run, found: RunStatistics | None) -> None:
         if found is not None:
             slope, half = found.drift[name], found.time_to_failure.get(name)
             drift = f"drift {slope.text('.2g', sign=True, unit='meV/atom/ps')}"
+            if slope.value is None:
+                drift = "no drift yet" if survivors else "no survivor, so no drift"
             # A drift that may be zero, or rests on too few survivors, is nothing to divide by.
             if h and first and first.value and first.sign and slope.value and slope.low is not None:
                 facts.append(f"×{abs(slope.value / first.value):.2g} of the first")
@@ -53,10 +55,18 @@ def cards(run: Run, found: RunStatistics | None) -> None:
             if slope.value is not None and np.isfinite(wide):
                 facts.append(f"σ(E_kin) {wide:.2g} meV/atom")
         if not h and run.typical_speed:
-            facts.append(f"{float(f'{run.typical_speed:.3g}'):,g} steps/s")
+            speed = f"{float(f'{run.typical_speed:.3g}'):,g} steps/s"
+            facts.append(f"{speed} of all heads" if len(traj.names) > 1 else speed)
         with column, st.container(border=True, gap=None, key=f"card {h}", height="stretch"):
             st.markdown(f"**{plain(name)}** — {survivors} of {traj.replicas} survive")
-            st.caption(plain(", ".join((drift, *facts))))
+            st.caption(plain(", ".join((drift, *facts))), help=_CARD)
+
+
+_CARD = (
+    "Drift: slope of the total energy, median over the survivors, with its 95 % interval. "
+    "σ(E_kin): by how much the kinetic energy swings by itself; a drift that adds up to as much is "
+    "large."
+)
 
 
 def kinetic_deviation(traj: Trajectories) -> np.ndarray:

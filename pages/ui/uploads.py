@@ -22,7 +22,7 @@ from fisherdash.text import in_bytes
 from fisherdash.workspace import limits
 
 MOST_FILES = 6
-"""Files of a session that are held or on their way at a time: twice what a page asks for."""
+"""Files of a session that are held or on their way at a time, in all fields together."""
 
 _ADDRESS = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+/?$")
 _MB = 2**20

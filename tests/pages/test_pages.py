@@ -444,6 +444,23 @@ def test_an_uploaded_model_joins_those_that_are_chosen(open_page, water, model):
     assert len(app.error) == 1 and app.multiselect(key="evaluated").value == ["again"]
 
 
+def test_several_models_are_brought_at_once_each_of_them_once(open_page, water, model):
+    content = (paths.folder("checkpoints") / "tiny.safetensors").read_bytes()
+    app = open_page("simulate")
+    field, octets = app.file_uploader(key="own model"), "application/octet-stream"
+    three = [("one.safetensors", content), ("bad.safetensors", b"no model"),
+             ("two.safetensors", content)]  # fmt: skip
+    field.set_value([(*one, octets) for one in three]).run()
+    assert not app.exception and len(app.error) == 1 and "bad.safetensors" in app.error[0].value
+    assert app.multiselect(key="models").value == ["tiny", "one", "two"]
+    app.multiselect(key="models").set_value(["two"]).run()
+    assert not app.error
+    field = app.file_uploader(key="own model")
+    field.upload("three.safetensors", content).run()  # beside those that the field holds
+    assert app.multiselect(key="models").value == ["two", "three"]
+    assert {path.stem for path in paths.files("checkpoints")} == {"tiny", "one", "two", "three"}
+
+
 def test_simulate_says_where_the_temperature_settles(open_page, water, model):
     app = open_page("simulate")
     assert "settle" not in texts(app)  # 300 K of the data

@@ -133,6 +133,8 @@ def test_models_and_their_errors_are_listed_by_name():
     table = overview.model_rows({"m": model})
     assert table.loc[0, "fingerprint"] == model.fingerprint
     assert table.loc[0, "parameters"] == model.num_parameters
+    again = dataclasses.replace(model, provenance={"made_by": "solve", "parent": "weak"})
+    assert overview.model_rows({"m": again}).loc[0, "made by"] == "re-fit of weak"
     one, seen = found(), np.arange(400) < 100
     errors = overview.error_rows({"m": dataclasses.replace(one, seen=seen)}).loc[0]
     assert errors["force RMSE (eV/Å)"] == one.errors().force_rmse

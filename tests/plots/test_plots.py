@@ -1,6 +1,7 @@
 """View: figures carry the right numbers, no spike is lost, heads keep their look."""
 
 import base64
+import dataclasses
 import json
 
 import numpy as np
@@ -178,6 +179,9 @@ def test_every_figure_of_a_re_fit_is_plain_data():
 
 
 def test_ridge_path_runs_from_the_default_head_to_the_free_one():
+    long = [dataclasses.replace(PATH[0], ridge=10.0**-k) for k in range(25)]
+    ticks = refit.path_figure([*long, dataclasses.replace(PATH[0], ridge=0.0)], 1e-6)
+    assert ticks.layout.xaxis.tickvals[-2:] == ("1e-23", "0")  # not upon each other
     made = refit.path_figure(PATH, 1e-6)
     assert list(made.data[0].x) == made.table["ridge"].tolist() == ["1e-2", "1e-6", "0"]
     assert list(made.data[0].y) == [0.13, 0.12, 0.11]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fisherdash.plots import evidence, study
@@ -124,6 +125,17 @@ def test_losses_are_grouped_by_frames_and_the_diverged_are_marked():
     red = sum(lines_in(one) for made in figures for one in made.data if one.name == "diverged")
     assert red == 2 * FOUND.tables.models["diverged"].sum() > 0
     assert "1 diverged" in " ".join(made.alt for made in figures)
+
+
+def test_losses_of_models_that_kept_other_epochs_are_lines_without_gaps():
+    models = pd.DataFrame({"model": ["each", "some"], "frames": [100, 100], "diverged": [0, 0]})
+    rows = [("each", epoch, 0.1) for epoch in range(1, 9)]
+    rows += [("some", epoch, 0.2) for epoch in (1, 4, 8)]
+    losses = pd.DataFrame(rows, columns=["model", "epoch", "train_loss_eV2"])
+    (made,) = study.losses_figures(losses.assign(valid_loss_eV2=0.1), models)
+    for one in made.data:
+        assert list(one.x) == [*range(1, 9), None, 1, 4, 8, None]
+        assert [y is None for y in one.y] == [x is None for x in one.x]
 
 
 def test_quality_has_a_point_for_every_model_and_head():
