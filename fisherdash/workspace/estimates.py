@@ -13,7 +13,7 @@ The rules:
 * GFN2-xTB takes :data:`XTB_SECONDS` an atom and step, from twenty atoms on with their third power.
 * A re-fit evaluates every frame once for each feature or each direction of its atoms, whichever are
   fewer, and more for Laplacians; its memory holds a few matrices of the head's weights.
-* A frame takes 16 bytes and 24 for each atom and array on disk.
+* A frame takes 16 bytes and 24 for each atom and array on disk; as text some 100 for each atom.
 * Everything takes :data:`START` first: libraries load, programs compile.
 """
 
@@ -47,6 +47,8 @@ _SPHERE = 4.19
 _DOUBLE = 8
 _GROUPS = 25  # of consecutive frames, whose sums a re-fit keeps, in at most
 _MATRICES = 400 * 2**20
+_PAGE = 10e6  # bytes of the libraries in a report
+_HEAD_OF_FRAME, _LINE = 300.0, 100.0  # bytes of text of a frame, and of each of its atoms
 _SETTLED = 5
 """So many of the latest measured speeds are looked at."""
 
@@ -258,6 +260,33 @@ def reading(size: int) -> Estimate:
     A reader unpacks at most what :mod:`fisherdash.dataset.archives` allows, ten times the size.
     """
     return Estimate("import", 10 * size / 1e6, BASE + 12.0 * size, 2.0 * size)
+
+
+def writing_back(size: int) -> Estimate:
+    """A head into a copy of another program's file of so many bytes, which is read twice."""
+    taken = reading(size)
+    return Estimate("export", 3 * taken.work, BASE + 30.0 * size, taken.disk)
+
+
+def exported(frames: int, atoms: int, trajectories: int, shown: int) -> Estimate:
+    """What is taken away from a run: frames of some trajectories as text, and the libraries of
+    charts that a report holds."""
+    disk = _PAGE + 1.0 * frames * shown * (_HEAD_OF_FRAME + _LINE * atoms)
+    # Energies of all are read, and what a report shows is one text.
+    memory = BASE + 8.0 * _DOUBLE * frames * trajectories + 3 * disk
+    return Estimate("export", disk / 5e6 + frames * trajectories / 1e6, memory, disk)
+
+
+def judged(heads: int, replicas: int, atoms: int) -> Estimate:
+    """Energies of the survivors' last frames, some of each head, by the reference potential."""
+    return Estimate(
+        "judge", heads * min(replicas, 32) * _xtb(atoms), disk=1e3 + 8.0 * heads * replicas
+    )
+
+
+def benchmarks(number: int) -> Estimate:
+    """So many races of ours against a peer, each some rounds of seconds, and a chart of them."""
+    return Estimate("bench", 60.0 * number, 4 * BASE, 1e6)
 
 
 def _xtb(atoms: int) -> float:
