@@ -176,10 +176,15 @@ class Ani(AllPairs, Settings):
         found = jnp.einsum("nipk,pt->nitk", terms, kinds, precision=EXACT)
         return found.reshape(frames, atoms, -1)
 
+    @property
+    def numbers_of_a_triple(self) -> int:
+        """Angular terms of an atom and two others."""
+        return self.angular_shifts * self.angles
+
     def frames_per_block(self, atoms: int) -> int:
         """As many as keep the terms of all triples in the cache."""
         triples = max(1, atoms * atoms * (atoms - 1) // 2)
-        return max(1, TRIPLE_NUMBERS // (triples * self.angular_shifts * self.angles))
+        return max(1, TRIPLE_NUMBERS // (triples * self.numbers_of_a_triple))
 
 
 def _celu(x: Float[Array, "..."]) -> Float[Array, "..."]:

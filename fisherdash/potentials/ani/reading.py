@@ -13,10 +13,12 @@ constants. Its energy is their mean: the last layers stand side by side, divided
 """
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Mapping
 
+import jax
 import numpy as np
 from ase.data import atomic_numbers
 from jaxtyping import Float
@@ -32,6 +34,9 @@ from fisherdash.text import joined
 MAIN = "inputtrain.ipt"
 LONGEST_TEXT = 20_000
 """Bytes, so that a search in it ends soon whatever it holds; they have some thousand."""
+FILLED = 4
+"""Times the numbers of its files that a network of more than a few may have."""
+LITTLE = 1_000_000
 _CELU, _LINEAR = "9", "6"
 """NeuroChem's numbers of activations."""
 _ONE = ("Rcr", "Rca", "EtaR", "Zeta", "EtaA")
@@ -123,6 +128,7 @@ def _one(files: Mapping[str, bytes], source: str) -> Found:
         angular_shifts=len(constants["ShfA"]),
         angles=len(constants["ShfZ"]),
     )
+    _check_filling(potential, layers, source)
     body, last, biases, parameters = _weights(files, potential, symbols, layers, source)
     body["symmetry"] = {
         name: np.array(constants[short], np.float32)
@@ -149,6 +155,21 @@ def _one(files: Mapping[str, bytes], source: str) -> Found:
         readout=f"sum over atoms of a network for each element ({said}), linear at its end",
         hint="ANI models: hartree",
     )
+
+
+def _check_filling(potential: Ani, layers: Layers, source: str) -> None:
+    """InputError where layers filled up to the widest take far more numbers than the files hold."""
+    filled = sum(math.prod(one.shape) for one in jax.tree.leaves(potential.shapes()))
+    held = sum(
+        inputs * outputs
+        for widths in layers.values()
+        for inputs, outputs in itertools.pairwise((potential.inputs, *widths))
+    )
+    if filled > max(FILLED * held, LITTLE):
+        raise InputError(
+            f"the networks of {source} are of so different widths that the {held} numbers of their "
+            f"layers would become {filled}; at most {FILLED} times as many are made"
+        )
 
 
 def layers_of(files: Mapping[str, bytes], source: str) -> Layers:
