@@ -84,7 +84,7 @@ def test_a_directory_of_a_zip_is_counted_before_it_is_read():
 
 
 def test_what_a_folder_of_deepmd_holds_is_arrays(water):
-    """A zip in place of an array would be opened, whatever its directory holds; bytes would grow."""
+    """A zip in place of an array was opened, whatever its directory held; bytes grew eightfold."""
     frames = len(water["positions"])
     coordinates = npy(np.reshape(water["positions"], (frames, -1)))
     files = {
