@@ -89,6 +89,7 @@ def test_what_asks_for_more_is_estimated_to_take_more(rule, settings, name, what
 
 
 def test_endless_jobs_are_estimated_as_endless():
+    """Only dynamics and uploads once had an estimate; a sample of 10¹² frames simply began."""
     year = 365 * 24 * 3600.0
     assert estimates.sample(ATOMS, SampleSettings(frames=10**9)).seconds > 50 * year
     assert a_training(TrainSettings(epochs=10**9)).seconds > 100 * year
