@@ -354,7 +354,7 @@ def _kill_children(stop: threading.Event) -> None:
 
 
 def test_workers_end_with_the_process_that_began_the_study(home: Path) -> None:
-    """Nor does anything listen: by a scheduler of Dask others on the machine once could run code."""
+    """Nor does anything listen: a scheduler of Dask once ran what others on the machine sent."""
     file, out = home / "orphans.toml", home / "orphans"
     file.write_text(spec_of(home, 40).text)
     words = [sys.executable, "-m", "fisherdash", "study", file, "--out", out, "--workers", "1"]
