@@ -4,6 +4,7 @@ Tasks as those of :mod:`fisherdash.tasks`: each says beforehand what it will tak
 and holds its outputs while it writes them.
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from fisherdash.potentials.foreign import Imported
     from fisherdash.potentials.native import Native
 
+_FEW_FILES = 2000
+"""Files and folders in one of NeuroChem."""
 _HEADER = 20_000
 """Bytes of a checkpoint without weights of its own."""
 
@@ -147,8 +150,14 @@ def judge(run: Run, data: Dataset, calculator: str | None = None) -> "Task[JobPr
 
 
 def _size(path: Path, most: int) -> int:
-    """Bytes of a file or a folder, behind links; InputError for more than a model has."""
-    size = limits.size_of(path.resolve())
+    """Bytes of a file or a folder, behind links; InputError for more than a model has.
+
+    Of a folder no more files are looked at than one of NeuroChem has: it may be that of a disk.
+    """
+    real = path.resolve()
+    files = real.rglob("*") if real.is_dir() else [real]
+    few = [one for one in itertools.islice(files, _FEW_FILES) if not one.is_dir()]
+    size = sum(limits.size_of(one) for one in few)
     if size > most:
         raise InputError(f"{path.name} has {size} bytes; a model has at most {most}")
     return size

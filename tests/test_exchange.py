@@ -37,6 +37,14 @@ def test_a_link_is_weighed_as_what_it_points_to(tmp_path):
     assert one.estimate == other.estimate and one.estimate.disk > estimates.reading(1000).disk
 
 
+def test_of_a_folder_only_a_few_files_are_weighed(tmp_path, monkeypatch):
+    """The folder of a disk was once walked through before it was refused."""
+    for number in range(9):
+        (tmp_path / str(number)).write_bytes(b"x" * 10**6)
+    monkeypatch.setattr(exchange, "_FEW_FILES", 3)
+    assert imported(tmp_path, tmp_path / "out").estimate == estimates.reading(3 * 10**6)
+
+
 def test_what_is_larger_than_any_model_is_refused_unread(tmp_path):
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(inert.MOST_BYTES + 1)
