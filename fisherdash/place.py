@@ -33,3 +33,12 @@ def is_shared() -> bool:
     if value not in ("0", "1", ""):
         raise InputError(f"FISHERDASH_SHARED must be 0 or 1, received {value!r}")
     return value == "1"
+
+
+def file_named(name: str | Path) -> Path | None:
+    """The file that somebody has named, ``~`` understood; None where there is none to be seen."""
+    try:
+        found = Path(name).expanduser()
+        return found if found.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long, forbidden, an unknown user, …
+        return None

@@ -1,7 +1,5 @@
 """Importing a model that only its own library can evaluate, in the background."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from fisherdash import place, submit
@@ -52,9 +50,9 @@ def form() -> None:
 def _begin(path: str, outside: OutsideSettings, settings: ImportSettings) -> None:
     if not path.strip():
         raise InputError("no file is named; write the path of the model's own file")
-    file = Path(path.strip()).expanduser()
-    if not file.is_file():
-        raise InputError(f"{str(file)!r:.200} is no file; give the file of the model itself")
+    file = place.file_named(path.strip())
+    if file is None:
+        raise InputError(f"{path.strip()!r:.200} is no file; give the file of the model itself")
     try:
         asking.begin(lambda: submit.import_model(file, settings, outside), _begun)
     except InputError as error:
