@@ -14,13 +14,17 @@ import numpy as np
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.statistics import evenly_spaced
-from fisherdash.workspace import Run, RunHeader, listing, runs
+from fisherdash.text import duration
+from fisherdash.workspace import Run, RunHeader, estimates, listing, runs
 
 if TYPE_CHECKING:
     from fisherdash.potentials.checkpoint import Checkpoint
 
 MOST_FRAMES = 192
 """Frames of a trajectory with error bars: a second's work on two cores."""
+MOST_SECONDS = 4 * 3600.0
+"""By the careful rule of estimates, many times what it takes: a page's values have one queue for
+all users, where nothing may hold the others up for long."""
 
 
 def error_bars(
@@ -30,11 +34,14 @@ def error_bars(
 
     Returns the times of at most :data:`MOST_FRAMES` evenly spaced frames, fs; and for each head the
     root-mean-square error bar of the forces at each of them, eV/Å, NaN after a failure.
+    InputError where it would take too long.
     """
     from fisherdash.fisher import force_stderr
 
     frames, numbers = len(run.times), np.array(run.header.atomic_numbers)
     chosen = evenly_spaced(frames, MOST_FRAMES)
+    directions = min(model.potential.num_features, 3 * len(numbers))
+    _check([model] * len(heads) * directions, len(numbers), len(chosen))
     surviving = run.trajectories().surviving[:, replica][:, chosen]
     found = []
     for head in heads:
@@ -56,11 +63,13 @@ def by_two_heads(
 
     Args: frames: (F,) of the record.
     Returns: for each of ``heads`` both forces, (F, N, 3) eV/Å, NaN after the failure.
-    Raises: InputError where the run does not hold its models.
+    Raises: InputError where the run does not hold its models, or it would take too long.
     """
     from fisherdash.potentials.evaluate import predict
 
     models = list(runs.kept_models(run.folder, run.header).values())
+    held = [models[head] for head in heads] + [models[0] if head else models[-1] for head in heads]
+    _check(held, run.header.num_atoms, len(frames))
     surviving, found = run.trajectories().surviving[:, replica][:, frames], []
     for head in heads:
         positions = run.frames(head, replica, frames)
@@ -79,6 +88,17 @@ def by_two_heads(
             both.append(forces)
         found.append((both[0], both[1] if len(both) > 1 else None))
     return found
+
+
+def _check(models: "Sequence[Checkpoint]", atoms: int, frames: int) -> None:
+    """InputError where the forces of so many frames by each of the models take too long."""
+    networks = [estimates.Network.of(model) for model in models]
+    seconds = estimates.evaluate(networks, atoms, frames).work
+    if seconds > MOST_SECONDS:
+        raise InputError(
+            f"forces of {frames} frames of {atoms} atoms would take about {duration(seconds)} by a "
+            f"careful rule, and a page computes what takes {duration(MOST_SECONDS)} at most"
+        )
 
 
 _SAME = ("replicas", "temperature", "seed", "start")

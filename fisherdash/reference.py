@@ -428,7 +428,8 @@ def _with(make: Callable[[Atoms], Any]) -> Label:
             atoms.positions = frame
             try:
                 energies[index], forces[index] = atoms.get_potential_energy(), atoms.get_forces()
-            except Exception:  # noqa: BLE001  any calculator fails in its own way on a wild frame
+            # Any calculator fails in its own way on a wild frame, and some would end the program.
+            except (Exception, SystemExit):  # noqa: BLE001
                 atoms.calc = make(atoms)
         return energies, forces
 
@@ -443,7 +444,7 @@ def _imported(name: str) -> Callable[[Atoms], Any]:
     try:
         found = getattr(importlib.import_module(module), attribute)
         made = found if hasattr(found, "get_property") and not isinstance(found, type) else found()
-    except Exception as error:  # whatever the user's own module raises
+    except (Exception, SystemExit) as error:  # whatever the user's own module raises
         reason = str(error).strip().splitlines()
         raise InputError(
             f"the calculator {name!r} cannot be had: {type(error).__name__}"

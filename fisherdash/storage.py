@@ -48,6 +48,15 @@ def is_shared() -> bool:
     return value == "1"
 
 
+def file_named(name: str | Path) -> Path | None:
+    """The file that somebody has named, ``~`` understood; None where there is none to be seen."""
+    try:
+        found = Path(name).expanduser()
+        return found if found.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long, forbidden, an unknown user, …
+        return None
+
+
 PART = ".part-"
 """Prefix of temporary files and folders."""
 

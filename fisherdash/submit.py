@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from fisherdash import dataset as datasets
-from fisherdash import storage, tasks
+from fisherdash import exchange, storage, tasks
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import (
@@ -160,7 +160,7 @@ def import_model(path: Path, settings: ImportSettings, outside: OutsideSettings)
     importing.check(path, outside)
     out = paths.new_path("checkpoints", paths.safe_stem(path.stem), ".safetensors")
     command = shell_command("import", path, settings, outside, out=out)
-    return tasks.import_model(path, settings, outside, out).submit(command=command)
+    return exchange.import_model(path, settings, outside, out).submit(command=command)
 
 
 def keep_head(refit: "Refit") -> Path:

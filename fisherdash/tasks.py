@@ -1,5 +1,7 @@
 """All long work, for the shell and for the pages: sample, train, solve, simulate, evaluate, …
 
+Between this program's files and those of others there is more in :mod:`fisherdash.exchange`.
+
 A task takes settings, data and the path of its result; it yields progress and returns the result.
 Every task says beforehand what it will take. A command waits for it
 (:meth:`fisherdash.cli.console.Console.follow`); a page puts it into the user's queue
@@ -22,12 +24,10 @@ from fisherdash import recordings
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import (
-    ImportSettings,
     LandscapeSettings,
     MDSettings,
     ModelConfig,
     Options,
-    OutsideSettings,
     SampleSettings,
     SplitSettings,
     TrainSettings,
@@ -39,7 +39,6 @@ from fisherdash.workspace import (
     estimates,
     headers,
     jobs,
-    limits,
     runs,
     trainings,
 )
@@ -56,7 +55,6 @@ if TYPE_CHECKING:
     from fisherdash.md import Chunk
     from fisherdash.potentials.checkpoint import Checkpoint
     from fisherdash.potentials.evaluate import Predicted
-    from fisherdash.potentials.foreign import Imported
     from fisherdash.reference import Labeller, SampleProgress
     from fisherdash.study import Progress as StudyProgress
     from fisherdash.study import Spec
@@ -93,14 +91,9 @@ class Task(Generic[Item, Result]):
     keeps: bool = True
 
     @property
-    def out(self) -> Path | None:
-        """The file that it writes; None where that is a folder, which has a lock of its own."""
-        return self.info.get("out")
-
-    @property
-    def place(self) -> Path | None:
-        """Where it writes, None where it writes nothing."""
-        return next((place for place in self.info.values() if isinstance(place, Path)), None)
+    def outs(self) -> list[Path]:
+        """The files and folders that it writes, the main one first; inputs come by submit only."""
+        return [place for place in self.info.values() if isinstance(place, Path)]
 
     def submit(self, **info: Any) -> Job:
         """Put it into the user's queue, with more facts about it.
@@ -170,7 +163,7 @@ def train(
                 checkpoint.save(one.checkpoint, out)
             yield one
 
-    return _training(name, sets, config, settings, work, {"out": out})
+    return _training(name, sets, config, settings, work, {"out": out, "state": state})
 
 
 def state_beside(out: Path) -> Path:
@@ -238,6 +231,7 @@ def solve(
     """
 
     model.check_head()
+    kept = labels_out or (out.with_suffix(".labels.npz") if options.labels else None)
 
     def work(cancel: threading.Event, report: Report) -> Any:
         from fisherdash import fisher
@@ -259,7 +253,6 @@ def solve(
             progress=progress,
         )
         checkpoint.save(refit.checkpoint, out)
-        kept = labels_out or (out.with_suffix(".labels.npz") if options.labels else None)
         if kept is not None and refit.prepared.labels is not None:
             datasets.save(refit.prepared.labels.saved(), kept)
         own = refit.report_head  # computed here, not in the thread of a page that shows it
@@ -267,7 +260,8 @@ def solve(
             checkpoint.save(own.checkpoint, report_out)
         return refit
 
-    info = {"out": out, "sizes": {"atoms": data.num_atoms, "frames": len(data)}}
+    also = {name: one for name, one in (("report", report_out), ("labels", kept)) if one}
+    info = {"out": out, **also, "sizes": {"atoms": data.num_atoms, "frames": len(data)}}
     return Task("refit", title, _refit(Network.of(model), data, options), work, info=info)
 
 
@@ -385,39 +379,6 @@ def demo(
         return (yield from _part(second, 0.1, 1.0, cancel, report))
 
     return Task("demo", "the demo", estimate, work, info=info)
-
-
-def import_model(
-    path: Path, settings: ImportSettings, outside: OutsideSettings, out: Path
-) -> "Task[JobProgress, Imported]":
-    """A model of another program becomes a checkpoint; the result says what was found.
-
-    Nothing in the file is run, unless ``outside`` names a Python whose library may open it.
-    """
-
-    def work(cancel: threading.Event, report: Report) -> Any:
-        from fisherdash.potentials import checkpoint, foreign
-        from fisherdash.potentials.worker import importing
-
-        yield JobProgress(0.0, "importing", path.name)
-        if outside == OutsideSettings():
-            imported = foreign.load(path, settings, name=out.stem)
-        else:
-            imported = importing.load(path, settings, outside, name=out.stem)
-        if cancel.is_set():
-            return None
-        checkpoint.save(imported.checkpoint, out)
-        return imported
-
-    from fisherdash.potentials import inert
-    from fisherdash.potentials.worker import trusted
-
-    size = limits.size_of(path)
-    most = inert.MOST_BYTES if outside == OutsideSettings() else trusted.MOST_BYTES
-    if size > most:
-        raise InputError(f"{path.name} has {size} bytes; a model has at most {most}")
-    estimate = estimates.reading(size)
-    return Task("import", path.name, estimate, work, info={"out": out}, keeps=False)
 
 
 def evaluate(

@@ -124,7 +124,7 @@ LAYERS = (
     {"fisher", "landscape"},
     {"study", "bench", "recordings"},
     {"plots", "viewer", "learn"},
-    {"tasks", "submit", "doctor"},
+    {"tasks", "exchange", "submit", "doctor"},
     {"cli"},
     {"__main__"},
 )
@@ -207,6 +207,7 @@ TESTED_ELSEWHERE = {
 
 ACROSS = {
     "cli/test_arguments",  # wrong arguments of every command
+    "cli/test_outputs",  # the gate and the lock of every command that writes
     "fisher/test_wide",  # the experiment with wider heads
     "study/test_planted",  # the statistics of a study from planted population to verdict
     "test_house",

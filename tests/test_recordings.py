@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from fisherdash import fisher, recordings, tasks
+from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
+from fisherdash.potentials import foreign
 from fisherdash.recordings import (
     extended_xyz,
     finer_run,
@@ -17,7 +19,9 @@ from fisherdash.recordings import (
     survivor_positions,
 )
 from fisherdash.settings import MDSettings
+from fisherdash.settings.data import METHOD
 from fisherdash.workspace import Run, paths, runs
+from fisherdash.workspace.headers import describe_run
 from fisherdash.workspace.runs import has_models
 from tests import networks
 from tests.workspace.recorded import (
@@ -82,6 +86,28 @@ def test_error_bars_end_where_a_trajectory_fails(tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.isfinite(bars[0]), [True, True, True, False, False])
     assert np.isfinite(bars[1]).all() and bars[1][0] == pytest.approx(0.5)
     assert asked == [3, PER_CHUNK]  # a broken molecule is never given to the model
+
+
+def test_what_would_hold_everybody_up_is_refused_unbegun(tmp_path):
+    """Hours of forces of one visitor's large molecule once stood before every value of a page."""
+    atoms, numbers = 1000, np.full(1000, 6)
+    rng = np.random.default_rng(0)
+    lattice = np.stack(np.meshgrid(*[1.5 * np.arange(10.0)] * 3), -1).reshape(-1, 3)
+    model = foreign.calculator(METHOD, name="it")
+    settings = MDSettings(replicas=1, steps=1)
+    data = Dataset(lattice[None], np.zeros(1), np.zeros((1, atoms, 3)), numbers, 300.0)
+    described = describe_run({"it": model}, data, settings, title="", command="")
+    piece = chunk(0, frames=1)
+    for name in ("positions", "velocities"):
+        setattr(piece, name, rng.normal(size=(1, 1, 1, atoms, 3)).astype(np.float32))
+    for name in ("potential", "kinetic"):
+        setattr(piece, name, np.zeros((1, 1, 1)))
+    piece.failed_step = piece.cause = np.full((1, 1), -1)
+    writer = runs.RunWriter(tmp_path / "run", described, {"it": model})
+    writer.append(piece)
+    writer.finish("finished")
+    with pytest.raises(InputError, match=r"1 frames of 1000 atoms would take about .* days"):
+        recordings.by_two_heads(Run(tmp_path / "run"), [0], 0, np.array([0]))
 
 
 def test_half_the_step_and_double_precision_are_finer():

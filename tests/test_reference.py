@@ -350,12 +350,13 @@ CALCULATOR = LennardJones()
 class Fragile(Calculator):
     """Fails for one frame, as electronic structure does."""
 
+    fault: type[BaseException] = RuntimeError
     implemented_properties = ["energy", "forces"]  # noqa: RUF012
 
     def calculate(self, atoms=None, properties=None, system_changes=all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
         if self.atoms.get_distance(0, 1) > 1.15:
-            raise RuntimeError("no convergence")
+            raise self.fault("no convergence")
         self.results = {"energy": 1.0, "forces": np.ones((2, 3))}
 
 
@@ -368,7 +369,10 @@ def test_a_calculator_may_be_an_object_or_make_one():
         assert name in mine.name
 
 
-def test_a_frame_that_cannot_be_done_is_told_apart():
+@pytest.mark.parametrize("fault", [RuntimeError, SystemExit])
+def test_a_frame_that_cannot_be_done_is_told_apart(monkeypatch, fault):
+    """One that calls exit once ended the program, with status 0 and nothing written."""
+    monkeypatch.setattr(Fragile, "fault", fault)
     mine = labeller_of(HYDROGEN, f"{__name__}:Fragile")
     energies, forces = mine.label(HYDROGEN.atomic_numbers, HYDROGEN.positions)
     assert energies[0] == 1.0 and np.isnan(energies[1]) and np.isnan(forces[1]).all()
@@ -381,6 +385,7 @@ def test_a_frame_that_cannot_be_done_is_told_apart():
         ("nowhere:x", "ModuleNotFoundError"),
         ("math:pi", "cannot be had"),
         ("builtins:dict", "is no ASE calculator"),
+        ("sys:exit", "cannot be had: SystemExit"),
     ],
 )
 def test_what_is_no_calculator_is_refused(name, sentence):

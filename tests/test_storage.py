@@ -40,6 +40,7 @@ def test_a_file_that_must_be_new_replaces_nothing(tmp_path):
 
 
 def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
+    """The link itself once became a regular file."""
     target, link = tmp_path / "target", tmp_path / "folder" / "link"
     link.parent.mkdir()
     link.symlink_to("../target")
@@ -53,6 +54,7 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
 @pytest.mark.parametrize("through_a_link", [False, True])
 @pytest.mark.parametrize("kind", ["a pipe", "a socket", "a folder"])
 def test_what_is_no_file_is_never_replaced(tmp_path, kind, through_a_link):
+    """A device, a pipe or a link named as output was once renamed over."""
     path = tmp_path / "x"
     with socket.socket(socket.AF_UNIX) as one:
         if kind == "a pipe":

@@ -64,6 +64,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_what_waited_when_the_server_was_killed_is_put_back(tmp_path, monkeypatch):
+    """Queued jobs once vanished at a restart."""
     model, data, gone = tmp_path / "m.safetensors", tmp_path / "d.npz", tmp_path / "gone.npz"
     checkpoint.save(networks.checkpoint(0), model)
     for path in (data, gone):

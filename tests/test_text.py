@@ -46,6 +46,7 @@ def test_durations(seconds, about, exactly):
      "\t=1", "+3.1 % (cmd|x!A)"],
 )  # fmt: skip
 def test_no_cell_is_a_formula(value):
+    """A spreadsheet once ran ``=HYPERLINK(…)`` out of a name in a CSV."""
     assert text.cell(value) == f"'{value}"
 
 

@@ -5,11 +5,12 @@
 A child process (crash_work.py) does what the dashboard does behind its buttons: it makes a sample,
 trains, re-fits, simulates two heads, simulates a model that another program's process evaluates, or
 does a study, as a job in a workspace; when it starts it goes on with what it finds unfinished. This
-process kills it with SIGKILL and starts it again, as often for one kind as for another: every other
-time at a moment drawn at random from the whole length of the job, start and compilation included,
-and else within a second of something new on disk, where files are written. After every kill what
-was computed is compared with what was there before; at the end of every round everything must be
-that of a child that nobody killed, to the bit, and no process of another program may be left.
+process kills it with SIGKILL and starts it again, as often for one kind as for another. The moments
+follow the work (:class:`Aim`): one of four is drawn from the whole length of the job, start and
+compilation included, one from the time in which that kind of work writes, as measured, and two fall
+into the writing of a file, as soon as half of it is seen. After every kill what was computed is
+compared with what was there before; at the end of every round everything must be that of a child
+that nobody killed, to the bit, and no process of another program may be left.
 Exit status 1 when anything was lost or differs.
 """
 
@@ -25,9 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -35,9 +36,13 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from fisherdash import storage  # noqa: E402 - found through the line above
+
 KINDS = ("sample", "train", "refit", "simulate", "outside", "study")
 PATIENCE = 20.0
 """Seconds after which a process of another program whose user was killed has to be gone."""
+
+PLACES = ("datasets", "checkpoints", "trainings", "runs", "studies")
 
 Growing = Mapping[str, Sequence[Any] | np.ndarray]
 """What is on disk, by name: rows that may become more and never others."""
@@ -48,7 +53,9 @@ class Tally:
     """What has been seen so far."""
 
     kills: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    nothing_new: int = 0
+    unwritten: int = 0  # before the child had written anything
+    halves: int = 0  # while a file was being written
+    grown: int = 0  # with new results on disk
     rounds: int = 0
     losses: list[str] = dataclasses.field(default_factory=list)
 
@@ -106,15 +113,105 @@ def start(kind: str, folder: Path, cache: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def undisturbed(kind: str, folder: Path, cache: Path) -> float:
-    """Let a child work to its end; seconds of its job."""
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """How long a job of a kind takes, in seconds from when it is at work.
+
+    Attributes:
+        whole: until its end.
+        silent: until it writes for the first time.
+        files: so many were seen half written.
+    """
+
+    whole: float
+    silent: float
+    files: int
+
+
+def undisturbed(kind: str, folder: Path, cache: Path) -> Pace:
+    """Let a child work to its end."""
     with start(kind, folder, cache) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        began = time.monotonic()
+        began, before = time.monotonic(), written(folder)
+        _until(child, lambda: written(folder) != before)
+        silent, seen = time.monotonic() - began, set[str]()
+        _until(child, lambda: bool(seen.update(halves(folder))))
     if child.returncode:
         raise SystemExit(f"the child failed in {kind} without being killed")
-    return time.monotonic() - began
+    return Pace(time.monotonic() - began, silent, max(1, len(seen)))
+
+
+Aim = Literal["anywhere", "writing", "half a file"]
+"""Where a kill is to fall."""
+AIMS: tuple[Aim, ...] = ("anywhere", "writing", "half a file", "half a file")
+FILES = 20
+"""A kill in half a file lets up to so many become whole first, and no more than the work writes."""
+BLINK = 0.003
+"""Seconds that it waits at most once it sees half a file."""
+
+
+def wait(aim: Aim, child: subprocess.Popen[str], folder: Path, pace: Pace, chance: float) -> None:
+    """Return at the moment of a kill, ``chance`` (0 to 1) of its aim, or when the child ends."""
+    if aim == "anywhere":
+        _pause(child, chance * pace.whole)
+        return
+    before = written(folder)
+    _until(child, lambda: written(folder) != before)
+    if aim == "writing":
+        _pause(child, chance * (pace.whole - pace.silent))
+        return
+    seen, left = halves(folder), 1 + int(chance * min(FILES, pace.files))
+    while child.poll() is None:
+        now = halves(folder)
+        left -= len(now - seen)
+        if left <= 0 and now - seen:
+            _pause(child, chance * BLINK)
+            return
+        seen = now
+        time.sleep(0.001)
+
+
+def _until(child: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
+    while child.poll() is None and not happened():
+        time.sleep(0.003)
+
+
+def _pause(child: subprocess.Popen[str], seconds: float) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(max(0.0, seconds))
+
+
+def written(folder: Path) -> frozenset[tuple[str, int]]:
+    """Files of the work with their times, halves of them included."""
+    return frozenset(
+        (path.path, facts.st_mtime_ns)
+        for path in _files(folder)
+        if (facts := _facts(path)) is not None and facts.st_size
+    )
+
+
+def halves(folder: Path) -> frozenset[str]:
+    """Files, or files of a folder, that have no name of their own yet."""
+    return frozenset(path.path for path in _files(folder) if f"/{storage.PART}" in path.path)
+
+
+def _facts(path: os.DirEntry[str]) -> os.stat_result | None:
+    with contextlib.suppress(OSError):  # a new one has come, or has got its name
+        return path.stat(follow_symlinks=False)
+    return None
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What the work writes; reservations of names are none of it."""
+    places = [str(folder / place) for place in PLACES]
+    while places:
+        with contextlib.suppress(OSError):
+            for found in os.scandir(places.pop()):
+                if found.is_dir(follow_symlinks=False):
+                    places.append(found.path)
+                elif not found.name.startswith(f"{storage.PART}claim-"):
+                    yield found
 
 
 def on_disk(folder: Path) -> Growing:
@@ -233,7 +330,7 @@ def one_round(
     kind: str,
     folder: Path,
     cache: Path,
-    seconds: float,
+    pace: Pace,
     most: int,
     dice: random.Random,
     seen: Tally,
@@ -242,17 +339,13 @@ def one_round(
     before = on_disk(folder)
     while True:
         others: list[psutil.Process] = []
+        files, parts = written(folder), halves(folder)
         with start(kind, folder, cache) as child:
             killed = False
             assert child.stdout is not None
             if child.stdout.readline() and seen.kills[kind] < most:
-                try:
-                    if dice.random() < 0.5:
-                        child.wait(dice.uniform(0.0, seconds))
-                    else:
-                        _wait_for_news(folder, child)
-                        child.wait(dice.uniform(0.0, 1.0))
-                except subprocess.TimeoutExpired:
+                wait(dice.choice(AIMS), child, folder, pace, dice.random())
+                if child.poll() is None:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         others = psutil.Process(child.pid).children(recursive=True)
                     child.kill()
@@ -267,30 +360,16 @@ def one_round(
         if not killed:
             return
         seen.kills[kind] += 1
-        seen.nothing_new += rows_of(now) == rows_of(before)
+        half = bool(halves(folder) - parts)
+        seen.halves += half
+        seen.unwritten += written(folder) == files
+        seen.grown += rows_of(now) > rows_of(before)
         print(
             f"{seen.killed:3d} killed in {kind:8s} {rows_of(now):6d} rows on disk, "
-            f"{len(seen.losses)} losses",
+            f"{'within a file' if half else 'between files'}, {len(seen.losses)} losses",
             flush=True,
         )
         before = now
-
-
-def _wait_for_news(folder: Path, child: subprocess.Popen[str]) -> None:
-    """Until something new is on disk, or the child has ended."""
-    before = _newest(folder)
-    while child.poll() is None and _newest(folder) == before:
-        time.sleep(0.005)
-
-
-def _newest(folder: Path) -> int:
-    """A number that changes with every file that is written."""
-    stamps = [0]
-    for place in ("datasets", "checkpoints", "trainings", "runs", "studies"):
-        for path in (folder / place).rglob("*"):
-            with contextlib.suppress(OSError):  # an old state goes when a new one has come
-                stamps.append(path.stat().st_mtime_ns)
-    return max(stamps)
 
 
 def crash_test(kills: int, seed: int, folder: Path, kinds: Sequence[str] = KINDS) -> Tally:
@@ -301,16 +380,20 @@ def crash_test(kills: int, seed: int, folder: Path, kinds: Sequence[str] = KINDS
         warm = shutil.copytree(folder / "start", folder / f"warm-{kind}")
         undisturbed(kind, warm, cache)  # compiles
         whole = shutil.copytree(folder / "start", folder / f"whole-{kind}")
-        seconds = undisturbed(kind, whole, cache)
+        pace = undisturbed(kind, whole, cache)
         expected = on_disk(whole)
-        print(f"{kind} takes {seconds:.1f} s, {rows_of(expected)} rows", flush=True)
+        print(
+            f"{kind} takes {pace.whole:.1f} s, writes after {pace.silent:.1f} s, "
+            f"{rows_of(expected)} rows",
+            flush=True,
+        )
         if different := differs(expected, on_disk(warm)):
             seen.losses.append(f"{kind} is not the same twice: {', '.join(different)}")
         most = kills * number // len(kinds) - kills * (number - 1) // len(kinds)
         while seen.kills[kind] < most and not seen.losses:
             seen.rounds += 1
             place = shutil.copytree(folder / "start", folder / f"round-{seen.rounds}")
-            one_round(kind, place, cache, seconds, most, dice, seen)
+            one_round(kind, place, cache, pace, most, dice, seen)
             if different := differs(expected, on_disk(place)):
                 seen.losses.append(f"{kind} ended otherwise: {', '.join(different)}")
                 continue
@@ -335,8 +418,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     each = ", ".join(f"{seen.kills[kind]} in {kind}" for kind in kinds)
     print(
-        f"{seen.killed} kills ({each}; {seen.nothing_new} before anything new was on disk) in "
-        f"{seen.rounds} rounds, {len(seen.losses)} losses"
+        f"{seen.killed} kills ({each}; {seen.halves} within the writing of a file, {seen.grown} "
+        f"with new results on disk, {seen.unwritten} before anything was written) in {seen.rounds} "
+        f"rounds, {len(seen.losses)} losses"
     )
     for loss in seen.losses:
         print("lost:", loss)

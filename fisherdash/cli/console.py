@@ -202,13 +202,9 @@ class Console:
             InputError: where it is beyond a limit that was set, needs more than the free space of
                 the disk, or writes a file that another program is writing.
         """
-        self.admit(task.estimate, task.place)
+        self.begin(task.estimate, *task.outs)
         if task.note:
             self.note(task.note)
-        from fisherdash.workspace import locks
-
-        if task.out is not None:
-            self._handlers.enter_context(locks.writing(task.out))
         if self._interrupted:  # while a library was imported, which went on all the same
             raise KeyboardInterrupt
         if task.keeps:
@@ -221,13 +217,18 @@ class Console:
                 return end.value, item
             self._show(task.describe(item))
 
-    def admit(self, price: "Estimate", place: Path | None) -> None:
-        """The gate of every command that takes a while; see :meth:`follow`."""
-        from fisherdash.workspace import limits
+    def begin(self, price: "Estimate", *outs: Path) -> None:
+        """The gate of every command that takes a while or writes something; see :meth:`follow`.
 
-        limits.check(price, place=place)
+        Its outputs, the main one first, are held until the command ends.
+        """
+        from fisherdash.workspace import limits, locks
+
+        limits.check(price, place=outs[0] if outs else None)
         if words := limits.too_large_unasked(price):
             self.note(f"warning: {words}; Ctrl-C stops it")
+        for out in outs:
+            self._handlers.enter_context(locks.writing(out))
 
     def _show(self, progress: "JobProgress") -> None:
         rate = f"{progress.rate:.3g} {progress.rate_unit}" if progress.rate else ""

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fisherdash import storage
 from fisherdash.cli.console import Console
 from fisherdash.cli.models import kept, trained
 from fisherdash.cli.options import (
@@ -136,9 +135,10 @@ def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
 
     run = workspace.open_run(folder)
     if args.reference:
-        from fisherdash import recordings
+        from fisherdash import exchange
 
-        recordings.judge_survivors(run, read_data(args.reference, args, console), args.calculator)
+        data = read_data(args.reference, args, console)
+        console.follow(exchange.judge(run, data, args.calculator))
     traj = run.trajectories()
     if too_long := timestep_warning(traj.timestep, np.array(run.header.atomic_numbers)):
         console.note(f"warning: {too_long}")
@@ -211,26 +211,29 @@ def export(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     if not len(found.times):
         raise InputError(f"the run {folder.name!r} has no frames yet")
     is_one = out.suffix == ".xyz"
-    parts = _trajectory(found, args) if is_one else [_whole(found, out.suffix)]
-    with storage.replacing(out) as part, Path(part).open("wb") as file:
-        size = sum(file.write(block) for block in parts)
+    from fisherdash import exchange
+
+    trajectory = _trajectory(found, args) if is_one else ()
+    parts = (lambda: trajectory) if is_one else lambda: [_whole(found, out.suffix)]
+    size, _ = console.follow(exchange.export_run(found, out, parts))
     return {"run": found.id, "out": str(out), "frames": len(found.times), "bytes": size}
 
 
 def _native(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
-    from fisherdash.potentials import native
+    from fisherdash import exchange
 
+    model, unit = read_checkpoint(args.run_folder), from_arguments(ImportSettings, args).energy_unit
     if args.torch:
         if args.native is not None:
             raise InputError("--torch needs no original: give --native or --torch")
-        found = native.write_torch_head(read_checkpoint(args.run_folder), output_folder(args.out))
+        out = output_folder(args.out)
+        work = exchange.write_torch_head(model, out)
     else:
         check_model_file(args.native)
-        original, model = Path(args.native), read_checkpoint(args.run_folder)
-        inputs = [args.run_folder, args.native]
+        original, inputs = Path(args.native), [args.run_folder, args.native]
         out = output_folder(args.out) if original.is_dir() else output_file(args.out, inputs=inputs)
-        unit = from_arguments(ImportSettings, args).energy_unit
-        found = native.write(model, original, out, unit)
+        work = exchange.write_back(model, original, out, unit)
+    found, _ = console.follow(work)
     for note in found.notes:
         console.note(note)
     return {

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fisherdash import storage
 from fisherdash.cli.console import Console
 from fisherdash.cli.options import (
     add_checkpoint,
@@ -198,9 +197,9 @@ def evaluate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     if one.caution:
         console.note(f"warning: {one.caution}")
     errors = one.errors()
-    from fisherdash.potentials.evaluate import no_energies
+    from fisherdash.potentials.evaluate import no_energies, spread_of
 
-    if warning := no_energies(errors.energy_rmse, float(data.energies.std())):
+    if warning := no_energies(errors.energy_rmse, spread_of(data.energies)):
         console.note(f"warning: {warning}")
     return {
         "force_rmse_eV_per_A": errors.force_rmse,
@@ -458,16 +457,10 @@ def add_convert(parser: argparse.ArgumentParser) -> None:
 def convert(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Make a checkpoint of the parameter file that the public E3x tutorial on ethanol writes."""
     out = output_file(args.out, inputs=[args.parameters])
-    from fisherdash.potentials import checkpoint
-    from fisherdash.potentials.e3x import tutorial
+    from fisherdash import exchange
 
-    try:
-        data = storage.content(Path(args.parameters), checkpoint.MAX_BYTES)
-    except OSError as error:
-        raise InputError(f"cannot read {args.parameters!r}: {error.strerror}") from error
     settings = from_arguments(TutorialSettings, args)
-    model = tutorial.load_bytes(data, **settings.to_json(), name=out.stem)
-    checkpoint.save(model, out)
+    model, _ = console.follow(exchange.convert(Path(args.parameters), settings, out))
     return {
         **model.potential.to_json(),
         "elements": list(model.elements),
@@ -490,14 +483,6 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     add_options(group, OutsideSettings)
 
 
-def _import_calculator(name: str, out: Path) -> Mapping[str, Any]:
-    from fisherdash.potentials import checkpoint, foreign
-
-    model = foreign.calculator(name, name=out.stem)
-    checkpoint.save(model, out)
-    return {"family": model.potential.family, "calculator": name, "fingerprint": model.fingerprint}
-
-
 def import_model(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     """Make a checkpoint of another program's model, with its last linear layer as the head.
 
@@ -505,14 +490,17 @@ def import_model(args: argparse.Namespace, console: Console) -> Mapping[str, Any
     it. The result is checked: energies linear in the head, forces their slope.
     """
     out = output_file(args.out, inputs=[args.model])
+    from fisherdash import exchange
+
     if not Path(args.model).exists() and (args.model == METHOD or ":" in args.model):
-        return _import_calculator(args.model, out)
+        model, _ = console.follow(exchange.import_calculator(args.model, out))
+        facts = {"family": model.potential.family, "calculator": args.model}
+        return {**facts, "fingerprint": model.fingerprint}
     check_model_file(args.model)
-    from fisherdash import tasks
 
     settings = from_arguments(ImportSettings, args)
     outside = from_arguments(OutsideSettings, args)
-    imported, _ = console.follow(tasks.import_model(Path(args.model), settings, outside, out))
+    imported, _ = console.follow(exchange.import_model(Path(args.model), settings, outside, out))
     for note in imported.notes:
         console.note(note)
     return imported.summary()

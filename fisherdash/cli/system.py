@@ -17,6 +17,9 @@ from fisherdash.cli.console import Console, json_safe
 from fisherdash.cli.options import output_file, whole
 from fisherdash.errors import InputError
 
+_SCALED = 10
+"""So many races take as long as ``--scaling``."""
+
 
 def add_bench(parser: argparse.ArgumentParser) -> None:
     """Which ones, and where the results go."""
@@ -46,11 +49,15 @@ def bench(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     if args.scaling and args.names:
         raise InputError(f"--scaling takes no names of benchmarks, received {args.names[0]!r}")
     out = output_file(args.out, ".json") if args.out else None
-    chart = output_file(args.chart, ".svg") if args.chart else None
+    chart = output_file(args.chart, ".svg", option="--chart") if args.chart else None
     if chart is not None:
         from fisherdash.plots.chart import check
 
         check()
+    from fisherdash.workspace import estimates
+
+    number = _SCALED if args.scaling else len(args.names or NAMES)
+    console.begin(estimates.benchmarks(number), *filter(None, (out, chart)))
     found = _scaling(console, chart) if args.scaling else _races(args.names, console, chart)
     if out is not None:
         from fisherdash.bench.inputs import description

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fisherdash.dataset.npz import ALWAYS_ALLOWED
+from fisherdash.dataset.npz import ALWAYS_ALLOWED, MOST_FILES, check_directory
 from fisherdash.dataset.raw import listed
 from fisherdash.errors import InputError
 
@@ -24,7 +24,6 @@ LARGEST = 2**30
 """Bytes that a packed file may unpack to, whatever it is."""
 HIGHEST_RATIO = 50
 """Times its own size that a packed file of more than little content may unpack to."""
-MOST_MEMBERS = 10_000
 PACKED_ENDINGS = (".gz", ".bz2", ".xz", ".lzma", ".tgz")
 _PACKED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"]\0\0": lzma.open,
@@ -81,12 +80,12 @@ def members(data: bytes, name: str) -> dict[str, bytes] | None:
     allowed = allowed_size(data)
     found: dict[str, bytes] = {}
     try:
-        for path, size, read in _zipped(data) if data[:2] == b"PK" else _tarred(data):
+        for path, size, read in _zipped(data, name) if data[:2] == b"PK" else _tarred(data):
             parts = PurePosixPath(path).parts
             if not parts or parts[0] == "__MACOSX" or parts[-1].startswith("._"):
                 continue
             allowed -= size
-            if allowed < 0 or len(found) >= MOST_MEMBERS:
+            if allowed < 0 or len(found) >= MOST_FILES:
                 raise _refuse_size(name, allowed_size(data))
             found[path] = read()
     except InputError:
@@ -96,7 +95,8 @@ def members(data: bytes, name: str) -> dict[str, bytes] | None:
     return found
 
 
-def _zipped(data: bytes) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+def _zipped(data: bytes, name: str) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    check_directory(io.BytesIO(data), name, MOST_FILES)
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         for one in file.infolist():
             if not one.is_dir():

@@ -214,9 +214,11 @@ def _raw(files: Mapping[str, bytes], key: str, name: str) -> np.ndarray:
 
 def _npy(files: Mapping[str, bytes], key: str, name: str) -> np.ndarray:
     try:
+        if not files[key].startswith(np.lib.format.MAGIC_PREFIX):
+            raise ValueError  # a zip of arrays, whose directory alone may fill the memory
         array = np.load(io.BytesIO(files[key]), allow_pickle=False)
-        if array.dtype.kind not in "iuf":
-            raise ValueError
+        if array.dtype.kind not in "iuf" or array.dtype.itemsize < 4:
+            raise ValueError  # single bytes, which packed well, would grow eight times below
         return array.astype(np.float64).reshape(len(array), -1)
     except KeyError:
         raise InputError(f"{name} has no {key}.") from None

@@ -50,12 +50,32 @@ HIGHEST_RATIO = 10
 LONGEST_TEXT = 2000
 """Bytes of a text beside the arrays: the name of a unit, where the frames came from."""
 
+MOST_FILES = 10_000
+"""Members of a zip, arrays or not."""
 MOST_MEMBERS = 1000
 """Arrays of one file; those in use have fewer than twenty."""
 
 # What zipfile, its decompressors and numpy's reader of headers let through.
 READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
                 ValueError, OverflowError, tokenize.TokenError, MemoryError)  # fmt: skip
+
+
+_MEMBER = 1000
+"""Bytes of the directory of a zip for each member; members that take more are few for its size."""
+
+
+def check_directory(stream: BinaryIO, name: str, most: int) -> None:
+    """InputError for a zip of more than so many members, before ``zipfile`` makes objects of all.
+
+    A member takes 46 bytes in a file and some 600 in memory, so they are counted first: in the
+    directory, which is at the end.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - most * _MEMBER - 2**17))
+    count = stream.read().count(b"PK\1\2")
+    stream.seek(0)
+    if count > most:
+        raise InputError(f"{name} holds {count} files or more, of which at most {most} are read.")
 
 
 class Arrays(Mapping[str, np.ndarray]):
@@ -66,6 +86,7 @@ class Arrays(Mapping[str, np.ndarray]):
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._name = name
+        check_directory(stream, name, MOST_FILES)
         try:
             self._zip = zipfile.ZipFile(stream)
         except READ_ERRORS:

@@ -109,13 +109,17 @@ def verdict(
     if stability is not None and not stability.confirmation:
         return f"{stability.sentence}."
     percent = change.scaled(100.0)
-    forces = {
-        -1: "Held-out force error",
-        1: "The re-fit made held-out forces worse:",
-        0: "No measurable change of held-out forces:",
-    }[change.sign]
-    forces += f" {number(percent.value, '.1f', sign=True, unit='%')}"
-    forces += f" ({percent.span('.1f', sign=True, unit='%')}, {frames} frames)"
+    said = number(percent.value, ".1f", sign=True, unit="%")
+    counted = f"{frames} frame{'s' if frames != 1 else ''}"
+    if change.low is None:
+        forces = f"Too few held-out frames to tell: force error {said} on {counted}"
+    else:
+        forces = {
+            -1: "Held-out force error",
+            1: "The re-fit made held-out forces worse:",
+            0: "No measurable change of held-out forces:",
+        }[change.sign]
+        forces += f" {said} ({percent.span('.1f', sign=True, unit='%')}, {counted})"
     survival = "survival not tested: run the stability check"
     if stability is not None:
         survival = stability.sentence

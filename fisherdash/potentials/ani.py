@@ -202,15 +202,23 @@ class Ani(WithoutNeighbours, Settings):
         found = jnp.einsum("nipk,pt->nitk", terms, kinds, precision=EXACT)
         return found.reshape(frames, atoms, -1)
 
+    @property
+    def numbers_of_a_triple(self) -> int:
+        """Angular terms of an atom and two others."""
+        return self.angular_shifts * self.angles
+
     def frames_per_block(self, atoms: int) -> int:
         """As many as keep the terms of all triples in the cache."""
         triples = max(1, atoms * atoms * (atoms - 1) // 2)
-        return max(1, TRIPLE_NUMBERS // (triples * self.angular_shifts * self.angles))
+        return max(1, TRIPLE_NUMBERS // (triples * self.numbers_of_a_triple))
 
 
 MAIN = "inputtrain.ipt"
 LONGEST_TEXT = 20_000
 """Bytes, so that a search in it ends soon whatever it holds; they have some thousand."""
+FILLED = 4
+"""Times the numbers of its files that a network of more than a few may have."""
+LITTLE = 1_000_000
 _CELU, _LINEAR = "9", "6"
 """NeuroChem's numbers of activations."""
 _ONE = ("Rcr", "Rca", "EtaR", "Zeta", "EtaA")
@@ -302,6 +310,7 @@ def _one(files: Mapping[str, bytes], source: str) -> Found:
         angular_shifts=len(constants["ShfA"]),
         angles=len(constants["ShfZ"]),
     )
+    _check_filling(potential, layers, source)
     body, last, biases, parameters = _weights(files, potential, symbols, layers, source)
     body["symmetry"] = {
         name: np.array(constants[short], np.float32)
@@ -328,6 +337,21 @@ def _one(files: Mapping[str, bytes], source: str) -> Found:
         readout=f"sum over atoms of a network for each element ({said}), linear at its end",
         hint="ANI models: hartree",
     )
+
+
+def _check_filling(potential: Ani, layers: Layers, source: str) -> None:
+    """InputError where layers filled up to the widest take far more numbers than the files hold."""
+    filled = sum(math.prod(one.shape) for one in jax.tree.leaves(potential.shapes()))
+    held = sum(
+        inputs * outputs
+        for widths in layers.values()
+        for inputs, outputs in itertools.pairwise((potential.inputs, *widths))
+    )
+    if filled > max(FILLED * held, LITTLE):
+        raise InputError(
+            f"the networks of {source} are of so different widths that the {held} numbers of their "
+            f"layers would become {filled}; at most {FILLED} times as many are made"
+        )
 
 
 def layers_of(files: Mapping[str, bytes], source: str) -> Layers:

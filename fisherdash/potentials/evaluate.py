@@ -12,6 +12,7 @@ from fisherdash.dataset import Dataset, split_order
 from fisherdash.devices import blocks
 from fisherdash.potentials import head
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.statistics import FEWEST
 
 BATCH = 64
 NO_ENERGIES = 0.95
@@ -27,6 +28,11 @@ class Errors:
     energy_rmse: float
     energy_mae: float
     frames: int
+
+
+def spread_of(energies: Float[np.ndarray, " frames"]) -> float:
+    """Standard deviation of energies, eV; NaN where there are too few to have one."""
+    return float(np.std(energies)) if len(energies) >= FEWEST else float("nan")
 
 
 def no_energies(error: float, spread: float) -> str:

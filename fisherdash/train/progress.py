@@ -19,7 +19,7 @@ from fisherdash import __version__, storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.potentials.checkpoint import Checkpoint, energy_reference, trainable
-from fisherdash.potentials.evaluate import no_energies
+from fisherdash.potentials.evaluate import no_energies, spread_of
 from fisherdash.settings import ModelConfig, TrainSettings
 from fisherdash.train.step import LEARNING_UNIT, Params, State, Sums
 
@@ -95,8 +95,8 @@ class Trainee:
 
     @functools.cached_property
     def energy_std(self) -> float:
-        """Standard deviation of the energies of all frames, eV."""
-        return float(np.std(np.concatenate([self.train_set.energies, self.valid_set.energies])))
+        """Standard deviation of the energies of all frames, eV; NaN for too few."""
+        return spread_of(np.concatenate([self.train_set.energies, self.valid_set.energies]))
 
     @property
     def shape(self) -> tuple[Any, ...]:

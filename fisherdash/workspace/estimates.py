@@ -10,10 +10,12 @@ The rules:
 * An evaluation of energy and forces takes time with atoms × parameters of the network × neighbours
   (at least 8 of them), :data:`EVALUATED` of these a second; a step of training costs three. Memory
   grows with what is evaluated at once: atoms × features × (neighbours + 9 a round of messages).
+* Some networks have numbers for every pair or every triple of atoms, however far apart:
+  :data:`DENSE` of these a second, and the memory of one frame's.
 * GFN2-xTB takes :data:`XTB_SECONDS` an atom and step, from twenty atoms on with their third power.
 * A re-fit evaluates every frame once for each feature or each direction of its atoms, whichever are
   fewer, and more for Laplacians; its memory holds a few matrices of the head's weights.
-* A frame takes 16 bytes and 24 for each atom and array on disk.
+* A frame takes 16 bytes and 24 for each atom and array on disk; as text some 100 for each atom.
 * Everything takes :data:`START` first: libraries load, programs compile.
 
 The log of jobs has a JSON line when one starts and one when it ends. The lines say what kind of
@@ -56,14 +58,20 @@ BASE = 500_000_000
 """Bytes of memory that libraries and compiled programs take."""
 EVALUATED = 1.5e8
 """Atoms × parameters × (neighbours / 8) that are evaluated in a second."""
+DENSE = 1e7
+"""Numbers of pairs or triples of atoms that are evaluated in a second."""
 XTB_SECONDS = 0.003
 
 _FEW_NEIGHBOURS = 8
 _DENSITY = 0.1  # atoms/Å³ of molecules
 _SPHERE = 4.19
 _DOUBLE = 8
+_COPIES = 10 * 4  # bytes of ten numbers: an array with its slopes and what goes into it
+_TOGETHER = 64  # frames whose errors are evaluated together, or as long as so many
 _GROUPS = 25  # of consecutive frames, whose sums a re-fit keeps, in at most
 _MATRICES = 400 * 2**20
+_PAGE = 10e6  # bytes of the libraries in a report
+_HEAD_OF_FRAME, _LINE = 300.0, 100.0  # bytes of text of a frame, and of each of its atoms
 _SETTLED = 5
 """So many of the latest measured speeds are looked at."""
 
@@ -138,6 +146,8 @@ class Network:
     cutoff: float
     rounds: int = 3
     calculated: bool = False
+    pair_numbers: int = 0  # of every pair of atoms, where all have some
+    triple_numbers: int = 0
 
     @classmethod
     def of(cls, model: Any) -> "Network":
@@ -149,8 +159,15 @@ class Network:
             parameters += model.provenance.get("parameters") or 0
         # An atom goes through the network of its own element alone, if every element has one.
         parameters //= len(getattr(potential, "species", "-"))
-        cutoff, calculated = float(potential.cutoff), hasattr(potential, "calculator")
-        return cls(parameters, potential.num_features, cutoff, rounds, calculated)
+        return cls(
+            parameters,
+            potential.num_features,
+            float(potential.cutoff),
+            rounds,
+            hasattr(potential, "calculator"),
+            getattr(potential, "numbers_of_a_pair", 0),
+            getattr(potential, "numbers_of_a_triple", 0),
+        )
 
     @classmethod
     def planned(cls, config: ModelConfig) -> "Network":
@@ -168,16 +185,26 @@ class Network:
         if self.calculated:
             return _xtb(atoms)
         pairs = max(1.0, self.neighbours(atoms) / _FEW_NEIGHBOURS)
-        return atoms * self.parameters * pairs / EVALUATED
+        return atoms * self.parameters * pairs / EVALUATED + self.dense(atoms) / DENSE
+
+    def dense(self, atoms: int) -> float:
+        """Numbers of all pairs and triples of atoms, of one molecule."""
+        triples = atoms * atoms * (atoms - 1) / 2
+        return self.pair_numbers * float(atoms) ** 2 + self.triple_numbers * triples
 
     def memory(self, atoms: int) -> float:
         """Bytes while one molecule is evaluated, among others."""
         return 64.0 * atoms * self.features * (self.neighbours(atoms) + 9 * self.rounds)
 
 
-def frames_on_disk(frames: float, atoms: int) -> float:
-    """Bytes of frames with positions and forces in double precision."""
-    return frames * (16 + 2 * atoms * 3 * _DOUBLE)
+def _one_frame(networks: list[Network], atoms: int) -> float:
+    """Bytes of the numbers of all pairs and triples, of which no more than a frame's are there."""
+    return _COPIES * max(network.dense(atoms) for network in networks)
+
+
+def frames_on_disk(frames: float, atoms: int, arrays: int = 2) -> float:
+    """Bytes of frames with so many arrays of vectors (positions, forces, …) in double precision."""
+    return frames * (16 + arrays * atoms * 3 * _DOUBLE)
 
 
 def sample(atoms: int, settings: SampleSettings) -> Estimate:
@@ -213,7 +240,7 @@ def refit(network: Network, atoms: int, frames: int, elements: int, options: Opt
         weights = elements * (features + reduced * (reduced + 1) // 2)
     work += 20 * weights**3 / 1e9
     matrices = min(_GROUPS * _DOUBLE * weights**2, _MATRICES) + 6 * _DOUBLE * weights**2
-    memory = BASE + matrices + 64 * network.memory(atoms)
+    memory = BASE + matrices + 64 * network.memory(atoms) + _one_frame([network], atoms)
     memory += 3 * frames_on_disk(frames, atoms) + 32 * weights * 3 * atoms * _DOUBLE
     check = options.stability
     if options.ridge == "stable":
@@ -232,6 +259,7 @@ def label(network: Network, atoms: int, options: Options) -> Estimate:
     frames = options.label_displaced + options.label_dynamics
     work = frames * network.seconds(atoms) + _dynamics_of_labels(network, atoms, options)
     memory = BASE + max(1, options.label_dynamics) * network.memory(atoms)
+    memory += _one_frame([network], atoms)
     return Estimate("label", work, memory, 60.0 * atoms * frames)
 
 
@@ -245,6 +273,7 @@ def simulate(networks: list[Network], atoms: int, settings: MDSettings) -> Estim
     chunk = min(kept, settings.chunk) / kept
     memory = BASE + settings.replicas * slow * sum(one.memory(atoms) for one in networks)
     disk += sum(4 * one.parameters for one in networks)
+    memory += _one_frame(networks, atoms)
     # What a page reads of a run are energies; a chunk is held twice while it is written.
     memory += 2 * chunk * disk + kept * runs * 4 * _DOUBLE
     steps = float(runs) * settings.steps
@@ -253,8 +282,10 @@ def simulate(networks: list[Network], atoms: int, settings: MDSettings) -> Estim
 
 def evaluate(networks: list[Network], atoms: int, frames: int) -> Estimate:
     """Errors of several models on the same frames."""
-    work = frames * sum(network.seconds(atoms) for network in networks)
+    whole = -(-frames // _TOGETHER) * _TOGETHER
+    work = whole * sum(network.seconds(atoms) for network in networks)
     memory = BASE + (2 + len(networks)) * frames_on_disk(frames, atoms)
+    memory += max(network.memory(atoms) for network in networks) + _one_frame(networks, atoms)
     return Estimate("evaluate", work, memory)
 
 
@@ -266,6 +297,7 @@ def landscape(
     used = min(frames, settings.frames)
     work = points * used * sum(network.seconds(atoms) for network in networks)
     memory = BASE + used * max(network.memory(atoms) for network in networks)
+    memory += _one_frame(networks, atoms)
     return Estimate("landscape", work, memory, _DOUBLE * 4.0 * points * len(networks))
 
 
@@ -275,6 +307,33 @@ def reading(size: int) -> Estimate:
     A reader unpacks at most what :mod:`fisherdash.dataset.archives` allows, ten times the size.
     """
     return Estimate("import", 10 * size / 1e6, BASE + 12.0 * size, 2.0 * size)
+
+
+def writing_back(size: int) -> Estimate:
+    """A head into a copy of another program's file of so many bytes, which is read twice."""
+    taken = reading(size)
+    return Estimate("export", 3 * taken.work, BASE + 30.0 * size, taken.disk)
+
+
+def exported(frames: int, atoms: int, trajectories: int, shown: int) -> Estimate:
+    """What is taken away from a run: frames of some trajectories as text, and the libraries of
+    charts that a report holds."""
+    disk = _PAGE + 1.0 * frames * shown * (_HEAD_OF_FRAME + _LINE * atoms)
+    # Energies of all are read, and what a report shows is one text.
+    memory = BASE + 8.0 * _DOUBLE * frames * trajectories + 3 * disk
+    return Estimate("export", disk / 5e6 + frames * trajectories / 1e6, memory, disk)
+
+
+def judged(heads: int, replicas: int, atoms: int) -> Estimate:
+    """Energies of the survivors' last frames, some of each head, by the reference potential."""
+    return Estimate(
+        "judge", heads * min(replicas, 32) * _xtb(atoms), disk=1e3 + 8.0 * heads * replicas
+    )
+
+
+def benchmarks(number: int) -> Estimate:
+    """So many races of ours against a peer, each some rounds of seconds, and a chart of them."""
+    return Estimate("bench", 60.0 * number, 4 * BASE, 1e6)
 
 
 def _xtb(atoms: int) -> float:

@@ -49,9 +49,15 @@ class FolderLock:
 def writing(path: Path) -> Iterator[None]:
     """Hold the right to write a file, by a hidden one beside it; InputError while another has it.
 
-    Two programs that were given the same output would each take the other's for their own.
+    Two programs that were given the same output would each take the other's for their own. So it
+    is for a folder until it is there, from when on it has a lock of its own (:class:`FolderLock`).
     """
     target = path.resolve()
+    if target.is_dir():
+        yield
+        return
+    with storage.telling(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.lock")
     while True:
         with storage.telling(path):

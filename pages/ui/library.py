@@ -530,9 +530,9 @@ def outside_form() -> None:
 def _begin_import(path: str, outside: OutsideSettings, settings: ImportSettings) -> None:
     if not path.strip():
         raise InputError("no file is named; write the path of the model's own file")
-    file = Path(path.strip()).expanduser()
-    if not file.is_file():
-        raise InputError(f"{str(file)!r:.200} is no file; give the file of the model itself")
+    file = storage.file_named(path.strip())
+    if file is None:
+        raise InputError(f"{path.strip()!r:.200} is no file; give the file of the model itself")
     try:
         progress.begin(lambda: submit.import_model(file, settings, outside), _import_begun)
     except InputError as error:

@@ -44,7 +44,9 @@ class Visitor:
     async def arrive(self) -> None:
         """Open the page as a browser does: its HTML, which brings the cookie, then the socket."""
         if not self._cookie:
-            answer = await asyncio.to_thread(urllib.request.urlopen, self.address, timeout=PATIENCE)
+            # Only whoever asks for a page is given a cookie: others would be new in each session.
+            page = urllib.request.Request(self.address, headers={"Accept": "text/html"})
+            answer = await asyncio.to_thread(urllib.request.urlopen, page, timeout=PATIENCE)
             with answer:
                 self._cookie = (answer.headers.get("Set-Cookie") or "").split(";")[0]
         host = urllib.parse.urlsplit(self.address).netloc

@@ -55,6 +55,10 @@ WRONG_NUMBERS = [
     ("simulate C --data D --out R --precision float16", "'float32', 'float64'"),
     ("simulate C --data D --out R --temperature 0", "above 0 and at most 100000 K, not '0'"),
     ("simulate C --data D --out R --seed -1", "from 0 to 1000000000000000, not '-1'"),
+    ("simulate C --data D --out R --seed 9223372036854775808", "to 1000000000000000, not '9223"),
+    ("simulate C --data D --out R --record-every 1e30", "to 1000000000000 steps, not '1e30'"),
+    ("solve C D --out E --probes 1000000000", "from 1 to 1000000, not '1000000000'"),
+    ("sample H2O --temperature 300 --frames 5 --out x.npz --interval-fs 1e300", "not '1e300'"),
     ("evaluate C D --units MJ", "'eV', 'kcal/mol', 'kJ/mol', 'hartree'"),
     ("app --port 99999", "from 1 to 65535, not '99999'"),
 ]
@@ -64,6 +68,7 @@ WRONG_NUMBERS = [
     ("line", "expected"), WRONG_NUMBERS, ids=[line for line, _ in WRONG_NUMBERS]
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(line, expected, capfd):
+    """Seeds of 2⁶³, 10³⁰ steps and the like once ended in a traceback, or never."""
     assert expected in refusal(line.split(), capfd)
 
 
@@ -295,6 +300,7 @@ LONG = "a" * 300
     ids=lambda words: words[0],
 )
 def test_names_that_are_too_long_are_refused_in_one_line(words, capfd):
+    """They once ended in a traceback."""
     from fisherdash.__main__ import main
 
     assert main(words) == 2

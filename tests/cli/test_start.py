@@ -34,6 +34,7 @@ else:
     ],
 )
 def test_a_signal_at_the_start_is_one_sentence_and_status_1(module, sentence, number, as_module):
+    """Ctrl-C while the program loads once printed up to 34 lines of traceback."""
     code = KILLED_AT_AN_IMPORT.format(module=module, signal=number, as_module=as_module)
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False

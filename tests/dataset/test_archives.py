@@ -2,7 +2,10 @@
 
 import gzip
 import io
+import struct
 import tarfile
+import tracemalloc
+import zipfile
 
 import h5py
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 
 from fisherdash.dataset import Keys, keys_of, load_bytes
 from fisherdash.errors import InputError
+from fisherdash.potentials import ani, foreign
+from fisherdash.settings import ImportSettings
 from fisherdash.units import BOHR, HARTREE
 from tests.dataset.outputs import cp2k_files
 from tests.dataset.people import npz, same, sentence, xyz
@@ -52,6 +57,51 @@ def test_archives_that_unfold_or_are_damaged(water):
         packed = content if kind == "zip" else gzip.compress(content)
         assert "would unpack to more than 64 MiB" in sentence("x.zip", packed)
     assert "damaged archive" in sentence("x.zip", archive({"x.xyz": xyz(water)})[:-30])
+
+
+def many(members: int) -> bytes:
+    """A zip whose directory names so many members of no content, all the same."""
+    one = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 33, 0, 0, 0, 1, 0) + b"a"
+    named = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 33, *[0] * 3, 1, *[0] * 6) + b"a"
+    count = min(members, 65535)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(named) * members, len(one), 0)
+    return one + named * members + end
+
+
+def test_a_directory_of_a_zip_is_counted_before_it_is_read():
+    """Thirty megabytes of it once took 400 in memory, and ten seconds of everybody's time."""
+    zipfile.ZipFile(io.BytesIO(many(100))).close()  # it is one
+    tracemalloc.start()
+    content = many(100_000)
+    said = [sentence(name, content) for name in ("x.zip", "x.npz")]
+    with pytest.raises(InputError) as error:
+        foreign.load_bytes(content + ani.MAIN.encode(), ImportSettings(energy_unit="eV"))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert all("files or more, of which at most 10000" in one for one in (*said, str(error.value)))
+    assert most < 6 * len(content)
+
+
+def test_what_a_folder_of_deepmd_holds_is_arrays(water):
+    """A zip in place of an array was opened, whatever its directory held; bytes grew eightfold."""
+    frames = len(water["positions"])
+    coordinates = npy(np.reshape(water["positions"], (frames, -1)))
+    files = {
+        "type.raw": b"0\n1\n1\n", "type_map.raw": b"O\nH\n", "set.000/coord.npy": coordinates,
+        "set.000/energy.npy": npy(np.ravel(water["energies"])),
+        "set.000/force.npy": npy(np.reshape(water["forces"], (frames, -1))),
+    }  # fmt: skip
+    same(load_bytes("x.zip", archive(files)), water)
+    for wrong in (many(3), npy(np.zeros((frames, 9), np.int8))):
+        said = sentence("x.zip", archive({**files, "set.000/coord.npy": wrong}))
+        assert "coord.npy cannot be read" in said
+
+
+def npy(array: np.ndarray) -> bytes:
+    """As NumPy saves it."""
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
 
 
 def test_links_in_a_tar_are_not_followed():

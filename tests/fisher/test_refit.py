@@ -9,8 +9,10 @@ import pytest
 from fisherdash import dataset, fisher
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
+from fisherdash.fisher.refit import verdict
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.statistics import Estimate
 from tests.randomised import (
     planted_dataset,
     random_checkpoint,
@@ -137,3 +139,12 @@ def test_few_held_out_frames_are_warned_about(
     refit = fisher.solve(planted[1], planted[2])
     assert any("held-out frames" in warning for warning in refit.warnings)
     assert "not tested" in refit.verdict
+
+
+def test_a_verdict_on_a_few_held_out_frames_is_none() -> None:
+    """It once said "no measurable change" beside a change of a hundred per cent."""
+    few = verdict(Estimate(8.434), "head norm ×1.2", 1)
+    assert few.startswith("Too few held-out frames to tell: force error +843.4 % on 1 frame; head")
+    many = verdict(Estimate(-0.1, -0.2, 0.05), "head norm ×1.2", 40)
+    assert many.startswith("No measurable change of held-out forces: −10.0 % (95 % interval")
+    assert "40 frames" in many

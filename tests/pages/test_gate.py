@@ -72,6 +72,7 @@ def test_its_own_pages_are_answered(kind, host, origin):
     ],
 )
 def test_another_name_is_not_answered_to(host, origin):
+    """Any Host was once served: a name that is made to point here (DNS rebinding) reads it all."""
     more = {"origin": origin} if origin else {}
     assert answer("http", host=host, **more) == "421"
     assert answer("websocket", "/_stcore/stream", host=host, **more) == "closed"
@@ -93,6 +94,7 @@ def test_pages_of_other_sites_are_refused(origin):
 
 
 def test_the_counters_of_the_server_are_not_public():
+    """Anybody could once read them."""
     assert answer("http", "/_stcore/metrics", host=HERE) == "404"
     assert answer("http", "/base/_stcore/metrics", host=HERE) == "404"
 

@@ -43,8 +43,10 @@ def test_a_trusted_file_becomes_a_checkpoint_that_can_be_re_fitted(
     (error,) = app.error
     assert "add “Trust this file” if it comes from somebody" in error.value
     assert not jobs.every("import") and not trusted.everything()
-    fill(app, file().with_name("absent"), python, trust=True)
-    assert "is no file; give the file of the model itself" in app.error[0].value
+    for name in (file().with_name("absent"), "~nosuchuser/file", "x" * 300):
+        fill(app, name, python, trust=True)
+        assert "is no file; give the file of the model itself" in app.error[0].value
+    assert not app.exception
     fill(app, file(), python, trust=True)
     assert not app.error and not app.exception
     (job,) = jobs.every("import")

@@ -47,6 +47,15 @@ def test_energies_are_those_of_the_definition() -> None:
     assert rebuilt == FOUND.potential and hash(rebuilt) == hash(FOUND.potential)
 
 
+def test_layers_of_wildly_different_widths_are_not_filled_up() -> None:
+    """A hundred kilobytes once became gigabytes: every layer as wide as the widest of its kind."""
+    wide = {"H": (2048, 1, 2048, 1, 2048), "C": (1, 2048, 1, 2048, 1), "O": (1, 1, 1, 1, 1)}
+    files = folders.files(sizes=wide)
+    assert sum(map(len, files.values())) < 10**6
+    with pytest.raises(InputError, match="so different widths"):
+        ani.read(files, "train0")
+
+
 @pytest.mark.parametrize("atoms", [1, 2, 3])
 def test_small_molecules_have_no_angles_and_are_right(atoms: int) -> None:
     x = displaced_ethanol(1)[0, [0, 3, 2]][:atoms]

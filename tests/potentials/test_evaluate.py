@@ -7,7 +7,13 @@ import pytest
 
 from fisherdash import dataset
 from fisherdash.potentials import checkpoint
-from fisherdash.potentials.evaluate import evaluate, predicted, seen_frames
+from fisherdash.potentials.evaluate import (
+    evaluate,
+    no_energies,
+    predicted,
+    seen_frames,
+    spread_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +54,10 @@ def test_errors_of_parts_make_up_those_of_the_whole(ethanol):
     assert evaluate(model, few) == one.errors()
     assert f"{parts[1].force_rmse:.4g} eV/Å" in one.caution and "10 of these 40" in one.caution
     assert dataclasses.replace(one, seen=np.zeros(40, bool)).caution is None
+
+
+def test_nothing_is_said_of_the_spread_of_a_few_energies():
+    """Two frames of nearly one energy once made every model one that had learned no energies."""
+    energies = np.arange(6.0)
+    assert no_energies(2.0, spread_of(energies)).startswith("No energies were learned")
+    assert no_energies(2.0, spread_of(energies[:5])) == no_energies(1.0, spread_of(energies)) == ""

@@ -49,6 +49,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_hostile_provenance_is_refused_in_one_short_sentence(sound, tmp_path, what):
+    """Wrong types, lone surrogates and huge integers once loaded, and took pages away; a name of
+    40 MB went to every visitor."""
     data = with_header(sound, tmp_path / "a.safetensors", provenance=HOSTILE[what])
     with pytest.raises(InputError, match="header of evil is damaged") as refusal:
         checkpoint.load_bytes(data, "evil")

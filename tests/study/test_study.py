@@ -18,6 +18,7 @@ import dask
 import distributed
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from fisherdash import dataset
@@ -353,11 +354,15 @@ def _kill_children(stop: threading.Event) -> None:
 
 
 def test_workers_end_with_the_process_that_began_the_study(home: Path) -> None:
+    """Nor does anything listen: a scheduler of Dask once ran what others on the machine sent."""
     file, out = home / "orphans.toml", home / "orphans"
     file.write_text(spec_of(home, 40).text)
     words = [sys.executable, "-m", "fisherdash", "study", file, "--out", out, "--workers", "1"]
     study = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     busy = until(lambda: _busy(out))
+    here = psutil.Process(study.pid)
+    sockets = [one for each in (here, *here.children(True)) for one in each.net_connections()]
+    assert not [one for one in sockets if one.status == psutil.CONN_LISTEN]
     study.kill()
     study.wait()
     with pytest.raises(ProcessLookupError):

@@ -59,6 +59,41 @@ def test_every_kind_of_work_can_be_begun():
     assert set(crash_work.KINDS) == set(crash_test.KINDS)
 
 
+WRITER = """
+import pathlib, sys, time
+place = pathlib.Path(sys.argv[1])
+(place / ".part-claim-0.npz").touch()  # a name that is reserved is nothing written
+time.sleep(0.3)
+for number in range(100):
+    part = place / f".part-{number}"
+    part.write_text("half of it")
+    time.sleep(0.1)
+    part.rename(place / f"{number}.npz")
+"""
+
+
+@pytest.mark.parametrize("aim", ["writing", "half a file"])
+def test_a_kill_meets_the_writing(aim, tmp_path):
+    (tmp_path / "datasets").mkdir()
+    line = [sys.executable, "-c", WRITER, str(tmp_path / "datasets")]
+    pace = crash_test.Pace(whole=11.0, silent=0.3, files=4)
+    before = crash_test.written(tmp_path)
+    with subprocess.Popen(line, text=True) as child:
+        crash_test.wait(aim, child, tmp_path, pace, chance=0.05)
+        child.kill()
+    whole = list((tmp_path / "datasets").glob("[!.]*"))
+    assert crash_test.written(tmp_path) != before and len(whole) < 60
+    assert aim == "writing" or len(crash_test.halves(tmp_path)) == 1
+
+
+def test_a_child_that_ends_is_not_waited_for(tmp_path):
+    pace = crash_test.Pace(whole=1e3, silent=0.0, files=1)
+    for aim in crash_test.AIMS:
+        with subprocess.Popen([sys.executable, "-c", ""], text=True) as child:
+            crash_test.wait(aim, child, tmp_path, pace, chance=0.5)
+        assert child.returncode == 0
+
+
 @pytest.mark.validate
 def test_sixty_kills_lose_nothing(root):
     line = [sys.executable, str(root / "tools" / "crash_test.py"), "--kills", "60"]

@@ -57,6 +57,7 @@ def anna(tmp_path, monkeypatch):
 
 
 def test_all_that_counts_against_a_user_is_listed(anna):
+    """Folders of studies that had not begun once counted against a user and were seen nowhere."""
     assert sum(one.bytes for one in anna) == limits.size_of(paths.root())
     sorts, names = [one.sort for one in anna], {one.name for one in anna}
     assert sorted(sorts) == sorted(
@@ -72,6 +73,7 @@ def test_what_cannot_be_read_says_why(anna):
 
 
 def test_everything_can_be_deleted(anna):
+    """No page once deleted trainings or studies, and the quota asked for it."""
     for one in belongings.everything():
         belongings.delete(one)
     assert (paths.place("trainings") / ".part-claim-model").exists()

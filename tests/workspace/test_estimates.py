@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fisherdash.potentials.ani import Ani
+from fisherdash.potentials.schnetpack import PaiNN
 from fisherdash.settings import (
     LandscapeSettings,
     MDSettings,
@@ -88,6 +89,7 @@ def test_what_asks_for_more_is_estimated_to_take_more(rule, settings, name, what
 
 
 def test_endless_jobs_are_estimated_as_endless():
+    """Only dynamics and uploads once had an estimate; a sample of 10¹² frames simply began."""
     year = 365 * 24 * 3600.0
     assert estimates.sample(ATOMS, SampleSettings(frames=10**9)).seconds > 50 * year
     assert a_training(TrainSettings(epochs=10**9)).seconds > 100 * year
@@ -106,6 +108,23 @@ def test_a_network_for_each_element_costs_an_atom_only_its_own() -> None:
     assert network.parameters == 650_000
     # Many features are pushed forward along the directions of the atoms, of which there are few.
     assert estimates.refit(network, ATOMS, 800, 3, Options()).seconds < 7200
+
+
+@pytest.mark.parametrize(
+    ("potential", "numbers"),
+    [(Ani(), 1000**3 / 2 * 32), (PaiNN(), 1000**2 * PaiNN().numbers_of_a_pair)],
+    ids=["triples", "pairs"],
+)
+def test_pairs_and_triples_of_a_large_molecule_count(potential, numbers) -> None:
+    """ANI on a thousand atoms was said to take seconds and takes a day, and all of the memory."""
+    model = SimpleNamespace(potential=potential, num_parameters=600_000, body={"layer_0": {}})
+    network = Network.of(model)
+    small, large = (estimates.evaluate([network], atoms, 1) for atoms in (ATOMS, 1000))
+    assert small.seconds < 60 and small.memory < 1e9
+    assert large.work > 0.9 * numbers / estimates.DENSE
+    runs = estimates.simulate([network], 1000, MDSettings(replicas=1, steps=1000))
+    fit = estimates.refit(network, 1000, 10, 3, Options())
+    assert min(one.memory for one in (large, runs, fit)) > 0.9 * 4 * numbers
 
 
 def test_usual_jobs_pass_a_shared_server():

@@ -39,6 +39,7 @@ BEYOND = {
 
 @pytest.mark.parametrize("beyond", BEYOND)
 def test_on_a_server_every_job_is_bounded_in_time_memory_and_disk(beyond):
+    """A visitor could once begin a job of 10¹² frames or epochs, behind which others waited."""
     price, sentence = BEYOND[beyond]
     with users.acting_for(ANNA), limits.agreed():  # nobody can agree to more than is allowed
         limits.admit(SMALL)

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from fisherdash import storage
 from fisherdash.errors import InputError
 from fisherdash.workspace import paths
 
@@ -76,3 +77,18 @@ def test_an_unwritable_workspace_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("FISHERDASH_WORKSPACE", str(blocked / "inside"))
     with pytest.raises(InputError, match="FISHERDASH_WORKSPACE"):
         paths.folder("runs")
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/file", "x" * 300, "a\0b", "\ud800", "absent", "."])
+def test_what_is_no_file_is_none_whatever_probing_it_raises(tmp_path, monkeypatch, name):
+    """An unknown user in the name of a Python was a traceback, and took the page away."""
+    monkeypatch.chdir(tmp_path)
+    assert storage.file_named(name) is None
+
+
+def test_a_file_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "file").touch()
+    assert (
+        storage.file_named("~/file") == storage.file_named(tmp_path / "file") == tmp_path / "file"
+    )

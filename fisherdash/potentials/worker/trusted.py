@@ -64,13 +64,14 @@ def trust(path: Path, family: str, python: str) -> Trusted:
             or a disk that refuses.
     """
     check_allowed()
-    program = Path(os.path.abspath(Path(python).expanduser()))  # noqa: PTH100 - links stay links
-    if not program.is_file() or not os.access(program, os.X_OK):
+    named = storage.file_named(python)
+    if named is None or not os.access(named, os.X_OK):
         raise InputError(
             f"--python {python!r:.200} is no program; give the Python that has the library of the "
             "model, such as ~/mace/bin/python"
         )
-    if not path.is_file():
+    program = Path(os.path.abspath(named))  # noqa: PTH100 - links stay links
+    if storage.file_named(path) is None:
         raise InputError(f"{str(path)!r:.200} is no file; give the file of the model itself")
     if path.stat().st_size > MOST_BYTES:
         raise InputError(f"{path.name} has more than {MOST_BYTES} bytes; no model has")

@@ -5,7 +5,6 @@ import subprocess
 
 import numpy as np
 import pytest
-from fisherdash.potentials.form import HeadForm, rewritten
 
 from fisherdash import fisher
 from fisherdash.__main__ import main
@@ -13,6 +12,7 @@ from fisherdash.dataset import Dataset, load
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint, native
 from fisherdash.potentials.evaluate import predict
+from fisherdash.potentials.head import HeadForm, rewritten
 from fisherdash.potentials.worker import importing
 from fisherdash.settings import Options
 from tests.potentials.worker.conftest import BLANK, asked

@@ -56,6 +56,7 @@ def test_on_a_shared_server_there_is_none_of_it(file, python, monkeypatch) -> No
 def test_what_is_no_file_or_no_program_is_refused(file, python, tmp_path) -> None:
     with pytest.raises(InputError, match="is no file"):
         trusted.trust(tmp_path, "mace", python)
-    for wrong in (str(tmp_path / "python"), str(tmp_path), str(Path(file()))):
+    nowhere = ("~nosuchuser/python", "x" * 300)
+    for wrong in (str(tmp_path / "python"), str(tmp_path), str(Path(file())), *nowhere):
         with pytest.raises(InputError, match="is no program"):
             trusted.trust(file(), "mace", wrong)
