@@ -54,4 +54,6 @@ potentials() { # FILE, then the libraries
     mv requirements.part "$1"
 }
 potentials requirements-potentials.txt "mace-torch>=0.3.16" "so3krates-torch>=0.2.1"
-potentials requirements-nequip.txt "nequip>=0.19.1"
+# Of these the later ones want Python 3.12, and one pin is enough.
+potentials requirements-nequip.txt "nequip>=0.19.1" "networkx<3.7" "numpy<2.5" "scipy<1.18" \
+    "contourpy<1.4"
