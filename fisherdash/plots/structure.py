@@ -147,7 +147,7 @@ def _sentence(found: Origin, name: str) -> str:
     if left.sign:
         words += f", and {number(left.value, sign=True)} is left"
     else:
-        words += ", and what is left cannot be told from none"
+        words += ", and what is left is not significant"
     order, jitter = found.order[name], found.fluctuation[name]
     if order is not None and jitter is not None:
         verdict = (

@@ -181,7 +181,7 @@ def elsewhere(title: str, found: Findings) -> str:
         for other in found.of(one.condition)
         if other.second != one.question.head and other.survival_sign
     ]
-    rest = f"; told from none there too: {', '.join(others)}" if others else ""
+    rest = f"; significant there too: {', '.join(others)}" if others else ""
     return (
         f"The same asked elsewhere ({title}): “{one.question.head}” changes the share of survivors "
         f"by {one.change.scaled(100.0).text(sign=True, unit='points')}, mean over {one.models} "
@@ -194,7 +194,7 @@ def _others(others: Sequence[Comparison]) -> str:
     ranked = sorted(others, key=lambda one: -(one.survivors.value or 0.0))
     parts = [
         f"{one.second} {one.survivors.scaled(100.0).text(sign=True)}"
-        f"{'' if one.survival_sign else ' (not told from none)'}"
+        f"{'' if one.survival_sign else ' (not significant)'}"
         for one in ranked
     ]
     if not parts:

@@ -53,7 +53,7 @@ def test_the_answer_comes_first_then_the_other_heads_then_the_price() -> None:
     (report,) = [one for one in found.comparisons if one.second == "report"
                  and one.condition.temperature == 500]  # fmt: skip
     change = report.survivors.scaled(100.0).text(sign=True)
-    assert f"report {change} (not told from none) points" in others and "wide" not in others
+    assert f"report {change} (not significant) points" in others and "wide" not in others
     (error,) = [one for one in found.force_errors if one.head == "wide"]
     assert f"×{error.change.text()} that of default" in price
     assert "the re-fit takes 2 s beside 50 s of training" in price
@@ -65,4 +65,4 @@ def test_the_answer_comes_first_then_the_other_heads_then_the_price() -> None:
     told = words.elsewhere("Another", found)
     wide = found.primary.change.scaled(100.0).text(sign=True, unit="points")
     assert f"elsewhere (Another): “wide” changes the share of survivors by {wide}" in told
-    assert "told from none" not in told and words.elsewhere("Another", Findings(tables)) == ""
+    assert "significant" not in told and words.elsewhere("Another", Findings(tables)) == ""
