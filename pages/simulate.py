@@ -6,7 +6,7 @@ import streamlit as st
 
 from fisherdash import submit
 from fisherdash.dataset import Dataset
-from fisherdash.md.integrator import timestep_warning
+from fisherdash.dataset.timestep import timestep_warning
 from fisherdash.settings import MDSettings
 from fisherdash.workspace import estimates, jobs
 from fisherdash.workspace import paths as places

@@ -54,7 +54,7 @@ def simulate(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     models = read_checkpoints(args.checkpoints)
     data = read_data(args.data, args, console)
     from fisherdash import tasks
-    from fisherdash.md.integrator import timestep_warning
+    from fisherdash.dataset.timestep import timestep_warning
 
     temperature = args.temperature or data.temperature or MDSettings.temperature
     if args.temperature is None and data.temperature is None:
@@ -131,7 +131,7 @@ def compare(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     import numpy as np
 
     from fisherdash import analysis, workspace
-    from fisherdash.md.integrator import timestep_warning
+    from fisherdash.dataset.timestep import timestep_warning
 
     run = workspace.open_run(folder)
     if args.reference:
