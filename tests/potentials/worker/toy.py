@@ -68,13 +68,8 @@ class Toy:
         }
 
     def seam(self):
-        return {
-            "layers": ["last"],
-            "chosen": [[0, 1, 2, 3]],
-            "column": 0,
-            "scale": ONES,
-            "stretch": ONES,
-        }
+        fields = {"layers": ["last"], "chosen": [[0, 1, 2, 3]], "column": 0}
+        return fields | {"scale": ONES, "stretch": ONES, "types": list(ELEMENTS)}
 
     def attached(self, numbers, x, folder):
         """With a head that is linear in the features; a file of another answer is a library's."""
