@@ -47,5 +47,4 @@ def model(kind: str, heads: list[str], repulsion: bool):
 
 torch.set_default_dtype(torch.float64)
 torch.save(model("MACE", ["Default"], False), f"{sys.argv[1]}/plain.model")
-torch.save(model("ScaleShiftMACE", ["Default"], True), f"{sys.argv[1]}/repulsion.model")
 torch.save(model("ScaleShiftMACE", ["one", "two"], True), f"{sys.argv[1]}/heads.model")

@@ -185,7 +185,7 @@ def test_so3lr_moves_to_another_level_of_theory(so3lr, shared_data) -> None:
     assert before > 0.3 and after < 0.06
 
 
-MACES = [("plain", None), ("repulsion", None), ("heads", "two")]
+MACES = [("plain", None), ("heads", "two")]
 
 
 @pytest.mark.slow
