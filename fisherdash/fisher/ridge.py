@@ -132,7 +132,8 @@ def gcv(
     delta = projected / np.maximum(kept + lam, np.finfo(float).tiny)
     rss = np.maximum(misfit - 2 * delta @ projected + delta**2 @ kept, 0.0)
     free = 1 - problem.spectrum.effective_dof(ridges) / problem.rows
-    return np.where(free > 0, rss / np.maximum(free, np.finfo(float).tiny) ** 2, math.inf)
+    found = np.full(len(free), math.inf)
+    return np.divide(rss, free**2, out=found, where=free > 0)
 
 
 def _residual(
