@@ -238,7 +238,7 @@ def _native(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
         console.note(note)
     return {
         "library": found.library,
-        "out": args.out,
+        "out": str(out),
         "force_difference_eV_per_A": found.force_difference,
     }
 
