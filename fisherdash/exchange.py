@@ -63,25 +63,24 @@ def import_model(
 def import_calculator(which: str, out: Path) -> "Task[JobProgress, Checkpoint]":
     """GFN2-xTB, or the ASE calculator ``module:object``, becomes a checkpoint, the result."""
 
-    def work(cancel: threading.Event, report: Report) -> Any:
+    def work() -> Any:
         from fisherdash.potentials import checkpoint, foreign
 
-        yield JobProgress(0.0, "importing", which)
         model = foreign.calculator(which, name=out.stem)
         checkpoint.save(model, out)
         return model
 
     estimate = estimates.reading(_HEADER)
-    return Task("import", which, estimate, work, info={"out": out}, keeps=False)
+    return _in_one_step("import", which, estimate, {"out": out}, "importing", work)
 
 
 def convert(path: Path, settings: TutorialSettings, out: Path) -> "Task[JobProgress, Checkpoint]":
     """Parameters of the public E3x tutorial become a checkpoint, the result."""
+    from fisherdash.potentials import checkpoint
 
-    def work(cancel: threading.Event, report: Report) -> Any:
+    def work() -> Any:
         from fisherdash.potentials.e3x import tutorial
 
-        yield JobProgress(0.0, "converting", path.name)
         try:
             data = storage.content(path, checkpoint.MAX_BYTES)
         except OSError as error:
@@ -90,10 +89,8 @@ def convert(path: Path, settings: TutorialSettings, out: Path) -> "Task[JobProgr
         checkpoint.save(model, out)
         return model
 
-    from fisherdash.potentials import checkpoint
-
     estimate = estimates.reading(_size(path, checkpoint.MAX_BYTES))
-    return Task("import", path.name, estimate, work, info={"out": out}, keeps=False)
+    return _in_one_step("import", path.name, estimate, {"out": out}, "converting", work)
 
 
 def write_back(
@@ -101,29 +98,27 @@ def write_back(
 ) -> "Task[JobProgress, Native]":
     """The head of a checkpoint goes into a copy of the file or folder that was imported."""
 
-    def work(cancel: threading.Event, report: Report) -> Any:
+    def work() -> Any:
         from fisherdash.potentials import native
 
-        yield JobProgress(0.0, "writing", out.name)
         return native.write(model, original, out, unit)
 
     from fisherdash.potentials.worker import trusted
 
     estimate = estimates.writing_back(_size(original, trusted.MOST_BYTES))
-    return Task("export", out.name, estimate, work, info={"out": out}, keeps=False)
+    return _in_one_step("export", out.name, estimate, {"out": out}, "writing", work)
 
 
 def write_torch_head(model: "Checkpoint", out: Path) -> "Task[JobProgress, Native]":
     """A head of a model that a library of torch evaluates goes out as a module, in a new folder."""
 
-    def work(cancel: threading.Event, report: Report) -> Any:
+    def work() -> Any:
         from fisherdash.potentials import native
 
-        yield JobProgress(0.0, "writing", out.name)
         return native.write_torch_head(model, out)
 
     estimate = estimates.writing_back(8 * model.head.size)
-    return Task("export", out.name, estimate, work, info={"out": out}, keeps=False)
+    return _in_one_step("export", out.name, estimate, {"out": out}, "writing", work)
 
 
 def export_run(
@@ -137,29 +132,44 @@ def export_run(
         parts: gives its content, piece by piece.
     """
 
-    def work(cancel: threading.Event, report: Report) -> Any:
-        yield JobProgress(0.0, "writing", out.name)
+    def work() -> int:
         with storage.replacing(out) as part, Path(part).open("wb") as file:
             return sum(file.write(block) for block in parts())
 
     heads, replicas = run.header.shape
     shown = 1 if out.suffix == ".xyz" else heads
     estimate = estimates.exported(len(run.times), run.header.num_atoms, heads * replicas, shown)
-    return Task("export", out.name, estimate, work, info={"out": out}, keeps=False)
+    return _in_one_step("export", out.name, estimate, {"out": out}, "writing", work)
 
 
 def judge(run: Run, data: Dataset, calculator: str | None = None) -> "Task[JobProgress, None]":
     """The survivors' last frames by the potential that labelled the data, kept with the run."""
 
-    def work(cancel: threading.Event, report: Report) -> Any:
+    def work() -> None:
         from fisherdash import recordings
 
-        yield JobProgress(0.0, "judging", run.id)
         recordings.judge_survivors(run, data, calculator)
 
     heads, replicas = run.header.shape
     estimate = estimates.judged(heads, replicas, run.header.num_atoms)
-    return Task("judge", run.id, estimate, work, info={"run": run.folder}, keeps=False)
+    return _in_one_step("judge", run.id, estimate, {"run": run.folder}, "judging", work)
+
+
+def _in_one_step(
+    kind: Any,
+    subject: str,
+    estimate: Any,
+    info: dict[str, Any],
+    stage: str,
+    call: Callable[[], Any],
+) -> "Task[JobProgress, Any]":
+    """A task that says what it is about and then does it whole."""
+
+    def work(cancel: threading.Event, report: Report) -> Any:
+        yield JobProgress(0.0, stage, subject)
+        return call()
+
+    return Task(kind, subject, estimate, work, info=info, keeps=False)
 
 
 def _size(path: Path, most: int) -> int:
