@@ -69,28 +69,27 @@ def nothing_left_running():
     client.close_all()
 
 
+def named_python(variable: str, libraries: str, family: str) -> str:
+    """The Python that a variable of the environment names; without one the test is skipped."""
+    named = os.environ.get(variable, "")
+    if not named:
+        pytest.skip(
+            f"{variable} names no Python that has {libraries}; "
+            f"'make potentials FAMILY={family}' makes one"
+        )
+    return named
+
+
 @pytest.fixture(scope="session")
 def theirs() -> str:
     """A Python with MACE and so3krates-torch."""
-    named = os.environ.get("FISHERDASH_OUTSIDE_PYTHON", "")
-    if not named:
-        pytest.skip(
-            "FISHERDASH_OUTSIDE_PYTHON names no Python that has MACE and so3krates-torch; "
-            "'make potentials FAMILY=mace' makes one"
-        )
-    return named
+    return named_python("FISHERDASH_OUTSIDE_PYTHON", "MACE and so3krates-torch", "mace")
 
 
 @pytest.fixture(scope="session")
 def nequips() -> str:
     """A Python with NequIP, which wants another e3nn than MACE does."""
-    named = os.environ.get("FISHERDASH_NEQUIP_PYTHON", "")
-    if not named:
-        pytest.skip(
-            "FISHERDASH_NEQUIP_PYTHON names no Python that has NequIP; "
-            "'make potentials FAMILY=nequip' makes one"
-        )
-    return named
+    return named_python("FISHERDASH_NEQUIP_PYTHON", "NequIP", "nequip")
 
 
 @pytest.fixture(scope="session")
