@@ -36,6 +36,7 @@ from fisherdash.statistics import bootstrap
 DEFAULT = "default"
 QUADRATIC = ["--head", "quadratic", "--metric", "noise"]
 NOISE = [*QUADRATIC, "--ridge", "0.01"]
+WEIGHTED = ["--head", "quadratic", "--metric", "weighted-noise", "--ridge", "0.01"]
 DISPLACED, DYNAMICS = ["--label-displaced", "128"], ["--label-dynamics", "32"]
 HEADS = {
     "report": ("the report's θ* = T⁻¹c", ["--head", "shared", "--ridge", "0"]),
@@ -45,6 +46,8 @@ HEADS = {
     "displaced": ("the same, 128 labelled displacements", [*NOISE, *DISPLACED]),
     "dynamics": ("the same, 32 labelled frames of its own dynamics", [*NOISE, *DYNAMICS]),
     "both": ("the same, both labels", [*NOISE, *DISPLACED, *DYNAMICS]),
+    "weighted": ("by element and quadratic, weighted noise ridge", WEIGHTED),
+    "weighted-own": ("the same, 32 labelled frames of its own dynamics", [*WEIGHTED, *DYNAMICS]),
     "entropy": ("by element and quadratic, by relative entropy", [*NOISE, "--method", "kl"]),
 }
 COLUMNS: tuple[str, ...] = (
