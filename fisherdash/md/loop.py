@@ -88,9 +88,11 @@ def running(
     order = [index for group in groups for index in group.indices]
 
     def in_order(parts: list[np.ndarray]) -> np.ndarray:
+        """Parts of the groups as one array, heads in the order of the run."""
         return np.concatenate(parts)[np.argsort(order)]
 
     def frames_of(parts: list[np.ndarray]) -> np.ndarray:
+        """The complete frames, heads first."""
         return in_order([np.moveaxis(part[: len(due)], 0, 2) for part in parts])
 
     records = [Record(*map(np.asarray, record)) for _, record in call.results]

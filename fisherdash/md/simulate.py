@@ -109,6 +109,7 @@ def simulate(
     linear = initial.is_linear(dataset.positions)
 
     def chunks() -> Iterator[Chunk]:
+        """Makes the initial states when the first chunk is asked for."""
         notes: tuple[str, ...] = ()
         if resume_from is None:
             first = next(iter(checkpoints.values()))

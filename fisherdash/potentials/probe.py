@@ -69,6 +69,7 @@ def probe(checkpoint: Checkpoint) -> Probe:
         """D, and G as (directions, frames, features)."""
 
         def sums(x: jax.Array) -> jax.Array:
+            """D at positions."""
             found = potential.features(params, numbers, x, forward_mode=True).features
             return phi.linear(found)
 

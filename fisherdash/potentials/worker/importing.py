@@ -133,6 +133,7 @@ def _check(process: Client, found: Found) -> None:
     values = process.ask("per_atom", where, outputs)
 
     def pulled(weights: np.ndarray, share: float) -> np.ndarray:
+        """−F of the part w·D and a share of U₀, by the library."""
         given = {"h": np.broadcast_to(weights, shape)}
         if fixed:
             given["fixed"] = np.full(shape[0], share)
