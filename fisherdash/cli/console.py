@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from fisherdash.cli.start import SIGNALS, stop
+from fisherdash.cli import SIGNALS, stop
 from fisherdash.errors import InputError, within
 from fisherdash.text import harmless
 from fisherdash.trajectories import KIND_WORDS
