@@ -6,7 +6,7 @@ help and mistakes answer at once.
 
 import sys
 
-from fisherdash.cli.start import watch_signals
+from fisherdash.cli import watch_signals
 
 if __name__ == "__main__" or sys.argv[0].endswith("/fisherdash"):  # the program, no import of it
     watch_signals()

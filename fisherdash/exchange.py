@@ -39,6 +39,7 @@ def import_model(
     """
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """Read, probe and save the model."""
         from fisherdash.potentials import checkpoint, foreign
         from fisherdash.potentials.worker import importing
 
@@ -64,6 +65,7 @@ def import_calculator(which: str, out: Path) -> "Task[JobProgress, Checkpoint]":
     """GFN2-xTB, or the ASE calculator ``module:object``, becomes a checkpoint, the result."""
 
     def work() -> Any:
+        """Find the calculator and save the checkpoint that names it."""
         from fisherdash.potentials import checkpoint, foreign
 
         model = foreign.calculator(which, name=out.stem)
@@ -79,6 +81,7 @@ def convert(path: Path, settings: TutorialSettings, out: Path) -> "Task[JobProgr
     from fisherdash.potentials import checkpoint
 
     def work() -> Any:
+        """Read the parameters and save the checkpoint."""
         from fisherdash.potentials.e3x import tutorial
 
         try:
@@ -99,6 +102,7 @@ def write_back(
     """The head of a checkpoint goes into a copy of the file or folder that was imported."""
 
     def work() -> Any:
+        """Write the file and read it again."""
         from fisherdash.potentials import native
 
         return native.write(model, original, out, unit)
@@ -113,6 +117,7 @@ def write_torch_head(model: "Checkpoint", out: Path) -> "Task[JobProgress, Nativ
     """A head of a model that a library of torch evaluates goes out as a module, in a new folder."""
 
     def work() -> Any:
+        """Write the folder and test it on the library's model."""
         from fisherdash.potentials import native
 
         return native.write_torch_head(model, out)
@@ -133,6 +138,7 @@ def export_run(
     """
 
     def work() -> int:
+        """Write the file piece by piece; its bytes."""
         with storage.replacing(out) as part, Path(part).open("wb") as file:
             return sum(file.write(block) for block in parts())
 
@@ -146,6 +152,7 @@ def judge(run: Run, data: Dataset, calculator: str | None = None) -> "Task[JobPr
     """The survivors' last frames by the potential that labelled the data, kept with the run."""
 
     def work() -> None:
+        """Evaluate the survivors' last frames and keep the energies."""
         from fisherdash import recordings
 
         recordings.judge_survivors(run, data, calculator)
@@ -166,6 +173,7 @@ def _in_one_step(
     """A task that says what it is about and then does it whole."""
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """Say what it is about, then do it."""
         yield JobProgress(0.0, stage, subject)
         return call()
 

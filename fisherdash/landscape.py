@@ -204,6 +204,7 @@ def _gradient(
     forces_weight: Float[Array, ""],
 ) -> Weights:
     def total(moving: Weights) -> Array:
+        """The loss of the block."""
         energy, force = _squares(potential, form, moving, held, atomic_numbers, block)
         return 0.5 * (energy + forces_weight * force)
 
@@ -216,6 +217,7 @@ def _moved(
     weights: Weights, lengths: tuple[Float[Array, ""], ...], directions: tuple[Weights, ...]
 ) -> Weights:
     def leaf(start: Array, *along: Array) -> Array:
+        """One array of weights after the steps."""
         step = sum(a * d.astype(jnp.float64) for a, d in zip(lengths, along, strict=True))
         return (start.astype(jnp.float64) + step).astype(start.dtype)
 
@@ -414,6 +416,7 @@ def survey(
         yield Progress(index / len(models), name, dict(found))
 
         def within(done: int, total: int, index: int = index, name: str = name) -> None:
+            """Tell the share of all models that is done."""
             if watch is not None:
                 watch((index + done / total) / len(models), name)
 

@@ -263,6 +263,7 @@ def _run(atoms: Atoms, plan: SampleSettings) -> Iterator[SampleProgress]:
     positions, forces, energies, temperatures = [], [], [], []
 
     def so_far() -> Dataset:
+        """The frames until now as a data set."""
         # Rounded to single precision (1e-7 Å, 1e-6 eV/Å), so that the file is small and reading it
         # back gives these very numbers.
         single = [np.array(a, dtype=np.float32).astype(np.float64) for a in (positions, forces)]
@@ -418,6 +419,7 @@ def _with(make: Callable[[Atoms], Any]) -> Label:
     kept: list[Atoms] = []  # with their calculator, which begins from its last frame
 
     def label(atomic_numbers: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Energies and forces, NaN for frames that cannot be done."""
         energies = np.full(len(positions), np.nan)
         forces = np.full(positions.shape, np.nan)
         if not (kept and np.array_equal(kept[0].numbers, atomic_numbers)):

@@ -158,6 +158,7 @@ def median(values: Float[np.ndarray, " values"], seed: int = 0) -> Estimate:
     count = len(known)
 
     def middle(often: Drawn) -> Float[np.ndarray, " draws"]:
+        """The median of each draw, from how often each value came."""
         upto = np.cumsum(often, axis=1)
         places = [(upto <= place).sum(axis=1) for place in ((count - 1) // 2, count // 2)]
         return known[places].mean(axis=0)

@@ -73,6 +73,7 @@ def _put_back_if_it_waits(function: Callable[Given, Job]) -> Callable[Given, Job
 
     @functools.wraps(function)
     def submitting(*args: Given.args, **kwargs: Given.kwargs) -> Job:
+        """Submit, and write down what was asked for."""
         job = function(*args, **kwargs)
         given = inspect.signature(function).bind(*args, **kwargs).arguments
         written = {name: _written(one) for name, one in given.items() if name not in _READ_AGAIN}

@@ -117,6 +117,7 @@ def sample(
     """Make a data set with GFN2-xTB in the file ``out``; None when there was no frame yet."""
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """Run the dynamics; the file has every frame within seconds."""
         from fisherdash import reference
 
         last = None
@@ -125,6 +126,7 @@ def sample(
         return last.so_far() if last is not None and last.so_far is not None else None
 
     def describe(item: "SampleProgress") -> JobProgress:
+        """Frames so far and their temperature."""
         detail = f"{item.frames} of {settings.frames} frames, {item.temperature_K:.0f} K"
         return JobProgress(min(1.0, item.done / max(1, item.total)), item.stage, detail)
 
@@ -152,6 +154,7 @@ def train(
     state = state_beside(out)
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """Train, and save the best network when it has ended."""
         from fisherdash import train as training
         from fisherdash.potentials import checkpoint
 
@@ -180,6 +183,7 @@ def train_in(
     """A training of the workspace; its folder holds everything that resuming needs."""
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """Train or go on, every report into the training's folder."""
         from fisherdash import train as training
 
         reports = training.resume(header, *sets, trainings.state_file(folder), cancel=cancel)
@@ -234,12 +238,14 @@ def solve(
     kept = labels_out or (out.with_suffix(".labels.npz") if options.labels else None)
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """Re-fit, and save head and labels."""
         from fisherdash import fisher
         from fisherdash.potentials import checkpoint
 
         words = f"{len(data)} frames"
 
         def progress(stage: str, done: float) -> None:
+            """Between two blocks of a pass."""
             report(JobProgress(done, stage, words))
 
         yield JobProgress(0.0, "solving", words)
@@ -274,10 +280,12 @@ def label(
     """
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """Run the dynamics, and write the frames."""
         from fisherdash.fisher import labels
         from fisherdash.fisher.refit import divide
 
         def progress(share: float) -> None:
+            """Between two chunks of dynamics."""
             report(JobProgress(share, "running the model", ""))
 
         yield JobProgress(0.0, "running the model", "")
@@ -305,6 +313,7 @@ def simulate(
     header = headers.describe_run(models, data, settings, title=title, command=command, roles=roles)
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """Run, record, and judge the survivors where their potential is known."""
         from fisherdash import md
 
         chunks = md.simulate(models, data, settings, cancel=cancel)
@@ -325,6 +334,7 @@ def resume_simulation(folder: Path) -> Task[JobProgress, Path]:
     left = runs.unfinished(folder)
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """Run and record the rest."""
         from fisherdash import md
 
         rest = md.resume(left.header, left.checkpoints, left.state, cancel=cancel)
@@ -362,6 +372,7 @@ def demo(
     )
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """The two tasks one after the other."""
         from fisherdash.potentials import checkpoint
 
         yield JobProgress(0.0, "loading")
@@ -390,6 +401,7 @@ def evaluate(
     """
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """One model after the other."""
         from fisherdash.potentials.evaluate import predicted
 
         found: dict[str, Predicted] = {}
@@ -439,12 +451,14 @@ def curve(
     number, tested = len(every), test
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """One re-fit after the other."""
         found = None
         for found in learning_curve(model, data, tested, options, seen, cancel):
             yield found
         return found
 
     def describe(found: "LearningCurve") -> JobProgress:
+        """Re-fits so far."""
         done = sum(len(one.errors) for one in found.points)
         words = f"{done} of {number} re-fits, {found.points[-1].frames} frames"
         return JobProgress(done / number, "solving", words)
@@ -465,9 +479,11 @@ def landscape(
     """The loss around several models, by their names; the surfaces go into the file ``out``."""
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """One model after the other; surfaces into the file."""
         from fisherdash import landscape
 
         def watch(share: float, name: str) -> None:
+            """Within one model."""
             report(JobProgress(share, "mapping", name))
 
         found: dict[str, Landscape] = {}
@@ -492,12 +508,14 @@ def study(
     """Run what is missing in the folder of a study; the result is the folder."""
 
     def work(cancel: threading.Event, report: Report) -> Any:
+        """All units, see :func:`fisherdash.study.run_study`."""
         from fisherdash.study import run_study
 
         yield from run_study(spec, folder, workers=workers, scheduler=scheduler, cancel=cancel)
         return folder
 
     def describe(item: "StudyProgress") -> JobProgress:
+        """Models done and failed."""
         words = f"{item.done} of {item.models} models"
         words += f", {item.failed} failed" if item.failed else ""
         words += "" if item.ended else f", {item.stage}"
@@ -522,6 +540,7 @@ def _training(
     info: dict[str, Any],
 ) -> "Task[EpochReport, Any]":
     def describe(report: "EpochReport") -> JobProgress:
+        """The epoch, its error and its pace."""
         words = f"epoch {report.epoch} of {report.epochs}"
         if report.epoch:
             words += f", force RMSE {1000 * report.valid_force_rmse:.3g} meV/Å"
@@ -576,6 +595,7 @@ def _part(
     """A task as the part of a longer one from one share of its progress to another."""
 
     def scaled(item: JobProgress) -> JobProgress:
+        """The progress as that of the whole."""
         return dataclasses.replace(item, fraction=begin + (end - begin) * item.fraction)
 
     work = task.work(cancel, lambda item: report(scaled(item)))

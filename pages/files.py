@@ -110,6 +110,7 @@ def all_jobs() -> None:
     active = [job for job in found if job.active]
 
     def lines() -> None:
+        """The jobs that wait or are at work."""
         for job in active:
             job_line(job)
 

@@ -147,6 +147,7 @@ def path_part(refit: "Refit", key: str) -> float | None:
     slider = f"{key} point"
 
     def take() -> None:
+        """Move the slider to the point that was clicked."""
         selected = st.session_state[f"{key} path"].selection.point_indices
         if selected:
             st.session_state[slider] = ridges[selected[0]]

@@ -83,6 +83,7 @@ def launch(paths: list[Path], data_path: Path, data: Dataset) -> None:
         files = dict(zip(models, paths, strict=True))
 
         def then(job: jobs.Job) -> None:
+            """Show the run that has begun."""
             begun(job)
             library.select("run", job.info["run"].name)
             st.session_state["simulated"] = data.fingerprint, chosen

@@ -12,7 +12,7 @@ from fisherdash.plots import study as figures
 from fisherdash.plots.study import looks
 from fisherdash.settings import shell_command
 from fisherdash.study import Tables, results, words
-from fisherdash.study.primary import registered
+from fisherdash.study.spec import registered
 from fisherdash.study.statistics import Condition, Findings
 from fisherdash.workspace import jobs
 from pages.ui import library, progress
@@ -32,6 +32,7 @@ def findings_of(study: results.Kept) -> Findings | None:
     """The statistics of a study as far as it has come; None until they are known."""
 
     def findings() -> Findings:
+        """All statistics, computed in the background."""
         asked = registered(study.folder)
         return Findings(study.tables(), study.specification, asked=asked).complete()
 

@@ -54,9 +54,11 @@ def form(path: Path, data: Dataset) -> None:
     )
 
     def train() -> jobs.Job:
+        """Submit the training."""
         return submit.training(path, data, config, settings, split=split, name=name)
 
     def then(job: jobs.Job) -> None:
+        """Say what the training is called."""
         kept = job.info["training"].name
         begun(job)
         also = "" if kept == paths.safe_stem(name + ".x") else f" Its name is {plain(kept)}."

@@ -209,6 +209,7 @@ ACROSS = {
     "cli/test_arguments",  # wrong arguments of every command
     "cli/test_outputs",  # the gate and the lock of every command that writes
     "fisher/test_wide",  # the experiment with wider heads
+    "study/test_primary",  # the question of a study from its file to the sentence
     "study/test_planted",  # the statistics of a study from planted population to verdict
     "test_house",
     "test_older_files",  # files of earlier versions, wherever they are read

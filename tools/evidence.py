@@ -43,8 +43,7 @@ from fisherdash.plots.study import (  # noqa: E402
     survival_figure,
 )
 from fisherdash.study import words  # noqa: E402
-from fisherdash.study.primary import registered  # noqa: E402
-from fisherdash.study.spec import parsed  # noqa: E402
+from fisherdash.study.spec import parsed, registered  # noqa: E402
 from fisherdash.study.statistics import DEFAULT, Condition, Findings  # noqa: E402
 from fisherdash.study.statistics.comparison import networks  # noqa: E402
 from fisherdash.study.statistics.failures import UNKNOWN  # noqa: E402

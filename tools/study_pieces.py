@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from fisherdash.errors import InputError  # noqa: E402 - found through the line above
-from fisherdash.study import plan, primary, read_spec, store, tables  # noqa: E402
+from fisherdash.study import plan, read_spec, spec, tables  # noqa: E402
 from fisherdash.study.run import prepare_study  # noqa: E402
 
 ARCHIVE = "members.zip"
@@ -43,13 +43,13 @@ def pack(folder: Path, study: Path) -> int:
     part = study / f".{ARCHIVE}.part"
     with zipfile.ZipFile(part, "w", zipfile.ZIP_LZMA) as archive:
         for one in done:
-            for path in sorted(store.home(folder, one.name).glob("*.json")):
+            for path in sorted(plan.member_folder(folder, one.name).glob("*.json")):
                 inside = zipfile.ZipInfo(f"{one.name}/{path.name}", _DAY)
                 inside.compress_type = zipfile.ZIP_LZMA
                 archive.writestr(inside, path.read_bytes())
     part.replace(study / ARCHIVE)
-    if (folder / primary.FILE).exists():
-        shutil.copyfile(folder / primary.FILE, study / primary.FILE)
+    if (folder / spec.QUESTIONS).exists():
+        shutil.copyfile(folder / spec.QUESTIONS, study / spec.QUESTIONS)
     finished = dataclasses.replace(whole, members=tuple(done))
     tables.write_tables(tables.collect(folder, finished), study / "tables")
     pack_tables(study / "tables")
@@ -59,9 +59,9 @@ def pack(folder: Path, study: Path) -> int:
 def unpack(study: Path, folder: Path) -> int:
     """Begin or extend a study's folder with the models that were packed; how many."""
     text = (study / plan.SPEC_FILE).read_text(encoding="utf-8")
-    if (study / primary.FILE).exists():  # before the question is asked again
+    if (study / spec.QUESTIONS).exists():  # before the question is asked again
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(study / primary.FILE, folder / primary.FILE)
+        shutil.copyfile(study / spec.QUESTIONS, folder / spec.QUESTIONS)
     whole = prepare_study(read_spec(text, study), folder)
     known = {one.name for one in whole.members}
     if not (study / ARCHIVE).exists():
@@ -70,7 +70,7 @@ def unpack(study: Path, folder: Path) -> int:
     with zipfile.ZipFile(study / ARCHIVE) as archive:
         for inside in archive.namelist():
             name, _, file = inside.partition("/")
-            place = store.home(folder, name) / file
+            place = plan.member_folder(folder, name) / file
             if name in known and "/" not in file and not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(archive.read(inside))

@@ -153,9 +153,11 @@ def _kind(
     edges = np.linspace(low - margin, high + margin, BINS + 1)
 
     def moments(values: np.ndarray) -> tuple[float, float]:
+        """Mean and standard deviation."""
         return float(values.mean()), float(values.std())
 
     def away(values: np.ndarray, other: np.ndarray) -> float:
+        """First Wasserstein distance of two sets of values."""
         return float(scipy.stats.wasserstein_distance(values.ravel(), other.ravel()))
 
     shown: dict[str | None, np.ndarray] = {None: data, **measured}

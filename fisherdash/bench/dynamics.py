@@ -101,6 +101,7 @@ def nve_jax_md() -> Result:
         advance = jax.jit(lambda state: jax.lax.fori_loop(0, steps, lambda _, s: step(s), state))
 
     def peer() -> None:
+        """The whole run in jax-md's compiled loop."""
         with inputs.plain_jax():
             jax.block_until_ready(advance(state).position)
 
@@ -119,7 +120,10 @@ def nve_overhead() -> Result:
     x = layout.put(state.positions, layout.state.positions)
 
     def share(params: Any, x: jax.Array) -> jax.Array:
+        """Bare evaluations of the replicas of one device."""
+
         def evaluate(_: Any, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            """Forces at positions that hardly move."""
             x, _ = carry
             _, forces = group.force_field(params, x, jnp.ones(x.shape[:2], bool))
             return x + 1e-12 * forces, forces  # so that no evaluation can be left out
@@ -167,6 +171,7 @@ def _stepper(
     params, state = layout.put(params, layout.params), layout.put(state, layout.state)
 
     def call(steps: int) -> None:
+        """So many steps, waited for."""
         # Frames beyond the buffer are dropped, which is as much work as keeping them.
         work = (params, state, constants, np.int64(steps))
         jax.block_until_ready(engine.advance(group.force_field, FRAMES, layout, *work))

@@ -75,6 +75,7 @@ def checkpoint() -> Checkpoint:
     random = np.random.default_rng(0)
 
     def filled(leaf: np.ndarray) -> np.ndarray:
+        """The weights themselves, random ones in place of zeros."""
         return leaf if leaf.any() else random.normal(scale=0.1, size=leaf.shape).astype(leaf.dtype)
 
     body = jax.tree.map(filled, e3x.init(CONFIG, seed=0))
@@ -123,6 +124,7 @@ def reference_forces(body: e3x.Body, head: jax.Array, x: jax.Array) -> tuple[jax
     """Energies and forces through E3x's modules; call it inside :func:`plain_jax`."""
 
     def total(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Sum of the energies, whose slope are the forces, and the energies."""
         energies = reference_energies(body, head, x)
         return jnp.sum(energies), energies
 

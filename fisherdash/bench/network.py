@@ -54,6 +54,7 @@ def _against_e3x(frames: int, calls: int) -> Result:
     body, head, on_device = _on_device(x)
 
     def peer() -> np.ndarray:
+        """So many calls of E3x's modules; returns the forces."""
         with inputs.plain_jax():
             for _ in range(calls):
                 _, forces = inputs.reference_forces(body, head, on_device)
@@ -73,6 +74,7 @@ def _ours(
     potential = inputs.checkpoint().potential
 
     def call() -> np.ndarray:
+        """So many calls of ours; returns the forces."""
         for _ in range(calls):
             _, forces = compiled(potential, SHARED, body, Head(head), elements, on_device)
             jax.block_until_ready(forces)
@@ -108,10 +110,14 @@ def train_step() -> Result:
 
     @jax.jit
     def step(params, state, x, energies, forces):
+        """The tutorial's step of Adam."""
+
         def loss(params):
+            """Of a batch: energies and forces."""
             body, head = params
 
             def total(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+                """Minus the sum of the energies, whose slope are the forces."""
                 energies = inputs.reference_energies(body, head, x)
                 return -jnp.sum(energies), energies
 
@@ -123,6 +129,7 @@ def train_step() -> Result:
         return optax.apply_updates(params, updates), state
 
     def peer() -> None:
+        """An epoch of the tutorial's steps."""
         with inputs.plain_jax():
             params = (checkpoint.body, checkpoint.head.astype(np.float32))
             state = optimiser.init(params)
@@ -170,6 +177,7 @@ def _epoch(frames: int):
     order = training.order()
 
     def run() -> None:
+        """An epoch of ours, waited for."""
         jax.block_until_ready(training.advance(Sums.zero(1), order, 0, training.steps))
 
     return run
@@ -189,6 +197,7 @@ def warm_start() -> Result:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a second start finds bytecode, too
 
         def run(name: str) -> None:
+            """One start of the program, its run in the folder of this name."""
             words = "simulate model.safetensors --data data.npz --steps 1 --replicas 32 --json"
             subprocess.run(
                 [sys.executable, "-m", "fisherdash", *words.split(), "--out", name],

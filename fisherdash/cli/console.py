@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from fisherdash.cli.start import SIGNALS, stop
+from fisherdash.cli import SIGNALS, stop
 from fisherdash.errors import InputError, within
 from fisherdash.text import harmless
 from fisherdash.trajectories import KIND_WORDS
@@ -258,6 +258,7 @@ class Console:
         """
 
         def ask(number: int, frame: object) -> None:
+            """The handler of the signals."""
             if self.cancel.is_set():
                 raise KeyboardInterrupt
             self.cancel.set()
@@ -289,6 +290,7 @@ def _quiet_interrupts() -> Iterator[None]:
     """Where Python cannot raise, as in a destructor, it prints a traceback: not of a signal."""
 
     def hook(found: Any) -> None:
+        """Tell what is unraisable, but no signal."""
         if not issubclass(found.exc_type, KeyboardInterrupt):
             sys.__unraisablehook__(found)
 

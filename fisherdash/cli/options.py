@@ -21,6 +21,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     """Type of an option: a whole number from ``low`` to ``high``."""
 
     def convert(text: str) -> int:
+        """The number of a text; ArgumentTypeError for any other."""
         try:
             value = int(text)
         except ValueError:

@@ -252,6 +252,7 @@ def _readable(format: str | None) -> Callable[[str, bytes], bool]:
     """Whether a file of an archive is one of data; any may be where the format was named."""
 
     def check(name: str, data: bytes) -> bool:
+        """Whether a file is read, by its name and content."""
         try:
             inner = Path(name).stem if name.lower().endswith(archives.PACKED_ENDINGS) else name
             return bool(_format_of(inner, data))

@@ -151,10 +151,12 @@ class Derivatives(NamedTuple):
         phi = Descriptors(form, basis, atomic_numbers)
 
         def evaluate(x: Array) -> tuple[Array, Array | None]:
+            """Carried numbers and U₀ at positions."""
             per_atom = potential.features(params, atomic_numbers, x, forward_mode=True)
             return phi.carried(per_atom.features), per_atom.fixed
 
         def second(carried: Array, directions: Array) -> Any:
+            """Second derivatives along directions."""
             return _second(phi, evaluate, carried, positions, directions, potential.taylor)
 
         directions, acceleration, total = _axes(positions), None, None
@@ -190,6 +192,7 @@ def _first(
     (carried, fixed), push = jax.linearize(evaluate, positions)
 
     def column(direction: Array) -> tuple[Array, Array | None]:
+        """∂φ and ∂U₀ along one direction."""
         tangent, slope = push(direction)
         return phi.push(carried, tangent), slope
 
@@ -214,12 +217,14 @@ def _second(
             return first, second, None if slopes is None else slopes[0]
 
         def slope(x: Array) -> tuple[Array, Array | None]:
+            """First derivatives along the direction."""
             return jax.jvp(evaluate, (x,), (direction,))[1]
 
         (first, fixed), (second, _) = jax.jvp(slope, (positions,), (direction,))
         return first, second, fixed
 
     def along(total: tuple[Array, Array], direction: Array):
+        """Adds one direction to the sums; its first derivatives."""
         first, second, fixed = pushed(direction)
         curvature, squares = total
         total = curvature + second, squares + phi.twice_squares(first)

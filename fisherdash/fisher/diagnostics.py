@@ -137,6 +137,7 @@ def boltzmann_test(
     curvature = np.stack([_laplacian(part) for part in parts])
 
     def temperatures(count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pooled and by descriptor, of groups as often as they count."""
         pooled = (count @ (work @ weights)) / (count @ (curvature @ weights))
         top, bottom = count @ work[:, :asked], count @ curvature[:, :asked]
         with np.errstate(divide="ignore", invalid="ignore"):

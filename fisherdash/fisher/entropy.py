@@ -141,6 +141,7 @@ def descend_entropy(
     most = 1 + ROUNDS * (1 + HALVINGS)
 
     def sampled(head: Float[np.ndarray, " p"], number: int) -> _Samples:
+        """Samples of a head; ``number`` heads were sampled before."""
         tell(number / most)
         model = start.with_head(head, start.element_bias, "kl", {})
         return _sample(model, dataset, temperature, options.stability, cancel)

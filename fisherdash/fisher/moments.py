@@ -137,6 +137,7 @@ class Moments:
         joint = scipy.linalg.block_diag(sums, 1.0)
 
         def of(vector: np.ndarray | None) -> Any:
+            """Sᵀv of a vector, None where there is none."""
             return None if vector is None else vector @ sums
 
         return dataclasses.replace(
@@ -394,6 +395,7 @@ def _derivatives(
     """Derivatives of a block of frames; each device of ``mesh`` has BLOCK of them, and a key."""
 
     def of_block(keys: Array, params: Parameters, basis: Any, numbers: Array, x: Array):
+        """The frames of one device."""
         return Derivatives.of(
             potential,
             form,

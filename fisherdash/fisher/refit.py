@@ -96,6 +96,7 @@ def _paired_change(
     floor = np.finfo(float).tiny  # a head that makes no error at all has no relative change
 
     def ratio(often: Float[np.ndarray, "draws frames"]) -> Float[np.ndarray, " draws"]:
+        """The relative change for each draw of frames."""
         before, after = (np.maximum(often @ one / len(one), floor) for one in (default, fisher))
         return np.sqrt(after / before) - 1
 

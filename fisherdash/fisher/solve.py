@@ -127,12 +127,14 @@ def prepare(
         """What all passes have in common; ``done`` frames have been seen before this one."""
 
         def report(frames: int, _: int) -> None:
+            """Tell the share of all passes that is done."""
             if progress is not None:
                 progress("solving", (done + frames) / total)
 
         return {"precision": options.precision, "cancel": cancel, "progress": report}
 
     def sums(part: Dataset, done: int, groups: int) -> tuple[Moments, ...]:
+        """One pass over frames; ``done`` frames have been seen before."""
         return accumulate(
             start,
             part,
@@ -216,10 +218,12 @@ def with_labels(
     total = bool(options.label_displaced) + rounds
 
     def tell(done: float, share: float) -> None:
+        """Tell the share of all rounds that is done."""
         if progress is not None:
             progress("labelling", (done + share / 2) / total)
 
     def added(kind: str, x: np.ndarray, failing: np.ndarray | None, done: float) -> labels.Labels:
+        """The labels with these frames, labelled now."""
         report = functools.partial(tell, done)
         numbers = data.atomic_numbers
         frames, sound = labels.labelled_by(labeller, numbers, x, cancel=cancel, progress=report)
@@ -296,11 +300,13 @@ def _spread_of_features(
     potential: Potential, params: Parameters, atomic_numbers: Array, x: Array, probes: Array
 ) -> Float[Array, "features features"]:
     def features(x: Array) -> Array:
+        """h of all atoms."""
         return potential.features(params, atomic_numbers, x, forward_mode=True).features
 
     _, push = jax.linearize(features, x)
 
     def of(direction: Array) -> Array:
+        """Products of the slopes along one direction."""
         slopes = push(direction).astype(jnp.float64)
         return jnp.einsum("naf,nag->fg", slopes, slopes)
 

@@ -8,7 +8,6 @@ A run is ``simulate(checkpoints, dataset, settings)``, an iterator of chunks. Be
 from fisherdash.md.engine import Group
 from fisherdash.md.failure import TOLERANCE, Bonds, Contacts, find_contacts
 from fisherdash.md.integrator import State, start
-from fisherdash.md.loop import Chunk, Setting, run
-from fisherdash.md.simulate import resume, simulate
+from fisherdash.md.simulate import Chunk, Setting, resume, run, simulate
 from fisherdash.settings import MDSettings
 from fisherdash.trajectories import CLASH, NOT_FINITE, SURVIVING

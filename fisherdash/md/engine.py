@@ -104,6 +104,7 @@ class PotentialForceField:
         each = heads // bodies * replicas
 
         def evaluate(body: Any, head: Head, molecules: jax.Array, wanted: jax.Array):
+            """Energies and forces of the molecules of one body."""
             of_molecules = jax.tree.map(
                 lambda leaf: jnp.repeat(leaf, replicas, axis=0), head._replace(basis=None)
             )
@@ -278,6 +279,7 @@ def advance(
         first_frame = frame_of(state.step + 1, constants.record_every)
 
         def one_step(_: Any, carry: tuple[State, Record]) -> tuple[State, Record]:
+            """One step, written into the slot of its frame."""
             state, record = carry
             state = step(force_field, params, state, constants)
             slot = frame_of(state.step, constants.record_every) - first_frame
@@ -304,6 +306,7 @@ def step(force_field: ForceField, params: Any, state: State, constants: RunConst
     surviving = state.failed_step == SURVIVING
 
     def evaluate(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Energies and forces; failed replicas stay where they are."""
         moves = surviving & failure.finite(positions)
         known = jnp.where(moves[..., None, None], positions, state.positions)
         energies, forces = force_field(params, known, moves)

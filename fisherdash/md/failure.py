@@ -174,6 +174,7 @@ def mark_failed(
     moves = surviving & sound
 
     def freeze(new: jax.Array, old: jax.Array) -> jax.Array:
+        """The new values of replicas that go on, the old ones of all others."""
         return jnp.where(jnp.reshape(moves, moves.shape + (1,) * (new.ndim - moves.ndim)), new, old)
 
     return State(

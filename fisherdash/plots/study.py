@@ -32,9 +32,8 @@ from fisherdash.plots.chart import (
 from fisherdash.plots.training import TRAIN, VALID
 from fisherdash.statistics import Estimate
 from fisherdash.study.statistics import DEFAULT, KINDS, Comparison, Condition
-from fisherdash.study.statistics.comparison import Power, model_means, models_needed
+from fisherdash.study.statistics.comparison import Paired, Power, model_means, models_needed
 from fisherdash.study.statistics.failures import SurvivalCurve
-from fisherdash.study.statistics.pairing import Paired
 
 KIND_COLOURS = (FAILED, "#c4650f", "#a68a00", NEUTRAL)
 """Of the kinds of failure, the worst first; the last one is steady."""

@@ -542,6 +542,7 @@ def _network(
     name = energies_file(files, source)
 
     def moved(line: re.Match[str]) -> str:
+        """A line with the energy of a single atom, changed."""
         energy = float(line[3]) + float(change[atomic_numbers[line[1]]])
         return f"{line[1]}{line[2]}{energy!r}"
 

@@ -380,6 +380,7 @@ def energy_and_forces(
     frames, atoms = positions.shape[:2]
 
     def block(head: Head, x: Array) -> Evaluation:
+        """Frames that are evaluated together."""
         fixed = functools.partial(together, potential, form, params, head, atomic_numbers)
         return potential.with_neighbours(fixed, x)
 
@@ -390,6 +391,7 @@ def energy_and_forces(
         return _of_wanted(block, head, positions, wanted, most)
 
     def in_blocks(values: Array) -> Array:
+        """Rows in blocks, the last one filled up with its last row."""
         shape = values.shape[1:]
         fill = jnp.broadcast_to(values[-1:], (-frames % most, *shape))
         return jnp.concatenate([values, fill]).reshape(-1, most, *shape)
@@ -419,6 +421,7 @@ def _of_wanted(
     order = jnp.concatenate([order, jnp.full(-frames % most, frames, order.dtype)])
 
     def one_block(index: Array, found: Evaluation) -> Evaluation:
+        """Writes one block of wanted frames into what was found."""
         rows = jax.lax.dynamic_slice_in_dim(order, index * most, most)
         arrays = head._replace(basis=None), positions
         of_rows, x = jax.tree.map(lambda leaf: jnp.take(leaf, rows, 0, mode="clip"), arrays)
@@ -445,6 +448,7 @@ def together(
     phi = Descriptors(form, head.basis, atomic_numbers)
 
     def total(x: Array) -> tuple[Array, Array]:
+        """Sum of the energies, whose slope are minus the forces, and the energies."""
         per_atom = potential.features(params, atomic_numbers, x, neighbours=neighbours)
         energies = phi.energies(head, per_atom.features)
         if per_atom.fixed is not None:

@@ -25,8 +25,8 @@ from fisherdash.potentials import ani as ani_folder
 from fisherdash.potentials import evaluate, foreign
 from fisherdash.potentials.ani import Ani
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.foreign import clusters
 from fisherdash.potentials.head import Head
-from fisherdash.potentials.probe import clusters
 from fisherdash.potentials.schnetpack import reading as schnetpack_file
 from fisherdash.potentials.worker import client, trusted
 from fisherdash.potentials.worker.client import line

@@ -66,6 +66,7 @@ def converter(one: Setting) -> Callable[[str], Any]:
     """The type of an option: from a word of the command line to a value that is allowed."""
 
     def convert(text: str) -> Any:
+        """The value of a text; ArgumentTypeError for what is not allowed."""
         for value in _readings(one, text):
             if one.allows(value):
                 return value

@@ -1,8 +1,8 @@
 """Populations of models: specified in a TOML file, run anywhere, kept in small tables.
 
-``spec`` reads the file, ``primary`` is its one question, ``plan`` makes members and units of it and
-estimates what they take, ``stages`` does one unit, ``run`` does them all, here or on Dask, and
-``tables`` is what comes out.
+``spec`` reads the file and its primary question, ``plan`` makes members and units of it, keeps
+their results and estimates what they take, ``stages`` does one unit, ``run`` does them all, here or
+on Dask, and ``tables`` is what comes out.
 """
 
 from fisherdash.study.plan import estimate_of, open_plan, read_begun

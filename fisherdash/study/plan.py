@@ -3,30 +3,99 @@
 A member's name is made from what determines it (frames, network, training), so a study that is
 extended finds again what it has. A unit is a few members of one shape of network and training: they
 are trained and simulated in one batch. What they will take is estimated one after the other.
+
+A study's folder: one small JSON file for each finished stage of each member.
+
+    study.toml                  the specification
+    questions.json              wordings of its primary question, with dates, where it has one
+    data/                       its data sets
+    members/NAME/training.json  the losses and errors; default.safetensors, the network
+    members/NAME/heads.json     the re-fits; head-KEY.safetensors
+    members/NAME/run-KEY.json   what the dynamics of the heads gave, by temperature and time step
+    members/NAME/failed.json    why a member could not be done
+    running/                    dynamics under way, to go on with
+    log/HOST-PID.jsonl          who did what when
+    tables/                     the result (fisherdash.study.tables)
+
+A file is there when its stage is done, whole or not at all. Nothing else says what is finished, so
+nothing can disagree with it.
 """
 
 import contextlib
 import dataclasses
 import functools
 import hashlib
+import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fisherdash import dataset
+from fisherdash import dataset, storage
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import MDSettings, Options
-from fisherdash.study import store
-from fisherdash.study.primary import DEFAULT_HEAD
-from fisherdash.study.spec import Model, Spec, read_spec, written
-from fisherdash.study.store import digest
+from fisherdash.study.spec import DEFAULT_HEAD, Model, Spec, digest, read_spec, written
 from fisherdash.workspace import estimates
 from fisherdash.workspace.estimates import Estimate, Network
 
 SPEC_FILE, DATA = "study.toml", "data"
+VERSION = 1
+MOST_BYTES = 100_000_000
+"""Of one stage's result: a million trajectories."""
+
+
+def member_folder(folder: Path, member: str) -> Path:
+    """The folder of a member."""
+    return folder / "members" / member
+
+
+def write_stage(path: Path, fields: dict[str, Any]) -> None:
+    """Writes one stage's result, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with storage.replacing(path) as part:
+        part.write_text(
+            json.dumps({"version": VERSION, **fields}, allow_nan=False), encoding="utf-8"
+        )
+
+
+def read_stage(path: Path) -> dict[str, Any] | None:
+    """A stage's result, None where there is none; InputError if it is damaged or of the future."""
+    try:
+        fields = json.loads(storage.content(path, MOST_BYTES))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged; delete it and the study does it again") from error
+    if not isinstance(fields, dict) or fields.get("version") != VERSION:
+        raise InputError(f"{path} is not of version {VERSION}, which this program reads")
+    return fields
+
+
+@contextlib.contextmanager
+def sound_files(place: Path) -> Iterator[None]:
+    """InputError where what a member's files hold is not what the stages write."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"a file in {place} is damaged ({type(error).__name__}: {error!s:.80}); delete that "
+            "folder and the study does it again"
+        ) from error
+
+
+def log_event(folder: Path, event: str, **details: Any) -> None:
+    """Adds a line to this process's log."""
+    place = folder / "log"
+    place.mkdir(parents=True, exist_ok=True)
+    line = {"time": round(time.time(), 3), "event": event, **details}
+    with (place / f"{socket.gethostname()}-{os.getpid()}.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,11 +286,11 @@ class Unit:
 
     def file(self, member: Member, name: str) -> Path:
         """A file of a member."""
-        return store.home(self.folder, member.name) / name
+        return member_folder(self.folder, member.name) / name
 
     def run_file(self, member: Member, settings: MDSettings) -> Path:
         """Where the dynamics of a member with these settings are kept."""
-        return run_file(store.home(self.folder, member.name), settings)
+        return run_file(member_folder(self.folder, member.name), settings)
 
     def remaining(self) -> list[Member]:
         """Members that have not failed."""
@@ -229,8 +298,8 @@ class Unit:
 
     def fail(self, member: Member, why: str) -> None:
         """Gives a member up, with the reason."""
-        store.log(self.folder, "failed", member=member.name, why=why)
-        store.write(self.file(member, FAILED), {"why": why})
+        log_event(self.folder, "failed", member=member.name, why=why)
+        write_stage(self.file(member, FAILED), {"why": why})
 
     def stop_if_asked(self) -> None:
         """Raises Interrupted once the work was asked to stop."""
@@ -242,23 +311,23 @@ class Unit:
         """Logs the beginning and the end; gives a clock of the seconds since."""
         self.stop_if_asked()
         names, started = [member.name for member in members], time.perf_counter()
-        store.log(self.folder, "started", stage=stage, members=names)
+        log_event(self.folder, "started", stage=stage, members=names)
         yield lambda: time.perf_counter() - started
         seconds = round(time.perf_counter() - started, 3)
-        store.log(self.folder, "finished", stage=stage, members=names, seconds=seconds)
+        log_event(self.folder, "finished", stage=stage, members=names, seconds=seconds)
 
 
 def is_done(folder: Path, plan: Plan, member: Member) -> bool:
     """Whether nothing is left to do for a member, because it is finished or because it failed."""
-    place = store.home(folder, member.name)
+    place = member_folder(folder, member.name)
     if (place / FAILED).exists():
         return True
-    with store.sound(place):
-        heads = store.read(place / HEADS) if (place / TRAINING).exists() else None
+    with sound_files(place):
+        heads = read_stage(place / HEADS) if (place / TRAINING).exists() else None
         if heads is None or heads_left(plan, heads):
             return False
         return not any(
-            names_left(store.read(run_file(place, settings)), heads)
+            names_left(read_stage(run_file(place, settings)), heads)
             for settings in plan.spec.dynamics
         )
 

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from fisherdash.errors import InputError
-from fisherdash.study import primary, spec
+from fisherdash.study import spec
 from fisherdash.study.plan import DATA, SPEC_FILE, open_plan
 from fisherdash.study.tables import (
     COLUMNS,
@@ -59,7 +59,7 @@ class Kept:
         How many files there are, the newest time that one was written, and that it was put there.
         """
         files = self.members.glob("*/*.json") if self.members.is_dir() else self._tables()
-        told = (self.folder / SPEC_FILE, self.folder / primary.FILE)
+        told = (self.folder / SPEC_FILE, self.folder / spec.QUESTIONS)
         facts = [path.stat() for path in (*files, *told) if path.exists()]
         newest = max((one.st_mtime_ns for one in facts), default=0)
         return len(facts), newest, max((one.st_ctime_ns for one in facts), default=0)
@@ -90,7 +90,7 @@ def problem(folder: Path) -> str:
     try:
         if (folder / SPEC_FILE).exists():
             spec.read_spec(spec.written(folder / SPEC_FILE), folder)
-        primary.registered(folder)
+        spec.registered(folder)
     except InputError as error:
         return str(error)
     return ""
@@ -109,7 +109,7 @@ def kept() -> list[Kept]:
     found = []
     for home, mark in ((shipped(), " (sample)"), (paths.place("studies"), "")):
         folders = home.iterdir() if home.is_dir() else []
-        for folder in sorted(folders, key=lambda one: (not (one / primary.FILE).exists(), one)):
+        for folder in sorted(folders, key=lambda one: (not (one / spec.QUESTIONS).exists(), one)):
             if not paths.is_text(folder.name):
                 continue
             study = Kept(folder.name + mark, folder)
@@ -132,8 +132,8 @@ def as_zip(study: Kept, tables: Tables) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(SPEC_FILE, study.specification)
-        if (study.folder / primary.FILE).exists():
-            archive.write(study.folder / primary.FILE, primary.FILE)
+        if (study.folder / spec.QUESTIONS).exists():
+            archive.write(study.folder / spec.QUESTIONS, spec.QUESTIONS)
         with tempfile.TemporaryDirectory() as folder:
             write_tables(tables, Path(folder))
             for name in COLUMNS:

@@ -25,7 +25,6 @@ from urllib.parse import urlsplit
 
 from fisherdash import dataset, storage
 from fisherdash.errors import InputError
-from fisherdash.study import store
 from fisherdash.study.plan import (
     DATA,
     FAILED,
@@ -36,11 +35,11 @@ from fisherdash.study.plan import (
     is_done,
     load_data,
     make_plan,
+    member_folder,
     open_plan,
     read_data,
 )
-from fisherdash.study.primary import register
-from fisherdash.study.spec import Spec
+from fisherdash.study.spec import Spec, register
 from fisherdash.study.tables import collect, write_tables
 from fisherdash.workspace.locks import FolderLock
 
@@ -163,7 +162,7 @@ class _Tally:
         """How far the study is now."""
         for member in self._plan.members:
             if member.name not in self._failed and is_done(self._folder, self._plan, member):
-                failed = (store.home(self._folder, member.name) / FAILED).exists()
+                failed = (member_folder(self._folder, member.name) / FAILED).exists()
                 self._failed[member.name] = failed
         failures = sum(self._failed.values())
         done = len(self._failed) - failures

@@ -27,22 +27,23 @@ from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.recordings import judge_survivors, survivor_positions
 from fisherdash.settings import LandscapeSettings, MDSettings
 from fisherdash.statistics import evenly_spaced
-from fisherdash.study import store
 from fisherdash.study.plan import (
     HEADS,
     NETWORK,
     TRAINING,
     Member,
     Unit,
+    digest,
     head_key,
     heads_left,
     is_done,
     names_left,
     open_plan,
+    read_stage,
     run_key,
+    write_stage,
 )
-from fisherdash.study.primary import DEFAULT_HEAD
-from fisherdash.study.store import digest
+from fisherdash.study.spec import DEFAULT_HEAD
 from fisherdash.train import EpochReport, Trainee, train_together
 from fisherdash.trajectories import FAILURES
 from fisherdash.units import KCAL_PER_MOL
@@ -132,14 +133,14 @@ def _train_members(unit: Unit) -> None:
                 for row in thinned(report.history, _LOSS_ROWS)
             ],
         }
-        store.write(unit.file(member, TRAINING), training)
+        write_stage(unit.file(member, TRAINING), training)
 
 
 def _refit_members(unit: Unit) -> None:
     """Re-fits and measures every head that is missing."""
     for member in unit.remaining():
         path = unit.file(member, HEADS)
-        found = store.read(path) or {"heads": {}, "seconds": {}, "device": device()}
+        found = read_stage(path) or {"heads": {}, "seconds": {}, "device": device()}
         if not heads_left(unit.plan, found):
             continue
         with unit.stage("re-fits", [member]):
@@ -149,7 +150,7 @@ def _refit_members(unit: Unit) -> None:
                 unit.stop_if_asked()
                 unit.fail(member, str(error))
                 continue
-            store.write(path, found)
+            write_stage(path, found)
 
 
 def _head_file(key: str) -> str:
@@ -218,8 +219,8 @@ def _simulate_members(unit: Unit, settings: MDSettings) -> None:
     models: dict[str, Checkpoint] = {}
     where: dict[str, tuple[Member, str, str]] = {}
     for number, member in enumerate(unit.remaining()):
-        heads = store.read(unit.file(member, HEADS)) or {"heads": {}}
-        for name in names_left(store.read(unit.run_file(member, settings)), heads):
+        heads = read_stage(unit.file(member, HEADS)) or {"heads": {}}
+        for name in names_left(read_stage(unit.run_file(member, settings)), heads):
             key, label = heads["heads"][name]["key"], f"{number}/{name}"
             models[label] = checkpoint.load(unit.file(member, _head_file(key)))
             where[label] = member, name, key
@@ -241,7 +242,7 @@ def _simulate_members(unit: Unit, settings: MDSettings) -> None:
     trajectories = run.trajectories()
     for member in members:
         path = unit.run_file(member, settings)
-        found = store.read(path) or {"settings": settings.to_json(), "heads": {}, "seconds": 0.0}
+        found = read_stage(path) or {"settings": settings.to_json(), "heads": {}, "seconds": 0.0}
         for label, (owner, name, key) in where.items():
             if owner is not member:
                 continue
@@ -253,7 +254,7 @@ def _simulate_members(unit: Unit, settings: MDSettings) -> None:
                 "structure": structures.get(label),
             }
             found["seconds"] += each
-        store.write(path, found | {"device": device()})
+        write_stage(path, found | {"device": device()})
     storage.remove_folder(place)
 
 

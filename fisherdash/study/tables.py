@@ -17,9 +17,19 @@ import pandas as pd
 from fisherdash import storage
 from fisherdash.dataset.archives import unpacked
 from fisherdash.errors import InputError
-from fisherdash.study import store
-from fisherdash.study.plan import FAILED, HEADS, TRAINING, Member, Plan, StudyFrames, run_file
-from fisherdash.study.primary import DEFAULT_HEAD
+from fisherdash.study.plan import (
+    FAILED,
+    HEADS,
+    TRAINING,
+    Member,
+    Plan,
+    StudyFrames,
+    member_folder,
+    read_stage,
+    run_file,
+    sound_files,
+)
+from fisherdash.study.spec import DEFAULT_HEAD
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "models": (
@@ -187,7 +197,7 @@ def collect(folder: Path, plan: Plan) -> Tables:
     """Tables of everything that is finished so far, in the order of the plan."""
     rows: _Rows = {name: [] for name in COLUMNS}
     for member in plan.members:
-        with store.sound(store.home(folder, member.name)):
+        with sound_files(member_folder(folder, member.name)):
             _add(rows, folder, plan, member)
     return Tables(
         **{name: pd.DataFrame(rows[name], columns=pd.Index(COLUMNS[name])) for name in rows}
@@ -195,8 +205,8 @@ def collect(folder: Path, plan: Plan) -> Tables:
 
 
 def _add(rows: _Rows, folder: Path, plan: Plan, member: Member) -> None:
-    place = store.home(folder, member.name)
-    training, heads = store.read(place / TRAINING), store.read(place / HEADS)
+    place = member_folder(folder, member.name)
+    training, heads = read_stage(place / TRAINING), read_stage(place / HEADS)
     if training is None:
         if (place / FAILED).exists():
             rows["models"].append(_model(member, plan.frames[member.model.data], None, None))
@@ -216,7 +226,7 @@ def _add(rows: _Rows, folder: Path, plan: Plan, member: Member) -> None:
         if name in heads["seconds"]
     ]
     for settings in plan.spec.dynamics:
-        run = store.read(run_file(place, settings))
+        run = read_stage(run_file(place, settings))
         if run is None:
             continue
         conditions = [settings.temperature, settings.timestep]

@@ -6,8 +6,7 @@ from typing import Final
 
 from fisherdash.errors import InputError
 from fisherdash.settings import Options
-from fisherdash.study.primary import Registered
-from fisherdash.study.spec import parsed, read_heads
+from fisherdash.study.spec import Registered, parsed, read_heads
 from fisherdash.study.statistics import VERDICTS, Comparison, Condition, Findings, Tested
 from fisherdash.study.statistics.effects import OUTCOMES, PREDICTORS, Association
 from fisherdash.study.statistics.failures import FAR, TARGET, DynamicsCost

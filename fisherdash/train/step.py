@@ -204,13 +204,17 @@ def advance(
     def steps(
         state: State, sums: Sums, data: Frames, order: Array, hyper: Hyperparameters
     ) -> tuple[State, Sums]:
+        """The steps of one member."""
+
         def slope(params: Params, batch: Frames) -> tuple[Params, Sums]:
+            """Gradient of the loss of a batch, and the batch's sums."""
             return jax.grad(
                 lambda params: _errors(config, params, atomic_numbers, batch, hyper.forces_weight),
                 has_aux=True,
             )(params)
 
         def step(index: Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
+            """One batch."""
             state, sums = carry
             chosen = jax.lax.dynamic_slice_in_dim(order, index * batch_size, batch_size)
             batch = jax.tree.map(lambda array: array[chosen], data)
@@ -235,6 +239,7 @@ def validate(
     """Sums of errors over every member's data, without learning from them."""
 
     def sums(params: Params, data: Frames, weight: Array) -> Sums:
+        """Those of one member."""
         return _errors(config, params, atomic_numbers, data, weight)[1]
 
     return _each(sums, params, data, forces_weight)

@@ -70,6 +70,7 @@ class Cache:
 
     def _begin(self, subject: Hashable, function: Callable[[], T], state: Hashable) -> Job:
         def work(cancel: threading.Event) -> Generator[JobProgress, None, None]:
+            """Compute the value and keep it."""
             yield JobProgress(0.0, "computing")
             self._keep(subject, state, function())
 

@@ -152,11 +152,13 @@ def show_molecules(
     """
 
     def chosen() -> None:
+        """Another replica was chosen in the viewer."""
         replica = st.session_state[key].replica
         if choose is not None and replica is not None:
             choose(int(replica))
 
     def asked() -> None:
+        """Forces were switched on or off in the viewer."""
         if (wanted := st.session_state[key].forces) is not None:
             st.session_state[f"{key} forces"] = bool(wanted)
 

@@ -296,6 +296,7 @@ def _bring_tutorial(**target: Any) -> None:
     fields = {one.name: st.session_state[f"tutorial {one.name}"] for one in shown(TutorialSettings)}
 
     def read(data: bytes, name: str) -> "Checkpoint":
+        """The checkpoint of an upload."""
         return tutorial.load_bytes(data, **fields, name=name)
 
     _bring("tutorial model", read, **target)
@@ -305,6 +306,7 @@ def _bring_foreign(**target: Any) -> None:
     from fisherdash.potentials import foreign
 
     def read(data: bytes, name: str) -> "Checkpoint":
+        """The checkpoint of an upload, its notes shown."""
         settings = ImportSettings(
             **{one.name: st.session_state[f"foreign {one.name}"] or None
                for one in shown(ImportSettings)}
@@ -376,6 +378,7 @@ def reference_beside(key: str, data: Dataset) -> None:
 
     @door("model")
     def add() -> None:
+        """Keep the reference potential as a model."""
         from fisherdash.potentials import foreign
 
         _keep(foreign.calculator(METHOD, name=METHOD), METHOD, key, several=True)
@@ -405,12 +408,14 @@ def own_run(run: Run) -> None:
     """A menu of a run of the workspace: its name, a note, and deleting it."""
 
     def rename(name: str) -> None:
+        """Rename the run's folder, and show it under its new name."""
         folder = rename_work(run.folder, name)
         _opened.clear(str(run.folder))
         st.session_state["last run"] = folder.name
         select("run", folder.name)
 
     def remove() -> None:
+        """Delete the run, and show the newest other one."""
         forget_run(run.folder)
         for name in {"run", "replica", "time"} & set(st.query_params):  # heads and part are bound
             del st.query_params[name]
@@ -437,15 +442,18 @@ def _menu(
 
         @door("own")
         def renamed() -> None:
+            """The button for another name."""
             st.session_state.pop("loaded", None)  # what the Data page remembers, by its name
             rename(st.session_state[name])
 
         @door("own")
         def noted() -> None:
+            """The field of the note."""
             belongings.keep_note(path, st.session_state[line])
 
         @door("own")
         def removed() -> None:
+            """The button that deletes."""
             st.session_state.pop("loaded", None)
             remove()
 

@@ -59,6 +59,7 @@ def watch(job: Job | None, draw: Callable[[], object], every: float = 1.0) -> No
 
     @st.fragment(run_every=every if active else None)
     def part() -> None:
+        """What is drawn anew while the job is active."""
         draw()
         if active and job is not None and not job.active:
             st.rerun()
@@ -232,6 +233,7 @@ def attempt(function: Callable[..., object], later: str = "") -> Callable[..., N
     """What a button calls: the function, with its mistakes shown as :func:`door` does."""
 
     def attempted(*arguments: object) -> None:
+        """The function within the door."""
         with door(later):
             function(*arguments)
 

@@ -182,6 +182,7 @@ def spectrum(run: Run, styles: dict[str, SeriesStyle]) -> None:
         st.warning(words, icon=":material/warning:")
 
     def vibrations() -> structure.VibrationalSpectrum:
+        """All spectra, computed in the background."""
         velocities, spacing = last_velocities(run)
         return structure.spectra(velocities, np.array(run.header.masses), spacing)
 

@@ -214,6 +214,7 @@ class Visitors:
         due = _cookie_due(scope)
 
         async def answer(message: Message) -> None:
+            """Adds headers and cookie to the answer."""
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():

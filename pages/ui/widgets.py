@@ -40,6 +40,7 @@ def widgets(
     found: dict[str, Any] = {}
 
     def draw(one: Setting) -> None:
+        """One widget and its value."""
         value = getattr(values, one.name, one.default)
         more = {"value": value, **changed.get(one.name, {})}
         if key is not None:

@@ -273,3 +273,41 @@ def test_work_that_is_given_up_is_no_unusable_input(capfd, interruptible):
 
     assert execute(arguments(run)) == 1
     assert "fisherdash: interrupted: the labelling was cancelled" in capfd.readouterr().err
+
+
+KILLED_AT_AN_IMPORT = """
+import os, runpy, signal, sys
+
+class Killer:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.{signal})
+
+sys.meta_path.insert(0, Killer())
+if {as_module}:
+    sys.argv = ["-m", "index"]
+    runpy.run_module("fisherdash", run_name="__main__")
+else:
+    sys.argv = ["/bin/fisherdash", "index"]
+    from fisherdash.__main__ import main
+    sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("as_module", [True, False], ids=["python -m fisherdash", "fisherdash"])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        ("fisherdash.cli.models", "interrupted before it began"),
+        ("fisherdash.background", "interrupted; nothing was kept"),
+    ],
+)
+def test_a_signal_at_the_start_is_one_sentence_and_status_1(module, sentence, number, as_module):
+    """Ctrl-C while the program loads once printed up to 34 lines of traceback."""
+    code = KILLED_AT_AN_IMPORT.format(module=module, signal=number, as_module=as_module)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == f"fisherdash: {sentence}\n"

@@ -17,14 +17,18 @@ from fisherdash.dataset import Dataset, load, save
 from fisherdash.errors import InputError
 from fisherdash.fisher import solve
 from fisherdash.md import initial, integrator
-from fisherdash.potentials import checkpoint, foreign, probe
+from fisherdash.potentials import checkpoint, foreign
+from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import evaluate, predict
-from fisherdash.potentials.head import energy_and_forces
+from fisherdash.potentials.foreign import probe
+from fisherdash.potentials.head import HeadForm, energy_and_forces
+from fisherdash.potentials.potential import PerAtom
 from fisherdash.settings import ImportSettings, Options
 from fisherdash.units import KCAL_PER_MOL
 from tests.potentials import folders, torchfile
 from tests.potentials.schnetpack import files
 from tests.potentials.torchfile import module, saved
+from tests.potentials.toy import Toy
 from tests.randomised import ETHANOL, displaced_ethanol
 
 KCAL = ImportSettings(energy_unit="kcal/mol", elements="H,C,O")
@@ -116,7 +120,7 @@ def test_other_models_are_refused_by_name(value, expected) -> None:
 
 
 def test_a_potential_that_fails_the_probe_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr(foreign, "probe", lambda _: probe.Probe(1e-3, float("nan")))
+    monkeypatch.setattr(foreign, "probe", lambda _: foreign.Probe(1e-3, float("nan")))
     with pytest.raises(InputError, match="linear in its last layer: off by 1"):
         foreign.load_bytes(saved(files.painn()), KCAL)
 
@@ -280,3 +284,47 @@ def test_other_published_models_are_named(shared_models) -> None:
     ):
         with pytest.raises(InputError, match=expected):
             foreign.load_bytes((shared_models / name).read_bytes(), KCAL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rough(Toy):
+    """Steps in the energy, which have no slope."""
+
+    def features(self, params, atomic_numbers, positions, **how):
+        found = super().features(params, atomic_numbers, positions, **how).features
+        return PerAtom(found + jnp.round(1e3 * found) / 1e3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Different(Toy):
+    """Another function where derivatives are pushed forward."""
+
+    def features(self, params, atomic_numbers, positions, *, forward_mode=False, **how):
+        found = super().features(params, atomic_numbers, positions, **how).features
+        return PerAtom(found * (1.0 + 1e-6 * forward_mode))
+
+
+def toy_checkpoint(potential, elements=(1, 6, 8)) -> Checkpoint:
+    body = jax.tree.map(np.asarray, potential.init(0))
+    head = np.random.default_rng(0).normal(size=5)
+    return Checkpoint(potential, body, head, np.zeros(119), elements)
+
+
+@pytest.mark.parametrize("elements", [(1,), (1, 6, 8)])
+@pytest.mark.parametrize("springs", [False, True])
+def test_a_smooth_potential_with_a_linear_head_passes(elements, springs) -> None:
+    found = probe(toy_checkpoint(Toy(springs=springs), elements))
+    assert found.passed and found.head_error < 1e-12 and found.force_error < 1e-8
+
+
+def test_what_is_not_what_it_says_fails() -> None:
+    rough, different = probe(toy_checkpoint(Rough())), probe(toy_checkpoint(Different()))
+    assert rough.force_error > 1e-4 and not rough.passed
+    assert different.head_error > 1e-7 and not different.passed
+
+
+def test_a_head_by_element_passes_and_one_with_products_is_refused() -> None:
+    linear = toy_checkpoint(Toy()).by_element([1, 6, 8])
+    assert probe(linear).passed
+    with pytest.raises(InputError, match="products"):
+        probe(linear.in_form(HeadForm("quadratic", (1, 6, 8))))

@@ -8,15 +8,8 @@ import pytest
 
 from fisherdash import dataset
 from fisherdash.errors import InputError
-from fisherdash.study import (
-    estimate_of,
-    open_plan,
-    prepare_study,
-    read_progress,
-    read_spec,
-    store,
-)
-from fisherdash.study.plan import FAILED, HEADS, TRAINING
+from fisherdash.study import estimate_of, open_plan, prepare_study, read_progress, read_spec
+from fisherdash.study.plan import FAILED, HEADS, TRAINING, member_folder, write_stage
 from fisherdash.study.tables import collect
 from tests import networks
 
@@ -58,7 +51,7 @@ def test_a_study_begun_anew_under_the_same_name_has_its_own_data(tmp_path: Path)
 def test_a_damaged_stage_is_told_in_a_sentence(tmp_path: Path, name: str, content: str) -> None:
     study = begun(tmp_path, networks.water().subset(np.arange(20)))
     plan = open_plan(study)
-    home = store.home(study, plan.members[0].name)
+    home = member_folder(study, plan.members[0].name)
     home.mkdir(parents=True)
     for one in (TRAINING, HEADS):
         (home / one).write_text('{"version": 1}')
@@ -80,7 +73,7 @@ def test_a_linear_molecule_has_one_more_degree_of_freedom(tmp_path: Path) -> Non
         (tmp_path / str(number)).mkdir()
         study = begun(tmp_path / str(number), one)
         plan = open_plan(study)
-        store.write(store.home(study, plan.members[0].name) / FAILED, {"why": "x"})
+        write_stage(member_folder(study, plan.members[0].name) / FAILED, {"why": "x"})
         assert list(collect(study, plan).models["degrees_of_freedom"]) == [freedom]
 
 

@@ -6,8 +6,7 @@ from scipy.stats import binom
 
 from fisherdash.statistics import SIGNIFICANT, cluster_mean, cluster_ratio
 from fisherdash.study.statistics import Condition, Findings, comparison
-from fisherdash.study.statistics.comparison import compare, corrected
-from fisherdash.study.statistics.pairing import Paired
+from fisherdash.study.statistics.comparison import Paired, compare, corrected
 from tests.study import planted
 from tests.study.planted import Effect
 

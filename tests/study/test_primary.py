@@ -13,10 +13,10 @@ from fisherdash import dataset
 from fisherdash.errors import InputError
 from fisherdash.statistics import SIGNIFICANT
 from fisherdash.study import prepare_study, read_spec, results, words
-from fisherdash.study.primary import FILE, Primary, Registered, registered
+from fisherdash.study.spec import QUESTIONS, Primary, Registered, registered
 from fisherdash.study.statistics import Condition, Findings
+from fisherdash.study.statistics.comparison import Paired
 from fisherdash.study.statistics.findings import answer_of, planned_power, sign_flips
-from fisherdash.study.statistics.pairing import Paired
 from tests.randomised import planted_dataset, random_checkpoint
 from tests.study import planted
 from tests.study.planted import Effect
@@ -148,7 +148,7 @@ def test_a_folder_keeps_every_wording_and_what_was_known_then(tmp_path: Path) ->
         prepare_study(read_spec(text, tmp_path), folder)
         return registered(folder)
 
-    assert prepare(whole) == () and not (folder / FILE).exists()
+    assert prepare(whole) == () and not (folder / QUESTIONS).exists()
     (first,) = prepare(whole + ASKED)
     assert first.runs == 0 and first.question is not None
     assert Primary.from_json(dict(first.question)) == Primary("plain", "default", 300, 1.0)
@@ -159,7 +159,7 @@ def test_a_folder_keeps_every_wording_and_what_was_known_then(tmp_path: Path) ->
     assert again == first and changed.runs == 1 and changed.digest != first.digest
     assert prepare(whole)[-1].question is None  # taken back: that is told too
     tables = planted.tables(models=6, epochs=2)
-    assert FILE.encode() in results.as_zip(results.Kept("study", folder), tables)
-    (folder / FILE).write_text("no list")
+    assert QUESTIONS.encode() in results.as_zip(results.Kept("study", folder), tables)
+    (folder / QUESTIONS).write_text("no list")
     with pytest.raises(InputError, match="is damaged"):
         registered(folder)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fisherdash.errors import InputError
-from fisherdash.study import primary, results
-from fisherdash.study.primary import Registered, registered
+from fisherdash.study import results, spec
+from fisherdash.study.spec import Registered, registered
 
 
 def kept(folder: Path, content: bytes) -> results.Kept:
@@ -34,7 +34,8 @@ def test_a_pipe_in_place_of_a_specification_is_not_waited_for(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("study.toml", b"\xff"), ("study.toml", b"x = 3"), (primary.FILE, b"[5]")]
+    ("name", "content"),
+    [("study.toml", b"\xff"), ("study.toml", b"x = 3"), (spec.QUESTIONS, b"[5]")],
 )
 def test_what_is_wrong_with_a_study_is_said(tmp_path: Path, name: str, content: bytes) -> None:
     assert not results.problem(tmp_path)
@@ -42,7 +43,7 @@ def test_what_is_wrong_with_a_study_is_said(tmp_path: Path, name: str, content: 
     assert results.problem(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["study.toml", primary.FILE])
+@pytest.mark.parametrize("name", ["study.toml", spec.QUESTIONS])
 def test_another_question_is_another_state(tmp_path: Path, name: str) -> None:
     """What the page has computed about a study is of the question that was asked then."""
     study = kept(tmp_path / "x", b"title = 'x'")
@@ -59,12 +60,12 @@ def test_another_question_is_another_state(tmp_path: Path, name: str) -> None:
      '[{"date": "2026", "digest": "a", "runs": 0, "question": 5}]'],
 )  # fmt: skip
 def test_damaged_questions_are_told_in_a_sentence(tmp_path: Path, content: str) -> None:
-    (tmp_path / primary.FILE).write_text(content)
+    (tmp_path / spec.QUESTIONS).write_text(content)
     with pytest.raises(InputError, match="is damaged"):
         registered(tmp_path)
 
 
 def test_a_question_is_read_as_it_was_written(tmp_path: Path) -> None:
     text = '[{"date": "2026-01-01", "digest": "a", "runs": 3, "question": null}]'
-    (tmp_path / primary.FILE).write_text(text)
+    (tmp_path / spec.QUESTIONS).write_text(text)
     assert registered(tmp_path) == (Registered("2026-01-01", "a", 3, None),)

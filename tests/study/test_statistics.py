@@ -19,7 +19,6 @@ from fisherdash.study.statistics import (
     comparison,
     effects,
     failures,
-    pairing,
     survival,
 )
 from fisherdash.study.statistics.comparison import per_model
@@ -49,14 +48,14 @@ def trajectories(*rows):
 
 def test_pairs_are_formed_by_model_and_replica_whatever_the_order():
     shuffled = hot("stable").sample(frac=1.0, random_state=1)
-    pairs = pairing.pair(hot("default"), shuffled)
+    pairs = comparison.pair(hot("default"), shuffled)
     wide = hot("stable").pivot(index="model", columns="replica", values="time_to_failure_ps")
     np.testing.assert_array_equal(pairs.time_to_failure[1], wide.to_numpy())
     assert pairs.units == tuple(sorted(TABLES.models["model"])) and pairs.count == 18 * 12
 
 
 def test_what_only_one_side_has_is_no_pair():
-    pairs = pairing.pair(hot("default").iloc[5:], hot("stable").iloc[:-7])
+    pairs = comparison.pair(hot("default").iloc[5:], hot("stable").iloc[:-7])
     assert pairs.count == 18 * 12 - 12
     assert np.isnan(pairs.survived_longer).sum() == 12
 
@@ -68,7 +67,7 @@ def test_a_longer_run_is_cut_where_the_shorter_one_ends():
     longer = trajectories(
         row(time_to_failure=7.0, failed=1), row("n", time_to_failure=4.0, failed=1)
     )
-    pairs = pairing.pair(short, longer)
+    pairs = comparison.pair(short, longer)
     assert pairs.horizon == 5.0
     assert pairs.time_to_failure[1].ravel().tolist() == [5.0, 4.0]
     assert pairs.failed.reshape(2, 2).tolist() == [[0, 1], [0, 1]]
@@ -76,11 +75,11 @@ def test_a_longer_run_is_cut_where_the_shorter_one_ends():
 
 def test_a_trajectory_that_occurs_twice_is_refused():
     with pytest.raises(InputError, match="model m, replica 0 occurs twice"):
-        pairing.pair(trajectories(row(), row()), trajectories(row()))
+        comparison.pair(trajectories(row(), row()), trajectories(row()))
 
 
 def test_difference_of_mean_times_to_failure_is_that_of_restricted_mean_survival_times():
-    pairs = pairing.pair(hot("default"), hot("stable"))
+    pairs = comparison.pair(hot("default"), hot("stable"))
     areas = []
     for side in (0, 1):
         fitter = KaplanMeierFitter().fit(
@@ -101,7 +100,7 @@ def test_tests_agree_with_the_libraries():
 
 
 def test_logrank_of_one_model_is_the_ordinary_one():
-    pairs = pairing.pair(hot("default").head(12), hot("plain").head(12))
+    pairs = comparison.pair(hot("default").head(12), hot("plain").head(12))
     plain = logrank_test(
         pairs.time_to_failure[0].ravel(), pairs.time_to_failure[1].ravel(),
         event_observed_A=pairs.failed[0].ravel(), event_observed_B=pairs.failed[1].ravel(),
@@ -112,7 +111,7 @@ def test_logrank_of_one_model_is_the_ordinary_one():
 def test_too_few_models_and_equal_sides_claim_nothing():
     assert comparison.over_models(np.ones((5, 3))) is None
     assert comparison.over_models(np.zeros((9, 3))) == 1.0
-    nobody = pairing.pair(trajectories(row()), trajectories(row()))
+    nobody = comparison.pair(trajectories(row()), trajectories(row()))
     assert comparison.logrank(nobody) is None
 
 
@@ -124,7 +123,7 @@ def test_models_of_which_more_and_fewer_survive_are_counted():
     failed[:, 4, 0] = 1.0
     failed[:, 9] = np.nan  # a model that was not run
     nothing = np.full_like(failed, np.nan)
-    pairs = pairing.Paired(tuple("abcdefghij"), 5.0 + failed, failed, nothing, 10.0)
+    pairs = comparison.Paired(tuple("abcdefghij"), 5.0 + failed, failed, nothing, 10.0)
     found = per_model(pairs)
     assert (found.more, found.fewer, found.alike) == (2, 1, 6)
     assert (found.silent, found.lost) == (4, 1)
@@ -218,7 +217,7 @@ def test_rank_correlation_of_a_draw_is_that_of_the_drawn_values():
 
 def test_an_effect_that_grows_with_the_error_is_seen_in_the_thirds():
     models = TABLES.models
-    pairs = pairing.against_default(TABLES.trajectories, "plain", HOT)
+    pairs = comparison.against_default(TABLES.trajectories, "plain", HOT)
     place = models.set_index("model")["test_force_rmse_eV_per_A"].rank().reindex(list(pairs.units))
     life = pairs.time_to_failure.copy()
     life[1] = life[0] - place.to_numpy()[:, None]
@@ -239,7 +238,7 @@ def test_a_test_that_could_never_be_significant_is_no_verdict():
     """Six models reach p = 0.03 at best, which is nothing among ten claims."""
     life, failed = np.zeros((2, 6, 8)), np.zeros((2, 6, 8))
     life[0], failed[1] = 10.0, 1.0
-    pairs = pairing.Paired(tuple("abcdef"), life, failed, np.full_like(life, np.nan), 10.0)
+    pairs = comparison.Paired(tuple("abcdef"), life, failed, np.full_like(life, np.nan), 10.0)
     alone = comparison.compare(pairs, HOT, "default", "head")
     (one,) = comparison.corrected([alone])
     assert one.testable and one.verdict == "harms" and one.survivors.low >= -1.0

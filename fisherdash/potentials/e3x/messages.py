@@ -148,6 +148,7 @@ def body_shapes(config: ModelConfig) -> dict[str, Any]:
     size = config.features
 
     def array(*shape: int) -> jax.ShapeDtypeStruct:
+        """A shape in single precision."""
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 
     shapes: dict[str, Any] = {"Embed_0": {"embedding": array(MAX_ATOMIC_NUMBER + 1, 1, 1, size)}}
@@ -209,6 +210,7 @@ def _table(
     table = np.zeros((paths.size, (degree + 1) ** 2, width(inputs), width(outputs)))
 
     def block(degree: int) -> slice:
+        """Components of one degree."""
         return slice(degree**2, (degree + 1) ** 2)
 
     for f in range(degree + 1):

@@ -203,6 +203,7 @@ def _harmonics(
     zero = jnp.zeros_like(unit[0])
 
     def combined(terms: Iterable[tuple[float, Array]]) -> Array:
+        """Σ c·term over the coefficients that are not zero."""
         return sum((float(c) * term for c, term in terms if c), zero)
 
     first = [combined(zip(row, unit, strict=True)) for row in matrix]

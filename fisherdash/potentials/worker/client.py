@@ -24,9 +24,8 @@ import numpy as np
 
 from fisherdash.errors import InputError
 from fisherdash.potentials.worker.trusted import Trusted
+from fisherdash.potentials.worker.worker import VERSION, encode
 
-VERSION = 1
-"""Of the messages, the same as in ``worker.py``."""
 SCRIPT = Path(__file__).with_name("worker.py")
 OPENING_SECONDS = 300.0
 """For the libraries and the model; a cold disk takes half a minute."""
@@ -136,7 +135,7 @@ class Client:
             done = False
             try:
                 deadline = time.monotonic() + seconds
-                self._write(_encoded(header, arrays), deadline)
+                self._write(encode(header, arrays), deadline)
                 answer = self._read_answer(expected, deadline)
                 done = True
             finally:
@@ -268,17 +267,6 @@ class Client:
 
 
 _NUMBERS = 119
-
-
-def _encoded(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    little = {name: np.asarray(one, order="C") for name, one in arrays.items()}
-    little = {name: one.astype(one.dtype.newbyteorder("<")) for name, one in little.items()}
-    fields = [
-        {"name": name, "dtype": one.dtype.str, "shape": list(one.shape)}
-        for name, one in little.items()
-    ]
-    text = json.dumps({**header, "arrays": fields}).encode()
-    return b"".join([struct.pack("<I", len(text)), text, *(a.tobytes() for a in little.values())])
 
 
 def _whole(value: Any) -> int:

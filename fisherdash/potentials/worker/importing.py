@@ -6,7 +6,7 @@ and forces have to be
     U(θ₀) = U₀ + θ₀·D + Σ_i c_z(i),    U(θ₀ + v) − U(θ₀) = v·D,    F(θ₀ + v) − F(θ₀) = −∂(v·D)/∂x,
 
 where θ₀ + v was written into the library's model. This shows that the features are what the last
-layers multiply, and all of it; :mod:`fisherdash.potentials.probe` then looks at what is made of
+layers multiply, and all of it; :mod:`fisherdash.potentials.foreign` then looks at what is made of
 them here.
 """
 
@@ -17,9 +17,15 @@ import numpy as np
 
 from fisherdash.errors import InputError
 from fisherdash.potentials import foreign
-from fisherdash.potentials.foreign import Imported
+from fisherdash.potentials.foreign import (
+    MOST_HEAD_ERROR,
+    Imported,
+    clusters,
+    random_heads,
+    relative,
+    worst,
+)
 from fisherdash.potentials.origin import Found
-from fisherdash.potentials.probe import MOST_HEAD_ERROR, clusters, random_heads, relative, worst
 from fisherdash.potentials.worker import client, trusted
 from fisherdash.potentials.worker.client import Client
 from fisherdash.potentials.worker.outside import Outside
@@ -133,6 +139,7 @@ def _check(process: Client, found: Found) -> None:
     values = process.ask("per_atom", where, outputs)
 
     def pulled(weights: np.ndarray, share: float) -> np.ndarray:
+        """−F of the part w·D and a share of U₀, by the library."""
         given = {"h": np.broadcast_to(weights, shape)}
         if fixed:
             given["fixed"] = np.full(shape[0], share)

@@ -180,10 +180,12 @@ def _values_jvp(potential: Outside, primals: Any, tangents: Any) -> tuple[Values
     positions = _once(positions)
 
     def push(at: tuple[Array, Array], tangent: Array) -> Values:
+        """Derivatives along a direction."""
         h, *fixed = _Call(potential, "push").traced(*at, tangent)
         return h, fixed[0] if fixed else jnp.zeros(len(h))
 
     def pull(at: tuple[Array, Array], cotangents: Values) -> Array:
+        """The transpose: cotangents pulled back to positions."""
         given = cotangents if potential.fixed else cotangents[:1]
         return _Call(potential, "pull").traced(*at, *given)[0]
 

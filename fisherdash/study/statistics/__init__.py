@@ -5,7 +5,15 @@ tested over models, and every p-value that is shown beside others is corrected f
 read first, drift given survival.
 """
 
-from fisherdash.study.statistics.comparison import VERDICTS, Comparison, Tested, Verdict
+from fisherdash.study.statistics.comparison import (
+    DEFAULT,
+    VERDICTS,
+    Comparison,
+    Condition,
+    Tested,
+    Verdict,
+    conditions,
+    heads,
+)
 from fisherdash.study.statistics.failures import KINDS, FailureRate, survival
 from fisherdash.study.statistics.findings import Findings
-from fisherdash.study.statistics.pairing import DEFAULT, Condition, conditions, heads

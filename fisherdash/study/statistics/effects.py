@@ -14,8 +14,15 @@ import scipy
 from jaxtyping import Float
 
 from fisherdash.statistics import Estimate, bootstrap, cluster_mean
-from fisherdash.study.statistics.comparison import Tested, holm, model_means, over_models
-from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired
+from fisherdash.study.statistics.comparison import (
+    DEFAULT,
+    Condition,
+    Paired,
+    Tested,
+    holm,
+    model_means,
+    over_models,
+)
 
 OUTCOMES: Final = {
     "time to failure": "difference of mean time to failure (ps)",

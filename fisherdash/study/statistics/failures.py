@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from fisherdash import units
 from fisherdash.statistics import Estimate, cluster_band, cluster_ratio, evenly_spaced
-from fisherdash.study.statistics.pairing import Condition, survival_data, to_json
+from fisherdash.study.statistics.comparison import Condition, survival_data, to_json
 from fisherdash.trajectories import KIND_WORDS
 
 KINDS: Final = ("immediate explosion", "late explosion", "slow drift", "steady")

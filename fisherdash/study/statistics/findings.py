@@ -22,18 +22,20 @@ from jaxtyping import Float
 
 from fisherdash.errors import InputError
 from fisherdash.statistics import FEWEST, SIGNIFICANT, Estimate
-from fisherdash.study.primary import Primary, Registered, matching, question_of
-from fisherdash.study.spec import parsed
-from fisherdash.study.statistics import comparison, effects, failures, pairing
+from fisherdash.study.spec import Primary, Registered, matching, parsed, question_of
+from fisherdash.study.statistics import comparison, effects, failures
 from fisherdash.study.statistics.comparison import (
+    DEFAULT,
     Comparison,
+    Condition,
+    Paired,
     model_means,
     more_survivors,
     over_models,
     per_model,
+    to_json,
 )
 from fisherdash.study.statistics.failures import FailureRate, SurvivalCurve
-from fisherdash.study.statistics.pairing import DEFAULT, Condition, Paired, to_json
 from fisherdash.study.tables import Tables
 
 EXACT = 14
@@ -223,8 +225,8 @@ class Findings:
         self.factors = comparison.epoch_factors(specification)
         self.tables = _main_part(tables)
         self.recipe = comparison.main_recipe(tables.models)
-        self.conditions = pairing.conditions(self.trajectories)
-        self.heads = pairing.heads(self.trajectories)
+        self.conditions = comparison.conditions(self.trajectories)
+        self.heads = comparison.heads(self.trajectories)
 
     @property
     def trajectories(self) -> pd.DataFrame:
@@ -235,7 +237,7 @@ class Findings:
     def pairs(self) -> dict[tuple[str, Condition], Paired]:
         """Every re-fitted head against the default one of the same models; empty ones left out."""
         keys = [(head, condition) for condition in self.conditions for head in self.heads]
-        found = {key: pairing.against_default(self.trajectories, *key) for key in keys}
+        found = {key: comparison.against_default(self.trajectories, *key) for key in keys}
         return {key: pairs for key, pairs in found.items() if pairs.count}
 
     @functools.cached_property
@@ -250,7 +252,7 @@ class Findings:
             return None
         condition, rows = there[fitting[0]], self.trajectories
         first, second = (condition.of(rows, head) for head in question.sides)
-        pairs = pairing.pair(first, second)
+        pairs = comparison.pair(first, second)
         return answer_of(pairs, question, condition, self.asked, self.seed) if pairs.count else None
 
     @property

@@ -13,7 +13,7 @@ from fisherdash.dataset import Dataset, load, save
 from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint, foreign, native
 from fisherdash.potentials.evaluate import evaluate, predict
-from fisherdash.potentials.probe import probe
+from fisherdash.potentials.foreign import probe
 from fisherdash.potentials.worker import client, importing, trusted
 from fisherdash.settings import ImportSettings, Options, OutsideSettings
 from fisherdash.units import HARTREE

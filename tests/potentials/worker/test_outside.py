@@ -14,7 +14,7 @@ from fisherdash import fisher
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError, within
 from fisherdash.md import initial, integrator
-from fisherdash.potentials import checkpoint, probe
+from fisherdash.potentials import checkpoint, foreign
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.head import HeadForm, energy_and_forces
@@ -250,7 +250,7 @@ def test_fields_that_make_no_sense_are_refused(wrong) -> None:
 
 
 def test_the_probe_holds_it_to_its_limits_with_heads_by_element(pair) -> None:
-    found = probe.probe(pair[0].in_form(HeadForm("by element", (1, 6, 8))))
+    found = foreign.probe(pair[0].in_form(HeadForm("by element", (1, 6, 8))))
     assert found.head_error <= 1e-12 and found.force_error <= 1e-8
 
 
