@@ -139,6 +139,11 @@ MOST_EVEN = 4096
 """Frames of a spectrum: 20 ps of frames 5 fs apart, some 60 MB of 128 small molecules."""
 
 
+MOST_ATOMS = 20_000_000
+"""Atoms in all the frames of a head that are looked at together, 240 MB; of a run with more,
+evenly spaced replicas are taken."""
+
+
 def survivor_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, np.ndarray]:
     """Positions (n, N, 3) Å by head: of all surviving replicas at evenly spaced frames.
 
@@ -147,13 +152,21 @@ def survivor_positions(run: Run, most: int = MOST, first: int = 1) -> dict[str, 
     """
     traj = run.trajectories()
     surviving, indices = traj.surviving, evenly_spaced(len(traj.times), most, first)
+    replicas = _some_replicas(run, len(indices))
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}
     for wanted, block, places in run.blocks(indices):
         for frame, place in zip(indices[wanted], places, strict=True):
             for head, name in enumerate(run.header.names):
-                kept[name].append(block[head, surviving[head, :, frame], place])
+                left = replicas[surviving[head, replicas, frame]]
+                kept[name].append(block[head, left, place])
     empty = np.zeros((0, run.header.num_atoms, 3), np.float32)
     return {name: np.concatenate([empty, *blocks]) for name, blocks in kept.items()}
+
+
+def _some_replicas(run: Run, frames: int) -> np.ndarray:
+    """Indices of the replicas whose frames are looked at, so many of each: all but in huge runs."""
+    most = MOST_ATOMS // max(1, frames * run.header.num_atoms)
+    return evenly_spaced(run.header.shape[1], max(1, most))
 
 
 JUDGED = 32
@@ -204,11 +217,12 @@ def last_velocities(run: Run, most: int = MOST_EVEN) -> tuple[dict[str, np.ndarr
     even = np.flatnonzero(np.abs(late) < 1e-3 * spacing)[-most:]
     if len(even) < 2:
         raise InputError(f"the run has {len(even)} evenly spaced frames; a spectrum needs many")
-    survives = traj.surviving[..., even[-1]]
+    replicas = _some_replicas(run, len(even))
+    survives = traj.surviving[:, replicas, even[-1]]
     kept: dict[str, list[np.ndarray]] = {name: [] for name in run.header.names}
     for _, block, places in run.blocks(even, "velocities"):
         for head, name in enumerate(run.header.names):
-            kept[name].append(block[head, survives[head]][:, places])
+            kept[name].append(block[head, replicas[survives[head]]][:, places])
     return {name: np.concatenate(blocks, axis=1) for name, blocks in kept.items()}, spacing
 
 

@@ -32,6 +32,8 @@ SIGNIFICANT: Final = 0.05
 """Below this p-value a single test counts as significant."""
 LEVEL: Final = 0.95
 
+_AT_ONCE: Final = 4_000_000
+"""Numbers of draws that are held at a time, three arrays of them."""
 _INNER: Final = 400
 """Second draws kept of each cluster; the first draw takes one of them."""
 
@@ -116,6 +118,22 @@ def how_often(samples: int, seed: int | np.random.Generator, draws: int = DRAWS)
     return counts.reshape(draws, samples).astype(float)
 
 
+def _of_draws(
+    function: Callable[[Drawn], np.ndarray], samples: int, rng: np.random.Generator, draws: int
+) -> np.ndarray:
+    """What ``function`` makes of :func:`how_often`, a row a draw.
+
+    A few draws at a time: those of a run with a million replicas would take 48 GB together.
+    """
+    at_once = max(1, _AT_ONCE // samples)
+    return np.concatenate(
+        [
+            function(how_often(samples, rng, min(at_once, draws - first)))
+            for first in range(0, draws, at_once)
+        ]
+    )
+
+
 def bootstrap(
     statistic: Callable[[Drawn], Float[np.ndarray, " draws"]],
     samples: int,
@@ -140,7 +158,7 @@ def bootstrap(
         return Estimate(None, n=samples, clusters=samples, level=level)
     drawn = np.zeros(0)
     if samples >= FEWEST:
-        drawn = statistic(how_often(samples, seed))
+        drawn = _of_draws(statistic, samples, np.random.default_rng(seed), DRAWS)
         drawn = drawn[np.isfinite(drawn)]
     found = Estimate(value, n=samples, clusters=samples, level=level)
     return _with_interval(found, drawn, student, quantile)
@@ -216,8 +234,9 @@ def cluster_median(values: Float[np.ndarray, "clusters members"], seed: int = 0)
     rng = np.random.default_rng(seed)
     inner = np.empty((1, len(counts), _INNER))
     for count in np.unique(counts):
-        drawn, same = rng.integers(count, size=(_INNER, count)), counts == count
-        inner[:, same] = np.median(rows[:, same][..., drawn], axis=-1)
+        drawn = rng.integers(count, size=(_INNER, count))
+        for one in np.flatnonzero(counts == count):
+            inner[0, one] = np.median(rows[0, one][drawn], axis=-1)
     return _with_interval(found, np.median(_one_of_each(inner, rng)[0], axis=1), student=True)
 
 
@@ -229,7 +248,8 @@ def cluster_band(
     if clusters < FEWEST:
         unknown = np.full(curves.shape[1], np.nan)
         return unknown, unknown
-    drawn = how_often(clusters, seed) @ curves / clusters
+    rng = np.random.default_rng(seed)
+    drawn = _of_draws(lambda often: often @ curves, clusters, rng, DRAWS) / clusters
     low, high = np.quantile(drawn, _levels(clusters, LEVEL, student=True), axis=0)
     return low, high
 
@@ -278,9 +298,10 @@ def _redrawn_means(rows: np.ndarray, counts: np.ndarray, rng: np.random.Generato
     """
     found = np.empty((*rows.shape[:2], _INNER))
     for count in np.unique(counts):
-        share = how_often(int(count), rng, _INNER) / count
         same = counts == count
-        found[:, same] = rows[:, same, :count] @ share.T
+        members = rows[:, same, :count] / count
+        drawn = _of_draws(lambda often, of=members: (of @ often.T).T, int(count), rng, _INNER)
+        found[:, same] = drawn.T
     return found
 
 

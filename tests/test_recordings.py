@@ -170,6 +170,19 @@ def test_the_dead_are_left_out_from_their_death_on(folder):
     assert len(found) == HEADS
 
 
+def test_of_huge_runs_some_replicas_are_looked_at(folder, monkeypatch):
+    chunks = write(folder)
+    every = sum(part.positions.shape[2] for part in chunks)
+    monkeypatch.setattr(recordings, "MOST_ATOMS", 2 * every * 4)  # of two replicas of three
+    run = runs.open_run(folder)
+    moved = np.concatenate([part.positions for part in chunks], axis=2)[0, [0, 2], 1:]
+    found = survivor_positions(run, most=1000)["default"]
+    np.testing.assert_array_equal(found, np.swapaxes(moved, 0, 1).reshape(-1, 4, 3))
+    fast, _ = last_velocities(run)
+    whole = np.concatenate([part.velocities for part in chunks], axis=2)[0, [0, 2]]
+    np.testing.assert_array_equal(fast["default"], whole)
+
+
 def test_a_run_without_frames_gives_nothing(folder):
     write(folder, count=0)
     assert [len(frames) for frames in survivor_positions(runs.open_run(folder)).values()] == [0, 0]

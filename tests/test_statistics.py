@@ -3,6 +3,7 @@
 import doctest
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -251,3 +252,25 @@ def test_it_brings_no_library_along():
     code = f"import sys, fisherdash.statistics; print([x for x in {slow} if x in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_draws_of_many_samples_are_never_held_together() -> None:
+    values = np.random.default_rng(0).normal(size=20_000)
+    tracemalloc.start()
+    try:
+        found = statistics.median(values)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.low is not None and found.high is not None
+    assert -0.05 < found.low < found.high < 0.05
+    assert peak < 3e8  # all 2,000 draws of 20,000 together: 960 MB
+
+
+def test_draws_in_parts_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(30, 12))
+    together = [statistics.median(values[0]), statistics.cluster_mean(values)]
+    monkeypatch.setattr(statistics, "_AT_ONCE", 500)
+    apart = [statistics.median(values[0]), statistics.cluster_mean(values)]
+    for one, other in zip(together, apart, strict=True):
+        assert [one.low, one.high] == pytest.approx([other.low, other.high], rel=1e-12)

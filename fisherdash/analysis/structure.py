@@ -22,7 +22,7 @@ infrared active or not.
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -31,6 +31,7 @@ from ase.data import chemical_symbols
 from jaxtyping import Float
 
 from fisherdash.errors import InputError
+from fisherdash.statistics import evenly_spaced
 
 BINS = 60
 
@@ -144,8 +145,10 @@ def _kind(
     reference: Frames,
     heads: Mapping[str, Frames],
 ) -> Kind:
-    data = measure(reference, members)
-    measured = {head: measure(x, members) for head, x in heads.items() if len(x)}
+    data = measure(_some(reference, len(members)), members)
+    measured = {
+        head: measure(_some(x, len(members)), members) for head, x in heads.items() if len(x)
+    }
     seen = np.concatenate([data.ravel(), *(values.ravel() for values in measured.values())])
     # One broken molecule in ten thousand must not squeeze all others into one bin.
     low, high = np.quantile(seen, [0.0005, 0.9995])
@@ -178,6 +181,12 @@ def _kind(
 
 WIDTH = 0.05
 """Of a bin, Å."""
+FARTHEST = 500.0
+"""End of the last bin at most, Å: an atom may be as far away as a file says."""
+MOST = 50_000_000
+"""Distances (or bonds, or angles) of each set of frames that are measured; of more frames, evenly
+spaced ones are: a page asks for this, and everybody's pages wait for one another."""
+_AT_ONCE = 2_000_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -204,6 +213,31 @@ def pair_distances(positions: Frames) -> Float[np.ndarray, "frames pairs"]:
     return lengths(positions, np.column_stack(np.triu_indices(positions.shape[1], k=1)))
 
 
+def _some(positions: Frames, each: int) -> Frames:
+    """Evenly spaced frames, which have at most MOST of what there is ``each`` time in one."""
+    return positions[evenly_spaced(len(positions), max(2, MOST // max(each, 1)))]
+
+
+def _in_blocks(positions: Frames) -> Iterator[Float[np.ndarray, "frames pairs"]]:
+    """The distances of some frames after the others, an even number of them."""
+    pairs = positions.shape[1] * (positions.shape[1] - 1) // 2
+    positions = _some(positions, pairs)
+    block = max(2, _AT_ONCE // max(pairs, 1) // 2 * 2)
+    for first in range(0, len(positions), block):
+        yield pair_distances(positions[first : first + block])
+
+
+def _halves(positions: Frames, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """:func:`distribution` of all distances, and of those in frames of even and of odd number."""
+    counts, sizes = np.zeros((3, len(edges) - 1)), np.zeros(3)
+    for distances in _in_blocks(positions):
+        for row, one in enumerate((distances, distances[::2], distances[1::2])):
+            counts[row] += np.histogram(one, bins=edges)[0]
+            sizes[row] += one.size
+    whole, even, odd = counts / (np.maximum(sizes, 1)[:, None] * np.diff(edges))
+    return whole, even, odd
+
+
 def distribution(distances: np.ndarray, edges: np.ndarray) -> Float[np.ndarray, " bins"]:
     """Density in 1/unit; values beyond the last edge count in its integral but are not shown."""
     return np.histogram(distances, bins=edges)[0] / (distances.size * np.diff(edges))
@@ -219,13 +253,11 @@ def structure(reference: Frames, heads: dict[str, Float[np.ndarray, "some atoms 
     """Compare the frames of each head with those of the data; InputError without data."""
     if len(reference) < 2:
         raise InputError(f"a structure needs at least 2 frames of data, received {len(reference)}")
-    distances = pair_distances(reference)
-    edges = np.arange(0.0, distances.max() + 1.0 + WIDTH, WIDTH)
-    data = distribution(distances, edges)
-    even, odd = (distribution(distances[half::2], edges) for half in (0, 1))
+    farthest = max(float(distances.max()) for distances in _in_blocks(reference))
+    edges = np.arange(0.0, min(farthest + 1.0, FARTHEST) + WIDTH, WIDTH)
+    data, even, odd = _halves(reference, edges)
     found = {
-        name: distribution(pair_distances(frames), edges) if len(frames) else None
-        for name, frames in heads.items()
+        name: _halves(frames, edges)[0] if len(frames) else None for name, frames in heads.items()
     }
     return Structure(
         centres=0.5 * (edges[1:] + edges[:-1]),

@@ -38,7 +38,7 @@ class MDSettings(Settings):
         "runs.",
     )
     timestep: float = setting(
-        0.5, label="Time step", unit="fs", flag="--timestep-fs", above=0, high=100, step=0.1,
+        0.5, label="Time step", unit="fs", flag="--timestep-fs", low=1e-6, high=100, step=0.1,
         help="Usually 0.25 to 1 fs with hydrogen. Part of the drift is the time step's own: it "
         "falls with its square.",
     )

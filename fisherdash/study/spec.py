@@ -226,9 +226,22 @@ def parsed(text: str) -> dict[str, Any]:
     if any(part.count(".") > MOST_DOTS for part in re.split(r"[,=\n]", text)):
         raise InputError(f"a name in the specification has more than {MOST_DOTS} dots")
     try:
-        return tomllib.loads(text)
+        found = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise InputError(f"the specification is not TOML: {error}") from error
+    _check_numbers(found)
+    return found
+
+
+def _check_numbers(found: Any) -> None:
+    """InputError for a whole number beyond TOML's 64 bits: written to the base of 16 or 8, Python
+    reads one of any length, and cannot print it."""
+    left = [found]
+    while left:
+        one = left.pop()
+        if isinstance(one, int) and one.bit_length() > 64:
+            raise InputError("the specification holds a number of more than 64 bits")
+        left += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
 
 
 def written(path: Path) -> str:

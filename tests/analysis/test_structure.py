@@ -195,3 +195,34 @@ def test_the_dead_have_no_spectrum_and_few_frames_are_one_sentence():
     assert found.heads["failed"] is None and found.replicas == {"sound": 3, "failed": 0}
     with pytest.raises(InputError, match="at least 16"):
         spectra({"short": v[:, :8]}, MASSES, SPACING)
+
+
+def test_an_atom_that_is_far_away_makes_no_millions_of_bins():
+    near = np.random.default_rng(4).normal(1.5, 0.1, 500)
+    far = near.copy()
+    far[0] = 1e7  # which a file may say
+    made = room.structure(dimers(far), {"near": dimers(near)})
+    assert made.centres[-1] < room.FARTHEST + room.WIDTH and len(made.centres) < 10_100
+    assert made.errors["near"] == pytest.approx(2 / 500, rel=1e-6)  # the one beyond counts
+
+
+def test_of_more_distances_than_a_page_measures_some_are(monkeypatch):
+    rng = np.random.default_rng(5)
+    frames = rng.normal(size=(4000, 5, 3))
+    whole = room.structure(frames, {"a": frames[1000:]})
+    monkeypatch.setattr(room, "_AT_ONCE", 70)
+    parts = room.structure(frames, {"a": frames[1000:]})
+    np.testing.assert_allclose(parts.reference, whole.reference)
+    assert parts.errors == pytest.approx(whole.errors) and parts.floor == pytest.approx(whole.floor)
+    measured = []
+    monkeypatch.setattr(room, "MOST", 1000)
+    monkeypatch.setattr(
+        room,
+        "lengths",
+        lambda x, members: measured.append(len(x) * len(members)) or lengths(x, members),
+    )
+    few = room.structure(frames, {"a": frames})
+    bonds = kinds(frames, {"a": frames}, [6] * 5, [(0, 1), (1, 2)])
+    assert np.abs(few.reference.sum() - whole.reference.sum()) < 1e-6
+    assert sum(measured) <= 3 * 1000 + 2 * 1000  # the data twice, as their largest comes first
+    assert bonds[0].data[0] == pytest.approx(np.mean(lengths(frames, np.array([[0, 1]]))), rel=0.1)

@@ -125,7 +125,19 @@ def changed(old: str, new: str) -> str:
         (changed("picoseconds = 2", "picoseconds = 0"), "picoseconds must be above 0"),
         (
             changed("[0.5, 1.0]", "[0.0]"),
-            "timestep must be above 0 and at most 100 fs, received",
+            "timestep must be from 1e-06 to 100 fs, received",
+        ),
+        # No number of steps: 1 ps divided by it is infinite.
+        (changed("[0.5, 1.0]", "[1e-320]"), r"\[dynamics\]: timestep must be from 1e-06"),
+        (
+            changed("replicas = 4", "timestep = 1e-320"),
+            r"\[stability\]: timestep must be from 1e-06",
+        ),
+        # A whole number of more digits than Python writes, so that no refusal could quote it.
+        (changed("epochs = 100", "epochs = 0x1" + 5000 * "f"), "a number of more than 64 bits"),
+        (
+            changed("[0, 1, 2]", "[[{ x = 0o1" + 8000 * "7" + " }]]"),
+            "a number of more than 64 bits",
         ),
         (changed("valid = 20", "valid = true"), "valid must be a whole number"),
         (changed('file = "ethanol.npz"', "file = 3"), "file must be text in quotes, received 3"),
