@@ -37,6 +37,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from fisherdash import storage
 from fisherdash.errors import InputError
 from fisherdash.workspace import limits, paths, users
+from pages.ui.messages import keep_pages_whole
 from pages.ui.uploads import Uploads
 
 HOSTS = "FISHERDASH_HOSTS"
@@ -263,6 +264,7 @@ def ask_nobody() -> None:
 
 
 ask_nobody()
+keep_pages_whole()
 app = st.App(
     _ROOT / "app.py",
     routes=[Route("/app/plotly.min.js", plotly_js)],

@@ -71,7 +71,9 @@ function listen(view, plot) {
   plot.node.on("plotly_afterplot", () => draw_cursors(view));
 }
 
+// A view that has left the page, or stands in a tab that is closed, has no size to take on.
 function resize_plots(view) {
+  if (!view.root.isConnected || !view.root.clientWidth) return;
   for (const plot of view.plots) if (plot.drawn) window.Plotly.Plots.resize(plot.node);
 }
 
