@@ -94,7 +94,7 @@ class Setting:
     power: Power | None = None
     reads: Callable[[str], Any] | None = None
     later: bool = False
-    omitted: bool | str | float = False
+    omitted: bool | str = False
 
     @property
     def without(self) -> Any:

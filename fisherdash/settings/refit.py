@@ -147,9 +147,8 @@ class Options(Settings):
         "coordinate is displaced by normal noise of that width.",
     )
     noise_high: float = setting(
-        0.15, label="Largest noise", unit="Å", above=0, high=10, step=0.05, advanced=True,
-        omitted=0.3, help="The upper end of the range of widths. Wider noise counts frames that "
-        "dynamics never reach, at the cost of those that they do.",
+        0.3, label="Largest noise", unit="Å", above=0, high=10, step=0.05, advanced=True,
+        omitted=True, help="The upper end of the range of widths.",
     )
     label_displaced: int = setting(
         0, label="Labelled displacements", low=0, high=10**5, advanced=True, omitted=True,

@@ -253,13 +253,6 @@ def test_a_made_up_setting_is_known_everywhere(capsys):
     assert MadeUp.from_json(MadeUp(4.0).to_json()) == MadeUp(4.0)
 
 
-def test_files_that_say_nothing_of_a_setting_mean_what_was_usual_when_they_were_written():
-    older = {name: value for name, value in Options().to_json().items() if name != "noise_high"}
-    assert Options.from_json(older).noise_high == 0.3 != Options().noise_high
-    assert "noise_high" not in Options(noise_high=0.3).to_json()  # so older digests stay
-    assert Options.from_json(Options().to_json()) == Options()
-
-
 def test_words_with_a_space_are_hyphened_in_the_shell():
     words = as_options(Options(head="by element"))
     assert words == ["--head", "by-element"]
