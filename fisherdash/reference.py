@@ -370,7 +370,7 @@ def labeller_of(data: Dataset, calculator: str | None = None) -> Labeller:
 def labeller(name: str) -> Labeller:
     """GFN2-xTB, or the calculator ``module:object``; InputError if it cannot be had."""
     if name == METHOD:
-        return Labeller(METHOD, _with(_gfn2_xtb))
+        return Labeller(METHOD, _with(calculator))
     return Labeller(f"the calculator {name!r}", _with(_imported(name)))
 
 
@@ -409,10 +409,6 @@ def energy_deviations(
         )
     energies, _ = labeller.label(data.atomic_numbers, positions)
     return (energies - np.mean(apart) - np.mean(data.energies)) / width
-
-
-def _gfn2_xtb(atoms: Atoms) -> Any:
-    return calculator(atoms)
 
 
 def _with(make: Callable[[Atoms], Any]) -> Label:

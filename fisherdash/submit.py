@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from fisherdash import dataset as datasets
 from fisherdash import exchange, storage, tasks
+from fisherdash import settings as declared
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.settings import (
@@ -51,12 +52,11 @@ if TYPE_CHECKING:
 Given = ParamSpec("Given")
 
 _SETTINGS: dict[str, type[Settings]] = {
-    one.__name__: one
-    for one in (
-        ImportSettings, LandscapeSettings, MDSettings, ModelConfig, Options, OutsideSettings,
-        SampleSettings, SplitSettings, TrainSettings,
-    )
-}  # fmt: skip
+    name: one
+    for name, one in vars(declared).items()
+    if isinstance(one, type) and issubclass(one, Settings)
+}
+"""Every declaration of settings by its name: what is written down of one says which it is."""
 _READ_AGAIN = ("data", "model", "models")
 """Arguments that are read from their files, ``data_path`` and so on, when a job is put back."""
 

@@ -32,7 +32,6 @@ def findings_of(study: results.Kept) -> Findings | None:
     """The statistics of a study as far as it has come; None until they are known."""
 
     def findings() -> Findings:
-        """All statistics, computed in the background."""
         asked = registered(study.folder)
         return Findings(study.tables(), study.specification, asked=asked).complete()
 

@@ -10,7 +10,8 @@ from fisherdash.potentials import head as heads
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.e3x import Body, E3x, ModelConfig, body_shapes
 from fisherdash.potentials.evaluate import predict
-from fisherdash.potentials.head import MAX_ATOMIC_NUMBER, SHARED
+from fisherdash.potentials.head import SHARED
+from fisherdash.settings import MAX_ATOMIC_NUMBER
 
 ETHANOL = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
 ETHANOL_POSITIONS = np.array(

@@ -5,7 +5,7 @@ median of the slopes between all pairs of points (P. K. Sen, J. Am. Stat. Assoc.
 which the regular oscillation of the Verlet energy and single jumps hardly move. Long trajectories
 are first averaged in at most 200 buckets of consecutive frames: the number of pairs grows with the
 square of the points, and a slow slope loses nothing by averaging. Only survivors have a slope; the
-others are counted as failures in :mod:`survival`.
+others are counted as failures in :mod:`fisherdash.analysis.compare`.
 
 The origin of a drift is found by a second, finer run from the same initial states. The energy error
 of velocity Verlet is of second order in Δt. Of a drift s(Δt) = s₀ + bΔt², half the timestep leaves

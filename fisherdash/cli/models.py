@@ -137,7 +137,7 @@ def train(args: argparse.Namespace, console: Console) -> Mapping[str, Any]:
     )
     _, report = console.follow(task)
     report = kept(report)
-    console.note(ending(report, out))
+    console.note(ending(report))
     return trained(report)
 
 
@@ -168,7 +168,7 @@ def trained(report: "EpochReport") -> dict[str, Any]:
     }
 
 
-def ending(report: "EpochReport", out: Path) -> str:
+def ending(report: "EpochReport") -> str:
     """How the training ended and which network was kept, as a sentence."""
     said = f"{report.status} after epoch {report.epoch} of {report.epochs}; "
     said += f"kept the network of epoch {report.best_epoch}, the best on the validation frames"

@@ -6,11 +6,10 @@ file or upload → reader (by format) → Raw → units, consistency → Dataset
 from fisherdash.dataset.core import (
     Dataset,
     at_temperature,
-    check_temperature,
     reference_bonds,
     split,
     split_order,
 )
 from fisherdash.dataset.npz import save
-from fisherdash.dataset.reader import ENDINGS, Keys, clean_name, keys_of, load, load_bytes
+from fisherdash.dataset.reader import Keys, clean_name, keys_of, load, load_bytes
 from fisherdash.dataset.structures import FORMATS, write_unlabelled

@@ -30,10 +30,7 @@ from ase.data import covalent_radii
 
 from fisherdash.dataset.core import TOLERANCE, reference_bonds
 from fisherdash.errors import InputError
-from fisherdash.units import ENERGY_UNITS, HARTREE, LENGTH_UNITS, force_size
-from fisherdash.units import energy_unit as energy_unit
-from fisherdash.units import force_unit as force_unit
-from fisherdash.units import length_unit as length_unit
+from fisherdash.units import ENERGY_UNITS, HARTREE, LENGTH_UNITS, energy_unit, force_size
 
 # Approximate total energies of H to Kr in hartree, all electrons, rounded: 1 % is enough.
 # Hydrogen is given as in a molecule, where it is bound by a fifth of its own energy.

@@ -32,10 +32,10 @@ from numpy.lib import format as npy
 from fisherdash import storage
 from fisherdash.dataset import raw as known
 from fisherdash.dataset.core import Dataset, check_temperature
-from fisherdash.dataset.inference import Declared, energy_unit, force_unit, length_unit
+from fisherdash.dataset.inference import Declared
 from fisherdash.dataset.raw import Raw, ReadOptions, assemble
 from fisherdash.errors import InputError
-from fisherdash.units import ENERGY_UNITS, LENGTH_UNITS
+from fisherdash.units import ENERGY_UNITS, LENGTH_UNITS, energy_unit, force_unit, length_unit
 
 VERSION = 1
 LARGEST_TOTAL = 4 * 2**30

@@ -2,7 +2,6 @@
 
 from fisherdash.fisher.diagnostics import (
     Boltzmann,
-    Divergence,
     Posterior,
     boltzmann_test,
     force_stderr,
@@ -10,10 +9,9 @@ from fisherdash.fisher.diagnostics import (
     kl_divergence,
     posterior,
 )
-from fisherdash.fisher.moments import Equations, Metric, Moments, Spectrum, accumulate, equations
+from fisherdash.fisher.moments import Equations, Metric, Moments, accumulate, equations
 from fisherdash.fisher.refit import Prepared, Refit
 from fisherdash.fisher.ridge import (
-    WORDS,
     Choice,
     Descent,
     RidgePoint,
@@ -24,6 +22,6 @@ from fisherdash.fisher.ridge import (
     log_evidence,
     ridge_path,
 )
-from fisherdash.fisher.solve import prepare, solve, summary, try_heads
-from fisherdash.fisher.stability import Candidate, StabilityCheck, candidates, check_stability
+from fisherdash.fisher.solve import prepare, solve, summary
+from fisherdash.fisher.stability import Candidate, candidates, check_stability
 from fisherdash.settings import Options, StabilitySettings

@@ -146,13 +146,13 @@ def descend_entropy(
         model = start.with_head(head, start.element_bias, "kl", {})
         return _sample(model, dataset, temperature, options.stability, cancel)
 
-    head = start.head
+    head, freedom = start.head, 0.0
     here = sampled(head, 0)
     rounds = [_round(here, wanted, replicas, 0.0, True)]
-    freedom = 0.0
     while sum(one.kept for one in rounds) <= ROUNDS:
         hessian = beta**2 * here.covariance
         step, freedom = _newton(hessian, beta * (wanted - here.mean), ridge, metric)
+        # Within the samples: a step of length 1 in the metric of their covariance, at most.
         share = min(1.0, 1 / max(float(np.sqrt(step @ hessian @ step)), 1e-300))
         for _ in range(1 + HALVINGS):
             there = sampled(head + share * step, len(rounds))

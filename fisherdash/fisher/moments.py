@@ -237,7 +237,7 @@ def accumulate(
     members = np.array_split(np.arange(total), min(groups, total))
     fewer = _fewer(len(members), checkpoint.form.size(checkpoint.potential.num_features))
     matrices = [_Matrices() for _ in range(fewer)]
-    sums = [_Sums(matrices[index % fewer]) for index in range(len(members))]
+    sums = [_Sums(rows, matrices[index % fewer]) for index, rows in enumerate(members)]
     blocks = derivatives_of(
         checkpoint,
         dataset.atomic_numbers,
@@ -248,20 +248,11 @@ def accumulate(
         cancel=cancel,
     )
     for first, found in blocks:
-        last = first + len(found.values)
-        for part, of_group in zip(members, sums, strict=True):
-            # A block may hold frames of several groups.
-            rows = part[(part >= first) & (part < last)]
-            if len(rows):
-                at = slice(rows[0] - first, rows[-1] - first + 1)
-                mine = jax.tree.map(lambda leaf, at=at: leaf[at], found)
-                of_group.add(mine, -dataset.forces[rows], dataset.energies[rows] - origin)
+        for of_group in sums:  # a block may hold frames of several groups
+            of_group.add_block(first, found, dataset, origin)
         if progress is not None:
-            progress(last, total)
-    found = [
-        of_group.moments(len(part), 3 * dataset.num_atoms, origin)
-        for part, of_group in zip(members, sums, strict=True)
-    ]
+            progress(first + len(found.values), total)
+    found = [of_group.moments(3 * dataset.num_atoms, origin) for of_group in sums]
     if fewer == len(members):
         return tuple(found)
     return tuple(_summed(found[index::fewer]) for index in range(fewer))
@@ -334,11 +325,20 @@ class _Matrices:
 
 
 class _Sums:
-    """Running sums over the frames of one group."""
+    """Running sums over the frames of one group, which are ``rows`` of the data set."""
 
-    def __init__(self, matrices: _Matrices) -> None:
-        self._matrices = matrices
+    def __init__(self, rows: Integer[np.ndarray, " frames"], matrices: _Matrices) -> None:
+        self._rows, self._matrices = rows, matrices
         self._terms: list[Any] = []
+
+    def add_block(self, first: int, found: Derivatives, dataset: Dataset, origin: float) -> None:
+        """Adds those of the group's frames that are in a block of frames from ``first`` on."""
+        rows = self._rows
+        rows = rows[(rows >= first) & (rows < first + len(found.values))]
+        if len(rows):
+            at = slice(rows[0] - first, rows[-1] - first + 1)
+            mine = jax.tree.map(lambda leaf: leaf[at], found)
+            self.add(mine, -dataset.forces[rows], dataset.energies[rows] - origin)
 
     def add(
         self,
@@ -362,11 +362,11 @@ class _Sums:
             for total, term in zip(self._terms or [None] * len(terms), terms, strict=True)
         ]
 
-    def moments(self, frames: int, components: int, origin: float) -> Moments:
+    def moments(self, components: int, origin: float) -> Moments:
         """The finished sums."""
         gradient, curvature, force_squared, energy_sum, fixed = self._terms
         return Moments(
-            frames=frames,
+            frames=len(self._rows),
             components=components,
             gram=self._matrices.gram,
             gradient=gradient,

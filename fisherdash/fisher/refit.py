@@ -413,6 +413,35 @@ class Prepared:
         """Energies and forces of the default head on the frames of the report."""
         return predict(self.checkpoint, self.division.report)
 
+    def _errors(
+        self, predicted: dict[str, tuple[np.ndarray, np.ndarray]]
+    ) -> tuple[Estimate, dict[str, dict[str, float]], dict[str, Divergence] | None]:
+        """Change of the force error, errors and kT·D_KL, on the frames of the report."""
+        report = self.division.report
+        squared = {
+            name: np.mean((forces - report.forces) ** 2, axis=(1, 2))
+            for name, (_, forces) in predicted.items()
+        }
+        errors = {
+            "fisher_divergence": {
+                name: float(1.5 * self.dataset.num_atoms * one.mean())
+                for name, one in squared.items()
+            },
+            "force_rmse": {name: float(np.sqrt(one.mean())) for name, one in squared.items()},
+            "energy_rmse": {
+                name: float(np.sqrt(np.mean((energies - report.energies) ** 2)))
+                for name, (energies, _) in predicted.items()
+            },
+        }
+        kl = None
+        if self.temperature is not None:
+            kl = {
+                name: kl_divergence(energies, report.energies, self.temperature)
+                for name, (energies, _) in predicted.items()
+            }
+        change = _paired_change(squared["default"], squared["fisher"], self.options.seed)
+        return change, errors, kl
+
     def refit(
         self,
         choice: Choice,
@@ -429,22 +458,12 @@ class Prepared:
         refit = self.checkpoint_at(choice.ridge, choice.rule, head, covariance=certain)
         spread = self.posterior_at(choice.ridge) if certain else None
         report = self.division.report
-        errors = {"default": self.default_errors, "fisher": predict(refit, report)}
-        squared = {
-            name: np.mean((forces - report.forces) ** 2, axis=(1, 2))
-            for name, (_, forces) in errors.items()
-        }
-        change = _paired_change(squared["default"], squared["fisher"], self.options.seed)
+        predicted = {"default": self.default_errors, "fisher": predict(refit, report)}
+        change, errors, kl = self._errors(predicted)
         norm = {
             "default": float(np.linalg.norm(self.start.head)),
             "fisher": float(np.linalg.norm(refit.head)),
         }
-        kl = None
-        if self.temperature is not None:
-            kl = {
-                name: kl_divergence(energies, report.energies, self.temperature)
-                for name, (energies, _) in errors.items()
-            }
         return Refit(
             prepared=self,
             checkpoint=refit,
@@ -454,17 +473,10 @@ class Prepared:
             if entropy is None
             else entropy.effective_dof,
             head_norm=norm,
-            fisher_divergence={
-                k: float(1.5 * self.dataset.num_atoms * v.mean()) for k, v in squared.items()
-            },
-            force_rmse={k: float(np.sqrt(v.mean())) for k, v in squared.items()},
-            energy_rmse={
-                name: float(np.sqrt(np.mean((energies - report.energies) ** 2)))
-                for name, (energies, _) in errors.items()
-            },
             force_change=change,
             posterior=spread,
             kl=kl,
+            **errors,
             descent=descent,
             stability=stability,
             entropy=entropy,

@@ -2,7 +2,7 @@
 
 A run is ``simulate(checkpoints, dataset, settings)``, an iterator of chunks. Below it: ``initial``
 (initial geometries and momenta), ``integrator`` (one step), ``failure`` (its criterion), ``engine``
-(groups of heads and the compiled loop), ``loop`` (the host's side).
+(groups of heads and the compiled loop).
 """
 
 from fisherdash.md.engine import Group

@@ -356,7 +356,27 @@ def _check_filling(potential: Ani, layers: Layers, source: str) -> None:
 
 def layers_of(files: Mapping[str, bytes], source: str) -> Layers:
     """Symbol → widths of the layers before the last one; InputError for what is not read."""
-    return _layers(_text(files, MAIN, source), source)
+    main = _text(files, MAIN, source)
+    found: Layers = {}
+    for symbol, inside in re.findall(r"atom_net\s+([A-Z][a-z]?)\s*\$(.*?)\$", main, re.S):
+        sizes: list[tuple[int, str]] = []
+        for layer in re.findall(r"layer\s*\[(.*?)\]", inside, re.S):
+            pairs = (part.partition("=") for part in layer.split(";"))
+            said = {key.strip(): value.strip() for key, _, value in pairs}
+            nodes = said.get("nodes", "")
+            if not re.fullmatch(r"[0-9]{1,6}", nodes) or said.get("type", "0") != "0":
+                raise InputError(f"{source} has a layer of {symbol} that is not read: {said}")
+            sizes.append((int(nodes), said.get("activation", "")))
+        hidden = [activation for _, activation in sizes[:-1]]
+        if len(sizes) < 2 or sizes[-1] != (1, _LINEAR) or set(hidden) != {_CELU}:
+            raise InputError(
+                f"the network of {symbol} in {source} has the layers (nodes, activation) "
+                f"{sizes[:8]}; layers of CELU (9) are read that end in one linear output (6)"
+            )
+        found[symbol] = [size for size, _ in sizes[:-1]]
+    if not found or any(one not in atomic_numbers for one in found):
+        raise InputError(f"{source} describes no networks of elements")
+    return found
 
 
 def energies_file(files: Mapping[str, bytes], source: str) -> str:
@@ -379,30 +399,6 @@ def _named(main: str, key: str) -> str:
     """The file that the main one names, by the last part of its name: it is in the folder."""
     found = re.search(rf"^{key}=([^\s!]+)", main, re.M)
     return found.group(1).rpartition("/")[2] if found else key
-
-
-def _layers(main: str, source: str) -> Layers:
-    """Symbol → widths of the layers before the last one."""
-    found: Layers = {}
-    for symbol, inside in re.findall(r"atom_net\s+([A-Z][a-z]?)\s*\$(.*?)\$", main, re.S):
-        sizes: list[tuple[int, str]] = []
-        for layer in re.findall(r"layer\s*\[(.*?)\]", inside, re.S):
-            pairs = (part.partition("=") for part in layer.split(";"))
-            said = {key.strip(): value.strip() for key, _, value in pairs}
-            nodes = said.get("nodes", "")
-            if not re.fullmatch(r"[0-9]{1,6}", nodes) or said.get("type", "0") != "0":
-                raise InputError(f"{source} has a layer of {symbol} that is not read: {said}")
-            sizes.append((int(nodes), said.get("activation", "")))
-        hidden = [activation for _, activation in sizes[:-1]]
-        if len(sizes) < 2 or sizes[-1] != (1, _LINEAR) or set(hidden) != {_CELU}:
-            raise InputError(
-                f"the network of {symbol} in {source} has the layers (nodes, activation) "
-                f"{sizes[:8]}; layers of CELU (9) are read that end in one linear output (6)"
-            )
-        found[symbol] = [size for size, _ in sizes[:-1]]
-    if not found or any(one not in atomic_numbers for one in found):
-        raise InputError(f"{source} describes no networks of elements")
-    return found
 
 
 def _depth(layers: Layers, source: str) -> int:

@@ -29,8 +29,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Bool, Float, Integer
 
 from fisherdash.errors import InputError
-from fisherdash.potentials.potential import Neighbours, Parameters, Potential
-from fisherdash.settings import MAX_ATOMIC_NUMBER
+from fisherdash.potentials.potential import EXACT, Neighbours, Parameters, Potential, rising
 
 Kind = Literal["shared", "by element", "quadratic"]
 KINDS: tuple[Kind, ...] = ("shared", "by element", "quadratic")
@@ -55,7 +54,7 @@ class HeadForm:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"the form of a head is one of {KINDS}, received {self.kind!r}")
-        object.__setattr__(self, "elements", _elements(self.elements))
+        object.__setattr__(self, "elements", rising(self.elements, "the elements of a head"))
         if bool(self.elements) == (self.kind == "shared"):
             raise InputError(
                 f"a head of the form {self.kind!r} has "
@@ -178,24 +177,9 @@ def _change(basis: Basis, wanted: Basis, features: int) -> Float[np.ndarray, "q 
     return change
 
 
-def _elements(value: Any) -> tuple[int, ...]:
-    good = isinstance(value, (list, tuple)) and all(
-        type(z) is int and 1 <= z <= MAX_ATOMIC_NUMBER for z in value
-    )
-    if not good or list(value) != sorted(set(value)):
-        raise InputError(
-            f"the elements of a head must be different atomic numbers in rising order, received "
-            f"{value!r}"
-        )
-    return tuple(value)
-
-
 SHARED = HeadForm()
 """The published report's: one weight a feature, the same for all atoms."""
 
-
-_EXACT: Any = jax.lax.Precision.HIGHEST
-"""On accelerators the default would round float32 products to fewer bits than forces bear."""
 
 Evaluation = tuple[Float[Array, " frames"], Float[Array, "frames atoms 3"]]
 """Energies (eV, without the constant) and forces (eV/Å)."""
@@ -277,7 +261,7 @@ class Descriptors:
         """Σ_i h_i over all atoms, or over the atoms of each element in turn."""
         if not self.form.elements:
             return jnp.sum(features, axis=1)
-        sums = jnp.einsum("ea,naf->nef", self._members(features.dtype), features, precision=_EXACT)
+        sums = jnp.einsum("ea,naf->nef", self._members(features.dtype), features, precision=EXACT)
         return sums.reshape(len(features), -1)
 
     def energies(self, head: Head, features: Array) -> Float[Array, " frames"]:
@@ -306,7 +290,7 @@ class Descriptors:
         frames, _, r = y.shape
         of_element = self._members(y.dtype)[:, None, :] * jnp.swapaxes(y, 1, 2)[:, None]
         flat = of_element.reshape(frames, -1, y.shape[1])
-        return jnp.matmul(flat, z, precision=_EXACT).reshape(frames, -1, r, r)
+        return jnp.matmul(flat, z, precision=EXACT).reshape(frames, -1, r, r)
 
     def _joined(self, linear: Array, products: Array) -> Float[Array, "frames p"]:
         i, j = np.triu_indices(products.shape[-1])
@@ -347,9 +331,9 @@ def _applied(
     frames, atoms, r = y.shape
     stacked = matrices.reshape(*matrices.shape[:-3], -1, r)
     if matrices.ndim == 3:  # of all frames
-        found = jnp.matmul(y.reshape(-1, r), stacked.T, precision=_EXACT)
+        found = jnp.matmul(y.reshape(-1, r), stacked.T, precision=EXACT)
     else:
-        found = jnp.matmul(y, jnp.swapaxes(stacked, 1, 2), precision=_EXACT)
+        found = jnp.matmul(y, jnp.swapaxes(stacked, 1, 2), precision=EXACT)
     found = found.reshape(frames, atoms, -1, r)
     return jnp.sum(found * members.T[None, :, :, None], axis=2)
 

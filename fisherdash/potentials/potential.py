@@ -2,8 +2,7 @@
 
 A potential gives, for every frame, features h of each atom and a fixed part U₀ of the energy that
 no head changes; a head of some form (:mod:`fisherdash.potentials.head`) makes the rest of the
-energy from h (:mod:`fisherdash.potentials.head`). What JAX cannot evaluate itself is called out of
-its programs.
+energy from h. What JAX cannot evaluate itself is called out of its programs.
 
 Networks that evaluate all pairs of a molecule share its geometry: r_ij = x_j − x_i is the
 displacement from atom i to atom j, and d_ij its length. An atom with itself has no weight:
@@ -23,6 +22,7 @@ from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Float, Integer
 
 from fisherdash.errors import InputError
+from fisherdash.settings import MAX_ATOMIC_NUMBER
 
 Parameters = Any
 """A pytree of arrays, in the precision in which the potential is to be evaluated."""
@@ -214,6 +214,18 @@ def cosine_cutoff(
     """
     near = jnp.where(d < cutoff, 1 - jnp.eye(d.shape[-1], dtype=d.dtype), 0)
     return 0.5 * (1 + jnp.cos(d * (math.pi / cutoff))) * near
+
+
+def rising(value: Any, what: str) -> tuple[int, ...]:
+    """Atomic numbers as a tuple; InputError unless they are different and in rising order."""
+    good = isinstance(value, (list, tuple)) and all(
+        type(z) is int and 1 <= z <= MAX_ATOMIC_NUMBER for z in value
+    )
+    if not good or list(value) != sorted(set(value)):
+        raise InputError(
+            f"{what} must be different atomic numbers in rising order, received {value!r:.60}"
+        )
+    return tuple(value)
 
 
 def as_shapes(tree: Any) -> Any:

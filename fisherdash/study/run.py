@@ -129,21 +129,16 @@ def run_study(
     # Before anything is changed in a folder that another program may be at work in.
     lock = FolderLock(folder) if folder.is_dir() else None
     plan = prepare_study(spec, folder)
-    return _locked(lock or FolderLock(folder), plan, folder, workers, scheduler, cancel)
+    lock = lock or FolderLock(folder)
 
+    def running() -> Iterator[Progress]:
+        """The work, at whose end others may write the folder again."""
+        try:
+            yield from _running(plan, folder, workers, scheduler, cancel or threading.Event())
+        finally:
+            lock.release()
 
-def _locked(
-    lock: FolderLock,
-    plan: Plan,
-    folder: Path,
-    workers: int | None,
-    scheduler: str | None,
-    cancel: threading.Event | None,
-) -> Iterator[Progress]:
-    try:
-        yield from _running(plan, folder, workers, scheduler, cancel or threading.Event())
-    finally:
-        lock.release()
+    return running()
 
 
 def read_progress(folder: Path, plan: Plan) -> Progress:

@@ -10,7 +10,6 @@ from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.runs import (
     Run,
     RunWriter,
-    Unfinished,
     go_on,
     open_run,
     record,

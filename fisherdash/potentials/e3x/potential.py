@@ -99,16 +99,32 @@ class E3x:
         neighbours: Neighbours | None = None,
         forward_mode: bool = False,
     ) -> PerAtom:
-        """h, of all pairs of atoms or of a list; a list needs reverse mode."""
-        h = features(
-            self.config,
-            params,
-            atomic_numbers,
-            positions,
-            forward_mode=forward_mode,
-            neighbours=neighbours,
-        )
-        return PerAtom(jnp.moveaxis(h, 0, -1))
+        """h, of all pairs of atoms or of a list; a list needs reverse mode.
+
+        The network runs in the precision of ``params``; displacements are formed in that of
+        ``positions`` before they are rounded to it.
+        """
+        config = self.config
+        dtype = params["Embed_0"]["embedding"].dtype
+        frames, atoms = positions.shape[:2]
+        distances, unit = _displacements(positions, dtype, neighbours)
+        basis = _radial_basis(config, distances).reshape(config.basis, -1)
+        harmonics = _harmonics(config.max_degree, unit)
+        if neighbours is None:
+            pairs = Pairs(basis, harmonics, batched if forward_mode else batched_for_reverse)
+        else:
+            pairs = sparse.Pairs(basis, harmonics, batched_for_reverse, neighbours)
+        embedding = jnp.take(params["Embed_0"]["embedding"][:, 0, 0, :], atomic_numbers, axis=0)
+        x = jnp.broadcast_to(embedding.T[:, None, None, :], (config.features, 1, frames, atoms))
+        for iteration, step in enumerate(messages.steps(config)):
+            sent = pairs.messages(params[f"MessagePass_{iteration}"], step, x)
+            y = _dense(params[f"Dense_{2 * iteration}"], step, _add_carried(step, x, sent))
+            gate = jax.nn.sigmoid(y[:, :1])
+            gated = jnp.concatenate(
+                [part * gate for part in jnp.split(y, y.shape[1], axis=1)], axis=1
+            )
+            x = _add_carried(step, x, _dense(params[f"Dense_{2 * iteration + 1}"], step, gated))
+        return PerAtom(jnp.moveaxis(x[:, 0], 0, -1))
 
     def with_neighbours(
         self,
@@ -133,42 +149,6 @@ class E3x:
         """:data:`CPU_BLOCK`, fewer with a list of neighbours."""
         room = slots(self.config.cutoff, atoms)
         return CPU_BLOCK if room is None else max(1, CPU_SLOTS // (atoms * room))
-
-
-def features(
-    config: ModelConfig,
-    body: Body,
-    atomic_numbers: Integer[Array, " atoms"],
-    positions: Float[Array, "frames atoms 3"],
-    *,
-    forward_mode: bool = False,
-    neighbours: Neighbours | None = None,
-) -> Float[Array, "features frames atoms"]:
-    """Scalar features h of every atom, features first.
-
-    The network runs in the precision of ``body``; displacements are formed in that of
-    ``positions`` before they are rounded to it. With ``forward_mode`` it is written for derivatives
-    that are pushed forward (``jax.jvp``, ``linearize``, ``jet``), else for reverse mode, which a
-    list of ``neighbours`` needs; without a list all pairs of atoms are taken.
-    """
-    dtype = body["Embed_0"]["embedding"].dtype
-    frames, atoms = positions.shape[:2]
-    distances, unit = _displacements(positions, dtype, neighbours)
-    basis = _radial_basis(config, distances).reshape(config.basis, -1)
-    harmonics = _harmonics(config.max_degree, unit)
-    if neighbours is None:
-        pairs = Pairs(basis, harmonics, batched if forward_mode else batched_for_reverse)
-    else:
-        pairs = sparse.Pairs(basis, harmonics, batched_for_reverse, neighbours)
-    embedding = jnp.take(body["Embed_0"]["embedding"][:, 0, 0, :], atomic_numbers, axis=0)
-    x = jnp.broadcast_to(embedding.T[:, None, None, :], (config.features, 1, frames, atoms))
-    for iteration, step in enumerate(messages.steps(config)):
-        sent = pairs.messages(body[f"MessagePass_{iteration}"], step, x)
-        y = _dense(body[f"Dense_{2 * iteration}"], step, _add_carried(step, x, sent))
-        gate = jax.nn.sigmoid(y[:, :1])
-        gated = jnp.concatenate([part * gate for part in jnp.split(y, y.shape[1], axis=1)], axis=1)
-        x = _add_carried(step, x, _dense(body[f"Dense_{2 * iteration + 1}"], step, gated))
-    return x[:, 0]
 
 
 def _displacements(

@@ -24,9 +24,10 @@ from fisherdash.potentials.potential import (
     PerAtom,
     WithoutNeighbours,
     called,
+    rising,
 )
 from fisherdash.potentials.worker import client, trusted
-from fisherdash.settings import MAX_ATOMIC_NUMBER, Settings, setting
+from fisherdash.settings import Settings, setting
 from fisherdash.settings.data import Energy, OutsideFamily
 from fisherdash.units import ENERGY_UNITS
 
@@ -77,15 +78,7 @@ class Outside(WithoutNeighbours, Settings):
         name = self.mace_head
         if not isinstance(name, str) or len(name) > 100 or not name.isprintable():
             raise InputError(f"the name of a head has at most 100 letters, received {name!r:.80}")
-        good = isinstance(self.elements, list | tuple) and all(
-            type(z) is int and 1 <= z <= MAX_ATOMIC_NUMBER for z in self.elements
-        )
-        if not good or list(self.elements) != sorted(set(self.elements)) or not self.elements:
-            raise InputError(
-                f"elements must be different atomic numbers in rising order, received "
-                f"{self.elements!r:.60}"
-            )
-        object.__setattr__(self, "elements", tuple(self.elements))
+        object.__setattr__(self, "elements", rising(self.elements or None, "elements"))
 
     @classmethod
     def reader(cls, family: str) -> Callable[[Any], "Outside"]:

@@ -11,9 +11,6 @@ from fisherdash.study.statistics.comparison import (
     Comparison,
     Condition,
     Tested,
-    Verdict,
-    conditions,
-    heads,
 )
 from fisherdash.study.statistics.failures import KINDS, FailureRate, survival
 from fisherdash.study.statistics.findings import Findings
