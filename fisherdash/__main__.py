@@ -6,10 +6,11 @@ help and mistakes answer at once.
 
 import sys
 
-from fisherdash.cli import watch_signals
+from fisherdash.cli import open_streams, watch_signals
 
 if __name__ == "__main__" or sys.argv[0].endswith("/fisherdash"):  # the program, no import of it
     watch_signals()
+    open_streams()
 
 import argparse
 import inspect

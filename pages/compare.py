@@ -22,6 +22,7 @@ from pages.ui.library import own_file, share_button
 from pages.ui.progress import (
     begin,
     command,
+    computed,
     door,
     follow,
     into_view,
@@ -186,13 +187,26 @@ def evaluation() -> None:
     look_here(job)
     follow(job)
     if job.status == "finished" and job.result:
-        errors(job.result, job.info["roles"])
+        errors(job, job.result)
     command(job.info["command"])
 
 
-def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
+def errors(job: Job, found: "dict[str, Predicted]") -> None:
     """Errors in a table, by element, by size of force, and point by point."""
-    table = overview.error_rows(found)
+    looks = dict(zip(found, styles(job.info["roles"]), strict=True))
+    # Of millions of atoms they take seconds, at every click.
+    told = computed(
+        "the errors",
+        ("errors", job.owner, job.id),
+        lambda: (
+            overview.error_rows(found),
+            overview.element_rows(found),
+            overview.magnitude_figure(found, looks),
+        ),
+    )
+    if told is None:
+        return
+    table, elements, magnitudes = told
     show_table(table, "Errors")
     csv_button(table, "errors")
     cautions = {name: one.caution for name, one in found.items() if one.caution}
@@ -214,24 +228,28 @@ def errors(found: "dict[str, Predicted]", roles: list[str]) -> None:
                 ),
                 icon=":material/warning:",
             )
-    looks = dict(zip(found, styles(roles), strict=True))
     by_element, by_size = st.columns(2)
     with by_element:
         st.markdown("**Force RMSE by element**")
-        show_table(overview.element_rows(found), "Force RMSE by element")
+        show_table(elements, "Force RMSE by element")
     with by_size:
-        draw(overview.magnitude_figure(found, looks), key="by size", table=False)
+        draw(magnitudes.copied(), key="by size", table=False)
     name = st.selectbox("Point by point", list(found), key="parity of")
     one, look = found[name], looks[name]
+    parity = computed(
+        "the points",
+        ("parity", job.owner, job.id, name),
+        lambda: (overview.force_parity(one), overview.energy_parity(one)),
+    )
+    if parity is None:
+        return
     left, right = st.columns(2)
     with left:
-        forces = draw(
-            overview.force_parity(one), key="force parity", table=False, on_select="rerun"
-        )
+        drawn = parity[0].copied()
+        forces = draw(drawn, key="force parity", table=False, on_select="rerun")
     with right:
-        energies = draw(
-            overview.energy_parity(one), key="energy parity", table=False, on_select="rerun"
-        )
+        drawn = parity[1].copied()
+        energies = draw(drawn, key="energy parity", table=False, on_select="rerun")
     picked = [*forces.selection.points, *energies.selection.points]
     if not picked:
         st.caption("Click a point to see its frame.")
@@ -296,6 +314,7 @@ if kind != "Runs":
 elif not entries("runs"):
     next_step("There is no run yet.", "simulate", "Start one on the Simulate page")
 elif runs := chosen_runs():
-    show(runs)
+    with door():
+        show(runs)
 else:
     st.info("Choose runs that have frames already.", icon=":material/info:")

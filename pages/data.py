@@ -13,7 +13,7 @@ from fisherdash.errors import InputError
 from fisherdash.plots.chart import NEUTRAL, SeriesStyle
 from fisherdash.plots.training import histogram_figure
 from fisherdash.settings import LoadSettings, SampleSettings, shown
-from fisherdash.workspace import belongings, estimates, jobs, limits, paths
+from fisherdash.workspace import belongings, estimates, jobs, limits, paths, users
 from pages.ui import library
 from pages.ui.charts import download_file, draw, show_molecules
 from pages.ui.library import own_file, share_button
@@ -22,13 +22,14 @@ from pages.ui.progress import (
     command,
     complain,
     complaint,
+    computed,
     door,
     job_list,
     onward,
     plain,
     watch,
 )
-from pages.ui.uploads import file_uploader
+from pages.ui.uploads import file_uploader, shelf
 from pages.ui.widgets import in_words_of_the_page, widgets
 
 _HELP = (
@@ -85,15 +86,21 @@ def _keys(upload: Any) -> Keys:
 def _read(upload: Any) -> Dataset | InputError:
     """The frames of the file as the widgets say, or why there are none; read once."""
     said = _said()
-    wanted = (upload.file_id, said)
-    if st.session_state.get("inspected", (None,))[0] != wanted:
-        try:
-            settings = LoadSettings(**said).to_json()
-            found = datasets.load_bytes(upload.name, upload.getvalue(), **settings)
-        except InputError as refusal:
-            found = refusal
-        st.session_state["inspected"] = (wanted, found)
-    return st.session_state["inspected"][1]
+    wanted = (upload.file_id, *sorted(said.items()))
+    before, refusal = st.session_state.get("inspected", (None, None))
+    if before == wanted and refusal is not None:
+        return refusal
+    try:
+        settings = LoadSettings(**said).to_json()
+        found = shelf.get(
+            wanted,
+            lambda: datasets.load_bytes(upload.name, upload.getvalue(), **settings),
+            upload.size,
+        )
+    except InputError as refusal:
+        found = refusal
+    st.session_state["inspected"] = (wanted, found if isinstance(found, InputError) else None)
+    return found
 
 
 def _inspect(upload: Any) -> bool:
@@ -106,7 +113,7 @@ def _inspect(upload: Any) -> bool:
         return False
     with st.container(border=True):
         st.markdown(f"**{plain(upload.name)}**, before it is kept:")
-        summary(found)
+        summary(found, found)
     return True
 
 
@@ -120,18 +127,19 @@ def _keep() -> None:
         if isinstance(data, InputError):
             return  # told beside the file
         limits.admit(estimates.reading(upload.size))
+        limits.check_room(estimates.frames_on_disk(len(data), data.num_atoms), users.current())
         stem = paths.safe_stem(upload.name)
         path = paths.save_new("datasets", stem, ".npz", lambda part: datasets.save(data, part))
         name = library.name_of(path)
         library.select("data", name)
-        st.session_state["loaded"] = (name, data)
+        st.session_state["loaded"] = (name, data.subset([0]))  # for what it says of itself
         st.session_state["kept upload"] = st.session_state["inspected"][0]
         if name != stem:
             st.toast(f"Kept as {plain(name)}.", icon=":material/dataset:")
 
 
-def summary(data: Dataset) -> None:
-    """What is in the data set, what was inferred, and what speaks against it."""
+def summary(data: Dataset, told: Dataset) -> None:
+    """What is in the data set; what was inferred and what speaks against it, as ``told`` says."""
     temperature = "unknown" if data.temperature is None else f"{data.temperature:g} K"
     with st.grid(4, min_column_width=140):
         st.metric("Molecule", data.formula, border=True)
@@ -139,13 +147,13 @@ def summary(data: Dataset) -> None:
         st.metric("Temperature", temperature, border=True)
         rms = float(np.sqrt(np.mean(data.forces**2)))
         st.metric("Force RMS (eV/Å)", f"{rms:.3g}", border=True)
-    if data.source:
-        st.caption(f"From {plain(data.source)}")
-    for warning in data.warnings:
+    if told.source:
+        st.caption(f"From {plain(told.source)}")
+    for warning in told.warnings:
         st.warning(plain(in_words_of_the_page(warning, LoadSettings)), icon=":material/warning:")
-    for note in data.left_out:
+    for note in told.left_out:
         st.warning(f"Left out: {plain(note)}", icon=":material/filter_alt:")
-    for note in data.notes:
+    for note in told.notes:
         st.caption(f":material/info: {plain(in_words_of_the_page(note, LoadSettings))}")
 
 
@@ -216,8 +224,13 @@ def draw_frames(data: Dataset) -> None:
     with right:
         relative = data.energies - data.energies.mean()
         draw(histogram_figure(relative, "energy − mean (eV)"), key="energies", table=False)
-        figure = histogram_figure(data.forces.ravel(), "force component (eV/Å)")
-        draw(figure, key="forces", table=False)
+        figure = computed(
+            "how forces are spread",
+            ("spread of forces", data.fingerprint),
+            lambda: histogram_figure(data.forces.ravel(), "force component (eV/Å)"),
+        )
+        if figure is not None:
+            draw(figure.copied(), key="forces", table=False)
 
 
 st.title("Data")
@@ -243,7 +256,8 @@ elif not waits:  # a file that was just chosen is shown above, alone
         data = library.dataset_at(path)
         name, fresh = st.session_state.get("loaded", ("", None))
         # The upload knows what was inferred from it; its copy in the workspace is in eV and Å.
-        summary(fresh if fresh is not None and name == library.name_of(path) else data)
+        known = fresh is not None and name == library.name_of(path)
+        summary(data, fresh if known else data)
         correct_temperature(path, data)
         draw_frames(data)
         with st.container(horizontal=True, vertical_alignment="center"):

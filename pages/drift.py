@@ -14,7 +14,7 @@ from fisherdash.plots.drift import temperature_figure
 from fisherdash.plots.report import comparison_numbers, run_picture, run_report
 from fisherdash.recordings import extended_xyz
 from fisherdash.tasks import commands_of
-from fisherdash.workspace import Run, paths
+from fisherdash.workspace import Run, estimates, paths
 from pages.ui import library, run_panels
 from pages.ui.charts import csv_button, download, draw, end_of, failure, linked, looks
 from pages.ui.progress import begin, command, door, heading, job_line, next_step, plain, watch
@@ -132,6 +132,11 @@ def unfinished(run: Run) -> None:
 def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
     """The comparison as a report, a picture and tables; the replica for other programs."""
     traj, commands = run.trajectories(), commands_of(run)
+    heads, replicas = run.header.shape
+    frames, atoms = len(run.times), run.header.num_atoms
+    drawn = estimates.run_statistics(heads, replicas, frames)
+    # Of molecules a report shows some frames.
+    report = drawn.together("page", estimates.exported(0, atoms, heads * replicas, heads))
     with st.container(horizontal=True, vertical_alignment="center"):
         download(
             "Report (HTML)",
@@ -140,6 +145,7 @@ def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
             icon=":material/description:",
             help="One file with the numbers, the curves, molecules to turn, the settings and the "
             "commands; it needs no network to be read.",
+            price=report,
         )
         download(
             "Figure (SVG)",
@@ -149,6 +155,7 @@ def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
             help="Drawn by a Chromium on the computer that FisherDash runs on"
             + ("." if chart.available() else ", where there is none."),
             disabled=not chart.available(),
+            price=drawn,
         )
         if found := library.comparison_of(run, quiet=True):
             csv_button(comparison_numbers(found), f"{run.id} comparison")
@@ -161,6 +168,7 @@ def take_away(run: Run, chosen: tuple[int, ...], index: int) -> None:
                 f"xyz {head}",
                 help="Recorded frames until a failure, with time, energies (eV), positions (Å) "
                 "and velocities (Å/fs).",
+                price=estimates.exported(frames, atoms, 1, 1),
             )
     command(*commands)
 

@@ -14,7 +14,7 @@ from fisherdash.settings import shell_command
 from fisherdash.study import Tables, results, words
 from fisherdash.study.spec import registered
 from fisherdash.study.statistics import Condition, Findings
-from fisherdash.workspace import jobs
+from fisherdash.workspace import estimates, jobs, limits
 from pages.ui import library, progress
 from pages.ui.charts import csv_button, download, draw, show_table
 from pages.ui.progress import attempt, command, computed, door, follow, next_step, plain
@@ -32,8 +32,12 @@ def findings_of(study: results.Kept) -> Findings | None:
     """The statistics of a study as far as it has come; None until they are known."""
 
     def findings() -> Findings:
-        asked = registered(study.folder)
-        return Findings(study.tables(), study.specification, asked=asked).complete()
+        asked, tables = registered(study.folder), study.tables()
+        runs = tables.trajectories
+        compared = runs.drop_duplicates(["head", "temperature_K", "timestep_fs"])
+        price = estimates.study_statistics(len(compared), len(tables.models), len(runs))
+        limits.check_page(price, "what the study says")
+        return Findings(tables, study.specification, asked=asked).complete()
 
     return computed("what the study says", ("study", study.folder), findings, study.state)
 
@@ -249,18 +253,21 @@ def take_away(study: results.Kept, found: Findings) -> None:
     """The tables and the specification, and the statistics."""
     st.subheader("Downloads")
     stem = study.folder.name
+    rows = estimates.table(*found.whole.trajectories.shape)
     with st.container(horizontal=True):
         download(
             "Tables and specification (zip)",
             lambda: results.as_zip(study, found.whole),
             f"{stem}.zip",
             icon=":material/folder_zip:",
+            price=rows,
         )
         download(
             "Statistics (JSON)",
             lambda: json.dumps(found.to_json(), indent=1).encode(),
             f"{stem}.json",
             icon=":material/data_object:",
+            price=rows,
         )
     command(shell_command("study", "study.toml", out=stem))
 

@@ -8,6 +8,7 @@ import pytest
 
 from fisherdash import viewer
 from fisherdash.analysis import total_energy_change
+from fisherdash.plots import drift
 from fisherdash.plots.chart import DEFAULT, FISHER
 from fisherdash.plots.drift import BUDGET, drift_figure, plain_json
 from fisherdash.statistics import Estimate
@@ -15,6 +16,10 @@ from tests.plots.planted import trajectories
 
 LOOKS = (DEFAULT, FISHER)
 ENDINGS = [[""] * 5, ["", "", "C1–C2 bond broke at 0.3 ps", "", ""]]
+
+
+def ending(head, replica):
+    return ENDINGS[head][replica]
 
 
 def traces(made, words):
@@ -40,7 +45,7 @@ def test_the_chosen_replica_is_drawn_alone():
 
 
 def test_a_cross_stands_where_a_replica_failed_and_says_how():
-    (cross,) = traces(drift_figure(trajectories(), LOOKS, endings=ENDINGS), "failures")
+    (cross,) = traces(drift_figure(trajectories(), LOOKS, endings=ending), "failures")
     assert list(cross.customdata) == [2] and cross.x[0] == pytest.approx(0.3)
     assert list(cross.text) == ["replica 3: C1–C2 bond broke at 0.3 ps"]
 
@@ -66,7 +71,7 @@ def test_the_range_of_curves_that_leave_the_axis_is_known():
 def test_names_of_strangers_stay_text():
     traj = trajectories()
     object.__setattr__(traj, "names", ("<a href='https://x.org'>%{x}", "b"))
-    made = drift_figure(traj, LOOKS, endings=ENDINGS)
+    made = drift_figure(traj, LOOKS, endings=ending)
     assert "<a" not in plain_json(made)
     assert any("<extra>&lt;a" in (trace.hovertemplate or "") for trace in made.data)
 
@@ -78,6 +83,20 @@ def test_many_long_trajectories_stay_below_the_budget():
     assert len(plain_json(made)) < 1_500_000
     assert json.loads(plain_json(made))["layout"]["uirevision"] == "run"
     assert "height" not in json.loads(plain_json(made))["layout"]
+
+
+def test_of_very_many_replicas_some_are_drawn_and_the_chart_says_so(monkeypatch):
+    monkeypatch.setattr(drift, "MOST_REPLICAS", 10)
+    asked = []
+    traj = trajectories(frames=40, replicas=64, deaths=[(1, replica, 30) for replica in range(50)])
+    made = drift_figure(
+        traj, LOOKS, singles=True, endings=lambda h, r: asked.append((h, r)) or "broke"
+    )
+    for trace in traces(made, "replicas")[:2]:
+        assert len(set(trace.customdata)) == 10 and {0, 63} <= set(trace.customdata)
+    (cross,) = traces(made, "failures")
+    assert len(cross.x) == len(asked) == 10 and (1, 49) in asked
+    assert traces(made, "thin: 10 of 64 replicas")
 
 
 def test_forces_travel_with_their_molecule_and_must_fit_it():

@@ -10,6 +10,7 @@ bond at a few hundred kelvin (about 1.15) and the nearest non-bonded pair (about
 What a file says of the temperature of its frames, and what only hints at one, is read here too.
 """
 
+import functools
 import hashlib
 import math
 import re
@@ -262,7 +263,7 @@ class Dataset:
         """Hill formula, for example C2H6O."""
         return Formula.from_list(list(self.symbols)).format("hill")
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """First 16 characters of the SHA-256 of atoms, positions, energies and forces.
 

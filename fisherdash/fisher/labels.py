@@ -44,6 +44,9 @@ TOLERANCE = 0.01
 """Difference of forces on data frames, over their size, that still is the same potential."""
 SAME_FRAME = 1e-3
 """Å by which distances in a frame may differ from those of the data frame that it is."""
+MOST_PAIRS = 2000
+"""Distances by which frames are told apart: those of all atoms up to 63 of them, some of more."""
+_AT_ONCE = 1_000_000
 BEFORE_FAILURE = 50.0
 """fs before a failure from which a frame is taken."""
 RECORDED = 10.0
@@ -281,7 +284,7 @@ def labelled_by(
     Raises InputError when cancelled.
     """
     energies, forces = _one_by_one(labeller, atomic_numbers, positions, cancel, progress)
-    apart = _distances(positions).min(axis=1) >= CLOSEST_ATOMS
+    apart = _closest(positions) >= CLOSEST_ATOMS
     sound = apart & np.isfinite(energies) & np.isfinite(forces).all(axis=(1, 2))
     if not sound.any():
         return None, sound
@@ -304,8 +307,9 @@ def of_file(data: Dataset, file: Dataset) -> tuple[Labels, Dataset]:
             f"the labels are of {file.formula} and the data of {data.formula}, or their atoms are "
             "in another order; they must be the same molecule in the same order"
         )
-    tree = scipy.spatial.KDTree(_distances(data.positions))
-    apart, nearest = map(np.asarray, tree.query(_distances(file.positions), p=np.inf))
+    pairs = _pairs(data.num_atoms, MOST_PAIRS)
+    tree = scipy.spatial.KDTree(_distances(data.positions, *pairs))
+    apart, nearest = map(np.asarray, tree.query(_distances(file.positions, *pairs), p=np.inf))
     known = apart < SAME_FRAME
     if not known.any() or known.all():
         what = "none" if not known.any() else "nothing but frames"
@@ -384,7 +388,7 @@ def frames_to_label(
         found[DISPLACED] = displaced(data.positions, options, options.label_displaced, STREAM)
     if options.label_dynamics:
         found[DYNAMICS], _ = own_dynamics(model, data, options, 0, cancel=cancel, progress=progress)
-    return {kind: x[_distances(x).min(axis=1) >= CLOSEST_ATOMS] for kind, x in found.items()}
+    return {kind: x[_closest(x) >= CLOSEST_ATOMS] for kind, x in found.items()}
 
 
 def _sums(
@@ -433,9 +437,30 @@ def _together(one: Dataset, other: Dataset) -> Dataset:
     )
 
 
-def _distances(positions: Float[np.ndarray, "frames atoms 3"]) -> Float[np.ndarray, "frames k"]:
+def _pairs(atoms: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every pair of atoms i < j, or as many evenly spaced ones."""
+    i, j = np.triu_indices(atoms, 1)
+    chosen = evenly_spaced(len(i), most)
+    return i[chosen], j[chosen]
+
+
+def _distances(
+    positions: Float[np.ndarray, "frames atoms 3"], i: np.ndarray, j: np.ndarray
+) -> Float[np.ndarray, "frames pairs"]:
+    found, block = np.empty((len(positions), len(i))), max(1, _AT_ONCE // len(i))
+    for first in range(0, len(positions), block):
+        x = positions[first : first + block]
+        found[first : first + block] = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
+    return found
+
+
+def _closest(positions: Float[np.ndarray, "frames atoms 3"]) -> Float[np.ndarray, " frames"]:
+    """The shortest distance in each frame."""
     i, j = np.triu_indices(positions.shape[1], 1)
-    return np.linalg.norm(positions[:, i] - positions[:, j], axis=-1)
+    block = max(1, _AT_ONCE // len(i))
+    parts = range(0, len(positions), block)
+    found = [_distances(positions[first : first + block], i, j).min(axis=1) for first in parts]
+    return np.concatenate([np.zeros(0), *found])
 
 
 def _turned(forces: np.ndarray, there: np.ndarray, here: np.ndarray) -> np.ndarray:

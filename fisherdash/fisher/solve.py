@@ -76,6 +76,7 @@ def solve(
     options = options or Options()
     if labelled is not None:
         options.check_labels()
+        labels.of_file(dataset, labelled)  # what is wrong with them is told before the long pass
     if options.labels and labeller is None:
         labeller = labeller_of(dataset)
     prepared = prepare(checkpoint, dataset, options, cancel=cancel, progress=progress)

@@ -14,6 +14,7 @@ enlarge it.
 """
 
 import contextlib
+import copy
 import functools
 import math
 import re
@@ -198,6 +199,12 @@ class Chart(go.Figure):
         if not isinstance(self._table, pd.DataFrame):
             self._table = self._table()
         return self._table
+
+    def copied(self) -> "Chart":
+        """The same for another page: what it changes for its visitor stays with it."""
+        made = copy.deepcopy(self)
+        made.alt, made._table = self.alt, self._table
+        return made
 
 
 def chart(

@@ -8,7 +8,7 @@ them, and the robust line whose slope is the drift; single replicas come on requ
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,14 @@ from fisherdash.plots.chart import (
     see_through,
     template,
 )
-from fisherdash.statistics import Estimate
+from fisherdash.statistics import Estimate, evenly_spaced
+
+Ending = Callable[[int, int], str]
 
 BUDGET = 40_000
 """Points that one live chart may hold; many replicas get fewer each."""
+MOST_REPLICAS = 2000
+"""Curves, and crosses of failures, of each head: evenly spaced ones where there are more."""
 BAND, LIVE_BAND = 1000, 300
 """Times at which the band of replicas and the survivors are known; of a run that goes on, fewer:
 its chart is drawn anew each second or two, and Plotly's time grows with them."""
@@ -47,7 +51,7 @@ def drift_figure(
     *,
     end: float | None = None,
     drift: Mapping[str, Estimate] | None = None,
-    endings: Sequence[Sequence[str]] | None = None,
+    endings: Ending | None = None,
     chosen: int | None = None,
     singles: bool = False,
     scheme: Scheme = "light",
@@ -62,9 +66,9 @@ def drift_figure(
       styles: of the heads.
       end: time at which a run that goes on will end, ps; the axis then grows towards it.
       drift: slopes, meV/atom/ps, for the fitted lines; none are drawn without.
-      endings: how each replica failed in words, (H, R).
+      endings: how a replica of a head failed, in words.
       chosen: a replica to draw by itself.
-      singles: draw all replicas.
+      singles: draw all replicas, or evenly spaced ones where there are more than MOST_REPLICAS.
       scheme: of colours.
     """
     traj = dataclasses.replace(traj, names=tuple(map(plain_text, traj.names)))
@@ -80,12 +84,13 @@ def drift_figure(
     ]
     traces = [band for band, *_ in heads]
     if singles:
-        traces += _replicas(traj, styles, change, range(traj.replicas), 2 * most)
+        every = evenly_spaced(traj.replicas, MOST_REPLICAS)
+        traces += _replicas(traj, styles, change, every.tolist(), 2 * most)
     elif chosen is not None:
         traces += _replicas(traj, styles, change, [chosen], 2 * most, width=1.0, opacity=0.6)
     traces += [line for _, *lines in heads for line in lines]  # above all that oscillates
     if singles or chosen is not None:
-        traces.append(_key("every replica" if singles else f"replica {(chosen or 0) + 1}"))
+        traces.append(_key(_thin(traj.replicas) if singles else f"replica {(chosen or 0) + 1}"))
     traces += _crosses(traj, styles, change, (low, high), endings)
     traces += _survivors(traj, styles, most)
     finite = change[np.isfinite(change)]
@@ -166,6 +171,13 @@ def _key(thin: str) -> dict[str, Any]:
     return _scatter(x=[None], y=[None], mode="lines", name=words, line=look, hoverinfo="skip")
 
 
+def _thin(replicas: int) -> str:
+    """What the thin lines are where all replicas are asked for."""
+    if replicas <= MOST_REPLICAS:
+        return "every replica"
+    return f"{MOST_REPLICAS:,} of {replicas:,} replicas"
+
+
 def _bands(change: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of at most ``most`` frames, and there the 10, 50 and 90 % of the survivors,
     (3, H, P)."""
@@ -236,7 +248,7 @@ def _crosses(
     styles: Sequence[SeriesStyle],
     change: np.ndarray,
     low_high: tuple[float, float],
-    endings: Sequence[Sequence[str]] | None,
+    endings: Ending | None,
 ) -> list[dict[str, Any]]:
     """A cross where a replica failed, at its last energy or the edge of the axis."""
     found = []
@@ -244,9 +256,10 @@ def _crosses(
         failed = np.flatnonzero(traj.failed_step[h] >= 0)
         if not len(failed):
             continue
+        failed = failed[evenly_spaced(len(failed), MOST_REPLICAS)]
         last = np.maximum(np.sum(np.isfinite(change[h, failed]), axis=1) - 1, 0)
         energy = np.nan_to_num(change[h, failed, last])
-        words = [endings[h][r] if endings else "failed" for r in failed.tolist()]
+        words = [endings(h, r) if endings else "failed" for r in failed.tolist()]
         said = [f"replica {r + 1}: {word}" for r, word in zip(failed, words, strict=True)]
         found.append(
             _scatter(x=traj.failed_step[h, failed] * traj.timestep / 1000.0,

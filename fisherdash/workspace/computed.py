@@ -39,7 +39,11 @@ class Cache:
         self._lock = threading.Lock()
 
     def get(
-        self, subject: Hashable, function: Callable[[], T], state: Hashable = None
+        self,
+        subject: Hashable,
+        function: Callable[[], T],
+        state: Hashable = None,
+        check: Callable[[], object] | None = None,
     ) -> Computed[T]:
         """The value of ``function``, or the job that computes it.
 
@@ -47,9 +51,10 @@ class Cache:
             subject: what the value is of; two functions of one subject do the same.
             function: called in another thread.
             state: of the subject; the value of another state is an old one.
+            check: called before it is computed; raises InputError for what would take too long.
 
         Raises:
-            InputError: what went wrong the last time.
+            InputError: what went wrong the last time, or what ``check`` raises.
         """
         with self._lock:
             known, value = self._values.get(subject, (None, None))
@@ -60,6 +65,8 @@ class Cache:
             if job is not None and begun == state and _failed_lately(job):
                 raise InputError(job.error or "")
             if job is None or not job.active:
+                if check is not None:
+                    check()
                 job = self._begin(subject, function, state)
             return Computed(value, job)
 

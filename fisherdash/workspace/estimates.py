@@ -324,6 +324,28 @@ def exported(frames: int, atoms: int, trajectories: int, shown: int) -> Estimate
     return Estimate("export", disk / 5e6 + frames * trajectories / 1e6, memory, disk)
 
 
+def run_statistics(heads: int, replicas: int, frames: int) -> Estimate:
+    """What a page says of a run: slopes, and intervals that draw its replicas 2,000 times."""
+    values = float(heads) * replicas * frames
+    work = 2e-4 * heads * replicas + 1e-7 * values
+    return Estimate("page", work, BASE + 60.0 * values)
+
+
+def table(rows: int, columns: int) -> Estimate:
+    """A table as text, its cells made one by one."""
+    cells = float(rows) * columns
+    return Estimate("page", 3e-6 * cells, BASE + 150.0 * cells, 20.0 * cells)
+
+
+def study_statistics(comparisons: int, models: int, trajectories: int) -> Estimate:
+    """What a page says of a study, whose intervals draw models, then their replicas.
+
+    Args: comparisons: heads × conditions.
+    """
+    work = comparisons * (0.1 + 1e-3 * models) + 2e-5 * trajectories
+    return Estimate("page", work, BASE + 1e3 * trajectories)
+
+
 def judged(heads: int, replicas: int, atoms: int) -> Estimate:
     """Energies of the survivors' last frames, some of each head, by the reference potential."""
     return Estimate(

@@ -54,7 +54,11 @@ RUN_STEPS = Limit("FISHERDASH_MAX_RUN_STEPS", 2e8)  # heads × replicas × steps
 RUN_GB = Limit("FISHERDASH_MAX_RUN_GB", 2)  # that one job may write
 USER_GB = Limit("FISHERDASH_MAX_USER_GB", 5)  # of all files of one user on disk
 UPLOADS_GB = Limit("FISHERDASH_MAX_UPLOADS_GB", 2)  # of memory for everybody's uploads
-ALL = (JOBS, JOB_HOURS, JOB_MEMORY_GB, RUN_STEPS, RUN_GB, USER_GB, UPLOADS_GB)
+PAGE_MINUTES = Limit("FISHERDASH_MAX_PAGE_MINUTES", 10)  # that what a page shows may take
+PAGE_MB = Limit("FISHERDASH_MAX_PAGE_MB", 200)  # of a file that a page makes
+ALL = (
+    JOBS, JOB_HOURS, JOB_MEMORY_GB, RUN_STEPS, RUN_GB, USER_GB, UPLOADS_GB, PAGE_MINUTES, PAGE_MB,
+)  # fmt: skip
 
 _agreed: contextvars.ContextVar[bool] = contextvars.ContextVar("agreed", default=False)
 
@@ -171,6 +175,25 @@ def check(price: Estimate, promised: float = 0.0, place: Path | None = None) -> 
                 f"{less}"
             )
     check_room(price.disk, user, promised, place)
+
+
+def check_page(price: Estimate, what: str) -> None:
+    """InputError where a page is not to compute or to make ``what`` (a noun) for the present user.
+
+    It is no job: nobody sees it in a list, and what others' pages show waits for it.
+    """
+    user = users.current()
+    for limit, size, asked, said, words in (
+        (PAGE_MINUTES, 60.0, price.work, duration, "would take about {}"),
+        (JOB_MEMORY_GB, GB, price.memory, in_bytes, "would take about {} of memory"),
+        (PAGE_MB, 1e6, price.disk, in_bytes, "would have about {}"),
+    ):
+        most = value(limit, user) * size
+        if asked > most:
+            raise InputError(
+                f"{what} {words.format(said(asked))}, and a page of this server takes "
+                f"{said(most)} at most"
+            )
 
 
 def too_large_unasked(price: Estimate) -> str:

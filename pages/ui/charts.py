@@ -5,7 +5,9 @@ the drawing of the Learn page are components that keep their node while their da
 """
 
 import contextlib
+import functools
 import mimetypes
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,13 @@ from fisherdash import recordings, viewer
 from fisherdash.errors import InputError
 from fisherdash.plots.chart import Chart, Scheme, SeriesStyle, styles, template
 from fisherdash.plots.drift import drift_figure, plain_json
-from fisherdash.statistics import Estimate
+from fisherdash.statistics import Estimate as Number
+from fisherdash.statistics import evenly_spaced
 from fisherdash.text import cell
-from fisherdash.workspace import Run
+from fisherdash.workspace import Run, estimates, limits
+from fisherdash.workspace.estimates import Estimate
 from fisherdash.workspace.runs import has_models
-from pages.ui.progress import computed, door
+from pages.ui.progress import computed, door, plain
 
 
 def scheme() -> Scheme:
@@ -65,6 +69,8 @@ def numbers(figure: Chart, name: str) -> None:
         csv_button(figure.table, name)
 
 
+MOST_ROWS = 10_000
+"""Of a table on a page: every row is sent to the browser, also of one that is folded away."""
 _LONG_NAME = 20
 """Letters that a column of names is at least cut to."""
 
@@ -79,6 +85,8 @@ def show_table(
 ) -> Any:
     """A table without its index, a dash where a value is missing; what ``st.dataframe`` returns.
 
+    Of more than MOST_ROWS rows, evenly spaced ones are shown, and a line below says so.
+
     Args:
         table: one row a line, units in the names of the columns.
         alt: what it is, for those who cannot see it.
@@ -87,11 +95,14 @@ def show_table(
             double click shows one whole.
         options: of ``st.dataframe``.
     """
+    rows = len(table)
+    if rows > MOST_ROWS:
+        table = table.iloc[evenly_spaced(rows, MOST_ROWS)]
     broken = table.select_dtypes("float").columns if rounded else ()
     # A browser measures the first rows only: what stands further down would be cut.
     gappy = [name for name in table.select_dtypes("object") if bool(np.any(table[name].isna()))]
     long = [name for name in names if name in table and table[name].str.len().max() > _LONG_NAME]
-    return st.dataframe(
+    shown = st.dataframe(
         table,
         hide_index=True,
         placeholder="–",
@@ -102,6 +113,13 @@ def show_table(
         alt=alt,
         **options,
     )
+    if rows > MOST_ROWS:
+        st.caption(f"{MOST_ROWS:,} of {rows:,} rows, evenly spaced; the file has all of them.")
+    return shown
+
+
+_making = threading.Lock()
+"""Held while a file is made that takes long or much: a visitor may click often."""
 
 
 def download(
@@ -113,10 +131,26 @@ def download(
     icon: str = ":material/download:",
     help: str | None = None,
     disabled: bool = False,
+    price: Estimate | None = None,
 ) -> None:
-    """A file to take away, made at the click; its name says what kind it is."""
+    """A file to take away, made at the click; its name says what kind it is.
+
+    ``price``: what it takes, where that depends on what somebody has made; one that is too large
+    for this server cannot be clicked and says why, and no two are made at a time.
+    """
+    made = data
+    if price is not None:
+        try:
+            limits.check_page(price, name)
+        except InputError as refusal:
+            help, disabled = plain(str(refusal)), True
+
+        def made() -> bytes:
+            with _making:
+                return data()
+
     mime, _ = mimetypes.guess_type(name)
-    st.download_button(label, data, name, mime, key, help, "ignore", icon=icon, disabled=disabled)
+    st.download_button(label, made, name, mime, key, help, "ignore", icon=icon, disabled=disabled)
 
 
 def download_file(path: Path, label: str) -> None:
@@ -127,9 +161,12 @@ def download_file(path: Path, label: str) -> None:
 
 def csv_button(table: pd.DataFrame, name: str) -> None:
     """Take a table away as CSV."""
-    file = f"{name.replace(' ', '-')}.csv"
     download(
-        "Download as CSV", lambda: table.map(cell).to_csv(index=False).encode(), file, f"{name} csv"
+        "Download as CSV",
+        lambda: table.map(cell).to_csv(index=False).encode(),
+        f"{name.replace(' ', '-')}.csv",
+        f"{name} csv",
+        price=estimates.table(*table.shape),
     )
 
 
@@ -193,7 +230,7 @@ def linked(
     key: str,
     *,
     choose: Callable[[int], None],
-    drift: Mapping[str, Estimate] | None = None,
+    drift: Mapping[str, Number] | None = None,
     playing: bool = False,
     singles: bool = False,
     moment: float | None = None,
@@ -212,11 +249,9 @@ def linked(
         moment: time to begin with, ps.
     """
     traj = run.trajectories()
-    shape = [range(count) for count in run.header.shape]
-    endings = [[failure(run, head, one) for one in shape[1]] for head in shape[0]]
     figure = drift_figure(
-        traj, looks(run), end=end_of(run), drift=drift, endings=endings, chosen=replica,
-        singles=singles, scheme=scheme(),
+        traj, looks(run), end=end_of(run), drift=drift, endings=functools.partial(failure, run),
+        chosen=replica, singles=singles, scheme=scheme(),
     )  # fmt: skip
     frames = viewer.thinned(len(traj.times))
     can = run.status != "running" and has_models(run)  # while it grows, the processor is its own

@@ -26,7 +26,7 @@ from fisherdash.workspace.listing import delete, entries
 from fisherdash.workspace.listing import rename as rename_work
 from pages.ui import progress
 from pages.ui.progress import attempt, command, complaint, computed, door, follow, kept_as, plain
-from pages.ui.uploads import MOST_FILES, file_uploader
+from pages.ui.uploads import MOST_FILES, file_uploader, shelf
 from pages.ui.widgets import in_words_of_the_page, widgets
 
 if TYPE_CHECKING:
@@ -138,8 +138,14 @@ def forget_run(folder: Path) -> None:
 
 
 def dataset_at(path: Path) -> Dataset:
-    """The data set in a file, read once."""
-    return _dataset(str(path), _changed(path))
+    """The data set in a file, read once while it is looked at."""
+    changed = _changed(path)
+
+    def read() -> Dataset:
+        with st.spinner("Reading the data"):
+            return datasets.load(path)
+
+    return shelf.get((str(path), changed), read, path.stat().st_size)
 
 
 def checkpoint_at(path: Path) -> "Checkpoint":
@@ -176,25 +182,27 @@ def comparison_of(run: Run, *, quiet: bool = False, patient: bool = True) -> Run
 def comparisons_of(
     runs: Sequence[Run], *, quiet: bool = False, patient: bool = True
 ) -> list[RunStatistics] | None:
-    """The statistics of runs as far as they have come; None until they are known."""
-    return computed(
-        "the statistics",
-        ("comparisons", *(run.subject for run in runs)),
-        lambda: [compare(run.trajectories()) for run in runs],
-        tuple((run.step, len(run.times), run.now.judged) for run in runs),
-        quiet=quiet,
-        patient=patient,
-    )
+    """The statistics of runs as far as they have come; None until they are known.
+
+    Raises InputError, unless ``quiet``, where they would take too long on this server.
+    """
+    prices = [estimates.run_statistics(*run.header.shape, len(run.times)) for run in runs]
+    with contextlib.suppress(InputError) if quiet else contextlib.nullcontext():
+        return computed(
+            "the statistics",
+            ("comparisons", *(run.subject for run in runs)),
+            lambda: [compare(run.trajectories()) for run in runs],
+            tuple((run.step, len(run.times), run.now.judged) for run in runs),
+            price=prices[0].together("page", *prices[1:]),
+            quiet=quiet,
+            patient=patient,
+        )
+    return None
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _opened(folder: str) -> Run:
     return open_run(Path(folder))
-
-
-@st.cache_resource(max_entries=16, show_spinner="Reading the data")
-def _dataset(path: str, changed: Hashable) -> Dataset:
-    return datasets.load(path)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

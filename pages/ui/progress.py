@@ -21,6 +21,7 @@ from fisherdash.errors import InputError
 from fisherdash.text import duration
 from fisherdash.workspace import computed as background
 from fisherdash.workspace import jobs, limits, users
+from fisherdash.workspace.estimates import Estimate
 from fisherdash.workspace.jobs import Job
 from fisherdash.workspace.listing import Work, dismiss, interrupted
 
@@ -77,6 +78,7 @@ def computed(
     function: Callable[[], T],
     state: Hashable = None,
     *,
+    price: Estimate | None = None,
     quiet: bool = False,
     patient: bool = True,
 ) -> T | None:
@@ -89,14 +91,19 @@ def computed(
         subject: what the value is of.
         function: called in another thread.
         state: of the subject; the value of another state is what there was before.
+        price: what it takes, where that depends on what somebody has made.
         quiet: say nothing, in a part of the page that is soon drawn again anyway: while something
             else is watched, or because the same is asked for further down, not quietly.
         patient: wait a moment for it where there was something before; a part that is drawn every
             second does not, and shows it the next time.
+
+    Raises:
+        InputError: what went wrong, or that it would take too long on this server.
     """
-    value, job = background.computed(subject, function, state)
+    check = None if price is None else functools.partial(limits.check_page, price, what)
+    value, job = background.computed(subject, function, state, check)
     if job is not None and (patient or value is None) and job.wait(_SOON):
-        value, job = background.computed(subject, function, state)
+        value, job = background.computed(subject, function, state, check)
     missed: set[Hashable] = st.session_state.setdefault(_MISSED, set())
     if quiet:
         (missed.discard if job is None else missed.add)(subject)

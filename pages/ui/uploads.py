@@ -1,12 +1,15 @@
 """What a browser may upload: where a page has asked for a file, and only so much at a time.
 
 Streamlit keeps what is uploaded in memory, for any session and any file that a request names, until
-the page that asked for it is drawn without it.
+the page that asked for it is drawn without it. What was read from it, or from a file of the
+workspace, may take twenty times as much: it lies on a shelf that all sessions share.
 """
 
 import collections
+import contextlib
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +21,7 @@ from streamlit import config, runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from fisherdash.dataset import Dataset
 from fisherdash.text import in_bytes
 from fisherdash.workspace import limits
 
@@ -41,6 +45,56 @@ def file_uploader(label: str, **options: Any) -> Any:
         while len(_asked) > _REMEMBERED:
             _asked.popitem(last=False)
     return st.file_uploader(label, **options)
+
+
+class Shelf:
+    """What was read last, whosever it is, up to so many bytes; what is gone is read again."""
+
+    TURN = 1_000_000
+    """Bytes of a file from which on no two are read at a time."""
+
+    def __init__(self) -> None:
+        self._kept: collections.OrderedDict[Hashable, Dataset] = collections.OrderedDict()
+        self._lock, self._turn = threading.Lock(), threading.Lock()
+
+    def get(self, key: Hashable, read: Callable[[], Dataset], size: int) -> Dataset:
+        """What ``read`` gives, which is called where it is not there any more.
+
+        Args:
+            key: of what is read, also of the state it is in.
+            read: called by one page at a time where the file is large.
+            size: bytes of the file.
+        """
+        if (found := self._look(key)) is not None:
+            return found
+        with self._turn if size > self.TURN else contextlib.nullcontext():
+            found = self._look(key)  # another page may have read it meanwhile
+            if found is None:
+                found = read()
+                self._put(key, found)
+            return found
+
+    def _look(self, key: Hashable) -> Dataset | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def _put(self, key: Hashable, found: Dataset) -> None:
+        most = limits.of_server(limits.UPLOADS_GB) * limits.GB
+        with self._lock:
+            self._kept[key] = found
+            total = sum(map(_bytes, self._kept.values()))
+            while total > most or len(self._kept) > _ON_SHELF:
+                total -= _bytes(self._kept.popitem(last=False)[1])
+
+
+def _bytes(data: Dataset) -> int:
+    return data.positions.nbytes + data.forces.nbytes + data.energies.nbytes
+
+
+_ON_SHELF = 24
+shelf = Shelf()
 
 
 class Uploads:

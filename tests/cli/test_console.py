@@ -311,3 +311,32 @@ def test_a_signal_at_the_start_is_one_sentence_and_status_1(module, sentence, nu
     )
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr == f"fisherdash: {sentence}\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "status", "said"),
+    [
+        ("", 0, ""),
+        ("<&-", 0, ""),
+        (">&-", 1, "fisherdash: the result could not be printed: Bad file descriptor\n"),
+        ("2>&-", 0, ""),
+        ("<&- >&- 2>&-", 1, ""),
+    ],
+)
+def test_a_stream_that_is_closed_is_no_file_of_ours(tmp_path, closed, status, said):
+    """What is opened next once got its number, and with it everything that libraries print."""
+    code = (
+        "import os, sys; sys.argv[0] = '/bin/fisherdash'; "
+        "from fisherdash.__main__ import main; "
+        "assert os.open(os.devnull, os.O_RDONLY) > 2; "
+        "status = main(['index']); os.write(2, b''); sys.exit(status)"
+    )
+    found = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -c "{code}" {closed}'],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "FISHERDASH_WORKSPACE": str(tmp_path)},
+    )
+    assert (found.returncode, found.stderr) == (status, said)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
+import sys
 import threading
+import tracemalloc
 from types import SimpleNamespace
 
 import ase.io
@@ -261,3 +263,36 @@ def test_error_bars_count_the_labels_as_data(truth, data) -> None:
     noise = (rows - taken) / (rows - taken / 2)  # half of the directions are the labels'
     np.testing.assert_allclose(two, one * noise / 2, rtol=1e-9)
     assert more.half_difference == plain.half_difference, "which is measured on the data"
+
+
+def test_labels_that_cannot_be_used_are_refused_before_the_long_pass(data, monkeypatch) -> None:
+    module = sys.modules[with_file.__module__]
+    monkeypatch.setattr(module, "prepare", lambda *_, **__: pytest.fail("a pass"))
+    with pytest.raises(InputError, match="nothing but frames of the data"):
+        fisher.solve(random_checkpoint(), data, Options(**WIDE), labelled=data)
+
+
+def test_frames_of_large_molecules_are_found_again_in_little_memory() -> None:
+    """All distances of all atoms of these frames together would take a gigabyte."""
+    rng = np.random.default_rng(0)
+    grid = 2.0 * np.stack(np.meshgrid(*3 * [np.arange(8.0)]), axis=-1).reshape(-1, 3)
+    x = grid + 0.05 * rng.standard_normal((100, len(grid), 3))
+    forces = rng.standard_normal(x.shape)
+    whole = Dataset(x, rng.standard_normal(100), forces, np.full(len(grid), 6))
+    turn = Rotation.random(random_state=1).as_matrix()
+    known, other = whole.subset(slice(10, 15)), whole.subset(slice(50, 90))
+    file = dataclasses.replace(
+        whole,
+        positions=np.concatenate([known.positions @ turn.T + 3.0, other.positions]),
+        energies=np.concatenate([known.energies, other.energies]),
+        forces=np.concatenate([known.forces @ turn.T, other.forces]),
+    )
+    tracemalloc.start()
+    try:
+        found, new = labels.of_file(whole.subset(slice(0, 50)), file)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2e8
+    assert len(found.known) == 5 and np.array_equal(new.energies, other.energies)
+    np.testing.assert_allclose(found.known.forces, known.forces, atol=1e-9)

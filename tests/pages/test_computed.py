@@ -11,11 +11,12 @@ from streamlit.testing.v1 import AppTest
 from fisherdash.study import results
 from fisherdash.study.statistics import Findings
 from fisherdash.study.tables import write_tables
-from fisherdash.workspace import computed, jobs, paths
+from fisherdash.workspace import computed, jobs, paths, users
 from pages.ui import progress
 from tests.pages.conftest import settled
 from tests.pages.test_pages import PATIENCE, texts
 from tests.study import planted
+from tests.workspace import recorded
 
 TABLES = planted.tables(seed=5, models=7, replicas=3, temperatures=(500.0,), epochs=5)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -106,3 +107,69 @@ def test_what_comes_while_a_page_is_drawn_is_shown_above_too(monkeypatch):
     app = AppTest.from_function(page, default_timeout=60).run()
     assert not app.exception
     assert [one.value for one in app.text] == ["above: known", "below: known"]
+
+
+@pytest.fixture
+def hurried(monkeypatch, coming_as):
+    """A server that many share, whose pages compute nothing that takes a millisecond."""
+    coming_as("anna")
+    monkeypatch.setenv("FISHERDASH_MAX_PAGE_MINUTES", "1e-5")
+
+
+def test_statistics_beyond_what_a_page_may_take_are_refused_and_the_run_is_shown(
+    hurried, open_page, monkeypatch
+):
+    with users.acting_for(users.named("browser anna")):
+        recorded.write(paths.folder("runs") / "short")
+    refused = "the statistics would take about"
+    app = open_page("drift", run="short")
+    assert refused in app.error[0].value and "3 of 3 survive" in texts(app)
+    app = open_page("compare")
+    assert refused in app.error[0].value
+    monkeypatch.delenv("FISHERDASH_MAX_PAGE_MINUTES")
+    assert "Drift is the median" in texts(open_page("compare"))
+
+
+def test_a_study_beyond_what_a_page_may_take_is_refused(root, hurried, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "shipped", lambda: tmp_path / "none")
+    with users.acting_for(users.named("browser anna")):
+        write_tables(TABLES, paths.folder("studies") / "planted" / "tables")
+    app = AppTest.from_file(str(root / "app.py"), default_timeout=60).run()
+    settled(app.switch_page("pages/study.py").run())
+    assert "what the study says would take about" in app.error[0].value
+
+
+def test_files_beyond_what_a_page_may_make_cannot_be_clicked(open_page, coming_as, monkeypatch):
+    coming_as("anna")
+    with users.acting_for(users.named("browser anna")):
+        recorded.write(paths.folder("runs") / "short")
+    app = open_page("drift", run="short", part="Download")
+    files = {one.proto.label: one.proto for one in app.get("download_button")}
+    assert len(files) >= 4 and not any(
+        one.disabled for label, one in files.items() if "SVG" not in label
+    )
+    monkeypatch.setenv("FISHERDASH_MAX_PAGE_MB", "0.001")
+    app = open_page("drift", run="short", part="Download")
+    files = {one.proto.label: one.proto for one in app.get("download_button")}
+    report = files["Report (HTML)"]
+    assert report.disabled and "short.html would have about 10 MB" in report.help
+    assert all(one.disabled for label, one in files.items() if "XYZ" in label)
+
+
+def test_of_a_long_table_some_rows_are_sent(monkeypatch):
+    def page() -> None:
+        import pandas as pd
+
+        from pages.ui import charts
+
+        charts.show_table(pd.DataFrame({"n": range(50_000)}), "a long one")
+        charts.show_table(pd.DataFrame({"n": range(10_000)}), "not too long")
+
+    app = AppTest.from_function(page, default_timeout=60).run()
+    assert not app.exception
+    first, second = (one.value["n"].tolist() for one in app.dataframe)
+    assert len(first) == 10_000 and (first[0], first[-1]) == (0, 49_999)
+    assert second == list(range(10_000))
+    assert [one.value for one in app.caption] == [
+        "10,000 of 50,000 rows, evenly spaced; the file has all of them."
+    ]

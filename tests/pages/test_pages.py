@@ -368,8 +368,7 @@ def test_compare_evaluates_models_on_the_same_frames(open_page, water, model):
     next(item for item in app.button if item.label == "Evaluate").click().run()
     job = jobs.every("evaluate")[0]
     assert job.wait(PATIENCE) and job.status == "finished", job.error
-    app.run()
-    assert not app.exception
+    settled(app.run())
     shown = app.dataframe[1].value.loc[0, "force RMSE (eV/Å)"]
     assert shown == job.result["tiny"].errors().force_rmse > 0.1
 

@@ -1,13 +1,17 @@
 """Uploads: only where a page has asked for a file, only so many, only so large."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
 from pages.ui import uploads
 
 MB = 2**20
@@ -113,3 +117,51 @@ def test_streamlits_own_store_is_counted(monkeypatch):
     monkeypatch.setattr(uploads.runtime, "exists", lambda: True)
     monkeypatch.setattr(uploads.runtime, "get_instance", Runtime)
     assert uploads._held() == {"one": [5]}
+
+
+def frames(count: int) -> Dataset:
+    """24 bytes a frame and atom and array, so some kilobytes."""
+    positions = np.zeros((count, 2, 3))
+    positions[:, 1, 0] = 1.0
+    return Dataset(positions, np.zeros(count), np.ones((count, 2, 3)), np.array([1, 1]))
+
+
+def test_what_was_read_is_held_up_to_so_many_bytes_for_all_sessions(monkeypatch):
+    monkeypatch.setenv("FISHERDASH_MAX_UPLOADS_GB", "2.5e-5")  # 25 kB, two of the three
+    shelf, read = uploads.Shelf(), []
+
+    def get(name: str, count: int = 100) -> Dataset:
+        return shelf.get(name, lambda: read.append(name) or frames(count), 100)
+
+    first = get("one")
+    assert get("one") is first and read == ["one"]
+    for name in ("two", "one", "three"):
+        get(name)
+    assert get("one") is first and read == ["one", "two", "three"]
+    get("two")  # it was not asked for longest
+    assert read[3:] == ["two"]
+    assert len(get("huge", 1000)) == len(get("huge", 1000)) == 1000  # given, and never held
+    assert read[4:] == ["huge", "huge"]
+
+
+def test_large_files_are_read_one_at_a_time_and_once():
+    shelf, inside, most = uploads.Shelf(), [], []
+
+    def read() -> Dataset:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.05)
+        inside.pop()
+        return frames(3)
+
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(shelf.get, name % 3, read, 50 * MB) for name in range(6)]
+        found = [one.result() for one in asked]
+    assert most == [1, 1, 1] and found[0] is found[3]
+    with pytest.raises(InputError, match="damaged"):
+        shelf.get("bad", lambda: _raise(InputError("damaged")), 50 * MB)
+    assert len(shelf.get("later", read, 50 * MB)) == 3  # the turn was given back
+
+
+def _raise(error: Exception) -> Dataset:
+    raise error

@@ -287,3 +287,11 @@ def test_the_axis_of_time_ends_behind_the_last_death_where_all_died_early():
     assert time_axis_end(at_once, None) == pytest.approx(3.99)
     late = trajectories(frames=400, deaths=[(h, r, 399) for h, r, _ in everybody])
     assert time_axis_end(late, None) == pytest.approx(3.99)
+
+
+def test_what_a_page_changes_of_a_copy_stays_with_it():
+    made = drift_figure(trajectories(), STYLES)
+    other = made.copied()
+    other.update_layout(height=1000)
+    assert made.layout.height == 448 and other.alt == made.alt and len(other.data) == len(made.data)
+    assert other.table.equals(made.table)

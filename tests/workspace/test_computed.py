@@ -40,6 +40,17 @@ def test_a_value_is_computed_once_and_in_another_thread(cache):
     assert jobs.every("compute") == []
 
 
+def test_what_would_take_too_long_is_not_begun(cache):
+    def refuse():
+        raise InputError("too long for a page")
+
+    with pytest.raises(InputError, match="too long for a page"):
+        cache.get("huge", lambda: pytest.fail("computed"), check=refuse)
+    assert cache.active() == []
+    assert finished(cache, "huge", lambda: 1) == 1
+    assert cache.get("huge", pytest.fail, check=refuse).value == 1  # what is there costs nothing
+
+
 def test_whoever_asks_meanwhile_waits_for_the_same_job(cache):
     go = threading.Event()
     one = cache.get("slow", lambda: go.wait(30))

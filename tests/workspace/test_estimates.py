@@ -169,3 +169,12 @@ def test_parts_of_a_job_add_up():
     first, second = Estimate("refit", 10.0, 1e9, 5.0), Estimate("simulate", 20.0, 2e9, 7.0, 30.0)
     assert first.together("demo", second) == Estimate("demo", 30.0, 2e9, 12.0, 30.0)
     assert second.part(0.5) == Estimate("simulate", 10.0, 2e9, 3.5, 15.0)
+
+
+def test_what_a_page_takes_grows_with_what_was_made():
+    usual = estimates.run_statistics(2, 64, 10_000)
+    assert usual.work < 1 and estimates.run_statistics(2, 10**6, 10).work > 300
+    assert estimates.run_statistics(1, 1, 10**8).memory > 5e9
+    shipped = estimates.study_statistics(16, 76, 9728)  # took 4 s
+    assert 2 < shipped.work < 20 < estimates.study_statistics(10_000, 6, 60_000).work
+    assert estimates.table(10, 3).disk < 1e3 < 1e8 < estimates.table(5_000_000, 3).disk

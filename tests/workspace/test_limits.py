@@ -100,3 +100,16 @@ def test_whether_a_server_is_shared_is_said_plainly(monkeypatch):
     monkeypatch.setenv("FISHERDASH_SHARED", "yes")
     with pytest.raises(InputError, match="FISHERDASH_SHARED must be 0 or 1, received 'yes'"):
         limits.check_variables()
+
+
+def test_what_a_page_computes_is_bounded_on_a_server(monkeypatch):
+    long, large = Estimate("page", 1e4), Estimate("page", 1.0, memory=1e10)
+    limits.check_page(long, "the statistics")
+    with users.acting_for(ANNA):
+        limits.check_page(Estimate("page", 500.0), "the statistics")
+        with pytest.raises(InputError, match=r"the statistics would take about 2\.8 h, and a"):
+            limits.check_page(long, "the statistics")
+        with pytest.raises(InputError, match="the report would take about 10 GB of memory"):
+            limits.check_page(large, "the report")
+        monkeypatch.setenv("FISHERDASH_MAX_PAGE_MINUTES", "300")
+        limits.check_page(long, "the statistics")
