@@ -1,5 +1,7 @@
 """Learn: score matching on a landscape that can be seen, then the same steps on a molecule."""
 
+from typing import Any
+
 import streamlit as st
 
 from fisherdash import learn
@@ -42,6 +44,14 @@ def to_try() -> None:
     right.markdown(STEPS[step - 1])
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
+def drawing(
+    source: learn.Source, count: int, model: learn.Model, ridge: float, noise: bool
+) -> dict[str, Any]:
+    """What the browser draws, computed once for each choice: it is the same for everybody."""
+    return learn.payload(learn.lesson(source, count, model, ridge, noise=noise))
+
+
 @st.fragment
 def play() -> None:
     """The choices and the drawing; dragging asks nobody."""
@@ -80,8 +90,7 @@ def play() -> None:
             "label there. That holds the landscape where the data are silent.",
         )
     ridge = 0.0 if power == "none" else float(power)
-    made = learn.lesson(source, count, model, ridge, noise=noise)
-    show_lesson(learn.payload(made), key="lesson")
+    show_lesson(drawing(source, count, model, ridge, noise), key="lesson")
     st.caption(
         "One band a kT; dots are the points, orange arrows "
         "the score. In the plane of two weights: blue the default head, orange the closed form, "
