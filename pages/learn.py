@@ -36,7 +36,7 @@ STEPS = (
 
 def to_try() -> None:
     """One thing to try at a time, in sight together with what it changes."""
-    left, right = st.columns([1.0, 3.6], vertical_alignment="center")
+    left, right = st.columns([1.3, 3.6], vertical_alignment="center")
     with left:
         step = st.segmented_control(
             "What to try", range(1, len(STEPS) + 1), default=1, required=True
