@@ -284,7 +284,12 @@ def models_table() -> None:
     table = library.with_notes(
         table.assign(note=[belongings.note(own[name]) for name in models]), after="model"
     )
-    show_table(table, "The models")
+    short = {"fingerprint": table["fingerprint"].str[:8]} if len(table) else {}
+    show_table(table.assign(**short), "The models")
+    st.caption(
+        "Frames that each was trained or re-fitted on, and the RMSE of the forces on its "
+        "validation frames. The CSV has whole fingerprints."
+    )
     csv_button(table, "models")
     st.subheader("Errors on the same frames")
     evaluation()

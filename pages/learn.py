@@ -1,5 +1,7 @@
 """Learn: score matching on a landscape that can be seen, then the same steps on a molecule."""
 
+from typing import Any
+
 import streamlit as st
 
 from fisherdash import learn
@@ -16,11 +18,44 @@ MODELS: dict[learn.Model, str] = {
     "gaussians": "25 round Gaussians",
     "many": "64 narrow Gaussians",
 }
+STEPS = (
+    "Drag the circle and watch J and your landscape. Then press **Closed form**: one step.",
+    "Press **Descend**: the same place, in many small steps, slow along the flat directions of "
+    "the bowl.",
+    "Press **From points alone**, then choose points that are *three times as hot* or *spread "
+    "evenly*: with forces the fit does not mind, without them it goes wrong.",
+    "Choose *25 round Gaussians*, then **Closed form** and **Run dynamics**; then the same with "
+    "30 points. J is at its lowest, and yet the landscape may have holes (red) where there are no "
+    "points. See what a **ridge** does to them.",
+    "Choose *64 narrow Gaussians* and **Closed form**: deep holes. Let λ = 1e-2 hold *forces near "
+    "the points*: they close, and J stays low. With λ = 1e-4 *the weights* close them as well, "
+    "but J is then twice as high.",
+)
+"""What to try, one after the other, above the drawing."""
+
+
+def to_try() -> None:
+    """One thing to try at a time, in sight together with what it changes."""
+    left, right = st.columns([1.3, 3.6], vertical_alignment="center")
+    with left:
+        step = st.segmented_control(
+            "What to try", range(1, len(STEPS) + 1), default=1, required=True
+        )
+    right.markdown(STEPS[step - 1])
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def drawing(
+    source: learn.Source, count: int, model: learn.Model, ridge: float, noise: bool
+) -> dict[str, Any]:
+    """What the browser draws, computed once for each choice: it is the same for everybody."""
+    return learn.payload(learn.lesson(source, count, model, ridge, noise=noise))
 
 
 @st.fragment
 def play() -> None:
     """The choices and the drawing; dragging asks nobody."""
+    to_try()
     with st.grid(5, min_column_width=150):
         source = st.selectbox(
             "Points",
@@ -55,8 +90,7 @@ def play() -> None:
             "label there. That holds the landscape where the data are silent.",
         )
     ridge = 0.0 if power == "none" else float(power)
-    made = learn.lesson(source, count, model, ridge, noise=noise)
-    show_lesson(learn.payload(made), key="lesson")
+    show_lesson(drawing(source, count, model, ridge, noise), key="lesson")
     st.caption(
         "One band a kT; dots are the points, orange arrows "
         "the score. In the plane of two weights: blue the default head, orange the closed form, "
@@ -99,20 +133,6 @@ with st.expander("The formulas", icon=":material/function:"):
         r"\theta^\star&=-T^{-1}b\end{aligned}"
     )
     st.caption("Δφ: Laplacian of the functions. Positions and the temperature are then enough.")
-st.subheader("What to try")
-st.markdown(
-    "1. Drag the circle and watch J and your landscape. Then press **Closed form**: one step.\n"
-    "2. Press **Descend**: the same place, in many small steps, slow along the flat directions "
-    "of the bowl.\n"
-    "3. Press **From points alone**, then choose points that are *three times as hot* or *spread "
-    "evenly*: with forces the fit does not mind, without them it goes wrong.\n"
-    "4. Choose *25 round Gaussians*, then **Closed form** and **Run dynamics**; then the same with "
-    "30 points. J is at its lowest, and yet the landscape may have holes (red) where there are no "
-    "points. See what a **ridge** does to them.\n"
-    "5. Choose *64 narrow Gaussians* and **Closed form**: deep holes. Let λ = 1e-2 hold *forces "
-    "near the points*: they close, and J stays low. With λ = 1e-4 *the weights* close them "
-    "as well, but J is then twice as high.\n"
-)
 st.subheader("The same on a molecule")
 st.markdown(
     "A network computes φ from the positions of all atoms, and its last layer is θ. Ethanol has 27 "

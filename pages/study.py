@@ -127,6 +127,8 @@ def when_part(found: Findings, condition: Condition) -> None:
     shown = found.effects_at(condition)
     figure = figures.quality_figure(shown, found.default_errors, effect, looks(found.heads))
     draw(figure, key="quality")
+    if len(shown) > 1:
+        st.caption("The dots of one model stand side by side.")
     thirds = {head: found.thirds[head, condition] for head in shown}
     show_table(evidence.third_rows(thirds, effect), "Effects in thirds of the models")
     st.caption(

@@ -101,10 +101,10 @@ def model_rows(models: "Mapping[str, Checkpoint]") -> pd.DataFrame:
                 "made by": f"re-fit of {parent}" if parent else _MADE.get(made, made),
                 "parameters": model.num_parameters,
                 "cutoff (Å)": model.potential.cutoff,
-                "training frames": provenance.get("frames", provenance.get("frames_fit")),
-                "validation RMSE (eV/Å)": errors.get("valid_force_rmse"),
-                "head norm (eV)": float(np.linalg.norm(model.head)),
+                "frames": provenance.get("frames", provenance.get("frames_fit")),
+                "RMSE (eV/Å)": errors.get("valid_force_rmse"),
                 "fingerprint": model.fingerprint,
+                "head norm (eV)": float(np.linalg.norm(model.head)),
             }
         )
     return pd.DataFrame(rows)

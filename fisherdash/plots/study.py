@@ -410,13 +410,18 @@ def _interval(row: int, one: Comparison, found: Estimate, looks: Mapping[str, Se
     }
 
 
+_STEP_ASIDE = 7
+"""Pixels between the dots of one model, which have the same error and often the same effect."""
+
+
 def quality_figure(
     effects: Mapping[str, pd.DataFrame],
     errors: Mapping[str, float],
     effect: Effect,
     looks: Mapping[str, SeriesStyle],
 ) -> Chart:
-    """The effect on each model against the force error of its default head.
+    """The effect on each model against the force error of its default head; the heads of a model
+    stand side by side.
 
     Args:
       effects: of :func:`fisherdash.study.statistics.effects.by_model`, by head.
@@ -440,10 +445,10 @@ def quality_figure(
     dots = [
         line(
             head, part[force].to_numpy(), part[name].to_numpy(), looks[head], mode="markers",
-            marker={"color": looks[head].colour}, opacity=0.75, text=part["model"],
-            hovertemplate="%{text}: %{x:.3g} eV/Å, %{y:.3g}",
+            marker={"color": looks[head].colour, "size": 6, **_beside(number, len(parts))},
+            opacity=0.75, text=part["model"], hovertemplate="%{text}: %{x:.3g} eV/Å, %{y:.3g}",
         )
-        for head, part in parts.items()
+        for number, (head, part) in enumerate(parts.items())
     ]  # fmt: skip
     made = chart(
         dots,
@@ -456,6 +461,12 @@ def quality_figure(
     )
     guide(made, y=0.0)
     return made
+
+
+def _beside(number: int, count: int) -> dict[str, float]:
+    """Where a marker stands beside its point as one of several."""
+    right = _STEP_ASIDE * (number - (count - 1) / 2)
+    return {"angle": 90 if right > 0 else -90, "standoff": abs(right)}
 
 
 def power_figure(found: Mapping[str, Power], looks: Mapping[str, SeriesStyle]) -> Chart:

@@ -88,12 +88,12 @@ class TrainSettings(Settings):
         "off.",
     )
     patience: int | None = setting(
-        None, label="Patience", unit="epochs", low=1, high=10**9, unset="never",
+        None, label="Patience", unit="epochs", low=1, high=10**9, unset="never", advanced=True,
         help="Stop early, after so many epochs without a better validation loss; usually 20 to "
         "100.",
     )
     seed: int = setting(
-        0, label="Seed", low=0, high=MOST_SEED,
+        0, label="Seed", low=0, high=MOST_SEED, advanced=True,
         help="Seed of the split, of the first weights and of the order of the frames.",
     )
 

@@ -144,6 +144,11 @@ def test_quality_has_a_point_for_every_model_and_head():
     assert [one.name for one in made.data] == FOUND.heads
 
 
+def test_the_heads_of_a_model_stand_side_by_side_around_its_error():
+    aside = [np.sign(one.marker.angle) * one.marker.standoff for one in quality().data]
+    assert aside == [-10.5, -3.5, 3.5, 10.5]
+
+
 def test_every_model_is_a_line_between_its_two_shares_of_failures():
     pairs = FOUND.pairs_at(HOT)
     made = study.paired_figures(pairs, LOOKS)

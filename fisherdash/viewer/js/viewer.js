@@ -149,8 +149,9 @@ function buttons(view) {
   view.failures.replaceChildren();
   data.panes.forEach((pane, index) => {
     if (pane.failed < 0) return;
-    const label = `Failure of ${pane.name}`;
-    const button = element("button", { type: "button", title: pane.ending }, view.failures, label);
+    // The chart marks failures with the same cross; whole words would need a second row.
+    const label = { "aria-label": `Failure of ${pane.name}`, title: pane.ending };
+    const button = element("button", { type: "button", ...label }, view.failures, `✕ ${pane.name}`);
     button.style.borderColor = data.failure;
     button.onclick = () => {
       play(view, false);
