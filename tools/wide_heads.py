@@ -35,17 +35,19 @@ from fisherdash.statistics import bootstrap
 
 DEFAULT = "default"
 QUADRATIC = ["--head", "quadratic", "--metric", "noise"]
-NOISE = [*QUADRATIC, "--ridge", "0.01", "--noise-high", "0.3"]
-NARROW = [*QUADRATIC, "--ridge", "0.01", "--noise-high", "0.15"]
+NOISE = [*QUADRATIC, "--ridge", "0.01"]
+WEIGHTED = ["--head", "quadratic", "--metric", "weighted-noise", "--ridge", "0.01"]
+NARROW = [*NOISE, "--noise-high", "0.15"]
 DISPLACED, DYNAMICS = ["--label-displaced", "128"], ["--label-dynamics", "32"]
 HEADS = {
     "report": ("the report's θ* = T⁻¹c", ["--head", "shared", "--ridge", "0"]),
     "element": ("by element, plain", ["--head", "by-element", "--ridge", "0"]),
     "plain": ("by element and quadratic, plain", [*QUADRATIC, "--ridge", "0"]),
-    "noise": ("by element and quadratic, ridge of noise up to 0.3 Å", NOISE),
+    "noise": ("by element and quadratic, noise ridge", NOISE),
     "displaced": ("the same, 128 labelled displacements", [*NOISE, *DISPLACED]),
     "dynamics": ("the same, 32 labelled frames of its own dynamics", [*NOISE, *DYNAMICS]),
     "both": ("the same, both labels", [*NOISE, *DISPLACED, *DYNAMICS]),
+    "weighted": ("by element and quadratic, weighted noise ridge", WEIGHTED),
     "narrow": ("by element and quadratic, ridge of noise up to 0.15 Å", NARROW),
     "narrow-own": ("the same, 32 labelled frames of its own dynamics", [*NARROW, *DYNAMICS]),
     "entropy": ("by element and quadratic, by relative entropy", [*NOISE, "--method", "kl"]),

@@ -101,6 +101,28 @@ def test_a_noise_ridge_says_how_far_forces_move_where_there_are_no_data() -> Non
     assert "head norm" not in refit.verdict
 
 
+def test_weighted_noise_counts_displaced_frames_by_their_forces() -> None:
+    ready = prepared()
+    options = dataclasses.replace(ready.options, metric="weighted noise")
+    plain, weighted = ready.metric, fisher.prepare(start(), ready.dataset, options).metric
+    assert plain is not None and weighted is not None and weighted.frames == plain.frames == 64
+    x = sums.displaced(ready.division.fit.positions, options, 64)
+    frames = Dataset(x, np.zeros(64), np.zeros_like(x), wide_numbers())
+    there, usual = (
+        predict(start(), one)[1] for one in (frames, ready.division.fit.subset(slice(64)))
+    )
+    share = (1 + np.mean(there**2, axis=(1, 2)) / (4 * np.mean(usual**2))) ** -2
+    assert share.max() > 2 * share.min()
+    one_by_one = [
+        sums.Metric.accumulate(ready.start, wide_numbers(), x[[i]], precision="float64")
+        for i in range(64)
+    ]
+    expected = np.average([one.matrix for one in one_by_one], axis=0, weights=share)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(weighted.matrix, expected, rtol=1e-5, atol=1e-6 * scale)
+    assert np.abs(weighted.matrix - plain.matrix).max() > 1e-2 * scale
+
+
 def test_the_noise_ridge_leads_from_the_plain_solution_to_the_default_head() -> None:
     ready = prepared()
     problem, default, metric = ready.problem, ready.start.head, ready.metric
