@@ -433,7 +433,7 @@ class Metric:
     """B of the ridge, where it is not the identity.
 
     Attributes:
-        matrix: T_σ, shape (D, D), Å⁻².
+        matrix: T_σ, the (weighted) mean of GᵀG, shape (D, D), Å⁻².
         frames: displaced frames behind it.
     """
 
@@ -447,30 +447,47 @@ class Metric:
         atomic_numbers: Integer[np.ndarray, " atoms"],
         positions: Float[np.ndarray, "frames atoms 3"],
         *,
+        usual: float | None = None,
         precision: str = "float32",
         cancel: threading.Event | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> "Metric":
         """E[GᵀG] over frames without labels; those whose derivatives are not finite are left out.
 
+        Args:
+            checkpoint, atomic_numbers, positions: the model, and displaced frames of a molecule.
+            usual: mean square of a component of the checkpoint's own forces on data frames,
+                eV²/Å². If given, a frame has the weight 1/(1 + F²/4F²_usual)², so that the few with
+                the largest displacements, which dynamics never reach, do not outvote the others.
+            precision: of the network.
+            cancel: set it to stop.
+            progress: called with frames done, and all of them.
+
         Raises InputError if that leaves none, or when cancelled.
         """
         total: Any = 0.0
-        frames = 0
+        frames, weight = 0, 0.0
         blocks = derivatives_of(
             checkpoint, atomic_numbers, positions, precision=precision, cancel=cancel
         )
         for first, found in blocks:
             sound = np.isfinite(found.jacobian).all(axis=(1, 2))
-            g = found.jacobian[sound].reshape(-1, found.jacobian.shape[-1])
-            total, frames = total + g.T @ g, frames + int(sound.sum())
+            g = found.jacobian[sound]
+            share = np.ones(len(g))
+            if usual is not None:
+                slope = g @ checkpoint.head
+                if found.fixed is not None:
+                    slope = slope + found.fixed.gradient[sound]
+                share = 1 / (1 + np.mean(slope**2, axis=1) / (4 * usual)) ** 2
+            g = (np.sqrt(share)[:, None, None] * g).reshape(-1, g.shape[-1])
+            total, frames, weight = total + g.T @ g, frames + len(share), weight + share.sum()
             if progress is not None:
                 progress(first + len(found.jacobian), len(positions))
         if not frames:
             raise InputError(
                 f"none of the {len(positions)} displaced frames has finite forces: lower the noise"
             )
-        return cls(total / frames, frames)
+        return cls(total / weight, frames)
 
     @functools.cached_property
     def whitening(self) -> Float[np.ndarray, "d k"]:

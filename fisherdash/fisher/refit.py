@@ -78,7 +78,7 @@ def divide(dataset: Dataset, options: Options) -> Division:
     # In the order of time, so that groups of consecutive frames mean something.
     fit, rest = np.sort(order[held:]), order[:held]
     # Beside a quadratic head or the noise metric the report's own head has its ridge chosen.
-    beside = options.head == "quadratic" or options.ridge_metric == "noise"
+    beside = options.head == "quadratic" or options.noisy
     half, chosen = held // 2, isinstance(options.ridge, str) or beside
     choose, report = (np.sort(rest[:half]), rest[half:]) if chosen else (np.sort(rest), rest)
     return Division(dataset.subset(fit), dataset.subset(choose), dataset.subset(report), chosen)
@@ -319,7 +319,7 @@ class Prepared:
         Its sums are part of those of a wider head. None where this is that re-fit, or where the
         checkpoint's head is a wider one already.
         """
-        own = self.options.head == "shared" and self.options.ridge_metric == "identity"
+        own = self.options.head == "shared" and not self.options.noisy
         if own or self.checkpoint.form != SHARED:
             return None
         features = self.checkpoint.potential.num_features

@@ -28,6 +28,7 @@ from fisherdash.fisher.refit import Prepared, Refit, divide
 from fisherdash.fisher.ridge import Choice
 from fisherdash.fisher.stability import StabilityCheck, candidates, check_stability
 from fisherdash.potentials.checkpoint import Checkpoint
+from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.head import HeadForm, joint_basis
 from fisherdash.potentials.potential import (
     OnceDifferentiable,
@@ -120,7 +121,7 @@ def prepare(
         options = dataclasses.replace(options, test_boltzmann=False)
     division = divide(dataset, options)
     start = widened(checkpoint, division.fit, options)
-    noise = options.noise_frames if options.ridge_metric == "noise" else 0
+    noise = options.noise_frames if options.noisy else 0
     total = len(division.fit) + len(division.ridge) + noise
 
     def pass_from(done: int) -> dict[str, Any]:
@@ -150,7 +151,13 @@ def prepare(
     metric = None
     if noise:
         x = displaced(division.fit.positions, options, noise)
-        metric = Metric.accumulate(start, dataset.atomic_numbers, x, **pass_from(total - noise))
+        usual = None
+        if options.ridge_metric == "weighted noise":
+            near = division.fit.subset(np.arange(min(noise, len(division.fit))))
+            usual = float(np.mean(predict(start, near)[1] ** 2))
+        metric = Metric.accumulate(
+            start, dataset.atomic_numbers, x, usual=usual, **pass_from(total - noise)
+        )
     return Prepared(
         checkpoint=checkpoint,
         start=start,

@@ -9,7 +9,7 @@ from fisherdash.settings.fields import Power, Settings, like, setting
 from fisherdash.settings.training import MOST_SEED
 
 Rule = Literal["auto", "evidence", "gcv", "stable"]
-Metric = Literal["identity", "noise"]
+Metric = Literal["identity", "noise", "weighted noise"]
 USUAL_NOISE_RIDGE = 0.01
 """λ of the noise metric where nothing else was asked for."""
 MOST_WEIGHTS = 2000
@@ -125,9 +125,14 @@ class Options(Settings):
     metric: Metric | None = setting(
         None, label="Metric of the ridge", omitted="identity",
         unset="as suits the head",
-        words={"identity": "weights", "noise": "forces beside the data"},
+        words={
+            "identity": "weights",
+            "noise": "forces beside the data",
+            "weighted noise": "forces beside the data, far ones less",
+        },
         help="What the ridge keeps close to the default head: its weights (identity), or its "
-        "forces at frames displaced from the data at random, which need no labels (noise). "
+        "forces at frames displaced from the data at random, which need no labels (noise). With "
+        "weighted noise a displaced frame counts the less the larger its forces are. "
         "Noise suits a quadratic head, identity the others.",
     )
     reduce: int | None = setting(
@@ -236,6 +241,11 @@ class Options(Settings):
     def ridge_metric(self) -> Metric:
         """The metric that was asked for, or the usual one of the head."""
         return self.metric or ("noise" if self.head == "quadratic" else "identity")
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the metric of the ridge is one of displaced frames."""
+        return self.ridge_metric != "identity"
 
     @property
     def laplacians(self) -> bool:

@@ -141,10 +141,12 @@ _RULES: Final = {
 
 def _in_words(options: Options) -> str:
     parts = [_WEIGHTS[options.head], _FIT[options.method]]
-    if (options.metric or ("noise" if options.head == "quadratic" else "")) == "noise":
+    if options.noisy:
         parts.append(
             "a ridge keeps its forces on displaced frames, which need no labels, near the default's"
         )
+        if options.ridge_metric == "weighted noise":
+            parts.append("frames with large forces count less there")
     elif options.ridge == 0:
         parts.append("without a ridge")
     else:

@@ -231,7 +231,7 @@ def train(
 def refit(network: Network, atoms: int, frames: int, elements: int, options: Options) -> Estimate:
     """A re-fit of the last layer, with the dynamics and labels that its options ask for."""
     one, features = network.seconds(atoms), network.features
-    noise = options.noise_frames if options.ridge_metric == "noise" else 0
+    noise = options.noise_frames if options.noisy else 0
     directions = min(options.probes or 3 * atoms, 3 * atoms) if options.laplacians else 0
     work = one * min(features, 3 * atoms) * (frames + noise) + 4 * one * directions * frames
     weights = features * (1 if options.head == "shared" else elements)
