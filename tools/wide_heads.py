@@ -37,7 +37,6 @@ DEFAULT = "default"
 QUADRATIC = ["--head", "quadratic", "--metric", "noise"]
 NOISE = [*QUADRATIC, "--ridge", "0.01"]
 WEIGHTED = ["--head", "quadratic", "--metric", "weighted-noise", "--ridge", "0.01"]
-NARROW = [*NOISE, "--noise-high", "0.15"]
 DISPLACED, DYNAMICS = ["--label-displaced", "128"], ["--label-dynamics", "32"]
 HEADS = {
     "report": ("the report's θ* = T⁻¹c", ["--head", "shared", "--ridge", "0"]),
@@ -48,8 +47,11 @@ HEADS = {
     "dynamics": ("the same, 32 labelled frames of its own dynamics", [*NOISE, *DYNAMICS]),
     "both": ("the same, both labels", [*NOISE, *DISPLACED, *DYNAMICS]),
     "weighted": ("by element and quadratic, weighted noise ridge", WEIGHTED),
-    "narrow": ("by element and quadratic, ridge of noise up to 0.15 Å", NARROW),
-    "narrow-own": ("the same, 32 labelled frames of its own dynamics", [*NARROW, *DYNAMICS]),
+    "weighted-own": ("the same, 32 labelled frames of its own dynamics", [*WEIGHTED, *DYNAMICS]),
+    "stable": (
+        "by element and quadratic, noise ridge chosen in short dynamics",
+        [*QUADRATIC, "--ridge", "stable"],
+    ),
     "entropy": ("by element and quadratic, by relative entropy", [*NOISE, "--method", "kl"]),
 }
 COLUMNS: tuple[str, ...] = (
