@@ -256,8 +256,7 @@ elif not waits:  # a file that was just chosen is shown above, alone
         data = library.dataset_at(path)
         name, fresh = st.session_state.get("loaded", ("", None))
         # The upload knows what was inferred from it; its copy in the workspace is in eV and Å.
-        known = fresh is not None and name == library.name_of(path)
-        summary(data, fresh if known else data)
+        summary(data, fresh if fresh is not None and name == library.name_of(path) else data)
         correct_temperature(path, data)
         draw_frames(data)
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -4,6 +4,7 @@ The address holds the run, the heads, the replica and the time, so that a link s
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import streamlit as st
@@ -76,11 +77,12 @@ def choose(index: int) -> None:
 
 
 def moment() -> float | None:
-    """Time of the address, ps; None where it is no number."""
+    """Time of the address, ps; None where it is no number, or one that no browser reads."""
     try:
-        return float(st.query_params.get("time", ""))
+        found = float(st.query_params.get("time", ""))
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
 
 
 def begin_anew(run: Run) -> None:

@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -32,6 +34,9 @@ from pages.ui import library
 from pages.ui.charts import csv_button, draw, looks, show_table
 from pages.ui.progress import begin, computed, door, follow, next_step, plain
 from pages.ui.widgets import switch
+
+if TYPE_CHECKING:
+    from fisherdash.potentials.checkpoint import Checkpoint
 
 
 def cards(run: Run, found: RunStatistics | None) -> None:
@@ -280,6 +285,12 @@ def _answer(run: Run, finer: Run, cause: Cause) -> None:
     csv_button(table, f"{run.id} {cause}")
 
 
+def _of_bars(model: "Checkpoint") -> tuple[str, str]:
+    """What error bars belong to: a model, and the covariance that its fingerprint leaves out."""
+    covariance = np.ascontiguousarray(model.head_covariance)
+    return model.fingerprint, hashlib.blake2b(covariance.data).hexdigest()
+
+
 def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
     """A folded panel; it computes nothing until it is asked to."""
     with st.expander("Error bars of the forces", icon=":material/error_med:"):
@@ -301,7 +312,7 @@ def error_bars(run: Run, heads: Sequence[int], replica: int) -> None:
         with door():
             found = computed(
                 "the error bars",
-                ("error bars", model.fingerprint, run.subject, tuple(heads), replica),
+                ("error bars", *_of_bars(model), run.subject, tuple(heads), replica),
                 lambda: recordings.error_bars(model, run, heads, replica),
                 len(run.times),
             )

@@ -112,7 +112,9 @@ def refusal(scope: Scope, hosts: frozenset[str]) -> Refusal | None:
 def _place(address: str) -> _Place | None:
     try:
         parts = urlsplit(address)
-        if "@" in parts.netloc:  # a name before the name
+        behind = parts.netloc.partition("]")[2]
+        # A name before the name, or something behind an address in brackets, which Python skips.
+        if "@" in parts.netloc or (behind and not behind.startswith(":")):
             return None
         return _Place((parts.hostname or "").rstrip("."), parts.port)
     except ValueError:

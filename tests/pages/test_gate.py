@@ -66,6 +66,8 @@ def test_its_own_pages_are_answered(kind, host, origin):
         ("", None),
         ([HERE, HERE], None),
         ("[::1", None),
+        ("[::1]evil.example", None),
+        ("[::1]evil.example:8501", "http://[::1]evil.example:8501"),
         ("localhost:port", None),
         ("evil@localhost:8501", None),
         ("localhost:8501@evil.example", None),

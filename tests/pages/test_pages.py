@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from flax.serialization import to_bytes
 
-from fisherdash import dataset
+from fisherdash import dataset, viewer
 from fisherdash.potentials import checkpoint as checkpoints
 from fisherdash.workspace import belongings, jobs, paths
+from pages.ui import run_panels
 from pages.ui.progress import plain
 from tests.pages.conftest import settled
 from tests.potentials import folders
@@ -252,6 +253,47 @@ def test_error_bars_of_a_replica_need_a_re_fitted_checkpoint(open_page, short_ru
     assert app.selectbox(key="bars model").options == ["fitted"]
     assert not app.exception and not app.error
     assert "the error of the body comes on top" in texts(app).lower()
+
+
+def test_error_bars_are_those_of_the_file_also_where_only_the_covariance_differs(
+    open_page, short_run, model, monkeypatch
+):
+    """A fingerprint leaves the covariance out: another file's error bars were once shown."""
+    size, drawn = len(model.head), []
+    monkeypatch.setattr(
+        run_panels.recordings,
+        "error_bars",
+        lambda model, run, heads, replica: (
+            drawn.append(float(model.head_covariance[0, 0]))
+            or (run.times, [np.ones(len(run.times)) for _ in heads])
+        ),
+    )
+    for name, scale in (("one", 1.0), ("two", 9.0)):
+        same = model.with_head(model.head, model.element_bias, name, {}, scale * np.eye(size))
+        checkpoints.save(same, paths.folder("checkpoints") / f"{name}.safetensors")
+    app = open_page("drift")
+    settled(app.toggle(key="bars").set_value(True).run())
+    for name in ("two", "one"):
+        settled(app.selectbox(key="bars model").select(name).run())
+    assert sorted(drawn) == [1.0, 9.0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [("0.004", 0.004), ("nan", None), ("-inf", None), ("1e999", None), ("soon", None)],
+)
+def test_a_time_in_the_address_that_no_browser_reads_is_none(
+    open_page, short_run, monkeypatch, asked, given
+):
+    """A link with time=nan once sent a text to the browser that is no JSON."""
+    moments, payload = [], viewer.payload
+    monkeypatch.setattr(
+        viewer,
+        "payload",
+        lambda *args, **more: moments.append(more["moment"]) or payload(*args, **more),
+    )
+    open_page("drift", run="short", time=asked)
+    assert moments and set(moments) == {given}
 
 
 def test_simulate_launches_a_run_that_the_page_of_drift_shows(open_page, water, model):
