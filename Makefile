@@ -40,7 +40,7 @@ setup-dev: $(VENV)/stamp-dev ## the same, and what tests and lint need
 app: $(VENV)/stamp-app ## open the dashboard
 	$(BIN)/python -m fisherdash app --port $(PORT)
 
-test: $(VENV)/stamp-dev ## run all tests (25 minutes on two cores)
+test: $(VENV)/stamp-dev ## run all tests (15 minutes on two cores)
 	$(PYTEST) --durations=15 $(TESTS)
 
 test-fast: $(VENV)/stamp-dev ## the quick tests: no browser, no pages, no training (two minutes)
