@@ -15,7 +15,6 @@ from fisherdash.errors import InputError
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.e3x import E3x, ModelConfig, tutorial
-from fisherdash.potentials.e3x.potential import features
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.head import HeadForm
 from fisherdash.units import KCAL_PER_MOL
@@ -181,13 +180,12 @@ def test_a_head_by_element_says_the_same_until_it_is_changed(tmp_path: Path) -> 
     only = np.zeros_like(split.head)
     only[-CONFIG.features :] = shared.head
     oxygen = split.with_head(only, 0 * split.element_bias, "oxygen", {})
-    h = jax.jit(features, static_argnums=0)(
-        CONFIG,
+    h = jax.jit(E3x(CONFIG).features)(
         jax.tree.map(jnp.asarray, shared.body),
         jnp.asarray(data.atomic_numbers),
         jnp.asarray(data.positions),
-    )
-    expected = np.einsum("f,fn->n", shared.head, h[:, :, data.atomic_numbers == 8][:, :, 0])
+    ).features
+    expected = h[:, data.atomic_numbers == 8][:, 0] @ shared.head
     np.testing.assert_allclose(predict(oxygen, data)[0], expected, rtol=1e-10)
     checkpoint.save(split, tmp_path / "split.safetensors")
     again = checkpoint.load(tmp_path / "split.safetensors")
