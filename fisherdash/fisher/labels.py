@@ -29,7 +29,7 @@ from scipy.spatial.transform import Rotation
 from fisherdash.dataset import Dataset
 from fisherdash.dataset.core import CLOSEST_ATOMS
 from fisherdash.errors import InputError
-from fisherdash.fisher.moments import Equations, derivatives_of, displaced
+from fisherdash.fisher.moments import Equations, derivatives_of, displaced, weight_of
 from fisherdash.md import simulate
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.reference import Labeller
@@ -242,8 +242,7 @@ def weights(
     forces: Float[np.ndarray, "frames atoms 3"], of_data: Float[np.ndarray, "m atoms 3"]
 ) -> Float[np.ndarray, " frames"]:
     """ω of every frame, from the root mean square of its force components and of the data's."""
-    ratio = np.mean(forces**2, axis=(1, 2)) / (4 * np.mean(of_data**2))
-    return 1 / (1 + ratio)
+    return weight_of(np.mean(forces**2, axis=(1, 2)), np.mean(of_data**2))
 
 
 def _one_by_one(

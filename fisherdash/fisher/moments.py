@@ -428,6 +428,13 @@ def displaced(
     return positions[frames] + width * rng.standard_normal((count, *positions.shape[1:]))
 
 
+def weight_of(
+    square: Float[np.ndarray, " frames"], usual: float | np.floating
+) -> Float[np.ndarray, " frames"]:
+    """ω = 1/(1 + F²/4F²_usual) of frames whose mean square force component is ``square``."""
+    return 1 / (1 + square / (4 * usual))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Metric:
     """B of the ridge, where it is not the identity.
@@ -478,7 +485,7 @@ class Metric:
                 slope = g @ checkpoint.head
                 if found.fixed is not None:
                     slope = slope + found.fixed.gradient[sound]
-                share = 1 / (1 + np.mean(slope**2, axis=1) / (4 * usual)) ** 2
+                share = weight_of(np.mean(slope**2, axis=1), usual) ** 2
             g = (np.sqrt(share)[:, None, None] * g).reshape(-1, g.shape[-1])
             total, frames, weight = total + g.T @ g, frames + len(share), weight + share.sum()
             if progress is not None:
