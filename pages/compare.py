@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 from fisherdash import submit, viewer
 from fisherdash.plots import overview
 from fisherdash.plots import training as figures
-from fisherdash.plots.chart import styles
+from fisherdash.plots.chart import SeriesStyle, styles
 from fisherdash.settings import LandscapeSettings, shell_command
 from fisherdash.text import number
 from fisherdash.workspace import Run, belongings, entries, jobs
@@ -233,7 +233,12 @@ def errors(job: Job, found: "dict[str, Predicted]") -> None:
         st.markdown("**Force RMSE by element**")
         show_table(elements, "Force RMSE by element")
     with by_size:
-        draw(magnitudes.copied(), key="by size", table=False)
+        draw(magnitudes, key="by size", table=False)
+    point_by_point(job, found, looks)
+
+
+def point_by_point(job: Job, found: "dict[str, Predicted]", looks: dict[str, SeriesStyle]) -> None:
+    """Every force and energy of one model against the data, and the frame of a clicked point."""
     name = st.selectbox("Point by point", list(found), key="parity of")
     one, look = found[name], looks[name]
     parity = computed(
@@ -245,16 +250,19 @@ def errors(job: Job, found: "dict[str, Predicted]") -> None:
         return
     left, right = st.columns(2)
     with left:
-        drawn = parity[0].copied()
-        forces = draw(drawn, key="force parity", table=False, on_select="rerun")
+        forces = draw(parity[0], key="force parity", table=False, on_select="rerun")
     with right:
-        drawn = parity[1].copied()
-        energies = draw(drawn, key="energy parity", table=False, on_select="rerun")
+        energies = draw(parity[1], key="energy parity", table=False, on_select="rerun")
     picked = [*forces.selection.points, *energies.selection.points]
     if not picked:
         st.caption("Click a point to see its frame.")
         return
     frame, atom = map(int, picked[-1]["customdata"][:2])
+    picked_frame(name, one, look, frame, atom)
+
+
+def picked_frame(name: str, one: "Predicted", look: SeriesStyle, frame: int, atom: int) -> None:
+    """A frame with its forces and those of the model; ``atom`` is −1 for a point of energy."""
     data = one.data
     where = f"Frame {frame + 1:,} of {len(data):,}"
     if atom >= 0:

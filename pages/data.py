@@ -230,7 +230,7 @@ def draw_frames(data: Dataset) -> None:
             lambda: histogram_figure(data.forces.ravel(), "force component (eV/Å)"),
         )
         if figure is not None:
-            draw(figure.copied(), key="forces", table=False)
+            draw(figure, key="forces", table=False)
 
 
 st.title("Data")

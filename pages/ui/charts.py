@@ -49,14 +49,14 @@ def draw(figure: Chart, *, key: str, table: bool = True, **more: Any) -> Any:
     Each change of data makes a new node, so a live chart is a component that keeps its own.
 
     Args:
-        figure: of :mod:`fisherdash.plots`; it gets the template of the page.
+        figure: of :mod:`fisherdash.plots`, perhaps kept for all pages; a copy gets the template.
         key: of the chart on its page.
         table: whether its numbers can be unfolded below.
         more: of ``st.plotly_chart``, for example ``on_select``.
     Returns: what ``st.plotly_chart`` returns.
     """
-    figure.update_layout(template=template(scheme()))
-    found = st.plotly_chart(figure, theme=None, config=CONFIG, alt=figure.alt, key=key, **more)
+    shown = figure.copied().update_layout(template=template(scheme()))
+    found = st.plotly_chart(shown, theme=None, config=CONFIG, alt=figure.alt, key=key, **more)
     if table and len(figure.table):
         numbers(figure, key)
     return found
