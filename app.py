@@ -13,7 +13,10 @@ wake_devices()
 st.set_page_config(page_title="FisherDash", page_icon="static/icon.png", layout="wide")
 st.html(
     "<style>[data-testid=stMainBlockContainer] { padding: 3.75rem clamp(1rem, 2.5vw, 4rem) 3rem }"
-    "[class*=st-key-step-] [data-testid=stPageLink] { margin-left: -0.5rem }</style>"
+    "[class*=st-key-step-] [data-testid=stPageLink] { margin-left: -0.5rem }"
+    # Text in the primary colour has too little contrast with its ground.
+    "button[data-variant][data-selected], [role=tab][data-selected],"
+    "[data-testid=stCode] .token.parameter { color: inherit !important }</style>"
 )
 welcome = may_enter()
 
