@@ -148,16 +148,6 @@ def prepare(
 
     groups = sums(division.fit, 0, GROUPS)
     held_out = sums(division.ridge, len(division.fit), HELD_OUT_GROUPS)
-    metric = None
-    if noise:
-        x = displaced(division.fit.positions, options, noise)
-        usual = None
-        if options.ridge_metric == "weighted noise":
-            near = division.fit.subset(np.arange(min(noise, len(division.fit))))
-            usual = float(np.mean(predict(start, near)[1] ** 2))
-        metric = Metric.accumulate(
-            start, dataset.atomic_numbers, x, usual=usual, **pass_from(total - noise)
-        )
     return Prepared(
         checkpoint=checkpoint,
         start=start,
@@ -168,8 +158,21 @@ def prepare(
         groups=groups,
         held_out=held_out,
         boltzmann=_test(groups, start, temperature, options.seed),
-        metric=metric,
+        metric=_noise_metric(start, division.fit, options, pass_from(total - noise)),
     )
+
+
+def _noise_metric(
+    start: Checkpoint, fit: Dataset, options: Options, common: dict[str, Any]
+) -> Metric | None:
+    """T_σ of displaced frames of ``fit``; None for the identity."""
+    if not options.noisy:
+        return None
+    x, usual = displaced(fit.positions, options, options.noise_frames), None
+    if options.ridge_metric == "weighted noise":
+        near = fit.subset(np.arange(min(options.noise_frames, len(fit))))
+        usual = float(np.mean(predict(start, near)[1] ** 2))
+    return Metric.accumulate(start, fit.atomic_numbers, x, usual=usual, **common)
 
 
 def _check(
