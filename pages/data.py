@@ -42,7 +42,10 @@ _HELP = (
 def upload_form() -> bool:
     """The file, what it holds, and what the user says of it; whether it waits to be kept."""
     upload = file_uploader(
-        "File with positions, energies and forces of one molecule", key="upload", help=_HELP
+        "File with positions, energies and forces of one molecule",
+        key="upload",
+        help=_HELP,
+        on_change=_arrived,
     )
     keys = _keys(upload)
     found = {"energy_key": keys.energies, "forces_key": keys.forces, "molecule": keys.molecules}
@@ -55,6 +58,18 @@ def upload_form() -> bool:
         st.button("Load", icon=":material/upload_file:", on_click=_keep, type=look)
         complaint("load")
     return waits
+
+
+def _arrived() -> None:
+    """Keep a file that nothing speaks against; one with a choice of labels is shown first."""
+    upload = st.session_state["upload"]
+    if upload is None:
+        return
+    keys, found = _keys(upload), _read(upload)
+    if isinstance(found, InputError) or found.warnings or found.left_out:
+        return
+    if max(len(keys.energies), len(keys.forces)) < 2:
+        _keep()
 
 
 def _said() -> dict[str, Any]:
@@ -126,6 +141,8 @@ def _keep() -> None:
         data = _read(upload)
         if isinstance(data, InputError):
             return  # told beside the file
+        if st.session_state.get("kept upload") == st.session_state["inspected"][0]:
+            return
         limits.admit(estimates.reading(upload.size))
         limits.check_room(estimates.frames_on_disk(len(data), data.num_atoms), users.current())
         stem = paths.safe_stem(upload.name)

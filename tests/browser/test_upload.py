@@ -46,12 +46,15 @@ def test_keys_are_chosen_in_select_boxes(page: Page) -> None:
     expect(page.get_by_role("combobox", name="Data set")).to_have_value("dft")
 
 
-def test_an_output_without_an_ending_is_read(page: Page) -> None:
+def test_a_file_that_nothing_speaks_against_is_kept_at_once_and_once(page: Page) -> None:
+    """An output without an ending too; another click on Load keeps no second copy."""
     water = springs()
     text = outcar({**water, "positions": water["positions"] + 5.0})
     choose(page, "OUTCAR", text.encode())
-    expect(page.get_by_text("before it is kept")).to_be_visible()
-    expect(page.get_by_test_id("stAlertContentWarning")).to_have_count(0)
+    chosen = page.get_by_role("combobox", name="Data set")
+    expect(chosen).to_have_value("OUTCAR")
     page.get_by_role("button", name="Load", exact=True).click()
-    expect(page.get_by_role("combobox", name="Data set")).to_have_value("OUTCAR")
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    expect(chosen).to_have_value("OUTCAR")
     expect(page.get_by_text("before it is kept")).to_have_count(0)
+    expect(page.get_by_test_id("stAlertContentWarning")).to_have_count(0)

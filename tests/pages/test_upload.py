@@ -1,4 +1,4 @@
-"""A file on the Data page: shown before it is kept, with what speaks against it, in one step."""
+"""A file on the Data page: kept at once, or shown first with what speaks against it."""
 
 import gzip
 
@@ -40,12 +40,12 @@ def two_sets() -> bytes:
     ).encode()
 
 
-def test_a_file_is_shown_before_it_is_kept(page):
+def test_a_file_that_nothing_speaks_against_is_kept_at_once(page):
     choose(page, "water.xyz", xyz(springs()))
     assert not page.error and not page.warning
     assert metrics(page)["Frames"] == "60" and "Units inferred" in texts(page)
-    assert kept() == []
-    submit(page, "Load")
+    assert kept() == ["water.npz"]
+    submit(page, "Load")  # it is there already
     assert kept() == ["water.npz"] and page.selectbox(key="data").value == "water"
     assert "before it is kept" not in texts(page)
 
@@ -79,6 +79,9 @@ def test_keys_are_chosen_from_what_the_file_has(page):
     assert not page.error and page.selectbox(key="upload energy_key").value is None
     assert page.selectbox(key="upload energy_key").options == ["E", "old_E"]
     assert page.selectbox(key="upload forces_key").options == ["F", "old_F"]
+    assert kept() == [] and "before it is kept" in texts(page)
+    submit(page, "Load")
+    assert kept() == ["old.npz"]
 
 
 def test_units_are_asked_for_in_the_words_of_the_page(page):
