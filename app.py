@@ -14,7 +14,7 @@ st.set_page_config(page_title="FisherDash", page_icon="static/icon.png", layout=
 st.html(
     "<style>[data-testid=stMainBlockContainer] { padding: 3.75rem clamp(1rem, 2.5vw, 4rem) 3rem }"
     "[class*=st-key-step-] [data-testid=stPageLink] { margin-left: -0.5rem }"
-    # Text in the primary colour has too little contrast with its ground.
+    # In Streamlit's own colours these have too little contrast with their ground.
     "button[data-variant][data-selected], [role=tab][data-selected],"
     "[data-testid=stCode] .token.parameter { color: inherit !important }</style>"
 )

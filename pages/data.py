@@ -124,12 +124,17 @@ def _inspect(upload: Any) -> bool:
     if isinstance(found, InputError):
         complain(in_words_of_the_page(str(found), LoadSettings))
         return False
-    if st.session_state.get("kept upload") == st.session_state["inspected"][0]:
+    if _is_kept():
         return False
     with st.container(border=True):
         st.markdown(f"**{plain(upload.name)}**, before it is kept:")
         summary(found, found)
     return True
+
+
+def _is_kept() -> bool:
+    """Whether the file was kept as the widgets say now."""
+    return st.session_state.get("kept upload") == st.session_state["inspected"][0]
 
 
 def _keep() -> None:
@@ -141,7 +146,9 @@ def _keep() -> None:
         data = _read(upload)
         if isinstance(data, InputError):
             return  # told beside the file
-        if st.session_state.get("kept upload") == st.session_state["inspected"][0]:
+        before = st.session_state.get("loaded", ("", None))[0]
+        if _is_kept() and before in library.options("datasets"):  # it may have been deleted
+            library.select("data", before)
             return
         limits.admit(estimates.reading(upload.size))
         limits.check_room(estimates.frames_on_disk(len(data), data.num_atoms), users.current())

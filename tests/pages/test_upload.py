@@ -48,6 +48,9 @@ def test_a_file_that_nothing_speaks_against_is_kept_at_once(page):
     submit(page, "Load")  # it is there already
     assert kept() == ["water.npz"] and page.selectbox(key="data").value == "water"
     assert "before it is kept" not in texts(page)
+    (paths.folder("datasets") / "water.npz").unlink()
+    submit(page, "Load")
+    assert len(kept()) == 1  # under another name: that of a file that went is not taken again
 
 
 def test_gradients_are_a_warning_that_a_switch_takes_away(page):
