@@ -358,7 +358,7 @@ def report(job: Job, refit: "Refit") -> None:
     if refit.descent is not None:
         names.append("Descent")
     key = f"refit {job.id}"
-    tabs = st.tabs(names, key=f"{key} part", on_change="rerun")  # else a button leads to the first
+    tabs = st.tabs(names, key=f"{key} part")
     with tabs[0]:
         ridge = path_part(refit, key)
         if ridge is not None:

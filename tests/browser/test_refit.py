@@ -84,3 +84,9 @@ def test_a_point_of_the_path_becomes_a_head_to_keep(
     assert head.provenance["ridge_rule"] == "given by hand"
     assert head.head_covariance is not None
     assert io.BytesIO(content).getbuffer().nbytes < 1_000_000
+
+    curve = main.get_by_role("tab", name="Learning curve")
+    curve.click()
+    main.get_by_role("button", name="Compute the learning curve").click()
+    expect(main.get_by_text("Tested on 24 frames").first).to_be_visible()
+    expect(curve).to_have_attribute("aria-selected", "true")
