@@ -14,7 +14,6 @@ costs only the frames that lack something. ASE's readers of these formats stumbl
 """
 
 import bisect
-import io
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers
 
-from fisherdash.dataset.core import elements
+from fisherdash.dataset.core import check_count, elements
 from fisherdash.errors import InputError
 from fisherdash.units import BOHR, HARTREE, energy_unit
 
@@ -36,6 +35,10 @@ _SPECIES = ("species", "z", "numbers", "atomic_numbers")
 _MOST_COLUMNS = 999
 _LONGEST = 20_000
 """Characters of a comment that are read."""
+_LONGEST_LINE = 100_000
+"""Characters of an atom's line: room for all columns."""
+_MOST_FRAMES = 1_000_000
+"""The smallest frame takes 20 bytes of text and 1 kB of memory."""
 _EXPONENT = re.compile(r"(?<=[\d.])(?:[dD](?=[-+]?\d)|(?=[-+]\d{2,3}$))")
 """Of Fortran: 1.0D-05, and 1.0-105, in which no place is left for the letter."""
 _SAID = re.compile(
@@ -85,7 +88,7 @@ def decode(data: bytes, name: str) -> str:
 
 def read_xyz(text: str, name: str) -> list[Frame]:
     """All frames; InputError with the line of what cannot be read."""
-    lines = enumerate(io.StringIO(text, newline=None), start=1)
+    lines = enumerate(_lines(text), start=1)
     frames: list[Frame] = []
     for row, line in lines:
         first = line.strip()
@@ -98,6 +101,12 @@ def read_xyz(text: str, name: str) -> list[Frame]:
                 f"frame {index}, received {first[:40]!r}."
             )
         count = int(found[1])
+        check_count(count)
+        if index == _MOST_FRAMES:
+            raise InputError(
+                f"{name} has more than {_MOST_FRAMES:,} frames, the most that are read of a text; "
+                "divide it, or write it as npz."
+            )
         _, comment = next(lines, (0, None))
         atoms = [atom for _, atom in itertools.islice(lines, count)]
         if comment is None or len(atoms) < count:
@@ -105,10 +114,27 @@ def read_xyz(text: str, name: str) -> list[Frame]:
                 f"{name} ends inside frame {index}: {count} atoms are announced, {len(atoms)} "
                 "lines follow."
             )
+        if (longest := max(map(len, atoms), default=0)) > _LONGEST_LINE:
+            raise InputError(
+                f"{name} has a line of {longest:,} characters in frame {index}; at most "
+                f"{_LONGEST_LINE:,} are read."
+            )
         frames.append(_frame(comment, atoms, name, index))
     if not frames:
         raise InputError(f"{name} holds no frames of format extxyz.")
     return frames
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines with any end, one at a time: all of them at once take many times the text's memory."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    if start < len(text):
+        yield text[start:]
 
 
 def _frame(comment: str, lines: list[str], name: str, index: int) -> Frame:

@@ -168,7 +168,7 @@ def test_cut_short_and_blank_lines(frames):
 
 def test_absurd_counts_are_refused_at_once():
     assert "line 1 should be the number" in sentence_of(b"99999999999999999999\n\nH 0 0 0\n")
-    assert "999999999 atoms are announced, 1 lines" in sentence_of(b"999999999\n\nH 0 0 0\n")
+    assert "A molecule of 999999999 atoms" in sentence_of(b"999999999\n\nH 0 0 0\n")
     head = b'1\nProperties=species:S:1:pos:R:3:a:R:100000000000 energy="1"\nH 0 0 0\n'
     assert "100000000000 columns for one property" in sentence_of(head)
 

@@ -1,12 +1,14 @@
 """Outputs of every program: read, known by what they write first, and read as far as they got."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from fisherdash.dataset import FORMATS, load_bytes
 from fisherdash.units import BOHR, HARTREE
 from tests.dataset.outputs import OUTPUTS, castep, orca, outcar
-from tests.dataset.people import same, sentence
+from tests.dataset.people import same, sentence, xyz
 
 ONE_FRAME = ("espresso-out", "gpaw-out")
 
@@ -88,6 +90,30 @@ def test_lines_without_end_cost_nothing(frames):
 def test_lines_of_nothing_are_refused(form):
     said = sentence("x", b"\n" * 2_000_000, format=form)
     assert "lines of hardly any characters" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("900000\nx\n" + "\n" * 900_000, "at most 1000 are read"),
+        ("2\nx\n" + "C 0 0 0" + " 1" * 400_000 + "\nC 0 0 1\n", "a line of 800,007 characters"),
+        ("2\n" + "x" * 2_000_000 + "\n", "0 lines follow"),
+    ],
+)
+def test_xyz_takes_little_more_memory_than_its_text(text, words):
+    tracemalloc.start()
+    try:
+        assert words in sentence("x.xyz", text.encode())
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 6 * len(text)
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"], ids=["windows", "old mac"])
+def test_lines_may_end_as_on_other_systems(water, end):
+    text = xyz(water)
+    same(load_bytes("x.xyz", text.replace(b"\n", end)), water)
 
 
 def test_gaussian_in_two_frames_of_reference_is_refused():
