@@ -410,7 +410,7 @@ def _taken_over(folder: Path) -> list[tuple[int, str, dict[str, Any]]]:
         return []  # of two that were started together, the other has it
     found = []
     try:
-        for path in folder.glob("*.json"):
+        for path in folder.glob("[!.]*.json"):
             with contextlib.suppress(OSError, ValueError, RecursionError):
                 fields = json.loads(storage.content(path, _LARGEST))
                 if isinstance(fields, dict) and fields.pop("version", 0) == _NOTE_VERSION:

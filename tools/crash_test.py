@@ -256,7 +256,7 @@ def _models(folder: Path) -> Growing:
     from fisherdash.potentials import checkpoint
 
     made = folder.glob("checkpoints/[!.]*")  # by whatever name: a killed job may have had the first
-    heads = folder.glob("studies/*/members/*/*.safetensors")
+    heads = folder.glob("studies/*/members/*/[!.]*.safetensors")
     found = {f"model {checkpoint.load(path).fingerprint}": ["kept"] for path in made}
     return found | {
         str(path.relative_to(folder)): [checkpoint.load(path).fingerprint] for path in heads
@@ -284,7 +284,7 @@ def _runs(folder: Path) -> Growing:
 
 def _studies(folder: Path) -> Growing:
     """The stages that are done, without how long they took."""
-    files = sorted(folder.glob("studies/*/members/*/*.json"))
+    files = sorted(folder.glob("studies/*/members/*/[!.]*.json"))
     found = {
         str(path.relative_to(folder)): [_untimed(json.loads(path.read_text()))] for path in files
     }

@@ -58,7 +58,7 @@ class Kept:
 
         How many files there are, the newest time that one was written, and that it was put there.
         """
-        files = self.members.glob("*/*.json") if self.members.is_dir() else self._tables()
+        files = self.members.glob("*/[!.]*.json") if self.members.is_dir() else self._tables()
         told = (self.folder / SPEC_FILE, self.folder / spec.QUESTIONS)
         facts = [path.stat() for path in (*files, *told) if path.exists()]
         newest = max((one.st_mtime_ns for one in facts), default=0)

@@ -130,6 +130,8 @@ def run_study(
     lock = FolderLock(folder) if folder.is_dir() else None
     plan = prepare_study(spec, folder)
     lock = lock or FolderLock(folder)
+    for place in (folder, *map(folder.joinpath, ("tables", "running")), *folder.glob("members/*")):
+        storage.sweep(place)
 
     def running() -> Iterator[Progress]:
         """The work, at whose end others may write the folder again."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fisherdash import storage
 from fisherdash.errors import InputError
 from fisherdash.study import results, spec
 from fisherdash.study.spec import Registered, registered
@@ -49,6 +50,17 @@ def test_another_question_is_another_state(tmp_path: Path, name: str) -> None:
     study = kept(tmp_path / "x", b"title = 'x'")
     before = study.state
     (study.folder / name).write_text("title = 'y'")
+    assert study.state != before
+
+
+def test_half_a_stage_of_a_killed_worker_is_no_result(tmp_path: Path) -> None:
+    study = kept(tmp_path / "x", b"")
+    member = study.members / "one"
+    member.mkdir(parents=True)
+    before = study.state
+    (member / f"{storage.PART}half.json").write_text("{}")
+    assert study.state == before
+    (member / "errors.json").write_text("{}")
     assert study.state != before
 
 

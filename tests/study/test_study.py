@@ -21,7 +21,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from fisherdash import dataset
+from fisherdash import dataset, storage
 from fisherdash.__main__ import main
 from fisherdash.errors import InputError
 from fisherdash.study import (
@@ -195,7 +195,11 @@ def test_an_extended_study_keeps_what_it_has(home: Path, straight: Path) -> None
     small = spec_of(home, 2, **{"temperature = [300, 500]": "temperature = 300"})
     assert list(run_study(small, out, workers=0))[-1].done == 2
     first = {path: path.read_bytes() for path in out.glob("members/*/training.json")}
+    left = next(out.glob("members/*")) / f"{storage.PART}left.json"  # by a process killed long ago
+    left.write_text("{}")
+    os.utime(left, (0, 0))
     assert list(run_study(spec_of(home, 4), out, workers=0))[-1].done == 4
+    assert not left.exists()
     assert first and all(path.read_bytes() == content for path, content in first.items())
     same(straight, out)
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from fisherdash import dataset
+from fisherdash import dataset, storage
 from tests import networks
 from tools import crash_test, crash_work
 
@@ -53,6 +53,15 @@ def test_samples_that_are_no_beginning_of_one_another_are_seen(tmp_path):
         dataset.save(data.subset(np.array(rows)), tmp_path / "datasets" / f"{name}.npz")
     found = crash_test.on_disk(tmp_path)
     assert len(found["energies"]) == 9 and found["other samples"] == [True]
+
+
+def test_half_a_stage_is_not_taken_for_a_result(tmp_path):
+    member = tmp_path / "studies" / "crash" / "members" / "one"
+    member.mkdir(parents=True)
+    (member / f"{storage.PART}half.json").write_text("{}")
+    assert crash_test.on_disk(tmp_path) == {}
+    (member / "errors.json").write_text("{}")
+    assert len(crash_test.on_disk(tmp_path)) == 1
 
 
 def test_every_kind_of_work_can_be_begun():
