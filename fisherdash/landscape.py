@@ -26,7 +26,6 @@ The draw depends on the seed alone: heads of one body get the same directions of
 import dataclasses
 import functools
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ from fisherdash import storage
 from fisherdash.dataset import Dataset
 from fisherdash.devices import blocks
 from fisherdash.errors import InputError
+from fisherdash.monitor import UNWATCHED, Monitor
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.head import Head, HeadForm, energy_and_forces
@@ -51,6 +51,7 @@ from fisherdash.text import number
 from fisherdash.train.step import LEARNING_UNIT
 
 BLOCK = 32
+CALLED = "the loss landscape"
 
 Weights = dict[str, Any]
 """{"body": …, "head": (D,)} or one of the two: pytrees of arrays, the head in kcal/mol."""
@@ -60,9 +61,6 @@ SCOPES: dict[str, tuple[str, ...]] = {"all": ("body", "head"), "head": ("head",)
 
 _Block = tuple[Array, Array, Array, Array]
 """Positions (Å), energies and forces (kcal/mol, kcal/mol/Å), and 1 or 0 for every frame."""
-
-Watch = Callable[[int, int], None]
-"""Called with the units of work done and their total."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,15 +121,14 @@ class Objective:
             force_rmse=math.sqrt(force) * LEARNING_UNIT,
         )
 
-    def gradient(self, weights: Weights, watch: Watch | None = None) -> Weights:
+    def gradient(self, weights: Weights, monitor: Monitor = UNWATCHED) -> Weights:
         """∇L with respect to the moved weights, in double precision."""
         total: Weights | None = None
         for done, block in enumerate(self._blocks):
             part = self._call(_gradient, weights, block, jnp.float64(self.forces_weight))
             total = part if total is None else jax.tree.map(jnp.add, total, part)
             jax.block_until_ready(total)
-            if watch is not None:
-                watch(done + 1, len(self._blocks))
+            monitor.stop_if_cancelled(CALLED, f"{done + 1} of {len(self._blocks)} blocks of frames")
         return jax.tree.map(lambda leaf: leaf / self.frames, total)
 
     def _call(self, function: Callable[..., Any], weights: Weights, *rest: Any) -> Any:
@@ -147,12 +144,6 @@ def moved(weights: Weights, *steps: tuple[float, Weights]) -> Weights:
 def norm(weights: Weights) -> float:
     """Euclidean length of all weights together, in double precision."""
     return float(optax.tree.norm(jax.tree.map(jnp.float64, weights)))
-
-
-def _stop_if(cancel: threading.Event | None, done: int, total: int) -> None:
-    """InputError once ``cancel`` is set."""
-    if cancel is not None and cancel.is_set():
-        raise InputError(f"the loss landscape was cancelled after {done} of {total} points")
 
 
 def _blocks(dataset: Dataset, constant: float) -> list[_Block]:
@@ -253,17 +244,17 @@ def sharpness(
     dataset: Dataset,
     settings: LandscapeSettings | None = None,
     *,
-    cancel: threading.Event | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> Sharpness:
     """Sharpness of a checkpoint over all frames of a data set; some hundred are enough.
 
     Raises InputError if the molecule does not fit the model, the loss is not finite, or
-    ``cancel`` was set.
+    it was cancelled.
     """
     settings = settings or LandscapeSettings()
     objective, radius = Objective(checkpoint, dataset, settings), settings.radius
     here = objective.at(objective.weights)
-    gradient = objective.gradient(objective.weights, functools.partial(_stop_if, cancel))
+    gradient = objective.gradient(objective.weights, monitor)
     length = norm(gradient)
     if not math.isfinite(here.value + length):
         raise InputError(f"the loss of '{checkpoint.name}' on these frames is not finite")
@@ -304,13 +295,12 @@ def surface(
     dataset: Dataset,
     settings: LandscapeSettings,
     *,
-    cancel: threading.Event | None = None,
-    watch: Watch | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> Surface:
     """The loss of a checkpoint over all frames of a data set along two random directions.
 
-    ``watch`` is called with the points done and their total. Raises InputError if the molecule
-    does not fit the model, the number of points is even, or ``cancel`` was set.
+    Raises InputError if the molecule does not fit the model, the number of points is even, or it
+    was cancelled.
     """
     span, points = settings.span, settings.points
     if points % 2 == 0:
@@ -321,14 +311,13 @@ def surface(
     steps[points // 2] = 0.0  # exactly, where rounding would leave a little
     loss, force = np.empty((2, points, points))
     for done, (i, j) in enumerate(np.ndindex(points, points)):
-        _stop_if(cancel, done, points**2)
+        monitor.stop_if_cancelled(CALLED, f"{done} of {points**2} points")
         there = moved(objective.weights, (float(steps[i]), first), (float(steps[j]), second))
         found = objective.at(there)
         finite = math.isfinite(found.value)
         loss[i, j] = found.value if finite else math.inf
         force[i, j] = found.force_rmse if finite else math.inf
-        if watch is not None:
-            watch(done + 1, points**2)
+        monitor.tell((done + 1) / points**2)
     return Surface(steps, loss, force)
 
 
@@ -390,14 +379,13 @@ def survey(
     dataset: Dataset,
     settings: LandscapeSettings,
     *,
-    cancel: threading.Event | None = None,
-    watch: Callable[[float, str], None] | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> Iterator[Progress]:
     """Look around each model, by name; a report before each of them and one at the end.
 
-    ``watch`` is called with the share done and the model's name, within a model too. Raises
-    InputError if the molecule does not fit a model, its energies have another zero than the data's
-    (a loss of 10⁹ then hides all else), or ``cancel`` was set.
+    The name is the stage that the monitor is told, with the share of all models. Raises InputError
+    if the molecule does not fit a model, its energies have another zero than the data's (a loss of
+    10⁹ then hides all else), or it was cancelled.
     """
     frames = evenly(dataset, settings.frames)
     few = evenly(frames, 8)
@@ -414,16 +402,11 @@ def survey(
     found: dict[str, Landscape] = {}
     for index, (name, model) in enumerate(models.items()):
         yield Progress(index / len(models), name, dict(found))
-
-        def within(done: int, total: int, index: int = index, name: str = name) -> None:
-            """Tell the share of all models that is done."""
-            if watch is not None:
-                watch((index + done / total) / len(models), name)
-
-        sharp = sharpness(model, frames, settings, cancel=cancel)
+        mine = monitor.of(name).part(index / len(models), (index + 1) / len(models))
+        sharp = sharpness(model, frames, settings, monitor=mine)
         plane = None
         if settings.surfaces:
-            plane = surface(model, frames, settings, cancel=cancel, watch=within)
+            plane = surface(model, frames, settings, monitor=mine)
         found[name] = Landscape(sharp, plane)
     yield Progress(1.0, "", found)
 

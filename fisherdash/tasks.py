@@ -23,6 +23,7 @@ from fisherdash import dataset as datasets
 from fisherdash import recordings
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
+from fisherdash.monitor import Monitor
 from fisherdash.settings import (
     LandscapeSettings,
     MDSettings,
@@ -243,11 +244,7 @@ def solve(
         from fisherdash.potentials import checkpoint
 
         words = f"{len(data)} frames"
-
-        def progress(stage: str, done: float) -> None:
-            """Between two blocks of a pass."""
-            report(JobProgress(done, stage, words))
-
+        monitor = Monitor(cancel, lambda stage, share: report(JobProgress(share, stage, words)))
         yield JobProgress(0.0, "solving", words)
         refit = fisher.solve(
             model,
@@ -255,8 +252,7 @@ def solve(
             options,
             labeller=labeller,
             labelled=labelled,
-            cancel=cancel,
-            progress=progress,
+            monitor=monitor,
         )
         checkpoint.save(refit.checkpoint, out)
         if kept is not None and refit.prepared.labels is not None:
@@ -284,14 +280,11 @@ def label(
         from fisherdash.fisher import labels
         from fisherdash.fisher.refit import divide
 
-        def progress(share: float) -> None:
-            """Between two chunks of dynamics."""
-            report(JobProgress(share, "running the model", ""))
-
+        monitor = Monitor(cancel, lambda stage, share: report(JobProgress(share, stage)))
         yield JobProgress(0.0, "running the model", "")
         # As solve does, from the frames that it fits: held-out ones are for judging.
         fit = divide(data, options).fit
-        found = labels.frames_to_label(model, fit, options, cancel=cancel, progress=progress)
+        found = labels.frames_to_label(model, fit, options, monitor=monitor.of("running the model"))
         datasets.write_unlabelled(found, data.atomic_numbers, out)
         return {kind: len(frames) for kind, frames in found.items()}
 
@@ -453,7 +446,7 @@ def curve(
     def work(cancel: threading.Event, report: Report) -> Any:
         """One re-fit after the other."""
         found = None
-        for found in learning_curve(model, data, tested, options, seen, cancel):
+        for found in learning_curve(model, data, tested, options, seen, Monitor(cancel)):
             yield found
         return found
 
@@ -482,12 +475,9 @@ def landscape(
         """One model after the other; surfaces into the file."""
         from fisherdash import landscape
 
-        def watch(share: float, name: str) -> None:
-            """Within one model."""
-            report(JobProgress(share, "mapping", name))
-
+        monitor = Monitor(cancel, lambda name, share: report(JobProgress(share, "mapping", name)))
         found: dict[str, Landscape] = {}
-        for step in landscape.survey(models, data, settings, cancel=cancel, watch=watch):
+        for step in landscape.survey(models, data, settings, monitor=monitor):
             yield JobProgress(step.share, "mapping", step.name)
             found = step.found
         if out is not None:

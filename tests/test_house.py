@@ -115,7 +115,7 @@ def test_the_science_never_imports_the_interface():
 
 LAYERS = (
     {"__init__", "errors", "units", "text", "settings", "devices"},
-    {"storage", "statistics", "trajectories", "molecules"},
+    {"storage", "statistics", "trajectories", "molecules", "monitor"},
     {"dataset"},
     {"reference", "potentials"},
     {"analysis"},

@@ -25,6 +25,7 @@ from fisherdash.landscape import (
     surface,
     survey,
 )
+from fisherdash.monitor import Monitor
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.settings import LandscapeSettings
@@ -235,8 +236,8 @@ def test_an_unknown_element_and_a_cancelled_job_are_told(model, data):
         sharpness(dataclasses.replace(model, elements=(1, 6)), data)
     cancel, seen = threading.Event(), []
 
-    def watch(done: int, total: int) -> None:
-        seen.append((done, total))
+    def report(_: str, share: float) -> None:
+        seen.append(share)
         cancel.set()
 
     with pytest.raises(InputError, match="cancelled after 1 of 9"):
@@ -244,16 +245,16 @@ def test_an_unknown_element_and_a_cancelled_job_are_told(model, data):
             model,
             data,
             LandscapeSettings(points=3, precision="float64"),
-            cancel=cancel,
-            watch=watch,
+            monitor=Monitor(cancel, report),
         )
-    assert seen == [(1, 9)]
+    assert seen == [1 / 9]
 
 
 def test_a_survey_looks_at_each_model_in_the_same_way():
     models, data = {"one": water_model(0), "two": water_model(0, ridge=1e-3)}, water()
     settings, shares = LandscapeSettings(frames=20, points=3, seed=5), []
-    reports = list(survey(models, data, settings, watch=lambda share, name: shares.append(share)))
+    monitor = Monitor(report=lambda name, share: shares.append(share))
+    reports = list(survey(models, data, settings, monitor=monitor))
     assert [report.name for report in reports] == ["one", "two", ""]
     assert shares == sorted(shares) and shares[-1] == 1.0
     found, frames = reports[-1].found, evenly(data, 20)

@@ -5,7 +5,6 @@ re-fitted from the start with the same settings. The test frames are none of the
 """
 
 import dataclasses
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +14,7 @@ from jaxtyping import Bool
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.solve import solve
+from fisherdash.monitor import UNWATCHED, Monitor
 from fisherdash.potentials.evaluate import evaluate
 from fisherdash.settings import Options
 
@@ -123,7 +123,7 @@ def learning_curve(
     test: Dataset,
     options: Options,
     seen: int = 0,
-    cancel: threading.Event | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> Iterator[LearningCurve]:
     """The curve as far as it has come, after every re-fit.
 
@@ -133,7 +133,7 @@ def learning_curve(
         test: frames that are not fitted.
         options: of every re-fit; its seed is that of the draws.
         seen: test frames that the network was trained on.
-        cancel: when set, the curve ends after the re-fit that is at work.
+        monitor: ends the curve after the re-fit that is at work; it is told nothing.
 
     Raises:
         InputError: for settings that label frames, and for what a re-fit refuses.
@@ -149,10 +149,10 @@ def learning_curve(
         errors: list[float] = []
         kept = 0
         for order in orders if size < len(data) else orders[:1]:
-            if cancel is not None and cancel.is_set():
+            if monitor.cancelled:
                 return
             chosen = data.subset(np.sort(order[:size]))
-            refit = solve(model, chosen, options, cancel=cancel)
+            refit = solve(model, chosen, options, monitor=monitor.silent)
             errors.append(evaluate(refit.checkpoint, test).force_rmse)
             kept += int(np.isinf(refit.ridge))
             now = Point(size, tuple(errors), kept)

@@ -15,8 +15,6 @@ where more replicas fail with the new head than with the last one from the same 
 
 import dataclasses
 import functools
-import threading
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +27,7 @@ from fisherdash.fisher.moments import Equations, Metric, Moments
 from fisherdash.fisher.ridge import head_at
 from fisherdash.md import initial, simulate
 from fisherdash.md.integrator import start as started
+from fisherdash.monitor import UNWATCHED, Monitor
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.head import Descriptors, HeadForm
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
@@ -110,8 +109,7 @@ def descend_entropy(
     *,
     temperature: float | None,
     metric: Metric | None = None,
-    cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> EntropyDescent:
     """Newton steps on KL(p‖p_w) from the default head.
 
@@ -123,8 +121,7 @@ def descend_entropy(
             stability check.
         temperature: of the frames in K; None if unknown, which is refused.
         metric: of the ridge; None for the identity.
-        cancel: set it to stop.
-        progress: called with the share done, at most.
+        monitor: told the share done, at most; stops the dynamics.
 
     Raises:
         InputError: without a temperature, for a rule that this way does not know, or when
@@ -136,15 +133,15 @@ def descend_entropy(
             "give it in K (--temperature)"
         )
     ridge, replicas = _ridge_of(options), options.stability.replicas
-    beta, tell = 1 / (BOLTZMANN * temperature), progress or (lambda share: None)
+    beta = 1 / (BOLTZMANN * temperature)
     wanted = moments.energy_sum[:-1] / moments.frames
     most = 1 + ROUNDS * (1 + HALVINGS)
 
     def sampled(head: Float[np.ndarray, " p"], number: int) -> _Samples:
         """Samples of a head; ``number`` heads were sampled before."""
-        tell(number / most)
+        monitor.tell(number / most)
         model = start.with_head(head, start.element_bias, "kl", {})
-        return _sample(model, dataset, temperature, options.stability, cancel)
+        return _sample(model, dataset, temperature, options.stability, monitor)
 
     head, freedom = start.head, 0.0
     here = sampled(head, 0)
@@ -206,7 +203,7 @@ def _sample(
     data: Dataset,
     temperature: float,
     settings: StabilitySettings,
-    cancel: threading.Event | None,
+    monitor: Monitor,
 ) -> _Samples:
     """Mean and covariance of φ under the dynamics of a head; frames of survivors of each burst."""
     masses = initial.masses(data.atomic_numbers)
@@ -225,9 +222,8 @@ def _sample(
     for burst in range(max(1, round(settings.picoseconds * 1e3 / BURST))):
         momenta = initial.thermal_momenta(x, masses, temperature, settings.seed + burst, linear)
         state = started(x, momenta, 1)
-        chunks = list(simulate({"kl": model}, data, plan, cancel=cancel, resume_from=state))
-        if cancel is not None and cancel.is_set():
-            raise InputError("the descent on the relative entropy was cancelled")
+        chunks = list(simulate({"kl": model}, data, plan, cancel=monitor.cancel, resume_from=state))
+        monitor.stop_if_cancelled("the descent on the relative entropy")
         fell = chunks[-1].failed_step[0] >= 0
         recorded = np.concatenate(
             [chunk.positions[0] for chunk in chunks if chunk.positions is not None], axis=1

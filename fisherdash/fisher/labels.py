@@ -17,8 +17,7 @@ bar of a force are those on data frames.
 """
 
 import dataclasses
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +30,7 @@ from fisherdash.dataset.core import CLOSEST_ATOMS
 from fisherdash.errors import InputError
 from fisherdash.fisher.moments import Equations, derivatives_of, displaced, weight_of
 from fisherdash.md import simulate
+from fisherdash.monitor import UNWATCHED, Monitor
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.reference import Labeller
 from fisherdash.settings import MDSettings, Options
@@ -163,14 +163,14 @@ def joined(problem: Equations, frames: int, sums: LabelSums) -> Equations:
     )
 
 
-def begin(data: Dataset, labeller: Labeller, cancel: threading.Event | None = None) -> Labels:
+def begin(data: Dataset, labeller: Labeller, monitor: Monitor = UNWATCHED) -> Labels:
     """Labels without frames, from a potential that agrees with the data on some of their frames.
 
     Raises:
         InputError: for one of another level of theory, or when cancelled.
     """
     some = data.subset(evenly_spaced(len(data), CHECKED))
-    energies, forces = _one_by_one(labeller, data.atomic_numbers, some.positions, cancel)
+    energies, forces = _one_by_one(labeller, data.atomic_numbers, some.positions, monitor.silent)
     if not np.isfinite(forces).all():
         raise InputError(f"{labeller.name} gives no forces for frames of the data")
     again = dataclasses.replace(some, energies=energies, forces=forces)
@@ -205,7 +205,7 @@ def add(
     *,
     asked: int,
     failing: np.ndarray | None = None,
-    cancel: threading.Event | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> Labels:
     """The labels with these frames added.
 
@@ -218,7 +218,7 @@ def add(
         options: of the re-fit; their precision is that of the descriptors.
         asked: frames that were to be labelled.
         failing: which of the labelled frames come from just before a failure.
-        cancel: set it to stop.
+        monitor: stops the pass over the frames.
     """
     fail = np.zeros(0 if labelled is None else len(labelled), bool) if failing is None else failing
     if labelled is not None:
@@ -228,7 +228,7 @@ def add(
         return dataclasses.replace(labels, batches=(*labels.batches, Batch(kind, 0, 0, asked, 0.0)))
     weight = weights(labelled.forces, data.forces)
     before = 0 if labels.frames is None else len(labels.frames)
-    halves = _sums(start, labelled, weight, before, options, cancel)
+    halves = _sums(start, labelled, weight, before, options, monitor)
     batch = Batch(kind, len(labelled), int(fail.sum()), asked - len(labelled), float(weight.mean()))
     return dataclasses.replace(
         labels,
@@ -249,8 +249,7 @@ def _one_by_one(
     labeller: Labeller,
     atomic_numbers: np.ndarray,
     positions: Float[np.ndarray, "frames atoms 3"],
-    cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> tuple[Float[np.ndarray, " frames"], Float[np.ndarray, "frames atoms 3"]]:
     """Energies and forces, NaN for frames that cannot be done: a reference may take minutes each.
 
@@ -259,14 +258,10 @@ def _one_by_one(
     """
     energies, forces = np.full(len(positions), np.nan), np.full(positions.shape, np.nan)
     for index in range(len(positions)):
-        if cancel is not None and cancel.is_set():
-            raise InputError(
-                f"the labelling was cancelled after {index} of {len(positions)} frames"
-            )
+        monitor.stop_if_cancelled("the labelling", f"{index} of {len(positions)} frames")
         at = slice(index, index + 1)
         energies[at], forces[at] = labeller.label(atomic_numbers, positions[at])
-        if progress is not None:
-            progress((index + 1) / len(positions))
+        monitor.tell((index + 1) / len(positions))
     return energies, forces
 
 
@@ -275,14 +270,13 @@ def labelled_by(
     atomic_numbers: np.ndarray,
     positions: Float[np.ndarray, "frames atoms 3"],
     *,
-    cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> tuple[Dataset | None, np.ndarray]:
     """The frames that can be labelled, None if that is none, and which these are.
 
     Raises InputError when cancelled.
     """
-    energies, forces = _one_by_one(labeller, atomic_numbers, positions, cancel, progress)
+    energies, forces = _one_by_one(labeller, atomic_numbers, positions, monitor)
     apart = _closest(positions) >= CLOSEST_ATOMS
     sound = apart & np.isfinite(energies) & np.isfinite(forces).all(axis=(1, 2))
     if not sound.any():
@@ -333,8 +327,7 @@ def own_dynamics(
     options: Options,
     number: int,
     *,
-    cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> tuple[Float[np.ndarray, "frames atoms 3"], np.ndarray]:
     """A frame of each replica of a model's own dynamics, and which come from before a failure.
 
@@ -353,12 +346,10 @@ def own_dynamics(
         record_every=every,
     )
     chunks = []
-    for chunk in simulate({"labels": model}, data, plan, cancel=cancel):
+    for chunk in simulate({"labels": model}, data, plan, cancel=monitor.cancel):
         chunks.append(chunk)
-        if progress is not None:
-            progress(max(chunk.step, 0) / plan.steps)
-    if cancel is not None and cancel.is_set():
-        raise InputError("the labelling was cancelled")
+        monitor.tell(max(chunk.step, 0) / plan.steps)
+    monitor.stop_if_cancelled("the labelling")
     recorded = np.concatenate(
         [chunk.positions[0] for chunk in chunks if chunk.positions is not None], axis=1
     )
@@ -375,8 +366,7 @@ def frames_to_label(
     data: Dataset,
     options: Options,
     *,
-    cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> dict[str, Float[np.ndarray, "frames atoms 3"]]:
     """Frames by kind, to be labelled elsewhere: some of the data, displaced ones, own dynamics.
 
@@ -386,7 +376,7 @@ def frames_to_label(
     if options.label_displaced:
         found[DISPLACED] = displaced(data.positions, options, options.label_displaced, STREAM)
     if options.label_dynamics:
-        found[DYNAMICS], _ = own_dynamics(model, data, options, 0, cancel=cancel, progress=progress)
+        found[DYNAMICS], _ = own_dynamics(model, data, options, 0, monitor=monitor)
     return {kind: x[_closest(x) >= CLOSEST_ATOMS] for kind, x in found.items()}
 
 
@@ -396,7 +386,7 @@ def _sums(
     weight: Float[np.ndarray, " frames"],
     before: int,
     options: Options,
-    cancel: threading.Event | None,
+    monitor: Monitor,
 ) -> tuple[LabelSums, LabelSums]:
     """Sums over frames of even and of odd number; ``before`` is the number of the first."""
     halves = [LabelSums(0, 0, 0, 0), LabelSums(0, 0, 0, 0)]
@@ -405,7 +395,7 @@ def _sums(
         labelled.atomic_numbers,
         labelled.positions,
         precision=options.precision,
-        cancel=cancel,
+        monitor=monitor.silent,
     )
     for first, found in blocks:
         rows = np.arange(first, first + len(found.values))

@@ -37,8 +37,7 @@ serves all λ: AV = BVμ with VᵀBV = 1, where directions that B does not know 
 import dataclasses
 import functools
 import operator
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -52,6 +51,7 @@ from fisherdash import devices
 from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher.derivatives import Derivatives, is_bent
+from fisherdash.monitor import UNWATCHED, Monitor
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.head import HeadForm
 from fisherdash.potentials.potential import Parameters, Potential, as_precision
@@ -210,8 +210,7 @@ def accumulate(
     probes: int | None = None,
     seed: int = 0,
     precision: str = "float32",
-    cancel: threading.Event | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> tuple[Moments, ...]:
     """Passes over the data set once, in blocks of constant memory; sums by group of frames.
 
@@ -226,8 +225,7 @@ def accumulate(
         probes: random directions a frame from which Laplacians are estimated; exact ones if None.
         seed: of these directions.
         precision: of the network ("float32" or "float64"); the sums are always float64.
-        cancel: set it to stop between two blocks.
-        progress: called with the frames done and their total after every block.
+        monitor: told the share done after every block, where it may stop the pass.
 
     Raises:
         InputError: if the molecule does not fit the model, or the pass was cancelled.
@@ -245,13 +243,11 @@ def accumulate(
         laplacian=(probes or True) if laplacian else False,
         seed=seed,
         precision=precision,
-        cancel=cancel,
+        monitor=monitor,
     )
     for first, found in blocks:
         for of_group in sums:  # a block may hold frames of several groups
             of_group.add_block(first, found, dataset, origin)
-        if progress is not None:
-            progress(first + len(found.values), total)
     found = [of_group.moments(3 * dataset.num_atoms, origin) for of_group in sums]
     if fewer == len(members):
         return tuple(found)
@@ -280,7 +276,7 @@ def derivatives_of(
     laplacian: bool | int = False,
     seed: int = 0,
     precision: str = "float32",
-    cancel: threading.Event | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> Iterator[tuple[int, Derivatives]]:
     """Derivatives of all descriptors of a checkpoint, float64, BLOCK after BLOCK of frames.
 
@@ -293,8 +289,7 @@ def derivatives_of(
     key = jax.random.key(seed)
     for chosen, new in devices.blocks(total, block):
         first = int(chosen[0])
-        if cancel is not None and cancel.is_set():
-            raise InputError(f"the solve was cancelled after {first} of {total} frames")
+        monitor.stop_if_cancelled("the solve", f"{first} of {total} frames")
         # A key for every BLOCK frames, whichever device has them.
         numbers = jnp.arange(first // BLOCK, first // BLOCK + mesh.size)
         found = _derivatives(
@@ -314,6 +309,7 @@ def derivatives_of(
         for start in range(0, new, BLOCK):
             at = slice(start, min(start + BLOCK, new))
             yield first + start, jax.tree.map(lambda leaf, at=at: leaf[at], found)
+            monitor.tell((first + at.stop) / total)
 
 
 class _Matrices:
@@ -456,8 +452,7 @@ class Metric:
         *,
         usual: float | None = None,
         precision: str = "float32",
-        cancel: threading.Event | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        monitor: Monitor = UNWATCHED,
     ) -> "Metric":
         """E[GᵀG] over frames without labels; those whose derivatives are not finite are left out.
 
@@ -467,17 +462,16 @@ class Metric:
                 eV²/Å². If given, a frame has the weight 1/(1 + F²/4F²_usual)², so that the few with
                 the largest displacements, which dynamics never reach, do not outvote the others.
             precision: of the network.
-            cancel: set it to stop.
-            progress: called with frames done, and all of them.
+            monitor: as of :func:`accumulate`.
 
         Raises InputError if that leaves none, or when cancelled.
         """
         total: Any = 0.0
         frames, weight = 0, 0.0
         blocks = derivatives_of(
-            checkpoint, atomic_numbers, positions, precision=precision, cancel=cancel
+            checkpoint, atomic_numbers, positions, precision=precision, monitor=monitor
         )
-        for first, found in blocks:
+        for _, found in blocks:
             sound = np.isfinite(found.jacobian).all(axis=(1, 2))
             g = found.jacobian[sound]
             share = np.ones(len(g))
@@ -488,8 +482,6 @@ class Metric:
                 share = weight_of(np.mean(slope**2, axis=1), usual) ** 2
             g = (np.sqrt(share)[:, None, None] * g).reshape(-1, g.shape[-1])
             total, frames, weight = total + g.T @ g, frames + len(share), weight + share.sum()
-            if progress is not None:
-                progress(first + len(found.jacobian), len(positions))
         if not frames:
             raise InputError(
                 f"none of the {len(positions)} displaced frames has finite forces: lower the noise"

@@ -9,8 +9,6 @@ comes with a test of the Boltzmann hypothesis on the same frames. :func:`summary
 
 import dataclasses
 import functools
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,6 +25,7 @@ from fisherdash.fisher.moments import Metric, Moments, accumulate, displaced
 from fisherdash.fisher.refit import Prepared, Refit, divide
 from fisherdash.fisher.ridge import Choice
 from fisherdash.fisher.stability import StabilityCheck, candidates, check_stability
+from fisherdash.monitor import UNWATCHED, Monitor
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.head import HeadForm, joint_basis
@@ -42,8 +41,6 @@ from fisherdash.settings import Options, most_directions
 HELD_OUT_GROUPS = 10
 DIRECTION_FRAMES = 64
 DIRECTION_PROBES = 16
-Report = Callable[[str, float], None]
-"""Called with what is being done and the share of it that is done."""
 
 
 def solve(
@@ -53,8 +50,7 @@ def solve(
     *,
     labeller: Labeller | None = None,
     labelled: Dataset | None = None,
-    cancel: threading.Event | None = None,
-    progress: Report | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> Refit:
     """Re-fits the head of ``checkpoint`` to ``dataset``.
 
@@ -65,9 +61,8 @@ def solve(
         labeller: of the frames that the options ask to be labelled; that of the data where the
             data say which it is, if None.
         labelled: frames that were labelled elsewhere, some frames of the data among them.
-        cancel: set it to stop.
-        progress: called with the stage ("solving", "labelling" or "checking stability") and its
-            share done.
+        monitor: told the share done of each stage ("solving", "labelling", "sampling the model"
+            or "checking stability"); stops it.
 
     Raises:
         InputError: for too few frames, an unknown element, the Laplacian way without a
@@ -80,14 +75,13 @@ def solve(
         labels.of_file(dataset, labelled)  # what is wrong with them is told before the long pass
     if options.labels and labeller is None:
         labeller = labeller_of(dataset)
-    prepared = prepare(checkpoint, dataset, options, cancel=cancel, progress=progress)
+    prepared = prepare(checkpoint, dataset, options, monitor=monitor)
     if labelled is not None:
-        prepared = with_file(prepared, labelled, cancel)
+        prepared = with_file(prepared, labelled, monitor)
     if options.labels:
         assert labeller is not None
-        prepared = with_labels(prepared, labeller, cancel=cancel, progress=progress)
+        prepared = with_labels(prepared, labeller, monitor=monitor)
     if options.method == "kl":
-        told = progress and functools.partial(progress, "sampling the model")
         found = descend_entropy(
             prepared.start,
             prepared.division.fit,
@@ -95,14 +89,13 @@ def solve(
             options,
             temperature=prepared.temperature,
             metric=prepared.metric,
-            cancel=cancel,
-            progress=told,
+            monitor=monitor.of("sampling the model"),
         )
         return prepared.refit(Choice(found.ridge, "given"), entropy=found)
     choice = prepared.choose()
     if options.ridge != "stable":
         return prepared.refit(choice)
-    check = try_heads(prepared, choice.ridge, cancel=cancel, progress=progress)
+    check = try_heads(prepared, choice.ridge, monitor=monitor)
     return prepared.refit(dataclasses.replace(choice, ridge=check.ridge), check)
 
 
@@ -111,8 +104,7 @@ def prepare(
     dataset: Dataset,
     options: Options,
     *,
-    cancel: threading.Event | None = None,
-    progress: Report | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> Prepared:
     """The pass over the data; arguments and errors as for :func:`solve`."""
     temperature = dataset.temperature if options.temperature is None else options.temperature
@@ -124,15 +116,9 @@ def prepare(
     noise = options.noise_frames if options.noisy else 0
     total = len(division.fit) + len(division.ridge) + noise
 
-    def pass_from(done: int) -> dict[str, Any]:
-        """What all passes have in common; ``done`` frames have been seen before this one."""
-
-        def report(frames: int, _: int) -> None:
-            """Tell the share of all passes that is done."""
-            if progress is not None:
-                progress("solving", (done + frames) / total)
-
-        return {"precision": options.precision, "cancel": cancel, "progress": report}
+    def pass_over(frames: int, done: int) -> Monitor:
+        """For a pass over some frames, ``done`` frames having been seen before it."""
+        return monitor.of("solving").part(done / total, (done + frames) / total)
 
     def sums(part: Dataset, done: int, groups: int) -> tuple[Moments, ...]:
         """One pass over frames; ``done`` frames have been seen before."""
@@ -143,7 +129,8 @@ def prepare(
             laplacian=options.laplacians,  # of the held-out frames too: one program to compile
             probes=options.probes,
             seed=options.seed + done,
-            **pass_from(done),
+            precision=options.precision,
+            monitor=pass_over(len(part), done),
         )
 
     groups = sums(division.fit, 0, GROUPS)
@@ -158,12 +145,12 @@ def prepare(
         groups=groups,
         held_out=held_out,
         boltzmann=_test(groups, start, temperature, options.seed),
-        metric=_noise_metric(start, division.fit, options, pass_from(total - noise)),
+        metric=_noise_metric(start, division.fit, options, pass_over(noise, total - noise)),
     )
 
 
 def _noise_metric(
-    start: Checkpoint, fit: Dataset, options: Options, common: dict[str, Any]
+    start: Checkpoint, fit: Dataset, options: Options, monitor: Monitor
 ) -> Metric | None:
     """T_σ of displaced frames of ``fit``; None for the identity."""
     if not options.noisy:
@@ -172,7 +159,9 @@ def _noise_metric(
     if options.ridge_metric == "weighted noise":
         near = fit.subset(np.arange(min(options.noise_frames, len(fit))))
         usual = float(np.mean(predict(start, near)[1] ** 2))
-    return Metric.accumulate(start, fit.atomic_numbers, x, usual=usual, **common)
+    return Metric.accumulate(
+        start, fit.atomic_numbers, x, usual=usual, precision=options.precision, monitor=monitor
+    )
 
 
 def _check(
@@ -193,12 +182,19 @@ def _check(
         )
 
 
-def with_file(prepared: Prepared, file: Dataset, cancel: threading.Event | None = None) -> Prepared:
+def with_file(prepared: Prepared, file: Dataset, monitor: Monitor = UNWATCHED) -> Prepared:
     """The same with frames that were labelled elsewhere; errors as of :func:`labels.of_file`."""
     data, options = prepared.division.fit, prepared.options
     found, frames = labels.of_file(prepared.dataset, file)
     found = labels.add(
-        found, labels.FILE, frames, prepared.start, data, options, asked=len(frames), cancel=cancel
+        found,
+        labels.FILE,
+        frames,
+        prepared.start,
+        data,
+        options,
+        asked=len(frames),
+        monitor=monitor,
     )
     return dataclasses.replace(prepared, labels=found)
 
@@ -207,8 +203,7 @@ def with_labels(
     prepared: Prepared,
     labeller: Labeller,
     *,
-    cancel: threading.Event | None = None,
-    progress: Report | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> Prepared:
     """The same with the frames that its options ask for, labelled.
 
@@ -216,26 +211,24 @@ def with_labels(
     before it give. Raises InputError for a labeller of another potential, or when cancelled.
     """
     options, data = prepared.options, prepared.division.fit
-    own = labels.begin(data, labeller, cancel)  # it is compared with the data in any case
+    monitor = monitor.of("labelling")
+    own = labels.begin(data, labeller, monitor)  # it is compared with the data in any case
     found = own if prepared.labels is None else prepared.labels.also_by(own.labeller)
     rounds = options.label_rounds if options.label_dynamics else 0
     total = bool(options.label_displaced) + rounds
 
-    def tell(done: float, share: float) -> None:
-        """Tell the share of all rounds that is done."""
-        if progress is not None:
-            progress("labelling", (done + share / 2) / total)
+    def half(done: float) -> Monitor:
+        """For half a round, so many rounds having been done before it."""
+        return monitor.part(done / total, (done + 0.5) / total)
 
     def added(kind: str, x: np.ndarray, failing: np.ndarray | None, done: float) -> labels.Labels:
         """The labels with these frames, labelled now."""
-        report = functools.partial(tell, done)
-        numbers = data.atomic_numbers
-        frames, sound = labels.labelled_by(labeller, numbers, x, cancel=cancel, progress=report)
+        frames, sound = labels.labelled_by(labeller, data.atomic_numbers, x, monitor=half(done))
         kept = None if failing is None else failing[sound]
         fitted = (prepared.start, data, options)
-        return labels.add(found, kind, frames, *fitted, asked=len(x), failing=kept, cancel=cancel)
+        return labels.add(found, kind, frames, *fitted, asked=len(x), failing=kept, monitor=monitor)
 
-    tell(0.0, 0.0)
+    monitor.tell(0.0)
     if options.label_displaced:
         x = displaced(data.positions, options, options.label_displaced, labels.STREAM)
         found = added(labels.DISPLACED, x, None, 0.5)
@@ -244,10 +237,7 @@ def with_labels(
         now = dataclasses.replace(prepared, labels=found)
         choice = now.choose()
         model = now.checkpoint_at(choice.ridge, choice.rule)
-        report = functools.partial(tell, done)
-        x, failing = labels.own_dynamics(
-            model, data, options, number, cancel=cancel, progress=report
-        )
+        x, failing = labels.own_dynamics(model, data, options, number, monitor=half(done))
         found = added(labels.DYNAMICS, x, failing, done + 0.5)
     return dataclasses.replace(prepared, labels=found)
 
@@ -321,8 +311,7 @@ def try_heads(
     prepared: Prepared,
     best: float,
     *,
-    cancel: threading.Event | None = None,
-    progress: Report | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> StabilityCheck:
     """Short dynamics of points of the path from ``best`` on, beside the default head."""
     settings = prepared.options.stability
@@ -333,8 +322,7 @@ def try_heads(
         prepared.checkpoint,
         prepared.dataset,
         settings,
-        cancel=cancel,
-        progress=None if progress is None else lambda share: progress("checking stability", share),
+        monitor=monitor.of("checking stability"),
     )
 
 

@@ -14,16 +14,15 @@ from new initial states; that confirmation chooses nothing and is the number to 
 import dataclasses
 import functools
 import math
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from fisherdash.dataset import Dataset
-from fisherdash.errors import InputError
 from fisherdash.fisher.ridge import RidgePoint
 from fisherdash.md import simulate
+from fisherdash.monitor import UNWATCHED, Monitor
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.settings import MDSettings, StabilitySettings
 from fisherdash.statistics import Estimate, bootstrap, evenly_spaced
@@ -128,8 +127,7 @@ def check_stability(
     dataset: Dataset,
     settings: StabilitySettings,
     *,
-    cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    monitor: Monitor = UNWATCHED,
 ) -> StabilityCheck:
     """Runs all candidates beside the default head, picks by the rule, and confirms the pick.
 
@@ -139,18 +137,16 @@ def check_stability(
         default: the head they are compared with.
         dataset: gives starting frames and reference bond lengths.
         settings: of the runs.
-        cancel: set it to stop.
-        progress: called with the share done.
+        monitor: told the share done; stops the runs.
 
     Raises:
         InputError: when cancelled.
     """
     temperature = settings.temperature or dataset.temperature or MDSettings.temperature
-    tell = progress or (lambda share: None)
     share = (len(heads) + 1) / (len(heads) + 3)  # of the work that is in the competition
-    run = functools.partial(_times_to_failure, dataset, settings, temperature, cancel)
+    run = functools.partial(_times_to_failure, dataset, settings, temperature)
     models = {DEFAULT: default} | {f"{ridge:g}": head for ridge, head in heads.items()}
-    times = run(models, settings.seed, lambda done: tell(share * done))
+    times = run(models, settings.seed, monitor.part(0.0, share))
     tried = [_compare(math.inf, times[0], times[0], settings, settings.seed)]
     for ridge, row in zip(heads, times[1:], strict=True):
         result = _compare(ridge, row, times[0], settings, settings.seed)
@@ -161,7 +157,7 @@ def check_stability(
     winner = min(passed, key=lambda one: divergences[one.ridge])
     again = {DEFAULT: default, "winner": heads[winner.ridge]}
     seed = settings.seed + 1_000_003
-    times = run(again, seed, lambda done: tell(share + (1 - share) * done))
+    times = run(again, seed, monitor.part(share, 1.0))
     confirmation = tuple(
         _compare(ridge, row, times[0], settings, seed)
         for ridge, row in zip((math.inf, winner.ridge), times, strict=True)
@@ -175,10 +171,9 @@ def _times_to_failure(
     dataset: Dataset,
     settings: StabilitySettings,
     temperature: float,
-    cancel: threading.Event | None,
     models: Mapping[str, Checkpoint],
     seed: int,
-    progress: Callable[[float], None],
+    monitor: Monitor,
 ) -> Float[np.ndarray, "heads replicas"]:
     """Times to failure in ps; infinite for survivors."""
     plan = MDSettings(
@@ -190,11 +185,11 @@ def _times_to_failure(
         record_every=max(1, settings.steps // 100),  # for progress; failures are seen at every step
     )
     failed, step = np.full((len(models), settings.replicas), -1), 0
-    for chunk in simulate(models, dataset, plan, cancel=cancel):
+    for chunk in simulate(models, dataset, plan, cancel=monitor.cancel):
         failed, step = np.asarray(chunk.failed_step), max(chunk.step, 0)
-        progress(step / plan.steps)
+        monitor.tell(step / plan.steps)
     if step < plan.steps:
-        raise InputError(f"the stability check was cancelled after {step} of {plan.steps} steps")
+        monitor.stop_if_cancelled("the stability check", f"{step} of {plan.steps} steps")
     return np.where(failed >= 0, failed * settings.timestep * 1e-3, np.inf)
 
 

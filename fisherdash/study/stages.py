@@ -22,6 +22,7 @@ from fisherdash.analysis import Trajectories
 from fisherdash.analysis.compare import times_to_failure
 from fisherdash.analysis.structure import structure
 from fisherdash.errors import InputError
+from fisherdash.monitor import Monitor
 from fisherdash.potentials import checkpoint, evaluate
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.recordings import judge_survivors, survivor_positions
@@ -176,7 +177,7 @@ def _refit(unit: Unit, member: Member, found: dict[str, Any]) -> None:
         key, started = head_key(unit.plan.spec.heads[name]), time.perf_counter()
         options = dataclasses.replace(unit.plan.spec.heads[name], seed=member.model.train.seed)
         try:
-            refit = fisher.solve(model, known, options, cancel=unit.cancel)
+            refit = fisher.solve(model, known, options, monitor=Monitor(unit.cancel))
         except InputError as error:
             unit.stop_if_asked()
             found["heads"][name] = {"key": key, "refused": str(error)}
@@ -199,7 +200,7 @@ def _measured(unit: Unit, model: Checkpoint) -> dict[str, Any]:
     radius, sharpness = unit.plan.spec.sharpness, None
     if radius is not None:
         settings = LandscapeSettings(radius=radius)
-        found = landscape.sharpness(model, unit.frames.test, settings, cancel=unit.cancel)
+        found = landscape.sharpness(model, unit.frames.test, settings, monitor=Monitor(unit.cancel))
         sharpness = finite(found.value * KCAL_PER_MOL**2)
     return {
         "head_norm": float(np.linalg.norm(model.head)),

@@ -12,6 +12,7 @@ from fisherdash.dataset import save
 from fisherdash.errors import InputError
 from fisherdash.fisher import curve, solve
 from fisherdash.fisher.curve import DRAWS, learning_curve, parts, sizes
+from fisherdash.monitor import Monitor
 from fisherdash.potentials import checkpoint
 from fisherdash.potentials.evaluate import evaluate
 from fisherdash.settings import Options
@@ -67,7 +68,7 @@ def test_every_point_is_a_re_fit_of_that_many_frames_and_errors_fall(monkeypatch
 def test_it_stops_when_asked_and_takes_no_new_labels():
     fit, test, _ = parts(DATA, 0, np.zeros(100, bool))
     cancel, got = threading.Event(), []
-    for found in learning_curve(START, fit, test, PLAIN, cancel=cancel):
+    for found in learning_curve(START, fit, test, PLAIN, monitor=Monitor(cancel)):
         got.append(found)
         cancel.set()
     assert len(got) == 1 and got[0].points[0].frames == 10

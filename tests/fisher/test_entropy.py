@@ -11,6 +11,7 @@ from fisherdash.errors import InputError
 from fisherdash.fisher import entropy
 from fisherdash.fisher.entropy import _Samples, descend_entropy
 from fisherdash.fisher.solve import details
+from fisherdash.monitor import Monitor
 from fisherdash.settings import Options, StabilitySettings
 from fisherdash.units import BOLTZMANN
 from tests import networks
@@ -130,4 +131,4 @@ def test_what_it_cannot_do_is_refused(prepared) -> None:
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(InputError, match="cancelled"):
-        descend(prepared, cancel=cancel)
+        descend(prepared, monitor=Monitor(cancel))

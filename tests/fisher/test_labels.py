@@ -18,6 +18,7 @@ from fisherdash.dataset import Dataset
 from fisherdash.errors import InputError
 from fisherdash.fisher import labels
 from fisherdash.fisher.solve import with_file, with_labels
+from fisherdash.monitor import Monitor
 from fisherdash.potentials.checkpoint import Checkpoint
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.head import HeadForm
@@ -221,9 +222,9 @@ def test_labelling_can_be_cancelled(truth, data) -> None:
         return by(truth).label(numbers, positions)
 
     with pytest.raises(InputError, match="cancelled after 2 of 4 frames"):
-        with_labels(ready, Labeller("slow", stopping), cancel=cancel)
+        with_labels(ready, Labeller("slow", stopping), monitor=Monitor(cancel))
     with pytest.raises(InputError, match="cancelled"):
-        with_labels(ready, by(truth), cancel=cancel)
+        with_labels(ready, by(truth), monitor=Monitor(cancel))
     with pytest.raises(InputError, match="labels are forces"):
         Options(method="laplacian", label_displaced=1)
 

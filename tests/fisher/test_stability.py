@@ -8,6 +8,7 @@ import pytest
 
 from fisherdash import fisher
 from fisherdash.errors import InputError
+from fisherdash.monitor import Monitor
 from fisherdash.potentials.checkpoint import Checkpoint
 from tests import networks
 
@@ -43,7 +44,8 @@ def test_the_default_head_is_kept_where_no_other_does_as_well() -> None:
 def test_a_stability_aware_re_fit_keeps_what_it_says() -> None:
     options = fisher.Options(head="shared", ridge="stable", test_boltzmann=False, stability=SHORT)
     told: list[tuple[str, float]] = []
-    refit = fisher.solve(GOOD, networks.water(), options, progress=lambda *said: told.append(said))
+    monitor = Monitor(report=lambda *said: told.append(said))
+    refit = fisher.solve(GOOD, networks.water(), options, monitor=monitor)
     assert refit.stability is not None and refit.ridge == refit.stability.ridge
     assert refit.choice.rule == "stable" and refit.stability.sentence in refit.verdict
     assert {stage for stage, _ in told} == {"solving", "checking stability"}
@@ -57,7 +59,7 @@ def test_a_cancelled_check_says_so() -> None:
     cancel.set()
     with pytest.raises(InputError, match="cancelled after 0 of 100 steps"):
         fisher.check_stability(
-            {0.0: GOOD}, {0.0: 0.1}, GOOD, networks.water(), SHORT, cancel=cancel
+            {0.0: GOOD}, {0.0: 0.1}, GOOD, networks.water(), SHORT, monitor=Monitor(cancel)
         )
 
 
