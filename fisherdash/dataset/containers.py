@@ -18,7 +18,7 @@ import numpy as np
 
 from fisherdash.dataset import raw as known
 from fisherdash.dataset.archives import LARGEST, allowed_size
-from fisherdash.dataset.core import Dataset
+from fisherdash.dataset.core import Dataset, check_count
 from fisherdash.dataset.inference import Declared
 from fisherdash.dataset.npz import (
     HIGHEST_RATIO,
@@ -36,6 +36,8 @@ from fisherdash.units import energy_unit, force_unit, length_unit
 
 _MOST_GROUPS = 200_000
 """Groups of an HDF5 file that are looked at."""
+_LONGEST_JSON = 2_000_000
+"""Characters of what a row of a data base says beside its columns."""
 _STEPS = 20_000_000
 """Steps of SQLite's machine that reading may take."""
 
@@ -55,7 +57,7 @@ def database_frames(data: bytes, name: str) -> tuple[list[Frame], dict[str, Any]
         if kinds.get("systems") != "table":
             raise InputError(f"{name} is a data base without ASE's table of systems.")
         metadata = _metadata(base) if kinds.get("information") == "table" else {}
-        return list(_rows(base)), metadata
+        return list(_rows(base, allowed_size(data, HIGHEST_RATIO), name)), metadata
     except (sqlite3.Error, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError,
             RecursionError, UnicodeDecodeError) as error:  # fmt: skip
         if isinstance(error, InputError):
@@ -95,13 +97,25 @@ def _units_of(metadata: dict[str, Any], options: ReadOptions) -> Declared | None
     return Declared(found.energy, found.forces, found.length, said, usual="eV")
 
 
-def _rows(base: sqlite3.Connection) -> Iterator[Frame]:
+def _rows(base: sqlite3.Connection, allowed: int, name: str) -> Iterator[Frame]:
+    """A frame of every row; all that is stored in them takes at most the bytes that are allowed.
+
+    Pages of a forged file may stand for one another, so that one long row is read many times.
+    """
     names = [row[1] for row in base.execute("PRAGMA table_info(systems)").fetchmany(100)]
     wanted = ["numbers", "positions", "energy", "free_energy", "forces", "key_value_pairs", "data"]
     chosen = [one for one in wanted if one in names]
     for row in base.execute(f"SELECT {', '.join(chosen)} FROM systems ORDER BY id"):
         one = dict(zip(chosen, row, strict=True))
+        allowed -= sum(len(value) for value in row if isinstance(value, str | bytes))
+        if allowed < 0:
+            raise InputError(f"{name} holds rows of far more bytes than it has itself.")
+        if any(len(one.get(key) or "") > _LONGEST_JSON for key in ("key_value_pairs", "data")):
+            raise InputError(
+                f"{name} has a row with more than {_LONGEST_JSON:,} characters of further data."
+            )
         numbers = np.frombuffer(one["numbers"], "<i4")
+        check_count(len(numbers))
         frame = Frame(numbers.astype(int), {"pos": _vectors(one["positions"], len(numbers))})
         stored = {**_json(one.get("key_value_pairs")), **_json(one.get("data"))}
         for key, value in stored.items():

@@ -316,6 +316,8 @@ FORMAT = "fisherdash-checkpoint"
 FORMAT_VERSION = 1
 UNITS = {"length": "angstrom", "energy": "eV"}
 MAX_BYTES = 200_000_000
+LONGEST_HEADER = 2_000_000
+"""Bytes; a model of hundreds of arrays has some 100,000."""
 LONGEST_ENTRY = 1000
 """Characters of the header's configuration, elements or units: all elements there are fit in."""
 
@@ -401,8 +403,8 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
     """
     _check_size(len(data), source)
     try:
-        arrays = safetensors.numpy.load(data)
         metadata = _metadata(data)
+        arrays = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError, AttributeError) as error:
         raise InputError(
             f"{source} is not a FisherDash checkpoint: it is not a readable safetensors file"
@@ -486,7 +488,11 @@ def _check_size(size: int, source: str) -> None:
 
 
 def _metadata(data: bytes) -> dict[str, str]:
+    """What the header says beside the arrays; ValueError for one that is longer than any model's,
+    which would take a multiple of its size in memory."""
     length = int.from_bytes(data[:8], "little")
+    if length > LONGEST_HEADER:
+        raise ValueError(f"a header of {length} bytes")
     return json.loads(data[8 : 8 + length]).get("__metadata__", {})
 
 

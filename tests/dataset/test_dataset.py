@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import json
 import lzma
 import re
 import sqlite3
@@ -351,6 +352,28 @@ def test_a_data_base_that_is_a_view_is_refused(tmp_path):
     base.commit()
     base.close()
     assert "without ASE's table" in sentence("x.db", path.read_bytes())
+
+
+def test_a_data_base_whose_pages_stand_for_one_another_is_refused(tmp_path):
+    """Every child of the table's root is made the one page with the long row."""
+    path = tmp_path / "x.db"
+    base = sqlite3.connect(path)
+    base.execute("CREATE TABLE systems (id INTEGER PRIMARY KEY, numbers, positions, energy, data)")
+    row = (np.ones(9, "<i4").tobytes(), np.zeros((9, 3)).tobytes(), 1.0)
+    words = ["x" * 400_000, *["x" * 3_000] * 400]
+    base.executemany("INSERT INTO systems VALUES (NULL, ?, ?, ?, ?)",
+                     [(*row, json.dumps({"a": one})) for one in words])  # fmt: skip
+    base.commit()
+    [(root,)] = base.execute("SELECT rootpage FROM sqlite_master").fetchall()
+    base.close()
+    content, start = bytearray(path.read_bytes()), (root - 1) * 4096
+    assert content[start] == 5, "the root has no children"
+    count = int.from_bytes(content[start + 3 : start + 5], "big")
+    cells = [start + int.from_bytes(content[at : at + 2], "big")
+             for at in range(start + 12, start + 12 + 2 * count, 2)]  # fmt: skip
+    for cell in cells:
+        content[cell : cell + 4] = content[cells[0] : cells[0] + 4]
+    assert "far more bytes than it has itself" in sentence("x.db", bytes(content))
 
 
 def test_deepmd_folder_and_zip(water, tmp_path):

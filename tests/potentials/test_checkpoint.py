@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tracemalloc
 from pathlib import Path
 
 import flax.serialization
@@ -157,6 +158,39 @@ def test_tutorial_file_of_fewer_elements(model: Checkpoint) -> None:
 def test_other_files_are_not_tutorial_files(data: bytes) -> None:
     with pytest.raises(InputError, match="E3x tutorial"):
         tutorial.load_bytes(data, cutoff=5.0, energy_unit="eV")
+
+
+EMPTY_MAPS = b"\xdc" + (50_000).to_bytes(2, "big") + b"\x80" * 50_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        EMPTY_MAPS,
+        b"\xc9" + len(EMPTY_MAPS).to_bytes(4, "big") + b"\x01" + EMPTY_MAPS,  # as an array
+        b"\x81\xa1x" + b"\xdc" + (9_000).to_bytes(2, "big") + b"\x91\x80" * 9_000,
+    ],
+    ids=["list", "within an array", "within lists"],
+)
+def test_a_tutorial_file_of_empty_maps_takes_no_memory(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="E3x tutorial"):
+            tutorial.load_bytes(data, cutoff=5.0, energy_unit="eV")
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_of_very_many_arrays_is_not_read(data: bytes) -> None:
+    entries = {
+        f"{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(40_000)
+    }
+    header = json.dumps(entries).encode()
+    whole = len(header).to_bytes(8, "little") + header
+    assert len(safetensors.numpy.load(whole)) == 40_000
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        checkpoint.load_bytes(whole)
 
 
 def test_tutorial_unit_must_be_known(model: Checkpoint) -> None:

@@ -5,6 +5,7 @@ hyperparameters or units. All but the cutoff follow from the shapes of the array
 have to be asked for. The elements are those whose bias has moved away from its initial zero.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgpack
@@ -18,6 +19,8 @@ from fisherdash.settings import MAX_ATOMIC_NUMBER, ModelConfig
 from fisherdash.units import HARTREE, KCAL_PER_MOL
 
 ENERGY_UNITS = {"eV": 1.0, "kcal/mol": KCAL_PER_MOL, "hartree": HARTREE}
+MOST_PARTS = 10_000
+"""Maps and lists in a file, and entries of each: an empty map takes a byte, and 64 in memory."""
 _HINT = "expected the bytes that flax.serialization.to_bytes(params) gives in the E3x tutorial"
 
 
@@ -73,6 +76,7 @@ def _restore(data: bytes) -> Body:
             f"a file of {len(data)} bytes; parameters have at most {MAX_BYTES}; {_HINT}"
         )
     try:
+        _count_parts(data, iter(range(MOST_PARTS)))
         tree = serialization.msgpack_restore(data)
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError,
             MemoryError, msgpack.UnpackException) as error:  # fmt: skip
@@ -82,6 +86,26 @@ def _restore(data: bytes) -> Body:
     params = tree.get("params", tree)
     _check_leaves(params, depth=0)
     return params
+
+
+def _count_parts(data: bytes, left: Iterator[int]) -> None:
+    """ValueError for a file of more maps and lists than are ``left``, those within arrays too."""
+
+    def one_more(_: Any) -> None:
+        """Called with every map or list; nothing of it is kept."""
+        if next(left, None) is None:
+            raise ValueError("too many parts")
+
+    msgpack.unpackb(
+        data,
+        object_pairs_hook=one_more,
+        list_hook=one_more,
+        ext_hook=lambda _, inner: _count_parts(inner, left),
+        max_map_len=MOST_PARTS,
+        max_array_len=MOST_PARTS,
+        strict_map_key=False,
+        raw=True,
+    )
 
 
 def _check_leaves(node: Any, depth: int) -> None:
