@@ -4,6 +4,7 @@ import streamlit as st
 
 from fisherdash import submit
 from fisherdash.background import keep_compilations, wake_devices
+from fisherdash.workspace import users
 from pages.ui.progress import question, running_jobs
 from pages.ui.server import may_enter, sign_in, sign_out
 
@@ -39,13 +40,14 @@ page = st.navigation(
 if not welcome:
     sign_in()
     st.stop()
-submit.put_back()
-with st.sidebar:
-    at_work = st.container()
-    sign_out()
-asked = st.container()
-page.run()
-with asked:  # after the page, which may just have asked for a large job
-    question()
-with at_work:  # after the page, which may just have begun a job
-    running_jobs()
+with users.acting_for(users.current()):  # looked up once
+    submit.put_back()
+    with st.sidebar:
+        at_work = st.container()
+        sign_out()
+    asked = st.container()
+    page.run()
+    with asked:  # after the page, which may just have asked for a large job
+        question()
+    with at_work:  # after the page, which may just have begun a job
+        running_jobs()

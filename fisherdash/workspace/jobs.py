@@ -18,6 +18,7 @@ of one user it is first come, first served.
 """
 
 import atexit
+import heapq
 import itertools
 import logging
 import threading
@@ -68,12 +69,12 @@ class FairQueue(Generic[Item]):
             self._lanes.setdefault(item.owner, deque()).append(item)
             self._changed.notify()
 
-    def take(self) -> Item:
-        """The next item; waits until there is one."""
+    def take(self, patience: float | None = None) -> Item | None:
+        """The next item; waits until there is one, or so many seconds, after which it is None."""
         with self._changed:
-            while not (order := self._order()):
-                self._changed.wait()
-            item = order[0]
+            if not self._changed.wait_for(self._order, patience):
+                return None
+            item = self._order()[0]
             rest = (other for other in self._lanes[item.owner] if other is not item)
             self._lanes[item.owner] = deque(other for other in rest if other.active)
             self._now = max(self._now, self._accounts[item.owner])
@@ -93,16 +94,20 @@ class FairQueue(Generic[Item]):
             return self._order()
 
     def _order(self) -> list[Item]:
-        lanes = {
-            owner: deque(item for item in lane if item.active)
-            for owner, lane in self._lanes.items()
-        }
-        accounts, found = dict(self._accounts), []
-        while waiting := [owner for owner, lane in lanes.items() if lane]:
-            owner = min(waiting, key=lambda one: accounts[one] + lanes[one][0].expected)
-            item = lanes[owner].popleft()
-            accounts[owner] += item.expected
+        heads: list[tuple[float, int, Item, Iterator[Item]]] = []
+        for place, (owner, lane) in enumerate(self._lanes.items()):
+            rest = iter([item for item in lane if item.active])
+            if (first := next(rest, None)) is not None:
+                heads.append((self._accounts[owner] + first.expected, place, first, rest))
+        heapq.heapify(heads)
+        found = []
+        while heads:  # the least charged of all lanes, of equal ones the first
+            charge, place, item, rest = heads[0]
             found.append(item)
+            if (following := next(rest, None)) is None:
+                heapq.heappop(heads)
+            else:
+                heapq.heapreplace(heads, (charge + following.expected, place, following, rest))
         return found
 
     def _forget(self) -> None:
@@ -117,6 +122,10 @@ REMEMBERED = 200
 
 RESULTS = 2
 """Results kept of each user's jobs of one kind, the newest; a re-fit holds megabytes."""
+
+IDLE_SECONDS, TIDY_SECONDS = 1.0, 10.0
+"""Memory is given back once nothing has come for so long, or after so long in any case: it holds up
+every page for a tenth of a second."""
 
 _ONE_STAGE = ("sample", "train", "simulate")
 """Kinds whose last stage does all of the work, after their programs were compiled."""
@@ -416,15 +425,21 @@ class Registry:
 
     def _work(self, device: str) -> None:
         step_back()
+        tidied, untidy = time.monotonic(), False
         while True:
-            job = self._queues[device].take()
-            job.run()
+            job = self._queues[device].take(IDLE_SECONDS if untidy else None)
+            if job is not None:
+                job.run()
             with _tidying:
                 if _stopping.is_set():
                     return
-                self._queues[device].settle(job, job.seconds)
-                self._give_up_results(job.kind, job.owner)
-                give_back()
+                if job is not None:
+                    self._queues[device].settle(job, job.seconds)
+                    self._give_up_results(job.kind, job.owner)
+                    untidy = True
+                if job is None or time.monotonic() - tidied > TIDY_SECONDS:
+                    give_back()
+                    tidied, untidy = time.monotonic(), False
 
     def all(self) -> list[Job]:
         """Every job in the list, newest first."""

@@ -61,7 +61,8 @@ def watch(job: Job | None, draw: Callable[[], object], every: float = 1.0) -> No
     @st.fragment(run_every=every if active else None)
     def part() -> None:
         """What is drawn anew while the job is active."""
-        draw()
+        with users.acting_for(users.current()):  # looked up once
+            draw()
         if active and job is not None and not job.active:
             st.rerun()
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 
 import pytest
@@ -347,14 +348,44 @@ def slowly():
     time.sleep(1.0)
     Path(sys.argv[1]).touch()
 
-jobs.give_back = slowly
+jobs.give_back, jobs.IDLE_SECONDS = slowly, 0.05
 jobs.submit("demo", "x", lambda cancel: iter(())).wait()
-time.sleep(0.2)
+time.sleep(0.3)
 """
     done = tmp_path / "done"
     environment = {**os.environ, "FISHERDASH_WORKSPACE": str(tmp_path / "work")}
     subprocess.run([sys.executable, "-c", program, str(done)], check=True, env=environment)
     assert done.exists()
+
+
+def test_memory_is_given_back_once_after_a_burst_of_jobs(monkeypatch):
+    begin, seen, burst = threading.Event(), [], []
+    monkeypatch.setattr(jobs, "IDLE_SECONDS", 0.2)
+
+    def give_back():
+        if threading.current_thread().name == "jobs-a burst":  # not after jobs of other tests
+            seen.append([job.active for job in burst])
+
+    monkeypatch.setattr(jobs, "give_back", give_back)
+
+    def work(cancel):
+        begin.wait(PATIENCE)
+        yield from ()
+
+    for _ in range(20):
+        burst.append(jobs.submit("demo", "x", work, device="a burst"))
+    begin.set()
+    end = time.monotonic() + PATIENCE
+    while not seen and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    assert seen == [[False] * 20]
+
+
+def test_one_who_waits_for_a_job_can_lose_patience():
+    queue, items = filled("a")
+    assert queue.take(0.0) is items[0]
+    assert queue.take(0.0) is None
 
 
 @dataclasses.dataclass(eq=False)
