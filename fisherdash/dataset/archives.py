@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fisherdash.dataset.npz import ALWAYS_ALLOWED, MOST_FILES, check_directory
+from fisherdash.dataset.npz import MOST_FILES, check_directory
 from fisherdash.dataset.raw import listed
 from fisherdash.errors import InputError
 
@@ -24,6 +24,9 @@ LARGEST = 2**30
 """Bytes that a packed file may unpack to, whatever it is."""
 HIGHEST_RATIO = 50
 """Times its own size that a packed file of more than little content may unpack to."""
+ALWAYS_UNPACKED = 8 * 2**20
+"""Bytes that a packed file may unpack to, however small it is: a text of tiny frames takes seconds
+for each 20 MB."""
 PACKED_ENDINGS = (".gz", ".bz2", ".xz", ".lzma", ".tgz")
 _PACKED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"]\0\0": lzma.open,
@@ -42,9 +45,9 @@ class Member:
     forces: bytes | None = None
 
 
-def allowed_size(data: bytes, ratio: int = HIGHEST_RATIO) -> int:
+def allowed_size(data: bytes, ratio: int = HIGHEST_RATIO, always: int = ALWAYS_UNPACKED) -> int:
     """Bytes that packed data may unpack to."""
-    return min(LARGEST, max(ALWAYS_ALLOWED, ratio * len(data)))
+    return min(LARGEST, max(always, ratio * len(data)))
 
 
 def _refuse_size(name: str, allowed: int) -> InputError:

@@ -21,6 +21,7 @@ from fisherdash.dataset.archives import LARGEST, allowed_size
 from fisherdash.dataset.core import Dataset, check_count
 from fisherdash.dataset.inference import Declared
 from fisherdash.dataset.npz import (
+    ALWAYS_ALLOWED,
     HIGHEST_RATIO,
     READ_ERRORS,
     declared_units,
@@ -57,7 +58,7 @@ def database_frames(data: bytes, name: str) -> tuple[list[Frame], dict[str, Any]
         if kinds.get("systems") != "table":
             raise InputError(f"{name} is a data base without ASE's table of systems.")
         metadata = _metadata(base) if kinds.get("information") == "table" else {}
-        return list(_rows(base, allowed_size(data, HIGHEST_RATIO), name)), metadata
+        return list(_rows(base, allowed_size(data, HIGHEST_RATIO, ALWAYS_ALLOWED), name)), metadata
     except (sqlite3.Error, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError,
             RecursionError, UnicodeDecodeError) as error:  # fmt: skip
         if isinstance(error, InputError):
@@ -277,7 +278,7 @@ def from_hdf5(data: bytes, name: str, options: ReadOptions) -> Dataset:
                     f"{name} has no {role.replace('_', ' ')}; it has "
                     f"{known.listed(_datasets(groups[0]))}."
                 )
-        found = _stacked(groups, keys, name, allowed_size(data, HIGHEST_RATIO))
+        found = _stacked(groups, keys, name, allowed_size(data, HIGHEST_RATIO, ALWAYS_ALLOWED))
         texts = _units_said(file, groups[0], keys)
     numbers = known.numbers_of(found["atomic_numbers"], name)
     positions, energies, forces = (

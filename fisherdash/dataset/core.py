@@ -48,9 +48,9 @@ def check_arrays(positions: Any, energies: Any, forces: Any, atomic_numbers: Any
     Args: positions (M, N, 3) Å, energies (M,) or (M, 1) eV, forces (M, N, 3) eV/Å,
     atomic_numbers (N,). Raises InputError with one sentence for whatever does not fit.
     """
-    positions = _floats("positions", positions)
-    energies = _floats("energies", energies)
-    forces = _floats("forces", forces)
+    positions = _real("positions", positions)
+    energies = _real("energies", energies)
+    forces = _real("forces", forces)
     if positions.ndim != 3 or positions.shape[2] != 3:
         raise InputError(
             f"positions must have the shape (frames, atoms, 3), received {positions.shape}."
@@ -69,12 +69,16 @@ def check_arrays(positions: Any, energies: Any, forces: Any, atomic_numbers: Any
             f"forces must have the shape of positions, {positions.shape}, received {forces.shape}."
         )
     if energies.shape == (frames, 1):
-        energies = energies[:, 0].copy()
+        energies = energies[:, 0]
     if energies.shape != (frames,):
         raise InputError(
             f"energies must hold one number for each of the {frames} frames, received an array "
             f"of shape {energies.shape}."
         )
+    # Copied only now: what does not fit together may be large.
+    positions, energies, forces = (
+        np.array(array, dtype=np.float64) for array in (positions, energies, forces)
+    )
     for name, array in (("positions", positions), ("energies", energies), ("forces", forces)):
         _check_finite(name, array)
         _check_size(name, array)
@@ -112,22 +116,32 @@ def elements(words: Sequence[str], who: str, where: str = "") -> np.ndarray:
 
     InputError, "``who`` an unknown element … ``where``", for any other word.
     """
-    found = []
-    for word in words:
-        symbol = word.strip().capitalize()
-        bare = re.sub(r"[\d_].*$", "", symbol)
-        if not symbol:
-            found.append(0)
-        elif word.isascii() and symbol.isdigit() and len(symbol) < 4:
-            found.append(int(symbol))
-        elif symbol in symbol_numbers or (bare in symbol_numbers and bare != "X"):
-            found.append(symbol_numbers[bare])
-        else:
-            raise InputError(
-                f"{who} an unknown element {word.strip()[:20]!r}{where}; chemical symbols such as "
-                "H, C or O are needed."
-            )
+    found = [_atomic_number(word.strip()[:_LONGEST_WORD]) for word in words]
+    if None in found:
+        word = words[found.index(None)]
+        raise InputError(
+            f"{who} an unknown element {word.strip()[:20]!r}{where}; chemical symbols such as "
+            "H, C or O are needed."
+        )
     return np.array(found, dtype=np.int64)
+
+
+_LONGEST_WORD = 40
+"""Characters of a label that are looked at."""
+
+
+@functools.lru_cache(1024)
+def _atomic_number(word: str) -> int | None:
+    """None for a word that names no element."""
+    symbol = word.capitalize()
+    bare = re.sub(r"[\d_].*$", "", symbol)
+    if not symbol:
+        return 0
+    if word.isascii() and symbol.isdigit() and len(symbol) < 4:
+        return int(symbol)
+    if symbol in symbol_numbers:
+        return symbol_numbers[symbol]
+    return symbol_numbers.get(bare) if bare != "X" else None
 
 
 def check_count(atoms: int) -> None:
@@ -139,11 +153,11 @@ def check_count(atoms: int) -> None:
         )
 
 
-def _floats(name: str, value: Any) -> np.ndarray:
+def _real(name: str, value: Any) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} must be real numbers, received values of type {array.dtype}.")
-    return np.array(array, dtype=np.float64)
+    return array
 
 
 def _check_finite(name: str, array: np.ndarray) -> None:

@@ -4,6 +4,7 @@ Every published data set has names of its own for positions, energies, forces an
 role is looked up on its own, and the user may name keys, or what they begin or end with.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +50,11 @@ def lookup(store: Iterable[str], names: Iterable[str], labels: str | None = None
 
     ``labels`` is what the key begins or ends with besides.
     """
-    keys = list(store)
+    return _lookup(tuple(store), tuple(names), labels)
+
+
+@functools.lru_cache(256)  # a text asks for the same of each of its frames
+def _lookup(keys: tuple[str, ...], names: tuple[str, ...], labels: str | None) -> str | None:
     for name in names:
         wanted = [name]
         if labels:
@@ -184,11 +189,9 @@ class Raw:
 
 def assemble(raw: Raw, name: str, options: ReadOptions) -> Dataset:
     """The Dataset in eV and Å; InputError where units or signs have to be asked for."""
-    guess = options.length_units or raw.declared.length or "Å"
-    sound = check_arrays(
-        np.asarray(raw.positions) * LENGTH_UNITS.get(guess, 1.0), raw.energies, raw.forces,
-        raw.numbers,
-    )  # fmt: skip
+    factor = LENGTH_UNITS.get(options.length_units or raw.declared.length or "Å", 1.0)
+    positions = raw.positions if factor == 1.0 else np.asarray(raw.positions) * factor
+    sound = check_arrays(positions, raw.energies, raw.forces, raw.numbers)
     refuse_zero(sound["forces"], name)
     sign = -1.0 if raw.gradients or options.gradients else 1.0
     sound["forces"] *= sign

@@ -37,6 +37,8 @@ _LONGEST = 20_000
 """Characters of a comment that are read."""
 _LONGEST_LINE = 100_000
 """Characters of an atom's line: room for all columns."""
+_BLOCK = 100_000
+"""Characters that are divided into lines at once."""
 _MOST_FRAMES = 1_000_000
 """The smallest frame takes 20 bytes of text and 1 kB of memory."""
 _EXPONENT = re.compile(r"(?<=[\d.])(?:[dD](?=[-+]?\d)|(?=[-+]\d{2,3}$))")
@@ -126,15 +128,15 @@ def read_xyz(text: str, name: str) -> list[Frame]:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Lines with any end, one at a time: all of them at once take many times the text's memory."""
+    """Lines with any end, block by block: all of them at once take many times the text's memory."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    start = 0
-    while (end := text.find("\n", start)) >= 0:
-        yield text[start:end]
+    start, last = 0, len(text) - text.endswith("\n")
+    while start < last:
+        end = text.find("\n", start + _BLOCK, last)
+        end = last if end < 0 else end
+        yield from text[start:end].split("\n")
         start = end + 1
-    if start < len(text):
-        yield text[start:]
 
 
 def _frame(comment: str, lines: list[str], name: str, index: int) -> Frame:

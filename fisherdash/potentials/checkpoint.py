@@ -405,7 +405,9 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
     try:
         metadata = _metadata(data)
         arrays = safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, ValueError, KeyError, AttributeError) as error:
+    except (
+        safetensors.SafetensorError, ValueError, KeyError, AttributeError, RecursionError
+    ) as error:  # fmt: skip
         raise InputError(
             f"{source} is not a FisherDash checkpoint: it is not a readable safetensors file"
         ) from error

@@ -327,7 +327,7 @@ def test_a_wrapped_molecule_is_made_whole(water):
 def test_packed_text(water, pack, ending):
     same(load_bytes(f"x.xyz.{ending}", pack(xyz(water))), water)
     bomb = pack(bytes(80 * 2**20))
-    assert "would unpack to more than 64 MiB" in sentence(f"x.xyz.{ending}", bomb)
+    assert "would unpack to more than 8 MiB" in sentence(f"x.xyz.{ending}", bomb)
     assert "damaged" in sentence(f"x.xyz.{ending}", pack(xyz(water))[:-20])
 
 
