@@ -402,12 +402,11 @@ def load_bytes(data: bytes, source: str = "the upload") -> Checkpoint:
             missing or unknown arrays, wrong shapes or types, values that are not finite.
     """
     _check_size(len(data), source)
+    _check_header(data, source)
     try:
-        metadata = _metadata(data)
         arrays = safetensors.numpy.load(data)
-    except (
-        safetensors.SafetensorError, ValueError, KeyError, AttributeError, RecursionError
-    ) as error:  # fmt: skip
+        metadata = _metadata(data)
+    except (safetensors.SafetensorError, ValueError, KeyError, AttributeError) as error:
         raise InputError(
             f"{source} is not a FisherDash checkpoint: it is not a readable safetensors file"
         ) from error
@@ -489,12 +488,18 @@ def _check_size(size: int, source: str) -> None:
         raise InputError(f"{source} has {size} bytes; a checkpoint has at most {MAX_BYTES}")
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    """What the header says beside the arrays; ValueError for one that is longer than any model's,
-    which would take a multiple of its size in memory."""
+def _check_header(data: bytes, source: str) -> None:
+    """InputError for a header longer than any model's: it takes a multiple of that in memory."""
     length = int.from_bytes(data[:8], "little")
-    if length > LONGEST_HEADER:
-        raise ValueError(f"a header of {length} bytes")
+    if LONGEST_HEADER < length < len(data):
+        raise InputError(
+            f"the header of {source} is damaged: it has {length:,} bytes, of which a model needs "
+            f"at most {LONGEST_HEADER:,}"
+        )
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length]).get("__metadata__", {})
 
 
