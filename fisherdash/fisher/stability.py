@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fisherdash.dataset import Dataset
+from fisherdash.errors import InputError
 from fisherdash.fisher.ridge import RidgePoint
 from fisherdash.md import simulate
 from fisherdash.monitor import UNWATCHED, Monitor
@@ -189,7 +190,7 @@ def _times_to_failure(
         failed, step = np.asarray(chunk.failed_step), max(chunk.step, 0)
         monitor.tell(step / plan.steps)
     if step < plan.steps:
-        monitor.stop_if_cancelled("the stability check", f"{step} of {plan.steps} steps")
+        raise InputError(f"the stability check was cancelled after {step} of {plan.steps} steps")
     return np.where(failed >= 0, failed * settings.timestep * 1e-3, np.inf)
 
 

@@ -72,9 +72,9 @@ class FairQueue(Generic[Item]):
     def take(self, patience: float | None = None) -> Item | None:
         """The next item; waits until there is one, or so many seconds, after which it is None."""
         with self._changed:
-            if not self._changed.wait_for(self._order, patience):
+            if not (order := self._changed.wait_for(self._order, patience)):
                 return None
-            item = self._order()[0]
+            item = order[0]
             rest = (other for other in self._lanes[item.owner] if other is not item)
             self._lanes[item.owner] = deque(other for other in rest if other.active)
             self._now = max(self._now, self._accounts[item.owner])

@@ -354,6 +354,13 @@ def test_a_data_base_that_is_a_view_is_refused(tmp_path):
     assert "without ASE's table" in sentence("x.db", path.read_bytes())
 
 
+def test_a_data_base_with_endless_json_is_refused(tmp_path):
+    with ase.db.connect(tmp_path / "x.db") as base:
+        base.write(Atoms("OHH", np.eye(3)), data={"words": "x" * 2_000_001})
+    said = sentence("x.db", (tmp_path / "x.db").read_bytes())
+    assert "more than 2,000,000 characters of further data" in said
+
+
 def test_a_data_base_whose_pages_stand_for_one_another_is_refused(tmp_path):
     """Every child of the table's root is made the one page with the long row."""
     path = tmp_path / "x.db"

@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from fisherdash import dataset
 from fisherdash.dataset import FORMATS, load_bytes
 from fisherdash.units import BOHR, HARTREE
 from tests.dataset.outputs import OUTPUTS, castep, orca, outcar
@@ -108,6 +109,12 @@ def test_xyz_takes_little_more_memory_than_its_text(text, words):
     finally:
         tracemalloc.stop()
     assert most < 6 * len(text)
+
+
+def test_a_text_has_a_bounded_number_of_frames(water, monkeypatch):
+    monkeypatch.setattr(dataset.xyz, "_MOST_FRAMES", 2)
+    assert len(load_bytes("x.xyz", xyz(water, frames=2))) == 2
+    assert "more than 2 frames" in sentence("x.xyz", xyz(water, frames=3))
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r"], ids=["windows", "old mac"])

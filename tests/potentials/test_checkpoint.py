@@ -163,14 +163,23 @@ def test_other_files_are_not_tutorial_files(data: bytes) -> None:
 EMPTY_MAPS = b"\xdc" + (50_000).to_bytes(2, "big") + b"\x80" * 50_000
 
 
+def nested(depth: int) -> bytes:
+    """Arrays within arrays: whoever opens each within the one before holds all of them."""
+    found = b"\xc0" * 50_000
+    for _ in range(depth):
+        found = b"\xc9" + len(found).to_bytes(4, "big") + b"\x01" + found
+    return found
+
+
 @pytest.mark.parametrize(
     "data",
     [
         EMPTY_MAPS,
+        nested(200),
         b"\xc9" + len(EMPTY_MAPS).to_bytes(4, "big") + b"\x01" + EMPTY_MAPS,  # as an array
         b"\x81\xa1x" + b"\xdc" + (9_000).to_bytes(2, "big") + b"\x91\x80" * 9_000,
     ],
-    ids=["list", "within an array", "within lists"],
+    ids=["list", "arrays within arrays", "within an array", "within lists"],
 )
 def test_a_tutorial_file_of_empty_maps_takes_no_memory(data: bytes) -> None:
     tracemalloc.start()

@@ -5,7 +5,7 @@ hyperparameters or units. All but the cutoff follow from the shapes of the array
 have to be asked for. The elements are those whose bias has moved away from its initial zero.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
@@ -76,7 +76,8 @@ def _restore(data: bytes) -> Body:
             f"a file of {len(data)} bytes; parameters have at most {MAX_BYTES}; {_HINT}"
         )
     try:
-        _count_parts(data, iter(range(MOST_PARTS)))
+        left = iter(range(MOST_PARTS))
+        _count_parts(data, left, lambda _, array: _count_parts(array, left))
         tree = serialization.msgpack_restore(data)
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError,
             MemoryError, msgpack.UnpackException) as error:  # fmt: skip
@@ -88,8 +89,11 @@ def _restore(data: bytes) -> Body:
     return params
 
 
-def _count_parts(data: bytes, left: Iterator[int]) -> None:
-    """ValueError for a file of more maps and lists than are ``left``, those within arrays too."""
+def _count_parts(
+    data: bytes, left: Iterator[int], array: Callable[[int, bytes], object] = msgpack.ExtType
+) -> None:
+    """ValueError for more maps and lists than are ``left``; ``array`` is called with each array,
+    which is a message of its own."""
 
     def one_more(_: Any) -> None:
         """Called with every map or list; nothing of it is kept."""
@@ -100,7 +104,7 @@ def _count_parts(data: bytes, left: Iterator[int]) -> None:
         data,
         object_pairs_hook=one_more,
         list_hook=one_more,
-        ext_hook=lambda _, inner: _count_parts(inner, left),
+        ext_hook=array,
         max_map_len=MOST_PARTS,
         max_array_len=MOST_PARTS,
         strict_map_key=False,
