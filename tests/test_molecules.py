@@ -65,6 +65,7 @@ def test_a_trajectory_ends_at_its_failure(tmp_path, library):
     assert failed.count("9\\n\\n") == 20 and whole.count("9\\n\\n") == 40
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_document_runs_and_its_molecules_are_drawn_offline(
     root, tmp_path, monkeypatch, library

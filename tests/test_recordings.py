@@ -38,6 +38,7 @@ from tests.workspace.recorded import (
 __all__ = ["folder"]  # a fixture
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("optimised")  # differences in single precision
 def test_forces_of_a_trajectory_are_held_against_another_head(tmp_path):
     """Energy is linear in the head: one ten times as large has ten times the forces."""

@@ -58,6 +58,7 @@ def test_a_part_is_asked_to_stop_like_the_whole():
     assert end.value.value == "stopped"
 
 
+@pytest.mark.slow
 def test_the_reports_head_is_computed_by_the_job_that_re_fits(
     trained_water, sampled_water, tmp_path
 ):

@@ -1,5 +1,6 @@
 """The benchmarks' arithmetic on a clock that is known, and their door; no timing here."""
 
+import functools
 import json
 import re
 import sys
@@ -10,9 +11,10 @@ import pytest
 
 from fisherdash import bench
 from fisherdash.__main__ import main
-from fisherdash.bench import dynamics, inputs
+from fisherdash.bench import dynamics, inputs, network
 from fisherdash.bench import dynamics as scaling
 from fisherdash.errors import InputError
+from fisherdash.potentials import e3x
 from tests.browser import chromium
 
 
@@ -58,6 +60,39 @@ def test_every_name_has_its_benchmark():
     assert all(callable(bench.benchmark(name)) for name in bench.NAMES)
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """The benchmarks with a small network and little work; both sides run once, untimed."""
+    config = e3x.ModelConfig(features=4, max_degree=1, iterations=2)
+    monkeypatch.setattr(inputs, "CONFIG", config)
+    whole = functools.cache(inputs.checkpoint.__wrapped__)
+    monkeypatch.setattr(inputs, "checkpoint", whole)
+    for name, value in {"REPLICAS": 2, "STEPS": 2, "ASE_STEPS": 2}.items():
+        monkeypatch.setattr(dynamics, name, value)
+    for name, value in {"FRAMES": 60, "BATCH": 5, "LARGE_CALLS": 1}.items():
+        monkeypatch.setattr(network, name, value)
+
+    def once(ours, peer, **_):
+        ours()
+        peer()
+        return bench.Result(1.0, 1.0, 1.0, "s")
+
+    for module in (dynamics, network):
+        monkeypatch.setattr(module, "race", once)
+        monkeypatch.setattr(module, "compare_times", once)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    "forces_single forces_large train_step solve_quadratic nve_ase nve_overhead nve_quadratic "
+    "matrix_product".split(),
+)
+def test_a_benchmark_runs_both_of_its_sides(name, small):
+    """Those left out run the same code, need jax-md, or time whole processes."""
+    assert bench.benchmark(name)().ratio > 0
+
+
 def test_the_command_prints_one_key_a_benchmark(monkeypatch, capfd):
     result = bench.Result(3.0, 2.0, 1.5, "s")
     monkeypatch.setattr(bench, "benchmark", lambda name: lambda: result)
@@ -100,6 +135,7 @@ def test_the_exponent_is_fitted_where_the_time_grows():
     assert flat.exponent is None and flat.stderr is None
 
 
+@pytest.mark.slow
 @chromium.needed
 def test_scaling_measures_each_point_and_keeps_what_it_found(monkeypatch, tmp_path, capfd):
     monkeypatch.setattr(
@@ -121,6 +157,7 @@ def test_scaling_measures_each_point_and_keeps_what_it_found(monkeypatch, tmp_pa
     assert "n^2.00" in picture and "n^1.00" in picture and "n^-1.00" in picture
 
 
+@pytest.mark.slow
 @chromium.needed
 def test_ratios_are_drawn_beside_what_is_wanted(monkeypatch, tmp_path, capfd):
     found = {

@@ -32,6 +32,7 @@ def test_a_trajectory_is_the_one_that_was_asked_for(folder, tmp_path, capfd):
     assert frames[0].info["head"] == "fisher" and frames[0].info["replica"] == 3
 
 
+@pytest.mark.slow
 @chromium.needed
 def test_report_figure_and_table_are_whole_files(folder, tmp_path, capfd):
     write(folder)

@@ -280,6 +280,7 @@ def test_a_file_that_names_one_frame_20_000_times_is_refused():
         dataset.load_bytes("x.traj", crafted([text], arrays, [0] * 20_000))
 
 
+@pytest.mark.slow
 def test_frames_that_share_their_arrays_are_bounded_by_the_size_of_the_file():
     text, arrays = frame(20_000, 1000)
     data = crafted([text] * 20_000, arrays)

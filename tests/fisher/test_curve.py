@@ -43,6 +43,7 @@ def test_tested_frames_are_not_fitted_and_are_those_that_no_training_had():
         parts(DATA.subset(np.arange(24)), 0, np.zeros(24, bool))
 
 
+@pytest.mark.slow
 def test_every_point_is_a_re_fit_of_that_many_frames_and_errors_fall(monkeypatch):
     given = []
 

@@ -37,6 +37,7 @@ def test_laplacian_equals_the_trace_of_the_hessian() -> None:
         np.testing.assert_allclose(found.jacobian, plain.jacobian, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_directions_of_deformation_are_orthonormal_and_turn_nothing() -> None:
     positions = jnp.asarray(displaced_ethanol(3))
     directions, _ = internal_directions(positions)

@@ -138,6 +138,7 @@ def test_wild_frames_are_left_out_and_counted(truth, data) -> None:
     assert "10 labelled frames displaced from data frames" in labels.sentences(found)[0]
 
 
+@pytest.mark.slow
 def test_own_dynamics_give_frames_from_before_failures_in_rounds(truth, data) -> None:
     options = Options(
         **WIDE,

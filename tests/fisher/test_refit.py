@@ -133,6 +133,7 @@ def test_too_few_frames_and_foreign_elements_are_refused(
         fisher.solve(start, foreign)
 
 
+@pytest.mark.slow
 def test_few_held_out_frames_are_warned_about(
     planted: tuple[Checkpoint, Checkpoint, Dataset],
 ) -> None:

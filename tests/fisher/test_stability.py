@@ -41,6 +41,7 @@ def test_the_default_head_is_kept_where_no_other_does_as_well() -> None:
     assert "the default head is kept" in check.sentence
 
 
+@pytest.mark.slow
 def test_a_stability_aware_re_fit_keeps_what_it_says() -> None:
     options = fisher.Options(head="shared", ridge="stable", test_boltzmann=False, stability=SHORT)
     told: list[tuple[str, float]] = []

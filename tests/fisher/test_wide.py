@@ -308,6 +308,7 @@ def test_a_head_that_cannot_be_improved_is_kept() -> None:
     assert by_hand.force_rmse["fisher"] > refit.force_rmse["fisher"], "it would have done harm"
 
 
+@pytest.mark.slow
 def test_a_wider_head_is_not_narrowed_and_keeps_its_directions() -> None:
     truth, data = planted()
     refit = fisher.solve(truth, data, Options(head="shared", ridge=1e-4, **EXACT))
@@ -450,6 +451,7 @@ def test_calculator_landscape_and_file_take_a_quadratic_head(tmp_path: Path) -> 
     assert np.isfinite(found.value)
 
 
+@pytest.mark.slow
 def test_a_body_without_forces_keeps_its_head() -> None:
     _, data = planted(frames=20)
     flat = random_checkpoint()

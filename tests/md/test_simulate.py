@@ -67,6 +67,7 @@ def test_together_is_the_same_as_apart(others):
     assert np.abs(apart[0] - apart[1]).max() > 1e-3  # the two are not the same force field
 
 
+@pytest.mark.slow
 def test_single_precision_network_under_a_double_precision_state():
     """The round-off of the network stays far below the error of the time step."""
     heads = {"x": A_OTHER_HEAD, "y": networks.checkpoint(0, 1e-4)}
@@ -112,6 +113,7 @@ def test_a_head_by_element_runs_beside_the_shared_one():
     assert np.ptp(potential[0]) > 0.1
 
 
+@pytest.mark.slow
 def test_heads_of_all_forms_run_beside_one_another():
     """Two quadratic ones with different principal directions, and a shared one, on one body."""
     rng, wide = np.random.default_rng(3), {}
@@ -175,6 +177,7 @@ def test_a_neighbour_that_explodes_changes_no_bit_of_the_others(replicas):
         )
 
 
+@pytest.mark.slow
 def test_a_relaxed_start_is_a_minimum_and_ends_at_half_the_temperature():
     settings = MDSettings(
         replicas=24, steps=400, temperature=300.0, start="relaxed", record_every=4, seed=3

@@ -44,6 +44,7 @@ def test_other_frames_are_not_called_seen(ethanol):
     assert seen_frames(refitted, data).all()
 
 
+@pytest.mark.slow
 def test_errors_of_parts_make_up_those_of_the_whole(ethanol):
     model, data = ethanol
     few = data.subset(np.arange(40))

@@ -216,6 +216,7 @@ def test_refusals_of_the_shell_are_one_line_each(model_file, tmp_path, capfd) ->
         assert expected in err and not out.exists()
 
 
+@pytest.mark.slow
 def test_the_published_painn_has_its_published_error(shared_data, shared_models) -> None:
     """17.4 and 7.35 meV/Å on rMD17 ethanol, by SchNetPack itself; the file's kcal/mol are ours."""
     path = shared_models / "schnetpack" / "painn_1.best_model"
@@ -245,6 +246,7 @@ def test_a_folder_of_neurochem_becomes_a_checkpoint_with_a_head_by_element(tmp_p
         foreign.load(folder, KCAL, name="ani")
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_read_from_its_folder_and_from_a_zip_of_it(tmp_path) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -263,6 +265,7 @@ def test_an_ensemble_is_read_from_its_folder_and_from_a_zip_of_it(tmp_path) -> N
         foreign.load_bytes(packed.getvalue(), hartree, source="ani.zip")
 
 
+@pytest.mark.slow
 def test_the_published_ani_is_as_far_from_other_labels_as_it_is_known_to_be(
     shared_data, shared_models
 ) -> None:

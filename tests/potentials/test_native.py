@@ -62,6 +62,7 @@ def assert_same(one: checkpoint.Checkpoint, other: checkpoint.Checkpoint, energy
     np.testing.assert_allclose(energies, e, atol=energy)
 
 
+@pytest.mark.slow
 def test_a_painn_has_the_new_head_and_constants_and_nothing_else_new(painn: Path) -> None:
     model, out = re_fitted(painn, "kcal/mol"), painn.with_name("new_model")
     found = native.write(model, painn, out)  # the unit is known from the import
@@ -85,6 +86,7 @@ def test_a_file_without_energies_of_atoms_keeps_its_zero_and_says_so(tmp_path: P
     np.testing.assert_allclose(energies - energies[0], e - e[0], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["shared", "by element"])
 def test_a_folder_of_ani_has_the_new_heads_and_constants(folder: Path, head: str) -> None:
     options = dataclasses.replace(PLAIN, head=head)
@@ -110,6 +112,7 @@ def test_a_folder_is_written_whole_or_not_at_all(folder: Path, monkeypatch) -> N
     assert [one.name for one in folder.parent.iterdir()] == [folder.name]
 
 
+@pytest.mark.slow
 def test_every_network_of_an_ensemble_has_its_share_of_the_new_head(tmp_path: Path) -> None:
     whole = tmp_path / "ani"
     for n in range(2):

@@ -76,6 +76,7 @@ def test_intervals_cover_what_was_planted_at_their_nominal_rate(effect, models):
     assert all(low <= count <= high for count in hits.values()), hits
 
 
+@pytest.mark.slow
 def test_nothing_is_claimed_where_nothing_was_planted():
     """A family of four heads and two temperatures: models differ, but no head is better."""
     claims, alike = np.zeros(2, int), [Effect(hazard_spread=0.6, drift_spread=0.6)] * 5

@@ -105,6 +105,7 @@ def test_the_committed_document_is_that_of_the_committed_tables(root, tmp_path, 
     assert made == kept and len(made) == pictures
 
 
+@pytest.mark.slow
 def test_other_studies_are_told_by_their_answers():
     asked = SPECIFICATION + '[primary]\nhead = "plain"\ntemperature = 500\n'
     other = Findings(SMALL, asked)
@@ -149,6 +150,7 @@ def test_a_head_that_helps_here_and_harms_there_is_no_plain_yes():
     assert words.answer(found).startswith("It depends")
 
 
+@pytest.mark.slow
 def test_every_number_of_the_table_is_that_of_the_statistics():
     found, text = found_in_small(), text_about_small()
     for one in found.comparisons:
@@ -192,6 +194,7 @@ def test_other_remedies_are_there_when_the_study_has_them():
     assert "no test over 3 networks can be significant" in text_about(Tables(**part))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ["nothing", "models only", "three models", "no structure"])
 def test_an_unfinished_study_has_a_document_too(left):
     some = {
@@ -212,6 +215,7 @@ def test_an_unfinished_study_has_a_document_too(left):
     assert ("\n\nToo few models to tell." in text) == (left == "three models")
 
 
+@pytest.mark.slow
 def test_tables_that_were_written_say_the_same(tmp_path):
     write_tables(SMALL, tmp_path)
     again = Findings(read_tables(tmp_path), SPECIFICATION)

@@ -12,6 +12,7 @@ from fisherdash.potentials.e3x import messages
 from tools.e3x_constants import constants
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("optimised")  # to the last digit
 def test_the_file_holds_what_e3x_computes() -> None:
     found, stored = constants(), messages._constants()

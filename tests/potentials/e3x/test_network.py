@@ -44,6 +44,7 @@ def test_descriptors_equal_the_reference(max_degree: int, iterations: int) -> No
     assert np.abs(summed - reference).max() < 1e-12 * scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("atomic_numbers", [[8, 1, 1], [6, 1, 1, 1, 1]])
 def test_other_molecules(atomic_numbers: list[int]) -> None:
     config = ModelConfig(features=5, max_degree=1, iterations=2, basis=7)
@@ -57,6 +58,7 @@ def test_other_molecules(atomic_numbers: list[int]) -> None:
     np.testing.assert_allclose(fast, reference, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("max_degree", "iterations"), GRID)
 def test_shapes_are_those_of_the_modules(max_degree: int, iterations: int) -> None:
     config = ModelConfig(5, max_degree, iterations, 7, 3.1)

@@ -62,6 +62,7 @@ def test_room_follows_from_cutoff_and_atoms_alone() -> None:
     assert sparse.slots(CONFIG.cutoff, len(NUMBERS)) == ROOM
 
 
+@pytest.mark.slow
 def test_the_list_holds_every_pair_within_the_cutoff_from_both_sides() -> None:
     positions = cluster(4)
     distances = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1)
@@ -82,6 +83,7 @@ def test_the_list_holds_every_pair_within_the_cutoff_from_both_sides() -> None:
     np.testing.assert_array_equal(atom.ravel()[partner], np.broadcast_to(rows, atom.shape))
 
 
+@pytest.mark.slow
 def test_energies_and_forces_are_those_of_all_pairs(evaluate) -> None:
     positions = cluster(FRAMES)
     assert_same(evaluate(ROOM, positions), evaluate(None, positions))
@@ -143,6 +145,7 @@ def test_weights_have_the_gradient_of_all_pairs(monkeypatch: pytest.MonkeyPatch)
         assert np.abs(listed - every).max() <= 1e-12 * largest
 
 
+@pytest.mark.slow
 def test_two_bodies_are_as_each_alone_and_still_choose_one_way(evaluate) -> None:
     bodies = [jax.tree.map(jnp.asarray, random_body(CONFIG, seed)) for seed in (1, 0)]
     params = {

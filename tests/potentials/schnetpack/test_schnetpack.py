@@ -183,6 +183,7 @@ def test_single_precision_is_near_double(plain, make) -> None:
     np.testing.assert_allclose(rough[1], exact[1], atol=2e-4 * np.abs(exact[1]).max())
 
 
+@pytest.mark.slow
 def test_large_batches_are_evaluated_in_blocks(plain) -> None:
     assert PaiNN().frames_per_block(9) == 9 and PaiNN().frames_per_block(1000) == 1
     positions = displaced_ethanol(3)

@@ -266,6 +266,7 @@ def re_fitted(start, frames=None):
     return fisher.solve(start, frames, PLAIN).checkpoint, frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["eV", "kcal/mol"])
 def test_a_toy_has_the_new_head_and_constants(file, python, tmp_path, unit) -> None:
     settings = ImportSettings(energy_unit=unit)

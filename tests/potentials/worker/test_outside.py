@@ -89,6 +89,7 @@ def test_energies_and_forces_are_the_same(pair) -> None:
         assert np.abs(forces).max() > 0.1
 
 
+@pytest.mark.slow
 def test_push_and_pull_are_one_derivative(pair) -> None:
     outside, inside = (one.potential for one in pair)
     rng = np.random.default_rng(1)
