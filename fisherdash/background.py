@@ -16,8 +16,8 @@ import gc
 import os
 import threading
 
+from fisherdash import storage
 from fisherdash.errors import InputError
-from fisherdash.workspace import paths
 
 NICENESS = 10
 
@@ -117,7 +117,7 @@ def keep_compilations() -> None:
     jax.monitoring.register_event_duration_secs_listener(_programs.heard)
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         with contextlib.suppress(InputError):  # programs hold nobody's data: all users share them
-            place = paths.made(paths.everybodys() / "cache") / "jax"
+            place = storage.made(storage.everybodys() / "cache") / "jax"
             jax.config.update("jax_compilation_cache_dir", str(place))
             jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

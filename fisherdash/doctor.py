@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fisherdash import __version__
+from fisherdash import __version__, storage
 from fisherdash.background import MAX_BYTES
 from fisherdash.devices import cores
 from fisherdash.errors import InputError
@@ -95,7 +95,7 @@ def _processor() -> Check:
 def _workspace() -> Check:
     place = paths.root()
     try:
-        with tempfile.TemporaryDirectory(dir=paths.made(paths.root()), prefix=".part-") as probe:
+        with tempfile.TemporaryDirectory(dir=storage.made(paths.root()), prefix=".part-") as probe:
             locks.FolderLock(Path(probe)).release()
     except (InputError, OSError) as error:
         advice = "allow writing there, or set FISHERDASH_WORKSPACE to a folder that can be written"

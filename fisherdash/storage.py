@@ -40,6 +40,18 @@ def everybodys() -> Path:
         ) from error
 
 
+def made(folder: Path) -> Path:
+    """A folder of the workspace, made if need be; InputError if it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the workspace {folder} cannot be written ({error.strerror}); "
+            "set FISHERDASH_WORKSPACE to a folder that can"
+        ) from error
+    return folder
+
+
 def is_shared() -> bool:
     """Whether this server separates its users; InputError unless the variable is 0 or 1."""
     value = os.environ.get("FISHERDASH_SHARED", "0").strip()

@@ -426,5 +426,5 @@ def _own_folder() -> Path:
     folder = paths.folder("waiting") / _PROCESS
     with _lock:
         if folder not in _held:
-            _held[folder] = locks.FolderLock(paths.made(folder))
+            _held[folder] = locks.FolderLock(storage.made(folder))
     return folder

@@ -116,10 +116,11 @@ def test_the_science_never_imports_the_interface():
 LAYERS = (
     {"__init__", "errors", "units", "text", "settings", "devices"},
     {"storage", "statistics", "trajectories", "molecules", "monitor"},
+    {"background"},
     {"dataset"},
     {"reference", "potentials"},
     {"analysis"},
-    {"background", "workspace"},
+    {"workspace"},
     {"train", "md"},
     {"fisher", "landscape"},
     {"study", "bench", "recordings"},

@@ -78,7 +78,7 @@ def place(kind: Kind) -> Path:
 
 def folder(kind: Kind) -> Path:
     """One of the workspace's folders, made if need be; InputError if it cannot be."""
-    return made(place(kind))
+    return storage.made(place(kind))
 
 
 def samples() -> Path:
@@ -231,15 +231,3 @@ def save_new(kind: Kind, name: str, suffix: str, write: Callable[[Path], object]
             return path
         except FileExistsError:
             continue  # another program took the name in the meantime
-
-
-def made(folder: Path) -> Path:
-    """A folder of the workspace, made if need be; InputError if it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"the workspace {folder} cannot be written ({error.strerror}); "
-            "set FISHERDASH_WORKSPACE to a folder that can"
-        ) from error
-    return folder

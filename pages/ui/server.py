@@ -310,7 +310,7 @@ def _sign(token: str) -> bytes:
 
 def _key() -> bytes:
     """The server's own secret, made at the first use and readable by its account alone."""
-    path = paths.made(paths.everybodys()) / _KEY
+    path = storage.made(paths.everybodys()) / _KEY
     if not path.exists():
         with storage.telling(path):
             handle, part = tempfile.mkstemp(dir=path.parent, prefix=storage.PART)
