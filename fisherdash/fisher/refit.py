@@ -42,7 +42,7 @@ from fisherdash.fisher.stability import StabilityCheck
 from fisherdash.potentials.checkpoint import Checkpoint, energy_reference
 from fisherdash.potentials.evaluate import predict
 from fisherdash.potentials.head import SHARED
-from fisherdash.settings import Options
+from fisherdash.settings import USUAL_NOISE_RIDGE, Options
 from fisherdash.statistics import Estimate, bootstrap
 from fisherdash.text import number
 
@@ -103,24 +103,31 @@ def _paired_change(
     return bootstrap(ratio, len(default), seed)
 
 
+def _said(change: Estimate, frames: int) -> str:
+    """A relative change with its interval, if it has one, and its number of frames."""
+    percent = change.scaled(100.0)
+    value = number(percent.value, ".1f", sign=True, unit="%")
+    counted = f"{frames} frame{'s' if frames != 1 else ''}"
+    if change.low is None:
+        return f"{value} on {counted}"
+    return f"{value} ({percent.span('.1f', sign=True, unit='%')}, {counted})"
+
+
 def verdict(
     change: Estimate, head: str, frames: int, stability: StabilityCheck | None = None
 ) -> str:
     """One sentence or two: what happened to the force error, the head (in words) and survival."""
     if stability is not None and not stability.confirmation:
         return f"{stability.sentence}."
-    percent = change.scaled(100.0)
-    said = number(percent.value, ".1f", sign=True, unit="%")
-    counted = f"{frames} frame{'s' if frames != 1 else ''}"
     if change.low is None:
-        forces = f"Too few held-out frames to tell: force error {said} on {counted}"
+        forces = "Too few held-out frames to tell: force error"
     else:
         forces = {
             -1: "Held-out force error",
             1: "The re-fit made held-out forces worse:",
             0: "No measurable change of held-out forces:",
         }[change.sign]
-        forces += f" {said} ({percent.span('.1f', sign=True, unit='%')}, {counted})"
+    forces += f" {_said(change, frames)}"
     survival = "survival not tested: run the stability check"
     if stability is not None:
         survival = stability.sentence
@@ -442,6 +449,16 @@ class Prepared:
         change = _paired_change(squared["default"], squared["fisher"], self.options.seed)
         return change, errors, kl
 
+    def _why_kept(self) -> str:
+        """Why the default head is kept, with what the usual ridge does on the report's frames."""
+        usual = predict(self.checkpoint_at(USUAL_NOISE_RIDGE, "usual"), self.division.report)
+        change, _, _ = self._errors({"default": self.default_errors, "fisher": usual})
+        return (
+            "The default head is kept: the usual ridge of noise does not lower the force error of "
+            "the frames held out to choose; of those held out to report it would change by "
+            f"{_said(change, len(self.division.report))}."
+        )
+
     def refit(
         self,
         choice: Choice,
@@ -464,6 +481,7 @@ class Prepared:
             "default": float(np.linalg.norm(self.start.head)),
             "fisher": float(np.linalg.norm(refit.head)),
         }
+        said = verdict(change, self._grown(refit.head, norm), len(report), stability)
         return Refit(
             prepared=self,
             checkpoint=refit,
@@ -480,7 +498,7 @@ class Prepared:
             descent=descent,
             stability=stability,
             entropy=entropy,
-            verdict=verdict(change, self._grown(refit.head, norm), len(report), stability),
+            verdict=self._why_kept() if choice.rule == "kept" else said,
             warnings=(
                 *(() if entropy is None else (f"{entropy.sentence}.",)),
                 *_about_data(self),

@@ -306,6 +306,8 @@ def test_a_head_that_cannot_be_improved_is_kept() -> None:
     assert refit.force_rmse["fisher"] == pytest.approx(refit.force_rmse["default"], rel=1e-12)
     by_hand = refit.at(USUAL_NOISE_RIDGE)
     assert by_hand.force_rmse["fisher"] > refit.force_rmse["fisher"], "it would have done harm"
+    harm = f"{100 * by_hand.force_change.value:+.1f} %"
+    assert "The default head is kept" in refit.verdict and harm in refit.verdict
 
 
 @pytest.mark.slow
