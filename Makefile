@@ -27,7 +27,9 @@ QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$XLA_FLAGS \
 	--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 # The app under test lowers the priority of its computations to 10; at a priority of their own the
 # other tests would leave it a tenth of the processor.
-PYTEST = JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR:-$(CURDIR)/$(CACHE)} \
+# Bytecode is kept even where the machine asks for none: without it every process of a test, and there
+# are hundreds, compiles the sources anew.
+PYTEST = PYTHONDONTWRITEBYTECODE= JAX_COMPILATION_CACHE_DIR=$${JAX_COMPILATION_CACHE_DIR:-$(CURDIR)/$(CACHE)} \
 	$(QUICK) nice -n 9 $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 help: ## list the commands

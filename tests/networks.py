@@ -34,7 +34,7 @@ def water(frames: int = 60) -> Dataset:
     rng = np.random.default_rng(0)
     geometry = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
     positions = geometry + 0.06 * rng.standard_normal((frames, 3, 3))
-    energies, gradients = jax.vmap(jax.value_and_grad(_energy))(positions)
+    energies, gradients = jax.jit(jax.vmap(jax.value_and_grad(_energy)))(positions)
     return Dataset(positions, np.asarray(energies), -np.asarray(gradients), WATER, 300.0)
 
 

@@ -48,6 +48,7 @@ def test_the_laplacian_way_needs_a_temperature() -> None:
         )
 
 
+@pytest.mark.slow
 def test_repeated_frames_and_zero_forces_are_warned_about() -> None:
     truth = random_checkpoint()
     data = planted_dataset(truth, 20)
@@ -82,6 +83,7 @@ def test_another_molecule_than_that_of_the_training_is_warned_about() -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_head_that_is_already_optimal_is_left_alone() -> None:
     truth = random_checkpoint()
     refit = fisher.solve(

@@ -129,6 +129,7 @@ def test_rules_that_need_forces_refuse_the_fit_without_them() -> None:
             fisher.choose(rule, (), blind, (), np.zeros(2), 0)
 
 
+@pytest.mark.slow
 def test_energies_enter_with_their_weight() -> None:
     rng = RNG(6)
     truth = random_checkpoint()
@@ -157,6 +158,7 @@ def test_energies_enter_with_their_weight() -> None:
     assert moments.force_rmse(heads[1]) > moments.force_rmse(heads[0])
 
 
+@pytest.mark.slow
 def test_a_head_for_each_element_is_recovered_where_a_shared_one_cannot_be() -> None:
     shared = random_checkpoint()
     split = shared.by_element([1, 6, 8])

@@ -63,6 +63,7 @@ def wide_numbers() -> np.ndarray:
     return planted_dataset(start(), 2).atomic_numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["identity", "noise"])
 @pytest.mark.parametrize("kind", FORMS)
 def test_a_planted_head_of_every_form_is_recovered(kind: Kind, metric: Metric) -> None:

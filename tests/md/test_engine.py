@@ -84,6 +84,7 @@ def test_dead_on_arrival_counts_from_step_zero_and_a_dead_batch_ends_the_run():
     assert np.all(np.isnan(ff.joined(chunks, "potential")))
 
 
+@pytest.mark.slow
 def test_all_heads_start_alike_and_the_first_frame_is_the_start():
     positions, momenta = ff.chain(3)
     chunks = ff.trajectory(positions, momenta, params=np.array([4.0, 2.0, 1.0]), steps=20)

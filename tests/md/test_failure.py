@@ -140,6 +140,7 @@ def test_a_cancelled_run_goes_on_to_the_same_kinds():
         assert np.array_equal(getattr(rest[-1], name), getattr(whole[-1], name))
 
 
+@pytest.mark.slow
 def test_a_run_on_disk_keeps_its_limits_and_its_kinds(tmp_path):
     """Stopped in the middle, read back, resumed: the same as if it had never stopped."""
     data = networks.water()

@@ -1,6 +1,7 @@
 """The room as a whole, with the real network: groups, precision, starts and refusals."""
 
 import dataclasses
+import functools
 import threading
 
 import jax
@@ -30,9 +31,10 @@ from fisherdash.potentials.head import HeadForm
 from tests import networks
 from tests.md import force_fields as ff
 
-A = networks.checkpoint(0)
-A_OTHER_HEAD = networks.checkpoint(0, 1e-5)
-B = networks.checkpoint(1)
+# Functions, so that reading this file computes nothing.
+net_a = functools.partial(networks.checkpoint, 0)
+other_head = functools.partial(networks.checkpoint, 0, 1e-5)
+net_b = functools.partial(networks.checkpoint, 1)
 SETTINGS = MDSettings(replicas=3, steps=60, temperature=300.0, record_every=20, chunk=4)
 
 
@@ -45,12 +47,14 @@ def _energy_error(chunks):
     return total - total[..., :1]
 
 
-@pytest.mark.parametrize("others", [(A, A_OTHER_HEAD), (A, B)], ids=["heads", "bodies"])
+@pytest.mark.slow
+@pytest.mark.parametrize("others", [(net_a, other_head), (net_a, net_b)], ids=["heads", "bodies"])
 def test_together_is_the_same_as_apart(others):
     """Two heads of one body as one flat batch, and two bodies mapped over.
 
     In double precision: in single, trajectories that differ by rounding alone soon part.
     """
+    others = [make() for make in others]
     exact = dataclasses.replace(SETTINGS, precision="float64")
     together = _run(dict(zip("xy", others, strict=True)), exact)
     assert np.abs(together[-1].state.forces).max() > 0.1
@@ -70,7 +74,7 @@ def test_together_is_the_same_as_apart(others):
 @pytest.mark.slow
 def test_single_precision_network_under_a_double_precision_state():
     """The round-off of the network stays far below the error of the time step."""
-    heads = {"x": A_OTHER_HEAD, "y": networks.checkpoint(0, 1e-4)}
+    heads = {"x": other_head(), "y": networks.checkpoint(0, 1e-4)}
     settings = dataclasses.replace(SETTINGS, steps=1500, timestep=0.5, replicas=4)
     mixed = _run(heads, settings)
     exact = _run(heads, dataclasses.replace(settings, precision="float64"))
@@ -89,21 +93,21 @@ def test_single_precision_network_under_a_double_precision_state():
 
 def test_groups_are_as_few_as_possible_and_keep_their_order():
     other = networks.checkpoint(0, 1e-5, networks.OTHER_CONFIG)
-    same_arrays = dataclasses.replace(A, body=dict(A.body), name="equal, not identical")
-    checkpoints = {"a": A, "b": B, "other": other, "a2": same_arrays, "b2": B}
+    same_arrays = dataclasses.replace(net_a(), body=dict(net_a().body), name="equal, not identical")
+    checkpoints = {"a": net_a(), "b": net_b(), "other": other, "a2": same_arrays, "b2": net_b()}
     groups = group_checkpoints(checkpoints, networks.WATER, "float32")
     assert [group.names for group in groups] == [("a", "a2", "b", "b2"), ("other",)]
     assert [group.indices for group in groups] == [(0, 3, 1, 4), (2,)]
     assert [group.bodies for group in groups] == [2, 1]
-    again = group_checkpoints({"q": B, "r": A}, networks.WATER, "float32")
-    once_more = group_checkpoints({"s": A, "t": B}, networks.WATER, "float32")
+    again = group_checkpoints({"q": net_b(), "r": net_a()}, networks.WATER, "float32")
+    once_more = group_checkpoints({"s": net_a(), "t": net_b()}, networks.WATER, "float32")
     assert again[0].force_field == once_more[0].force_field
     assert hash(again[0].force_field) == hash(once_more[0].force_field)
 
 
 def test_a_head_by_element_runs_beside_the_shared_one():
-    split = A.by_element(networks.WATER)
-    together = {"shared": A, "by element": split}
+    split = net_a().by_element(networks.WATER)
+    together = {"shared": net_a(), "by element": split}
     (group,) = group_checkpoints(together, networks.WATER, "float32")
     assert group.bodies == 1
     assert group.force_field.form.elements == (1, 8)
@@ -119,10 +123,10 @@ def test_heads_of_all_forms_run_beside_one_another():
     rng, wide = np.random.default_rng(3), {}
     for name in ("x", "y"):
         basis = np.linalg.qr(rng.normal(size=(16, 2)))[0]
-        one = A.in_form(HeadForm("quadratic", (1, 8), 2), basis)
+        one = net_a().in_form(HeadForm("quadratic", (1, 8), 2), basis)
         head = one.head + np.append(np.zeros(32), 1e-3 * rng.normal(size=6))
         wide[name] = one.with_head(head, one.element_bias, name, {})
-    checkpoints = {"shared": A, "other body": B} | wide
+    checkpoints = {"shared": net_a(), "other body": net_b()} | wide
     groups = group_checkpoints(checkpoints, networks.WATER, "float64")
     assert [group.names for group in groups] == [("shared", "x", "y"), ("other body",)]
     assert groups[0].force_field.form == HeadForm("quadratic", (1, 8), 4)
@@ -139,7 +143,7 @@ def test_heads_of_all_forms_run_beside_one_another():
 
 
 def test_a_quadratic_head_conserves_the_energy_to_second_order():
-    head = A.in_form(HeadForm("quadratic", (1, 8)))
+    head = net_a().in_form(HeadForm("quadratic", (1, 8)))
     bent = head.head.copy()
     bent[32:] = 1e-3 * np.random.default_rng(4).normal(size=len(bent) - 32)
     model = head.with_head(bent, head.element_bias, "bent", {})
@@ -162,7 +166,7 @@ def test_a_neighbour_that_explodes_changes_no_bit_of_the_others(replicas):
 
     def run(frames):
         chosen = Dataset(frames, data.energies[:replicas], data.forces[:replicas], networks.WATER)
-        return list(simulate({"x": A, "y": A_OTHER_HEAD}, chosen, settings))[1:]
+        return list(simulate({"x": net_a(), "y": other_head()}, chosen, settings))[1:]
 
     calm, mixed = data.positions[:replicas], data.positions[:replicas].copy()
     mixed[1::2] = squeezed[1:replicas:2]
@@ -182,7 +186,7 @@ def test_a_relaxed_start_is_a_minimum_and_ends_at_half_the_temperature():
     settings = MDSettings(
         replicas=24, steps=400, temperature=300.0, start="relaxed", record_every=4, seed=3
     )
-    run = list(simulate({"x": A, "y": A_OTHER_HEAD}, networks.water(), settings))
+    run = list(simulate({"x": net_a(), "y": other_head()}, networks.water(), settings))
     assert "minimum" in run[0].notes[0]
     first = run[1]
     assert np.all(first.state.positions == first.state.positions[0, 0])
@@ -210,11 +214,11 @@ def test_relaxing_in_a_potential_that_is_not_finite_is_refused():
 
 
 def test_what_was_decided_about_the_start_is_said():
-    first = next(simulate({"x": A}, networks.water(), SETTINGS))
+    first = next(simulate({"x": net_a()}, networks.water(), SETTINGS))
     assert (first.stage, len(first.times), int(first.state.step)) == ("compiling", 0, -1)
     assert first.notes == ("3 distinct frames out of 60, drawn at random",)
     hot = dataclasses.replace(SETTINGS, temperature=900.0, replicas=100)
-    notes = next(simulate({"x": A}, networks.water(), hot)).notes
+    notes = next(simulate({"x": net_a()}, networks.water(), hot)).notes
     assert "only 60 frames" in notes[0] and "300 K" in notes[1] and "900 K" in notes[1]
 
 
@@ -222,22 +226,22 @@ def test_unusable_input_is_refused_before_anything_runs():
     data = networks.water()
     with pytest.raises(InputError, match="at least one checkpoint"):
         simulate({}, data, SETTINGS)
-    ignorant = dataclasses.replace(A, elements=(1,))
+    ignorant = dataclasses.replace(net_a(), elements=(1,))
     with pytest.raises(InputError, match="never trained on"):
         simulate({"x": ignorant}, data, SETTINGS)
-    state = _run({"x": A})[-1].state
+    state = _run({"x": net_a()})[-1].state
     with pytest.raises(InputError, match="nothing is left to do: the run is at step 60 of 60"):
-        simulate({"x": A}, data, SETTINGS, resume_from=state)
+        simulate({"x": net_a()}, data, SETTINGS, resume_from=state)
     longer = dataclasses.replace(SETTINGS, steps=80)
     with pytest.raises(InputError, match="resume_from must hold positions"):
-        simulate({"x": A, "y": B}, data, longer, resume_from=state)
+        simulate({"x": net_a(), "y": net_b()}, data, longer, resume_from=state)
 
 
 def test_a_finished_run_can_be_made_longer():
     longer = dataclasses.replace(SETTINGS, steps=100)
-    state = _run({"x": A})[-1].state
-    rest = list(simulate({"x": A}, networks.water(), longer, resume_from=state))
-    whole = _run({"x": A}, longer)
+    state = _run({"x": net_a()})[-1].state
+    rest = list(simulate({"x": net_a()}, networks.water(), longer, resume_from=state))
+    whole = _run({"x": net_a()}, longer)
     assert ff.joined(rest, "times", 0).tolist() == [40.0, 50.0]
     assert np.array_equal(rest[-1].state.positions, whole[-1].state.positions)
     assert np.array_equal(rest[-1].potential[..., -1], whole[-1].potential[..., -1])

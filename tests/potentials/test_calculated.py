@@ -111,6 +111,7 @@ def test_a_file_makes_nothing_be_imported(springs, tmp_path, monkeypatch) -> Non
             Calculated.from_json({"calculator": wrong})
 
 
+@pytest.mark.slow
 def test_there_is_nothing_to_re_fit(springs) -> None:
     with pytest.raises(InputError, match="'springs' has no last layer to re-fit"):
         fisher.solve(springs, water(40), Options())

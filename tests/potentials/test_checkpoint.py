@@ -211,6 +211,7 @@ def test_published_defaults() -> None:
     assert ModelConfig() == ModelConfig(32, 2, 3, 32, 3.0)
 
 
+@pytest.mark.slow
 def test_a_head_by_element_says_the_same_until_it_is_changed(tmp_path: Path) -> None:
     shared = random_checkpoint()
     data = planted_dataset(shared, 3)

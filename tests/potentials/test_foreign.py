@@ -67,6 +67,7 @@ def test_a_file_becomes_a_checkpoint_in_our_units(imported) -> None:
     np.testing.assert_allclose(energies, np.array(expected) * KCAL_PER_MOL, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_labels_of_another_level_of_theory_are_called_a_move(imported) -> None:
     """Only where the disagreement is one of kind, and only for models from elsewhere."""
     model, positions = imported.checkpoint, displaced_ethanol(40)
@@ -92,6 +93,7 @@ def test_it_is_saved_and_loaded_like_any_other(imported, tmp_path) -> None:
     assert dict(found.provenance) == dict(imported.checkpoint.provenance)
 
 
+@pytest.mark.slow
 def test_what_the_file_does_not_say_is_asked_for() -> None:
     data = saved(files.painn())
     with pytest.raises(InputError, match="--units"):

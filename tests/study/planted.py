@@ -186,16 +186,12 @@ def _curves(trajectories, rng, horizon, points=40):
         ends = np.where(part["failed"] == 1, part["time_to_failure_ps"], np.inf)
         survivors = (ends[:, None] > times).sum(axis=0)
         middle = np.cumsum(0.02 * rng.standard_normal(points))
-        table = pd.DataFrame(
-            {
-                "time_ps": times, "survivors": survivors,
-                "low_meV_per_atom": middle - 0.05 * times,
-                "median_meV_per_atom": middle,
-                "high_meV_per_atom": middle + 0.05 * times,
-            }
-        )  # fmt: skip
-        table.loc[survivors == 0, table.columns[2:]] = np.nan
-        rows.append(table.assign(**dict(zip(keys, key, strict=True))))
+        middle[survivors == 0] = np.nan
+        table = {
+            "time_ps": times, "survivors": survivors, "low_meV_per_atom": middle - 0.05 * times,
+            "median_meV_per_atom": middle, "high_meV_per_atom": middle + 0.05 * times,
+        }  # fmt: skip
+        rows.append(pd.DataFrame(dict(zip(keys, key, strict=True)) | table))
     return pd.concat(rows, ignore_index=True)[list(COLUMNS["curves"])]
 
 

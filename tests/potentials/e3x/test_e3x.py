@@ -46,6 +46,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.mark.slow
 def test_forces_are_not_zero(name: str) -> None:
     energies, forces = force_field(name)(displaced_ethanol(2))
     assert np.abs(energies).max() > 1e-2
@@ -155,6 +156,7 @@ def test_head_per_frame_equals_separate_heads() -> None:
         np.testing.assert_allclose(single[1][index], forces[index], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_blocks_do_not_change_the_result() -> None:
     config = ModelConfig(features=4, max_degree=1, iterations=2, basis=6)
     body = jax.tree.map(jnp.asarray, random_body(config))

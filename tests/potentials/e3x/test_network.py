@@ -70,6 +70,7 @@ def test_shapes_are_those_of_the_modules(max_degree: int, iterations: int) -> No
     assert jax.tree.map(lambda leaf: leaf.shape, body_shapes(config)) == asked
 
 
+@pytest.mark.slow
 def test_initial_weights_are_reproducible_and_single_precision() -> None:
     config = ModelConfig(features=4, max_degree=1, iterations=1, basis=4)
     body, again, other = (init(config, seed) for seed in (0, 0, 1))

@@ -89,6 +89,7 @@ def test_energies_and_forces_are_those_of_all_pairs(evaluate) -> None:
     assert_same(evaluate(ROOM, positions), evaluate(None, positions))
 
 
+@pytest.mark.slow
 def test_too_many_neighbours_are_never_left_out(evaluate) -> None:
     positions = cluster(FRAMES)
     positions[8] *= 0.6  # squeezed

@@ -160,6 +160,7 @@ def test_a_re_fit_gives_the_same_head(pair, options) -> None:
     assert np.abs(ours - predict(pair[0], frames(FRAMES))[1]).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_a_re_fit_leaves_out_what_needs_second_derivatives_and_refuses_the_laplacian_way(
     pair,
 ) -> None:
