@@ -13,7 +13,8 @@ large for nothing. With the noise metric it takes the usual 0.01, because held-o
 nothing of where there are no data; the default head is kept where that does not lower the held-out
 loss by one paired standard error. "evidence" takes the highest marginal likelihood, "gcv" the
 lowest generalised cross-validation score, "stable" (see :mod:`fisherdash.fisher.stability`) the
-lowest held-out divergence among heads whose dynamics lose no more replicas than the default's.
+lowest held-out divergence among heads whose dynamics lose the fewest replicas, and no more than the
+default's.
 
 Gradient descent on the Fisher divergence: the slow way to the closed form, for teaching.
 

@@ -4,7 +4,10 @@ A lower divergence is no promise of stable dynamics: the head that fits forces b
 that molecules leave the data and explode. So candidates along the path run NVE from the same
 initial states as the default head, and the rule is:
 
-    the lowest held-out divergence among the candidates that lose no more replicas than the default.
+    the lowest held-out divergence among the candidates that lose the fewest replicas, and no more
+    than the default.
+
+Beside a default head that loses nearly all, losing no more than it would say little.
 
 A few replicas cannot prove safety. The difference in survival has a paired bootstrap interval, and
 because the winner of a competition looks better than it is, it runs once more against the default
@@ -152,7 +155,8 @@ def check_stability(
     for ridge, row in zip(heads, times[1:], strict=True):
         result = _compare(ridge, row, times[0], settings, settings.seed)
         tried.append(dataclasses.replace(result, divergence=divergences[ridge]))
-    passed = [one for one in tried[1:] if one.kept]
+    most = max(one.survivors for one in tried)
+    passed = [one for one in tried[1:] if one.survivors == most]
     if not passed:
         return StabilityCheck(tuple(tried), math.inf, (), settings.picoseconds, temperature)
     winner = min(passed, key=lambda one: divergences[one.ridge])

@@ -94,10 +94,10 @@ class Options(Settings):
         "λ whose loss on frames that were not fitted is within one standard error of the lowest; "
         "with the noise metric 0.01, because held-out frames say nothing of where there are no "
         "data, or the default head where that does not lower the held-out loss. Stable dynamics: "
-        "the lowest divergence among heads whose short NVE runs lose no more replicas than the "
-        "default's. Evidence and GCV judge by the fitted frames alone and take them as "
-        "independent. Or a number: a multiple of the largest eigenvalue with the identity metric, "
-        "a pure number with the noise metric.",
+        "the lowest divergence among heads whose short NVE runs lose the fewest replicas, and no "
+        "more than the default's. Evidence and GCV judge by the fitted frames alone and take them "
+        "as independent. Or a number: a multiple of the largest eigenvalue with the identity "
+        "metric, a pure number with the noise metric.",
         power=Power(
             "λ as a power of ten", low=-14, high=2, usual=-6,
             help="Identity metric: of the largest eigenvalue, usually −8 to −2. Noise metric: "

@@ -38,6 +38,16 @@ def test_the_best_head_that_loses_no_replica_wins_and_is_confirmed() -> None:
     assert "6 of 6 replicas against 6" in check.sentence
 
 
+def test_beside_a_default_head_that_loses_all_the_fewest_losses_win() -> None:
+    heads = {0.0: head(-0.5), 1e-4: head(1.0)}  # the first fits best, and loses no more either
+    check = fisher.check_stability(
+        heads, {0.0: 0.1, 1e-4: 0.2}, head(-1.0), networks.water(), SHORT
+    )
+    default, wild, chosen = check.tried
+    assert default.survivors == wild.survivors == 0 and wild.kept and chosen.survivors == 6
+    assert check.ridge == 1e-4 and check.confirmed
+
+
 def test_the_default_head_is_kept_where_no_other_does_as_well() -> None:
     check = fisher.check_stability({0.0: head(-1.0)}, {0.0: 0.1}, good(), networks.water(), SHORT)
     assert check.ridge == math.inf and not check.confirmation and not check.confirmed
