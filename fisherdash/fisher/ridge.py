@@ -222,7 +222,8 @@ def choose(
     default: Float[np.ndarray, " d"],
     seed: int,
 ) -> Choice:
-    """The choice of a rule that needs no dynamics; "stable" starts from the held-out one.
+    """The choice of a rule that needs no dynamics; "stable" starts from the held-out one,
+    with the noise metric from the usual one.
 
     Args:
         rule: how to choose.
@@ -246,8 +247,11 @@ def choose(
         return Choice(
             min(path, key=lambda point: np.inf if point.gcv is None else point.gcv).ridge, rule
         )
-    if rule == "auto" and problem.metric is not None:
-        return _usual_or_kept(problem, held_out, default)
+    if problem.metric is not None:
+        if rule == "auto":
+            return _usual_or_kept(problem, held_out, default)
+        # Held-out frames ask for too little, and short dynamics do not always see that.
+        return Choice(USUAL_NOISE_RIDGE, rule)
     ridges = np.array([point.ridge for point in path])
     heads = _heads_at(ridges, problem, default)
     losses = np.array([group.losses(heads) for group in held_out])

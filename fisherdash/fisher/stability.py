@@ -109,10 +109,10 @@ class StabilityCheck:
 
 
 def candidates(path: Sequence[RidgePoint], best: float, points: int) -> tuple[RidgePoint, ...]:
-    """Points of the path from the held-out minimum to where the head hardly moves.
+    """Points of the path from ``best`` on to where the head hardly moves.
 
-    Below the minimum heads are larger and fit worse: nothing is to be gained there. They are
-    spread evenly over the logarithm of λ.
+    That is the held-out choice, below which heads are larger and fit worse, or the usual ridge of
+    the noise metric, below which they leave the data. Spread evenly over the logarithm of λ.
     """
     from_best = [point for point in path if point.ridge >= best]
     furthest = max(point.head_change for point in path)

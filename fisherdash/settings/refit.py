@@ -51,8 +51,8 @@ class StabilitySettings(Settings):
     )
     points: int = setting(
         7, label="Candidates", low=1, high=1000,
-        help="Candidate heads on the ridge path, from the held-out minimum towards the default "
-        "head.",
+        help="Candidate heads on the ridge path, from the held-out minimum (with the noise metric "
+        "from the usual ridge) towards the default head.",
     )
     seed: int = like(MDSettings, "seed", flag=False)
 

@@ -297,6 +297,20 @@ def test_without_options_the_head_is_quadratic_under_a_ridge_of_noise() -> None:
     assert refit.prepared.start.fingerprint != start().fingerprint
 
 
+@pytest.mark.slow
+def test_stable_dynamics_try_no_less_than_the_usual_ridge_of_noise() -> None:
+    truth, data = planted()
+    mild = truth.with_head(0.1 * truth.head, truth.element_bias, "mild", {})
+    options = Options(head="quadratic", ridge="stable", noise_frames=64, **EXACT)
+    short = dataclasses.replace(options.stability, replicas=2, picoseconds=0.005, points=3)
+    refit = fisher.solve(mild, data, dataclasses.replace(options, stability=short))
+    assert refit.stability is not None
+    tried = [one.ridge for one in refit.stability.tried[1:]]
+    assert min(tried) == USUAL_NOISE_RIDGE and len(tried) == 3
+    lowest = min(refit.path, key=lambda point: point.divergence)
+    assert lowest.ridge < USUAL_NOISE_RIDGE, "the held-out frames alone ask for less"
+
+
 def test_a_head_that_cannot_be_improved_is_kept() -> None:
     truth, data = planted("shared", frames=60)
     error = 0.1 * np.random.default_rng(9).normal(size=data.forces.shape)
