@@ -237,7 +237,9 @@ def by_model(rows: Sequence[Row]) -> str:
     titles = ["model", "head", "force RMSE (eV/Å)", *(f"failed, {t} K" for t in temperatures)]
     titles += [f"drift of survivors, {t} K (meV/atom/ps)" for t in temperatures]
     lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
-    for name, key in dict.fromkeys((row["model"], row["head"]) for row in rows):
+    models, heads = list(dict.fromkeys(row["model"] for row in rows)), [DEFAULT, *HEADS]
+    found = {(row["model"], row["head"]) for row in rows}
+    for name, key in sorted(found, key=lambda one: (models.index(one[0]), heads.index(one[1]))):
         mine = {row["temperature_K"]: row for row in rows if of_head(row, name, key)}
         here = [mine.get(t) for t in temperatures]
         cells = [name, DEFAULT if key == DEFAULT else HEADS[key][0]]
