@@ -481,7 +481,10 @@ class Prepared:
             "default": float(np.linalg.norm(self.start.head)),
             "fisher": float(np.linalg.norm(refit.head)),
         }
-        said = verdict(change, self._grown(refit.head, norm), len(report), stability)
+        if choice.rule == "kept":
+            said = self._why_kept()
+        else:
+            said = verdict(change, self._grown(refit.head, norm), len(report), stability)
         return Refit(
             prepared=self,
             checkpoint=refit,
@@ -498,7 +501,7 @@ class Prepared:
             descent=descent,
             stability=stability,
             entropy=entropy,
-            verdict=self._why_kept() if choice.rule == "kept" else said,
+            verdict=said,
             warnings=(
                 *(() if entropy is None else (f"{entropy.sentence}.",)),
                 *_about_data(self),

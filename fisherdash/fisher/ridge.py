@@ -222,8 +222,7 @@ def choose(
     default: Float[np.ndarray, " d"],
     seed: int,
 ) -> Choice:
-    """The choice of a rule that needs no dynamics; "stable" starts from the held-out one,
-    with the noise metric from the usual one.
+    """The choice of a rule that needs no dynamics; of "stable", where its candidates begin.
 
     Args:
         rule: how to choose.
